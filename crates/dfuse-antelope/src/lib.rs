@@ -1,0 +1,12 @@
+//! Chain types and codecs of Antelope chains (EOSIO, Leap, Spring): names, assets, keys, times, ABI, block model.
+//!
+//! No I/O and no async: bytes and text in, values out, every size bounded.
+
+mod checksum;
+mod error;
+mod name;
+pub mod raw;
+
+pub use checksum::{Checksum, Checksum160, Checksum256, Checksum512};
+pub use error::{Error, Result};
+pub use name::Name;

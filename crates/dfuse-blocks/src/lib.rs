@@ -1,0 +1,1 @@
+//! Block files and object stores, the fork database and the block feed.

@@ -1,0 +1,1 @@
+//! Deep-mind logs of Antelope nodes to blocks and ABI dumps.

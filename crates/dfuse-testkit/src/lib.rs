@@ -1,0 +1,1 @@
+//! Test support: synthetic chain, recorded logs, fault injection.

@@ -1,0 +1,2 @@
+//! The dfuse binary.
+fn main() {}
