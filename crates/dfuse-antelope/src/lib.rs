@@ -6,7 +6,10 @@ mod checksum;
 mod error;
 mod name;
 pub mod raw;
+mod text;
+mod time;
 
 pub use checksum::{Checksum, Checksum160, Checksum256, Checksum512};
 pub use error::{Error, Result};
 pub use name::Name;
+pub use time::{BlockTimestamp, TimePoint, TimePointSec};
