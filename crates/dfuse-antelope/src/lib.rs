@@ -4,6 +4,7 @@
 
 mod checksum;
 mod error;
+pub mod model;
 mod name;
 pub mod raw;
 mod text;

@@ -65,7 +65,7 @@ impl Name {
 
     /// The text in `buffer`, without trailing dots.
     #[inline]
-    pub fn write(self, buffer: &mut [u8; 13]) -> &str {
+    pub fn as_text(self, buffer: &mut [u8; 13]) -> &str {
         let mut rest = self.0;
         let mut length = 0;
         for (i, slot) in buffer.iter_mut().enumerate() {
@@ -83,7 +83,7 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.write(&mut [0; 13]))
+        f.pad(self.as_text(&mut [0; 13]))
     }
 }
 
@@ -103,7 +103,7 @@ impl FromStr for Name {
 
 impl Serialize for Name {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.write(&mut [0; 13]))
+        serializer.serialize_str(self.as_text(&mut [0; 13]))
     }
 }
 
