@@ -2,6 +2,7 @@
 //!
 //! No I/O and no async: bytes and text in, values out, every size bounded.
 
+pub mod base58;
 mod checksum;
 mod error;
 pub mod model;
