@@ -2,16 +2,20 @@
 //!
 //! No I/O and no async: bytes and text in, values out, every size bounded.
 
+mod asset;
 pub mod base58;
 mod checksum;
 mod error;
 pub mod model;
 mod name;
 pub mod raw;
+mod symbol;
 mod text;
 mod time;
 
+pub use asset::{Asset, ExtendedAsset};
 pub use checksum::{Checksum, Checksum160, Checksum256, Checksum512};
 pub use error::{Error, Result};
 pub use name::Name;
+pub use symbol::{Symbol, SymbolCode};
 pub use time::{BlockTimestamp, TimePoint, TimePointSec};

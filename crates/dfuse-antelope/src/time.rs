@@ -4,24 +4,22 @@
 //! one to nine digits. Years are those of the proleptic Gregorian calendar with at least four digits: a [`TimePoint`]
 //! also has years below 0000, shown with a minus sign, and above 9999, shown with five or six digits.
 
-use std::{fmt, str::FromStr};
-
-use crate::{Error, Result, error::shorten, text::serde_as_text};
+use crate::{Error, Result, text::as_text};
 
 /// 2000-01-01T00:00:00, the time of slot 0, in milliseconds since 1970.
 const SLOT_EPOCH_MS: i64 = 946_684_800_000;
 const SLOT_MS: i64 = 500;
 
 /// The time of a block: slots of 500 ms since 2000-01-01, until 2068-01-19.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockTimestamp(pub u32);
 
 /// Microseconds since 1970, negative before; its text is cut (towards the past) to milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimePoint(pub i64);
 
 /// Seconds since 1970, until 2106-02-07; reading text drops its fraction, as nodeos does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimePointSec(pub u32);
 
 impl BlockTimestamp {
@@ -39,109 +37,75 @@ impl BlockTimestamp {
             .ok_or_else(|| Error::invalid("block time", format!("no block slot starts at {ms} ms since 1970")))
     }
 
-    fn text(self, buffer: &mut Buffer) -> &str {
-        format(self.to_unix_ms(), true, buffer)
+    /// Appends the text to `out`.
+    pub fn write_to(self, out: &mut Vec<u8>) {
+        write_to(self.to_unix_ms(), true, out);
     }
 
-    fn from_parts(seconds: i64, nanos: u32) -> Option<Self> {
-        if !nanos.is_multiple_of(1_000_000) {
-            return None;
-        }
-        Self::from_unix_ms(seconds * 1000 + i64::from(nanos / 1_000_000)).ok()
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (seconds, nanos) = parse(text.as_bytes())?;
+        let ms = seconds * 1000 + i64::from(nanos / 1_000_000);
+        Self::from_unix_ms(ms)
+            .ok()
+            .filter(|_| nanos.is_multiple_of(1_000_000))
+            .ok_or("blocks have times of whole half seconds from 2000-01-01 to 2068-01-19")
     }
 }
 
 impl TimePoint {
-    fn text(self, buffer: &mut Buffer) -> &str {
-        format(self.0.div_euclid(1000), true, buffer)
+    /// Appends the text to `out`.
+    pub fn write_to(self, out: &mut Vec<u8>) {
+        write_to(self.0.div_euclid(1000), true, out);
     }
 
-    fn from_parts(seconds: i64, nanos: u32) -> Option<Self> {
-        seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1000)).map(Self)
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (seconds, nanos) = parse(text.as_bytes())?;
+        seconds
+            .checked_mul(1_000_000)
+            .and_then(|micros| micros.checked_add(i64::from(nanos / 1000)))
+            .map(Self)
+            .ok_or("does not fit in 64 bits of microseconds")
     }
 }
 
 impl TimePointSec {
-    fn text(self, buffer: &mut Buffer) -> &str {
-        format(i64::from(self.0) * 1000, false, buffer)
+    /// Appends the text to `out`.
+    pub fn write_to(self, out: &mut Vec<u8>) {
+        write_to(i64::from(self.0) * 1000, false, out);
     }
 
-    fn from_parts(seconds: i64, _: u32) -> Option<Self> {
-        u32::try_from(seconds).ok().map(Self)
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (seconds, _) = parse(text.as_bytes())?;
+        u32::try_from(seconds).map(Self).map_err(|_| "not between 1970-01-01 and 2106-02-07")
     }
 }
 
-macro_rules! text {
-    ($($type:ty: $what:literal, $range:literal);+ $(;)?) => {$(
-        impl $type {
-            /// Appends the text to `out`.
-            pub fn write_to(self, out: &mut Vec<u8>) {
-                out.extend_from_slice(self.text(&mut Buffer::default()).as_bytes());
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.text(&mut Buffer::default()))
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<Self> {
-                parse(text.as_bytes())
-                    .ok_or("not of the form YYYY-MM-DDTHH:MM:SS.mmm, or no such date")
-                    .and_then(|(seconds, nanos)| Self::from_parts(seconds, nanos).ok_or($range))
-                    .map_err(|why| Error::invalid($what, format!("\"{}\": {why}", shorten(text))))
-            }
-        }
-
-        serde_as_text!($type: $what);
-    )+};
-}
-
-text! {
-    BlockTimestamp: "block time", "no block slot starts at this time (every 500 ms from 2000-01-01 to 2068-01-19)";
-    TimePoint: "time", "does not fit in 64 bits of microseconds";
-    TimePointSec: "time in seconds", "not between 1970-01-01 and 2106-02-07";
-}
-
-/// Room for the longest text, `-290308-12-21T19:59:05.224`.
-type Buffer = [u8; 26];
+as_text!(BlockTimestamp: "block time", TimePoint: "time", TimePointSec: "time in seconds");
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// The text of a time in milliseconds since 1970, which must not be further away than [`TimePoint`] reaches.
+/// Appends a time in milliseconds since 1970, which must not be further away than [`TimePoint`] reaches.
 #[inline]
-fn format(ms: i64, with_millis: bool, buffer: &mut Buffer) -> &str {
+fn write_to(ms: i64, with_millis: bool, out: &mut Vec<u8>) {
     let (days, in_day) = (ms.div_euclid(SECONDS_PER_DAY * 1000), ms.rem_euclid(SECONDS_PER_DAY * 1000) as u32);
     let (seconds, millis) = (in_day / 1000, in_day % 1000);
     let (year, month, day) = date_of(days);
 
-    let year_end = match u32::try_from(year) {
+    match u32::try_from(year) {
         Ok(year @ 0..=9999) => {
-            buffer[..2].copy_from_slice(&two_digits(year / 100));
-            buffer[2..4].copy_from_slice(&two_digits(year % 100));
-            4
+            out.extend_from_slice(&two_digits(year / 100));
+            out.extend_from_slice(&two_digits(year % 100));
         }
-        _ => {
-            let width = if year < 0 { 5 } else { 4 };
-            let text = format!("{year:0width$}");
-            buffer[..text.len()].copy_from_slice(text.as_bytes());
-            text.len()
-        }
-    };
-    let rest = &mut buffer[year_end..][..19];
-    rest.copy_from_slice(b"-00-00T00:00:00.000");
+        _ if year < 0 => out.extend_from_slice(format!("{year:05}").as_bytes()),
+        _ => out.extend_from_slice(year.to_string().as_bytes()),
+    }
+    let mut rest = *b"-00-00T00:00:00.000";
     for (at, value) in [(1, month), (4, day), (7, seconds / 3600), (10, seconds / 60 % 60), (13, seconds % 60)] {
         rest[at..at + 2].copy_from_slice(&two_digits(value));
     }
     rest[16] += (millis / 100) as u8;
     rest[17..].copy_from_slice(&two_digits(millis % 100));
-
-    let length = year_end + if with_millis { 19 } else { 15 };
-    std::str::from_utf8(&buffer[..length]).expect("digits and signs are ASCII")
+    out.extend_from_slice(if with_millis { &rest } else { &rest[..15] });
 }
 
 #[inline]
@@ -150,29 +114,34 @@ fn two_digits(value: u32) -> [u8; 2] {
 }
 
 /// Seconds since 1970 and nanoseconds within the second.
-fn parse(text: &[u8]) -> Option<(i64, u32)> {
+fn parse(text: &[u8]) -> Result<(i64, u32), &'static str> {
+    let [year, month, day, hour, minute, second, nanos] =
+        fields(text).ok_or("not of the form YYYY-MM-DDTHH:MM:SS.mmm")?;
+    let year = if text.starts_with(b"-") { -i64::from(year) } else { i64::from(year) };
+    let days = days_until(year, month, day);
+    if date_of(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
+        return Err("no such date or time of day");
+    }
+    Ok((days * SECONDS_PER_DAY + i64::from(hour * 3600 + minute * 60 + second), nanos))
+}
+
+/// Year without its sign, month, day, hour, minute, second and nanoseconds.
+fn fields(text: &[u8]) -> Option<[u32; 7]> {
     let text = text.strip_suffix(b"Z").unwrap_or(text);
-    let (sign, text) = text.strip_prefix(b"-").map_or((1, text), |rest| (-1, rest));
+    let text = text.strip_prefix(b"-").unwrap_or(text);
     let year_end = text.iter().position(|&byte| byte == b'-').filter(|end| (4..=6).contains(end))?;
     let (year, rest) = text.split_at(year_end);
     let (rest, fraction) = rest.split_at_checked(15)?;
     if [0, 3, 6, 9, 12].map(|at| rest[at]) != *b"--T::" {
         return None;
     }
-    let year = sign * i64::from(number(year)?);
-    let (month, day) = (number(&rest[1..3])?, number(&rest[4..6])?);
-    let (hour, minute, second) = (number(&rest[7..9])?, number(&rest[10..12])?, number(&rest[13..15])?);
+    let [month, day, hour, minute, second] = [1, 4, 7, 10, 13].map(|at| number(&rest[at..at + 2]));
     let nanos = match fraction.split_first() {
         None => 0,
         Some((b'.', digits @ [_, ..])) if digits.len() <= 9 => number(digits)? * 10u32.pow(9 - digits.len() as u32),
         Some(_) => return None,
     };
-
-    let days = days_until(year, month, day);
-    if date_of(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    Some((days * SECONDS_PER_DAY + i64::from(hour * 3600 + minute * 60 + second), nanos))
+    Some([number(year)?, month?, day?, hour?, minute?, second?, nanos])
 }
 
 /// The value of at most nine decimal digits.
@@ -280,11 +249,11 @@ mod tests {
             "1234567-01-01T00:00:00",
         ] {
             let error = text.parse::<TimePoint>().unwrap_err().to_string();
-            assert!(error.contains("not of the form"), "{text}: {error}");
+            assert!(error.contains("not of the form") || error.contains("no such"), "{text}: {error}");
         }
         assert!("999999-01-01T00:00:00".parse::<TimePoint>().unwrap_err().to_string().contains("64 bits"));
         assert!("1969-12-31T23:59:59".parse::<TimePointSec>().unwrap_err().to_string().contains("between"));
-        assert!("2018-11-01T15:13:07.5001".parse::<BlockTimestamp>().unwrap_err().to_string().contains("slot"));
+        assert!("2018-11-01T15:13:07.5001".parse::<BlockTimestamp>().unwrap_err().to_string().contains("half seconds"));
         for ms in [SLOT_EPOCH_MS - 500, SLOT_EPOCH_MS + 1, i64::MIN, i64::MAX] {
             assert!(BlockTimestamp::from_unix_ms(ms).is_err(), "{ms}");
         }
@@ -312,7 +281,12 @@ mod tests {
         let json = serde_json::to_string(&BlockTimestamp(1)).unwrap();
         assert_eq!(json, "\"2000-01-01T00:00:00.500\"");
         assert_eq!(serde_json::from_str::<BlockTimestamp>(&json).unwrap(), BlockTimestamp(1));
-        assert!(serde_json::from_str::<BlockTimestamp>("1").unwrap_err().to_string().contains("expected block time"));
+        assert!(
+            serde_json::from_str::<BlockTimestamp>("1")
+                .unwrap_err()
+                .to_string()
+                .contains("expected text of a block time")
+        );
     }
 
     proptest! {
