@@ -50,18 +50,18 @@ pub fn encode_to(bytes: &[u8], out: &mut Vec<u8>) {
             push(u32::from_be_bytes(*word));
         }
 
-        out.reserve(zeros + used * LIMB_CHARS);
-        out.resize(out.len() + zeros, ALPHABET[0]);
-        for (i, limb) in limbs[..used].iter().rev().enumerate() {
+        let start = out.len();
+        out.resize(start + zeros + used * LIMB_CHARS, ALPHABET[0]);
+        let (chars, _) = out[start + zeros..].as_chunks_mut::<LIMB_CHARS>();
+        for (chars, limb) in chars.iter_mut().zip(limbs[..used].iter().rev()) {
             let mut rest = *limb;
-            let mut chars = [0; LIMB_CHARS];
             for char in chars.iter_mut().rev() {
                 *char = ALPHABET[rest as usize % 58];
                 rest /= 58;
             }
-            let leading = if i == 0 { chars.iter().take_while(|&&char| char == ALPHABET[0]).count() } else { 0 };
-            out.extend_from_slice(&chars[leading..]);
         }
+        let padding = chars.first().map_or(0, |chars| chars.iter().take_while(|&&char| char == ALPHABET[0]).count());
+        out.drain(start..start + padding);
     });
 }
 
