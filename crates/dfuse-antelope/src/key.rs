@@ -61,7 +61,8 @@ impl PublicKey {
         } else if let Some(rest) = text.strip_prefix("PUB_R1_") {
             checked::parse_array(rest, "R1").map(Self::R1)
         } else if let Some(rest) = text.strip_prefix("PUB_WA_") {
-            checked::parse_value(rest, "WA", WebAuthnKey::read).map(|key| Self::WebAuthn(Box::new(key)))
+            checked::parse_value(rest, "WA", WebAuthnKey::MAX_BYTES, WebAuthnKey::read)
+                .map(|key| Self::WebAuthn(Box::new(key)))
         } else {
             Err("a public key begins with EOS, PUB_K1_, PUB_R1_ or PUB_WA_")
         }

@@ -2,14 +2,9 @@
 
 use ripemd::{Digest, Ripemd160};
 
-use super::MAX_WEBAUTHN_BYTES;
 use crate::{Result, base58, raw::Reader};
 
 const CHECKSUM: usize = 4;
-
-/// Longest text read: base58 takes less than 7 characters for 5 bytes, and all parts of a WebAuthn signature that are
-/// not bounded by [`MAX_WEBAUTHN_BYTES`] take less than 100.
-const MAX_CHARS: usize = (2 * MAX_WEBAUTHN_BYTES + 100) * 7 / 5;
 
 fn checksum(payload: &[u8], suffix: &str) -> [u8; CHECKSUM] {
     let digest = Ripemd160::new().chain_update(payload).chain_update(suffix).finalize();
@@ -25,9 +20,10 @@ pub(super) fn write_to(prefix: &str, suffix: &str, payload: &[u8], out: &mut Vec
     base58::encode_to(&bytes, out);
 }
 
-/// The payload of `text`, which comes after the prefix.
-pub(super) fn parse(text: &str, suffix: &str) -> Result<Vec<u8>, &'static str> {
-    if text.len() > MAX_CHARS {
+/// The payload of `text`, which comes after the prefix, of at most `limit` bytes.
+fn parse(text: &str, suffix: &str, limit: usize) -> Result<Vec<u8>, &'static str> {
+    // Bounds the work before it is done: base58 takes less than 7 characters for 5 bytes.
+    if text.len() > (limit + CHECKSUM) * 7 / 5 {
         return Err("too long");
     }
     let mut bytes = base58::decode(text.as_bytes()).ok_or("a character is not of the base58 alphabet")?;
@@ -41,16 +37,17 @@ pub(super) fn parse(text: &str, suffix: &str) -> Result<Vec<u8>, &'static str> {
 
 /// The payload of `text`, which has `N` bytes.
 pub(super) fn parse_array<const N: usize>(text: &str, suffix: &str) -> Result<[u8; N], &'static str> {
-    parse(text, suffix)?.try_into().map_err(|_| "the wrong number of bytes for its kind")
+    parse(text, suffix, N)?.try_into().map_err(|_| "the wrong number of bytes for its kind")
 }
 
-/// The value that the payload of `text` encodes.
+/// The value that the payload of `text`, of at most `limit` bytes, encodes.
 pub(super) fn parse_value<T>(
     text: &str,
     suffix: &str,
+    limit: usize,
     read: impl FnOnce(&mut Reader<'_>) -> Result<T>,
 ) -> Result<T, &'static str> {
-    let payload = parse(text, suffix)?;
+    let payload = parse(text, suffix, limit)?;
     let mut reader = Reader::new(&payload);
     read(&mut reader)
         .and_then(|value| reader.finish("payload").map(|()| value))

@@ -58,7 +58,8 @@ impl Signature {
         } else if let Some(rest) = text.strip_prefix("SIG_R1_") {
             checked::parse_array(rest, "R1").map(Self::R1)
         } else if let Some(rest) = text.strip_prefix("SIG_WA_") {
-            checked::parse_value(rest, "WA", WebAuthnSignature::read).map(|value| Self::WebAuthn(Box::new(value)))
+            checked::parse_value(rest, "WA", WebAuthnSignature::MAX_BYTES, WebAuthnSignature::read)
+                .map(|value| Self::WebAuthn(Box::new(value)))
         } else {
             Err("a signature begins with SIG_K1_, SIG_R1_ or SIG_WA_")
         }

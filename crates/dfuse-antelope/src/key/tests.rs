@@ -129,8 +129,10 @@ fn invalid_text_is_an_error() {
         let text = String::from_utf8(text).unwrap();
         assert!(text.parse::<PublicKey>().is_err() && text.parse::<Signature>().is_err(), "{text}");
     }
-    let long = format!("PUB_WA_{}", "2".repeat(1_000_000));
-    assert!(long.parse::<PublicKey>().unwrap_err().to_string().contains("too long"));
+    for (prefix, length) in [("EOS", 100), ("PUB_WA_", 30_000)] {
+        let long = format!("{prefix}{}", "2".repeat(length));
+        assert!(long.parse::<PublicKey>().unwrap_err().to_string().contains("too long"));
+    }
 }
 
 #[test]
@@ -142,8 +144,17 @@ fn invalid_bytes_are_an_error() {
     bytes[0] = 2;
     bytes[35] = 0;
     assert!(matches!(PublicKey::read(&mut Reader::new(&bytes)), Err(Error::Invalid { .. })));
-    bytes[35..38].copy_from_slice(&[0x81, 0x80, 4]);
+    bytes[35..38].copy_from_slice(&[0x81, 0x80, 1]);
     assert!(matches!(PublicKey::read(&mut Reader::new(&bytes)), Err(Error::Limit { .. })));
+}
+
+#[test]
+fn largest_values_round_trip() {
+    let part = || vec![0xff; MAX_WEBAUTHN_BYTES].into();
+    let key = WebAuthnKey { point: [0xff; 33], user_presence: 0xff, rpid: part() };
+    round_trips(&PublicKey::WebAuthn(Box::new(key)), PublicKey::read, PublicKey::write);
+    let signature = WebAuthnSignature { compact: [0xff; 65], auth_data: part(), client_json: part() };
+    round_trips(&Signature::WebAuthn(Box::new(signature)), Signature::read, Signature::write);
 }
 
 #[test]

@@ -12,9 +12,10 @@ use crate::{
     raw::{Reader, Writer},
 };
 
-/// Most bytes of each of the parts that have no size of their own: four times what nodeos takes by default for all of
-/// them in a signature (`maximum-variable-signature-length`). It bounds the time for their text, which is quadratic.
-pub const MAX_WEBAUTHN_BYTES: usize = 64 * 1024;
+/// Most bytes of each part that has no size of its own: as much as nodeos takes by default for all such parts of a
+/// signature (`maximum-variable-signature-length`). It bounds the time for their text, which is quadratic, to tens of
+/// milliseconds.
+pub const MAX_WEBAUTHN_BYTES: usize = 16 * 1024;
 
 /// A key that an authenticator made for one web site.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +29,9 @@ pub struct WebAuthnKey {
 }
 
 impl WebAuthnKey {
+    /// Most bytes of a key, its length prefix included.
+    pub(super) const MAX_BYTES: usize = 33 + 1 + 5 + MAX_WEBAUTHN_BYTES;
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let key = Self {
             point: reader.array("public key")?,
@@ -67,6 +71,9 @@ const CHALLENGE: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl WebAuthnSignature {
+    /// Most bytes of a signature, its length prefixes included.
+    pub(super) const MAX_BYTES: usize = 65 + 2 * (5 + MAX_WEBAUTHN_BYTES);
+
     pub(super) fn recover(&self, digest: &Checksum256) -> Result<WebAuthnKey> {
         let invalid = |why: &str| Error::invalid("WebAuthn signature", why);
         let client: Map<String, Value> =
