@@ -4,6 +4,7 @@
 
 mod asset;
 pub mod base58;
+pub mod chain;
 mod checksum;
 mod error;
 mod key;

@@ -1,5 +1,7 @@
 //! The chain's binary encoding (`fc::raw`): little-endian integers, LEB128 lengths, no padding, no tags.
 
+use bytes::Bytes;
+
 use crate::{Checksum, Checksum256, Error, Name, Result};
 
 /// Most items that a list may announce, as in nodeos (`MAX_NUM_ARRAY_ELEMENTS`).
@@ -12,12 +14,19 @@ pub const MAX_BYTES: usize = 20 * 1024 * 1024;
 pub struct Reader<'a> {
     data: &'a [u8],
     position: usize,
+    /// What `data` is all of, where byte arrays are to share its memory.
+    shared: Option<&'a Bytes>,
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte of `data`.
     pub fn new(data: &'a [u8]) -> Self {
-        Self { data, position: 0 }
+        Self { data, position: 0, shared: None }
+    }
+
+    /// Starts at the first byte of `data`; what [`Reader::bytes`] returns shares its memory.
+    pub fn sharing(data: &'a Bytes) -> Self {
+        Self { data, position: 0, shared: Some(data) }
     }
 
     /// Bytes read so far.
@@ -168,6 +177,17 @@ impl<'a> Reader<'a> {
             return Err(Error::Limit { what, limit: MAX_BYTES });
         }
         self.take(length, what)
+    }
+
+    /// A byte array that outlives the reader: shared if the reader was made by [`Reader::sharing`], else a copy.
+    #[inline]
+    pub fn bytes(&mut self, what: &'static str) -> Result<Bytes> {
+        let bytes = self.blob(what)?;
+        Ok(match self.shared {
+            _ if bytes.is_empty() => Bytes::new(),
+            Some(shared) => shared.slice(self.position - bytes.len()..self.position),
+            None => Bytes::copy_from_slice(bytes),
+        })
     }
 
     /// A string, with invalid UTF-8 replaced by U+FFFD.

@@ -1,1 +1,29 @@
-//! Deep-mind logs of Antelope nodes to blocks and ABI dumps.
+//! Deep-mind logs: the text in which an Antelope node tells what it executes, line by line, to blocks and ABI dumps.
+//!
+//! [`Reader`] reads a log from any byte stream; [`Decoder`] takes single lines and does no I/O. Both understand
+//! Leap 3.1 to 5 (`leap 13`), Spring 1 (`spring 1`), EOSIO 2.1 (`13`), and the dfuse forks of EOSIO 1.8 and 2.0 (`12`).
+//! The last two are built from the description of their format: no recorded log of them was at hand.
+//!
+//! Lines that cannot be right, such as a transaction for another block, end the reading with the exact line. What
+//! nodes are known to do is tolerated and counted in [`Stats`]: a block begun anew, unknown operations, text of
+//! other programs between the lines.
+
+mod arena;
+mod block_state;
+mod creation;
+mod decoder;
+mod error;
+mod fields;
+mod json;
+mod lines;
+mod operations;
+mod reader;
+mod trace;
+mod variant;
+mod version;
+
+pub use decoder::{AbiDump, Decoder, Event, Stats};
+pub use error::{Error, Result};
+pub use lines::MAX_LINE;
+pub use reader::Reader;
+pub use version::Software;

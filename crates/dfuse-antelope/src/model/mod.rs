@@ -4,6 +4,7 @@
 //! ready for comparison, and read without an allocation each. [`Message`] is their wire form, `serde::Serialize` their
 //! canonical JSON form. Payloads of `dfuse.eosio.codec.v1` read as well; what only that schema has is passed over.
 
+mod accessors;
 mod block;
 mod lifecycle;
 mod message;
