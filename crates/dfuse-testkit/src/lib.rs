@@ -1,1 +1,3 @@
-//! Test support: synthetic chain, recorded logs, fault injection.
+//! Test support: recorded data and a seeded synthetic chain. Nothing outside tests and benchmarks depends on it.
+
+pub mod recorded;
