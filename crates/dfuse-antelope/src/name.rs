@@ -66,6 +66,12 @@ impl Name {
     /// The text in `buffer`, without trailing dots.
     #[inline]
     pub fn as_text(self, buffer: &mut [u8; 13]) -> &str {
+        std::str::from_utf8(self.as_ascii(buffer)).expect("the alphabet is ASCII")
+    }
+
+    /// The bytes of the text in `buffer`, without trailing dots.
+    #[inline]
+    pub fn as_ascii(self, buffer: &mut [u8; 13]) -> &[u8] {
         let mut rest = self.0;
         let mut length = 0;
         for (i, slot) in buffer.iter_mut().enumerate() {
@@ -77,7 +83,7 @@ impl Name {
             rest <<= 5;
             length = i + 1;
         }
-        std::str::from_utf8(&buffer[..length]).expect("the alphabet is ASCII")
+        &buffer[..length]
     }
 }
 

@@ -510,7 +510,7 @@ impl Value for Name {
 
     #[inline]
     fn write(&self, writer: &mut ReverseWriter) {
-        write_delimited(writer, self.as_text(&mut [0; 13]).as_bytes());
+        write_delimited(writer, self.as_ascii(&mut [0; 13]));
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
