@@ -7,7 +7,7 @@ use std::{
 };
 
 use dfuse_antelope::{
-    BlockTimestamp, Checksum256, PublicKey, Result, Signature,
+    Checksum256, PublicKey, Result, Signature,
     chain::{SignedBlock, unpack_extensions, unpack_receipts},
     model::{
         ActivatedProtocolFeatures, Block, BlockHeader, BlockRootMerkle, BlockSigningAuthority, PackedTransaction,
@@ -128,7 +128,7 @@ pub(crate) fn read_v2(
     let active = features.after(&signed_block.header)?;
     block.activated_protocol_features = Some(ActivatedProtocolFeatures { protocol_features: active });
     fill(block, signed_block);
-    BlockTimestamp(policy.u32()?);
+    let _proposal_time = policy.u32()?;
     block.active_schedule_v2 = Some(ProducerAuthoritySchedule::unpack(policy, &mut |r| keys.read(r))?);
     policy.finish("proposer policy")
 }

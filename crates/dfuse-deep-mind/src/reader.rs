@@ -8,11 +8,13 @@ use crate::{
 /// What is read before a stream without a single deep-mind line is given up.
 const MAX_FOREIGN: usize = 64 * 1024 * 1024;
 
+type OtherLines = Box<dyn FnMut(&[u8]) + Send>;
+
 /// Reads a deep-mind log from a byte stream, as the node prints it.
 pub struct Reader<R> {
     lines: Lines<R>,
     decoder: Decoder,
-    other_lines: Option<Box<dyn FnMut(&[u8]) + Send>>,
+    other_lines: Option<OtherLines>,
     foreign: usize,
 }
 
