@@ -1,1 +1,28 @@
 //! Block files and object stores, the fork database and the block feed.
+//!
+//! [`BlockStore`] keeps blocks in the files of the Firehose family, in a directory or an object store.
+//! [`Merger`] turns blocks as a node sends them, forks included, into such files. `docs/block-files.md` describes the
+//! formats.
+
+mod abi_dump;
+mod block;
+pub mod bundle;
+mod check;
+pub mod dbin;
+mod error;
+mod forks;
+mod merge;
+mod names;
+mod range;
+mod store;
+#[cfg(test)]
+mod testing;
+
+pub use abi_dump::AbiDump;
+pub use block::EncodedBlock;
+pub use check::{CheckOptions, CheckProgress, CheckReport, Fault, Finding, OneBlockSummary, check};
+pub use error::{Error, Result};
+pub use forks::{Added, BlockRef, Finalized, ForkDb};
+pub use merge::{BundleWriter, MergeSummary, Merger};
+pub use names::OneBlockName;
+pub use store::{BlockStore, StoreOptions};

@@ -6,6 +6,7 @@
 
 mod accessors;
 mod block;
+pub mod bstream;
 mod lifecycle;
 mod message;
 mod operation;

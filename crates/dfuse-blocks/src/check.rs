@@ -1,0 +1,320 @@
+use std::ops::RangeInclusive;
+
+use dfuse_antelope::Checksum256;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::{
+    BlockStore, EncodedBlock, Error, OneBlockName, Result,
+    bundle::{BUNDLE_BLOCKS, base_of},
+    store::blocking,
+};
+
+/// Bundles that are read at the same time; each holds a piece of some MiB in memory.
+const PARALLEL: usize = 4;
+
+/// What to check.
+#[derive(Debug, Clone)]
+pub struct CheckOptions {
+    /// Blocks; bundles are read whole.
+    pub range: RangeInclusive<u32>,
+    /// Also decode every block, rather than trust its checksum.
+    pub decode: bool,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        Self { range: 0..=u32::MAX, decode: false }
+    }
+}
+
+/// What kind of fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The blocks are not in the store although later ones are.
+    Hole,
+    /// The blocks are where others belong, or twice.
+    Overlap,
+    /// The blocks cannot be read.
+    Damaged,
+    /// The first of the blocks does not name the block before as its parent.
+    Unlinked,
+}
+
+/// A fault and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// First block that it concerns.
+    pub first: u32,
+    /// Last block that it concerns.
+    pub last: u32,
+    /// What kind it is.
+    pub fault: Fault,
+    /// What exactly is wrong, with the file if there is one.
+    pub why: String,
+}
+
+/// Files with one block each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OneBlockSummary {
+    /// How many.
+    pub files: usize,
+    /// Lowest and highest block.
+    pub range: Option<(u32, u32)>,
+}
+
+/// What [`check`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Faults, in ascending order; empty if all is well.
+    pub findings: Vec<Finding>,
+    /// Bundles that were read.
+    pub bundles: usize,
+    /// Blocks that were read from them.
+    pub blocks: u64,
+    /// Lowest and highest block in bundles.
+    pub range: Option<(u32, u32)>,
+    /// Blocks that are not in a bundle yet.
+    pub one_blocks: OneBlockSummary,
+    /// Blocks that lost.
+    pub forked_blocks: OneBlockSummary,
+}
+
+/// How far a check is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckProgress {
+    /// Bundles that were read.
+    pub done: usize,
+    /// Bundles in all.
+    pub of: usize,
+    /// Faults so far.
+    pub findings: usize,
+}
+
+/// Reads a store and verifies that files are whole, that no block is missing or there twice, and that each follows the one
+/// before. Faults of the files are findings; an error means that the store could not be read.
+pub async fn check(
+    store: &BlockStore,
+    options: &CheckOptions,
+    mut progress: impl FnMut(CheckProgress),
+) -> Result<CheckReport> {
+    let mut report = CheckReport::default();
+    let (start, end) = (*options.range.start(), *options.range.end());
+    let mut bases = store.bundles().await?;
+    bases.retain(|base| (base_of(start)..=end).contains(base));
+    let of = bases.len();
+
+    let results = stream::iter(bases).map(|base| BundleCheck::run(store, base, options.decode)).buffered(PARALLEL);
+    let mut results = std::pin::pin!(results);
+    let mut before: Option<BundleCheck> = None;
+    while let Some(mut bundle) = results.try_next().await? {
+        report.bundles += 1;
+        report.blocks += bundle.blocks;
+        report.findings.append(&mut bundle.findings);
+        if !bundle.is_empty() {
+            let range = report.range.get_or_insert((bundle.start, 0));
+            range.1 = bundle.next - 1;
+            if let Some(before) = &before {
+                if bundle.start > before.next {
+                    report.hole(before.next, bundle.start - 1);
+                } else if let (Some(last), Some(parent)) = (before.last, bundle.parent)
+                    && last != parent
+                {
+                    report.findings.push(unlinked(bundle.start, parent, last));
+                }
+            }
+            before = Some(bundle);
+        }
+        progress(CheckProgress { done: report.bundles, of, findings: report.findings.len() });
+    }
+
+    let mut next = before.map(|bundle| bundle.next);
+    if let Some(missing) = next.filter(|next| next % BUNDLE_BLOCKS != 0) {
+        let end = base_of(missing) + (BUNDLE_BLOCKS - 1);
+        report.hole(missing, end);
+        next = end.checked_add(1);
+    }
+    let one_blocks = in_range(store.one_blocks().await?, &options.range);
+    for name in &one_blocks {
+        if let Some(next) = &mut next {
+            if name.number > *next {
+                report.hole(*next, name.number - 1);
+            }
+            *next = name.number.saturating_add(1).max(*next);
+        }
+    }
+    report.one_blocks = summarize(&one_blocks);
+    let read = |name: OneBlockName| async move { (name.number, store.read_one_block(&name).await.map(drop)) };
+    collect_damage(&mut report, one_blocks, read).await?;
+    let forked_blocks = in_range(store.forked_blocks().await?, &options.range);
+    report.forked_blocks = summarize(&forked_blocks);
+    let read = |name: OneBlockName| async move { (name.number, store.read_forked_block(&name).await.map(drop)) };
+    collect_damage(&mut report, forked_blocks, read).await?;
+    report.findings.sort();
+    Ok(report)
+}
+
+impl CheckReport {
+    fn hole(&mut self, first: u32, last: u32) {
+        let why = "not in the store, although later blocks or files that should hold them are".to_owned();
+        self.findings.push(Finding { first, last, fault: Fault::Hole, why });
+    }
+}
+
+fn unlinked(number: u32, parent: Checksum256, before: Checksum256) -> Finding {
+    let why = format!("its parent is {parent}, but the block before is {before}");
+    Finding { first: number, last: number, fault: Fault::Unlinked, why }
+}
+
+fn in_range(mut names: Vec<OneBlockName>, range: &RangeInclusive<u32>) -> Vec<OneBlockName> {
+    names.retain(|name| range.contains(&name.number));
+    names
+}
+
+fn summarize(names: &[OneBlockName]) -> OneBlockSummary {
+    let range = names.first().zip(names.last()).map(|(first, last)| (first.number, last.number));
+    OneBlockSummary { files: names.len(), range }
+}
+
+async fn collect_damage<F: Future<Output = (u32, Result<()>)>>(
+    report: &mut CheckReport,
+    names: Vec<OneBlockName>,
+    read: impl Fn(OneBlockName) -> F,
+) -> Result<()> {
+    let mut results = stream::iter(names).map(read).buffered(PARALLEL);
+    while let Some((number, result)) = results.next().await {
+        match result {
+            Err(error @ Error::Damaged { .. }) => {
+                let why = error.to_string();
+                report.findings.push(Finding { first: number, last: number, fault: Fault::Damaged, why });
+            }
+            // A file may go while we look: its block has reached a bundle.
+            Ok(()) | Err(Error::NotFound(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
+}
+
+/// What is in one bundle. What is damaged counts as covered, so that it is reported once only.
+struct BundleCheck {
+    /// First block that is covered.
+    start: u32,
+    /// Parent of the first block, if that could be read.
+    parent: Option<Checksum256>,
+    /// First block that is not covered any more.
+    next: u32,
+    /// The block before `next`, if it could be read.
+    last: Option<Checksum256>,
+    blocks: u64,
+    findings: Vec<Finding>,
+}
+
+impl BundleCheck {
+    async fn run(store: &BlockStore, base: u32, decode: bool) -> Result<Self> {
+        let mut check = Self { start: base, parent: None, next: base, last: None, blocks: 0, findings: vec![] };
+        let file = store.bundle_path(base).to_string();
+        if base != base_of(base) {
+            check.find(base, base, Fault::Overlap, format!("{file}: {base} is no multiple of {BUNDLE_BLOCKS}"));
+            return Ok(check);
+        }
+        let end = base.saturating_add(BUNDLE_BLOCKS - 1);
+        let mut reader = match store.read_bundle(base).await {
+            Ok(reader) => reader,
+            Err(error) => return check.damaged(base, end, error).map(|()| check),
+        };
+        loop {
+            match reader.piece().await {
+                Ok(piece) if piece.is_empty() => break,
+                Ok(piece) => {
+                    for block in &piece {
+                        check.visit(&file, base, end, block);
+                    }
+                    if decode {
+                        check.findings.extend(undecodable(&file, piece).await?);
+                    }
+                }
+                Err(error) if !reader.is_framed() => {
+                    check.damaged(check.next, end, error)?;
+                    break;
+                }
+                // One frame of the piece is damaged: see which ones.
+                Err(_) => {
+                    for number in check.next..=end {
+                        match store.read_block(number).await {
+                            Ok(block) => {
+                                check.visit(&file, base, end, &block);
+                                if decode {
+                                    check.findings.extend(undecodable(&file, vec![block]).await?);
+                                }
+                            }
+                            Err(Error::NotFound(_)) => {}
+                            Err(error) => check.damaged(number, number, error)?,
+                        }
+                    }
+                    break;
+                }
+            }
+        }
+        if check.is_empty() && check.findings.is_empty() {
+            let error = Error::damaged(&file, None, "it holds no block");
+            check.damaged(base, end, error)?;
+        }
+        Ok(check)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.next == self.start
+    }
+
+    fn find(&mut self, first: u32, last: u32, fault: Fault, why: String) {
+        self.findings.push(Finding { first, last, fault, why });
+    }
+
+    /// Blocks that cannot be read; anything but damage ends the check.
+    fn damaged(&mut self, first: u32, last: u32, error: Error) -> Result<()> {
+        if !matches!(error, Error::Damaged { .. }) {
+            return Err(error);
+        }
+        self.find(first, last, Fault::Damaged, error.to_string());
+        self.cover(first, None, last, None);
+        Ok(())
+    }
+
+    fn cover(&mut self, first: u32, parent: Option<Checksum256>, last: u32, id: Option<Checksum256>) {
+        if self.is_empty() {
+            self.start = first;
+            self.parent = parent;
+        }
+        self.next = last.saturating_add(1);
+        self.last = id;
+    }
+
+    fn visit(&mut self, file: &str, base: u32, end: u32, block: &EncodedBlock) {
+        let number = block.number();
+        self.blocks += 1;
+        if !(base..=end).contains(&number) {
+            return self.find(number, number, Fault::Overlap, format!("{file}: it belongs into another file"));
+        }
+        if number < self.next {
+            return self.find(number, number, Fault::Overlap, format!("{file}: it is there twice or out of order"));
+        }
+        if !self.is_empty() && number > self.next {
+            self.find(self.next, number - 1, Fault::Hole, format!("{file}: not there, although later blocks are"));
+        } else if let Some(last) = self.last.filter(|last| *last != block.previous()) {
+            self.findings.push(unlinked(number, block.previous(), last));
+        }
+        self.cover(number, Some(block.previous()), number, Some(block.id()));
+    }
+}
+
+async fn undecodable(file: &str, blocks: Vec<EncodedBlock>) -> Result<Vec<Finding>> {
+    let file = file.to_owned();
+    let decode = move |block: &EncodedBlock| {
+        let why = format!("{file}: {}", block.decode().err()?);
+        Some(Finding { first: block.number(), last: block.number(), fault: Fault::Damaged, why })
+    };
+    blocking(move || Ok(blocks.iter().filter_map(decode).collect())).await
+}
+
+#[cfg(test)]
+mod tests;

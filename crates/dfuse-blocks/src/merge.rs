@@ -1,0 +1,234 @@
+use futures::TryStreamExt;
+use tracing::{info, warn};
+
+use crate::{
+    Added, BlockRef, BlockStore, EncodedBlock, Error, Finalized, ForkDb, OneBlockName, Result,
+    bundle::{BUNDLE_BLOCKS, base_of},
+};
+
+/// Appends irreversible blocks to the bundles of a store.
+#[derive(Debug)]
+pub struct BundleWriter {
+    store: BlockStore,
+    first_streamable: u32,
+    last: Option<BlockRef>,
+    pending: Vec<EncodedBlock>,
+}
+
+impl BundleWriter {
+    /// Continues after the last bundle of the store. `first_streamable` is the first block of the chain's history (2 for
+    /// a whole chain): the only one that may start in the middle of a bundle.
+    pub async fn resume(store: BlockStore, first_streamable: u32) -> Result<Self> {
+        let mut bases = store.bundles().await?;
+        bases.retain(|base| *base == base_of(*base));
+        let last = match bases.last() {
+            None => None,
+            Some(base) => {
+                let number = base.saturating_add(BUNDLE_BLOCKS - 1);
+                let read = store.read_block(number).await.map_err(|e| match e {
+                    Error::NotFound(_) => {
+                        let why =
+                            format!("it ends before block {number}; remove it and its blocks will be written again");
+                        Error::damaged(store.bundle_path(*base).as_ref(), None, why)
+                    }
+                    other => other,
+                });
+                Some(BlockRef::from(&read?))
+            }
+        };
+        Ok(Self { store, first_streamable, last, pending: vec![] })
+    }
+
+    /// The last block that was taken; none in an empty store before the first one.
+    pub fn last(&self) -> Option<BlockRef> {
+        self.last
+    }
+
+    /// Base of the next bundle to be written; none in an empty store before the first block.
+    pub fn next_base(&self) -> Option<u32> {
+        self.last
+            .map(|last| self.pending.first().map_or(last.number.saturating_add(1), |first| base_of(first.number())))
+    }
+
+    /// Whether an empty store could start with this block.
+    fn may_start(&self, block: &EncodedBlock) -> Result<()> {
+        let number = block.number();
+        if number == self.first_streamable || number == base_of(number) {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "block {number} cannot be the first of the store: begin at {}, at {}, or declare {number} the first streamable block",
+            self.first_streamable,
+            base_of(number).saturating_add(BUNDLE_BLOCKS),
+        )))
+    }
+
+    /// Takes the next block of the chain; writes a bundle when it is the last one of it.
+    pub async fn push(&mut self, block: EncodedBlock) -> Result<()> {
+        match self.last {
+            None => self.may_start(&block)?,
+            Some(last) if last.id == block.previous() => {}
+            Some(last) => {
+                return Err(Error::unlinked(&block, format!("the last block is {} {}", last.number, last.id)));
+            }
+        }
+        self.last = Some((&block).into());
+        let full = block.number() % BUNDLE_BLOCKS == BUNDLE_BLOCKS - 1;
+        self.pending.push(block);
+        if full {
+            self.store.write_bundle(std::mem::take(&mut self.pending)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the blocks of the unfinished bundle as one-block files; tells how many.
+    pub async fn finish(self, suffix: &str) -> Result<usize> {
+        for block in &self.pending {
+            self.store.write_one_block(block, suffix).await?;
+        }
+        Ok(self.pending.len())
+    }
+}
+
+/// What a [`Merger`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MergeSummary {
+    /// Blocks that were final already or that had come before.
+    pub skipped: usize,
+    /// Blocks that became final: in bundles, or in one-block files where they do not fill one.
+    pub irreversible: usize,
+    /// Blocks that lost and were put aside.
+    pub forked: usize,
+    /// Blocks that were left in one-block files at the end: reversible, or final and waiting for their bundle to fill.
+    pub one_blocks: usize,
+}
+
+/// Turns blocks in the order of their arrival, forks included, into block files: final blocks into bundles, losers aside,
+/// the rest into one-block files. Starting again, with the same blocks or with later ones, continues where it ended.
+#[derive(Debug)]
+pub struct Merger {
+    store: BlockStore,
+    suffix: String,
+    writer: BundleWriter,
+    /// None in an empty store before the first block.
+    forks: Option<ForkDb>,
+    summary: MergeSummary,
+}
+
+impl Merger {
+    /// Continues a store: its last bundle, and its one-block files above. `suffix` ends the names of one-block files.
+    pub async fn open(store: BlockStore, first_streamable: u32, suffix: &str) -> Result<Self> {
+        let writer = BundleWriter::resume(store.clone(), first_streamable).await?;
+        let forks = writer.last().map(ForkDb::new);
+        let summary = MergeSummary::default();
+        let mut merger = Self { store: store.clone(), suffix: suffix.to_owned(), writer, forks, summary };
+        let mut names = store.one_blocks().await?;
+        names.retain(|name| merger.writer.last().is_none_or(|last| name.number > last.number));
+        names.dedup_by(|a, b| (&a.id, &a.previous, a.number) == (&b.id, &b.previous, b.number));
+        let known = store.read_one_blocks(names);
+        let mut known = std::pin::pin!(known);
+        while let Some(block) = known.try_next().await? {
+            merger.add(block).await?;
+        }
+        Ok(merger)
+    }
+
+    /// Takes a block. Its parent must have come before it.
+    pub async fn push(&mut self, block: EncodedBlock) -> Result<()> {
+        let arrived = block.clone();
+        if self.add(block).await? == Added::Orphan {
+            let why = format!("its parent {} has not come before it", arrived.previous());
+            return Err(Error::unlinked(&arrived, why));
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, block: EncodedBlock) -> Result<Added> {
+        let forks = match &mut self.forks {
+            Some(forks) => forks,
+            None => {
+                self.writer.may_start(&block)?;
+                let parent = BlockRef { number: block.number() - 1, id: block.previous() };
+                self.forks.insert(ForkDb::new(parent))
+            }
+        };
+        let added = forks.add(block.clone());
+        let Finalized { irreversible, stalled } = forks.finalize();
+        match added {
+            Added::Known => self.summary.skipped += 1,
+            Added::Late if self.is_final(&block) => self.summary.skipped += 1,
+            Added::Late => self.put_aside(&block).await?,
+            Added::Head | Added::Side | Added::Orphan => {}
+        }
+        self.summary.irreversible += irreversible.len();
+        for block in irreversible {
+            self.writer.push(block).await?;
+        }
+        for block in stalled {
+            self.put_aside(&block).await?;
+        }
+        Ok(added)
+    }
+
+    /// Whether a block at or below the LIB is of the chain. Below the bundle at hand it is taken to be: what lost there was
+    /// put aside when it did.
+    fn is_final(&self, block: &EncodedBlock) -> bool {
+        match self.writer.pending.first() {
+            Some(first) if block.number() >= first.number() => self.writer.pending.iter().any(|b| b.id() == block.id()),
+            _ => true,
+        }
+    }
+
+    async fn put_aside(&mut self, block: &EncodedBlock) -> Result<()> {
+        self.summary.forked += 1;
+        self.store.write_forked_block(block, &self.suffix).await.map(drop)
+    }
+
+    /// Writes what is not in bundles as one-block files and removes those that are.
+    pub async fn finish(self) -> Result<MergeSummary> {
+        let Self { store, suffix, writer, forks, mut summary } = self;
+        let next_base = writer.next_base().unwrap_or(0);
+        let lib = writer.last();
+        summary.one_blocks = writer.finish(&suffix).await?;
+        if let Some(forks) = forks {
+            for block in forks.blocks() {
+                store.write_one_block(block, &suffix).await?;
+                summary.one_blocks += 1;
+            }
+        }
+        if let Some(lib) = lib {
+            remove_merged_one_blocks(&store, next_base, lib).await?;
+        }
+        info!(?summary, "merged");
+        Ok(summary)
+    }
+}
+
+/// Deletes the one-block files of blocks that are in bundles below `next_base`, and moves those of blocks that lost aside:
+/// what is below the base and not in a bundle.
+async fn remove_merged_one_blocks(store: &BlockStore, next_base: u32, lib: BlockRef) -> Result<()> {
+    let mut names = store.one_blocks().await?;
+    names.retain(|name| name.number < next_base && name.number <= lib.number);
+    for names in names.chunk_by(|a, b| base_of(a.number) == base_of(b.number)) {
+        let (first, last) = (names[0].number, names[names.len() - 1].number);
+        let mut canonical: Vec<OneBlockName> = vec![];
+        let blocks = store.read_range(first..=last);
+        let mut blocks = std::pin::pin!(blocks);
+        while let Some(block) = blocks.try_next().await? {
+            canonical.push(OneBlockName::new(&block, ""));
+        }
+        let is_merged = |name: &&OneBlockName| {
+            canonical.get((name.number - first) as usize).is_some_and(|merged| merged.id == name.id)
+        };
+        let (merged, lost): (Vec<_>, Vec<_>) = names.iter().partition(is_merged);
+        if !lost.is_empty() {
+            warn!(count = lost.len(), first, last, "one-block files of lost blocks are put aside");
+        }
+        store.move_to_forked(lost.into_iter().cloned().collect()).await?;
+        store.delete_one_blocks(merged.into_iter().cloned().collect()).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

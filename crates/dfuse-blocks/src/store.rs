@@ -1,0 +1,407 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path};
+use url::Url;
+use zstd::bulk::Decompressor;
+
+use crate::{
+    AbiDump, EncodedBlock, Error, OneBlockName, Result,
+    bundle::{self, BlockTable, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
+    names,
+    range::{BundleReader, RangeReader},
+};
+
+const ONE_BLOCKS: &str = "one-blocks";
+const MERGED_BLOCKS: &str = "merged-blocks";
+const FORKED_BLOCKS: &str = "forked-blocks";
+const ABI_DUMPS: &str = "abi-dumps";
+const ABI_DUMP_EXTENSION: &str = ".jsonl.zst";
+
+/// Bundles whose tables are kept in memory, about 3 KiB each.
+const CACHED_TABLES: usize = 1024;
+
+/// One-block files that are deleted, moved or read at the same time.
+const PARALLEL: usize = 8;
+
+/// How to open a [`BlockStore`].
+#[derive(Debug, Clone, Default)]
+pub struct StoreOptions {
+    /// Have the operating system write every file to the disk before it counts as written. Without it a power cut may
+    /// lose the files of the last seconds; a killed process loses nothing either way. Local directories only: object
+    /// stores are durable.
+    pub fsync: bool,
+    /// Keys, regions and endpoints of the object store, by the names of its environment variables
+    /// (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_KEY`, ...); others are passed over.
+    pub credentials: Vec<(String, String)>,
+}
+
+/// Block files in a directory or an object store. Cloning is cheap, and clones share their cache.
+///
+/// Every write replaces the whole file at once: readers see the old file, the new one or none. Every read verifies
+/// checksums and that a file holds what its name says.
+#[derive(Clone)]
+pub struct BlockStore {
+    objects: Arc<dyn ObjectStore>,
+    root: Path,
+    layouts: Arc<Mutex<LayoutCache>>,
+}
+
+impl fmt::Debug for BlockStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockStore({} {})", self.objects, self.root)
+    }
+}
+
+impl BlockStore {
+    /// Opens a store by its place: a directory (made if it is not there), `file://`, `memory://`, or with the cargo
+    /// features `aws`, `gcp`, `azure` also `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
+    pub fn open(place: &str, options: StoreOptions) -> Result<Self> {
+        let unusable = |e: &dyn fmt::Display| Error::Usage(format!("block store \"{place}\": {e}"));
+        let directory = match Url::parse(place) {
+            Ok(url) if url.scheme() == "file" => {
+                url.to_file_path().map_err(|()| unusable(&"not a path of this machine"))?
+            }
+            Ok(url) if place.contains("://") => {
+                let (objects, root) =
+                    object_store::parse_url_opts(&url, options.credentials).map_err(|e| unusable(&e))?;
+                return Ok(Self::new(objects.into(), root));
+            }
+            _ => place.into(),
+        };
+        std::fs::create_dir_all(&directory).map_err(|e| unusable(&e))?;
+        let objects = LocalFileSystem::new_with_prefix(&directory).map_err(|e| unusable(&e))?;
+        Ok(Self::new(Arc::new(objects.with_fsync(options.fsync)), Path::default()))
+    }
+
+    /// A store in `objects`, below `root`.
+    pub fn new(objects: Arc<dyn ObjectStore>, root: Path) -> Self {
+        Self { objects, root, layouts: Arc::default() }
+    }
+
+    fn path(&self, folder: &str, file_name: &str) -> Path {
+        self.root.clone().join(folder).join(file_name)
+    }
+
+    pub(crate) fn bundle_path(&self, base: u32) -> Path {
+        self.path(MERGED_BLOCKS, &names::bundle_file_name(base))
+    }
+
+    async fn list<T: Ord>(&self, folder: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+        let folder = self.root.clone().join(folder);
+        let objects = self.objects.list(Some(&folder)).map_err(|e| Error::store(&folder, e));
+        let names = objects.try_filter_map(|object| {
+            // What lies deeper is not ours.
+            let direct = object.location.parts_count() == folder.parts_count() + 1;
+            std::future::ready(Ok(object.location.filename().filter(|_| direct).and_then(&parse)))
+        });
+        let mut names: Vec<T> = names.try_collect().await?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    async fn put(&self, path: &Path, data: Vec<u8>) -> Result<()> {
+        let written = self.objects.put(path, PutPayload::from(data)).await;
+        written.map(drop).map_err(|e| Error::store(path, e))
+    }
+
+    pub(crate) async fn get(&self, path: &Path) -> Result<Bytes> {
+        let object = self.objects.get(path).await.map_err(|e| Error::store(path, e))?;
+        object.bytes().await.map_err(|e| Error::store(path, e))
+    }
+
+    pub(crate) async fn get_range(&self, path: &Path, range: std::ops::Range<u64>) -> Result<Bytes> {
+        self.objects.get_range(path, range).await.map_err(|e| Error::store(path, e))
+    }
+
+    // One-block files and forked blocks
+
+    /// Names of all one-block files, by number. A block has several if several readers wrote it.
+    pub async fn one_blocks(&self) -> Result<Vec<OneBlockName>> {
+        self.list(ONE_BLOCKS, OneBlockName::parse).await
+    }
+
+    /// Names of all forked blocks that are kept aside, by number.
+    pub async fn forked_blocks(&self) -> Result<Vec<OneBlockName>> {
+        self.list(FORKED_BLOCKS, OneBlockName::parse).await
+    }
+
+    /// Writes a one-block file. `suffix` tells the writers of a store apart: letters, digits, `_` and `.` only.
+    pub async fn write_one_block(&self, block: &EncodedBlock, suffix: &str) -> Result<OneBlockName> {
+        self.write_block(ONE_BLOCKS, block, suffix).await
+    }
+
+    /// Keeps a block that lost against its siblings aside.
+    pub async fn write_forked_block(&self, block: &EncodedBlock, suffix: &str) -> Result<OneBlockName> {
+        self.write_block(FORKED_BLOCKS, block, suffix).await
+    }
+
+    async fn write_block(&self, folder: &str, block: &EncodedBlock, suffix: &str) -> Result<OneBlockName> {
+        if !names::is_suffix(suffix) {
+            let allowed = "letters, digits, `_` and `.` only, and one of them at least";
+            return Err(Error::Usage(format!("\"{suffix}\" cannot end names of one-block files: {allowed}")));
+        }
+        let name = OneBlockName::new(block, suffix);
+        let block = block.clone();
+        let file = blocking(move || bundle::encode_one_block(&block, COMPRESSION_LEVEL)).await?;
+        self.put(&self.path(folder, &name.file_name()), file).await?;
+        Ok(name)
+    }
+
+    /// Reads a one-block file.
+    pub async fn read_one_block(&self, name: &OneBlockName) -> Result<EncodedBlock> {
+        self.read_named(ONE_BLOCKS, name).await
+    }
+
+    /// Reads a block that was kept aside.
+    pub async fn read_forked_block(&self, name: &OneBlockName) -> Result<EncodedBlock> {
+        self.read_named(FORKED_BLOCKS, name).await
+    }
+
+    /// Reads one-block files, several at a time, in the order of their names.
+    pub fn read_one_blocks(&self, names: Vec<OneBlockName>) -> impl Stream<Item = Result<EncodedBlock>> + Send {
+        let store = self.clone();
+        let reads = stream::iter(names).map(move |name| {
+            let store = store.clone();
+            async move { store.read_one_block(&name).await }
+        });
+        reads.buffered(PARALLEL)
+    }
+
+    async fn read_named(&self, folder: &str, name: &OneBlockName) -> Result<EncodedBlock> {
+        let path = self.path(folder, &name.file_name());
+        let data = self.get(&path).await?;
+        let name = name.clone();
+        blocking(move || {
+            let file = path.as_ref();
+            let mut reader = StreamReader::new(file, data)?;
+            match (reader.block()?, reader.block()?) {
+                (Some(block), None) if name.is_of(&block) => Ok(block),
+                (Some(block), None) => Err(Error::damaged(file, None, format!("it holds {block:?}"))),
+                (None, _) => Err(Error::damaged(file, None, "it holds no block")),
+                (_, Some(_)) => Err(Error::damaged(file, None, "it holds more than one block")),
+            }
+        })
+        .await
+    }
+
+    /// Deletes one-block files; one that is already gone is no error.
+    pub async fn delete_one_blocks(&self, names: Vec<OneBlockName>) -> Result<()> {
+        self.delete(ONE_BLOCKS, names).await
+    }
+
+    /// Moves one-block files of blocks that lost to the forked blocks.
+    pub async fn move_to_forked(&self, names: Vec<OneBlockName>) -> Result<()> {
+        let moves = stream::iter(names.into_iter().map(Ok));
+        let moves = moves.try_for_each_concurrent(PARALLEL, async |name| {
+            let (from, to) = (self.path(ONE_BLOCKS, &name.file_name()), self.path(FORKED_BLOCKS, &name.file_name()));
+            match self.objects.rename(&from, &to).await.map_err(|e| Error::store(&from, e)) {
+                Err(Error::NotFound(_)) => Ok(()),
+                other => other,
+            }
+        });
+        moves.await
+    }
+
+    /// Deletes forked blocks with a number below `number`; tells how many.
+    pub async fn prune_forked_blocks(&self, number: u32) -> Result<usize> {
+        let mut names = self.forked_blocks().await?;
+        names.retain(|name| name.number < number);
+        let count = names.len();
+        self.delete(FORKED_BLOCKS, names).await?;
+        Ok(count)
+    }
+
+    async fn delete(&self, folder: &str, names: Vec<OneBlockName>) -> Result<()> {
+        let deletions = stream::iter(names.into_iter().map(Ok));
+        let deletions = deletions.try_for_each_concurrent(PARALLEL, async |name| {
+            let path = self.path(folder, &name.file_name());
+            match self.objects.delete(&path).await.map_err(|e| Error::store(&path, e)) {
+                Err(Error::NotFound(_)) => Ok(()),
+                other => other,
+            }
+        });
+        deletions.await
+    }
+
+    // Bundles
+
+    /// Bases of all bundles, ascending. What is named like a bundle but for a base that is no multiple of 100 is listed
+    /// too, for [`crate::check`] to find.
+    pub async fn bundles(&self) -> Result<Vec<u32>> {
+        self.list(MERGED_BLOCKS, names::parse_bundle).await
+    }
+
+    /// Writes the bundle of `blocks`, which are of one chain, ascending, and all belong into it.
+    pub async fn write_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<()> {
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
+            return Err(Error::Usage("a bundle without blocks is of no use".to_owned()));
+        };
+        let base = base_of(first.number());
+        if base_of(last.number()) != base {
+            return Err(Error::Usage(format!("blocks {} to {} are not of one bundle", first.number(), last.number())));
+        }
+        let file = blocking(move || bundle::encode(&blocks, COMPRESSION_LEVEL)).await?;
+        let written = self.put(&self.bundle_path(base), file).await;
+        self.layouts().forget(base);
+        written
+    }
+
+    /// Reads one block from its bundle: one range read of its frame, after the first read from a bundle, which also
+    /// fetches its tables. A bundle of others, without tables, is read from its start.
+    pub async fn read_block(&self, number: u32) -> Result<EncodedBlock> {
+        let missing = || Error::NotFound(format!("block {number}"));
+        let base = base_of(number);
+        let path = self.bundle_path(base);
+        let layout = self.layout(base).await.map_err(|e| match e {
+            Error::NotFound(_) => missing(),
+            other => other,
+        })?;
+        match layout {
+            Layout::Framed(table) => {
+                let frame = *table.find(number).ok_or_else(missing)?;
+                let data = self.get_range(&path, frame.offset..frame.end()).await?;
+                blocking(move || {
+                    let mut decompressor = new_decompressor(path.as_ref())?;
+                    frame.decode(path.as_ref(), &data, &mut decompressor)
+                })
+                .await
+            }
+            Layout::Stream => {
+                let data = self.get(&path).await?;
+                let found = blocking(move || {
+                    let mut reader = StreamReader::new(path.as_ref(), data)?;
+                    while let Some(block) = reader.block()? {
+                        if block.number() == number {
+                            return Ok(Some(block));
+                        }
+                    }
+                    Ok(None)
+                });
+                found.await?.ok_or_else(missing)
+            }
+        }
+    }
+
+    /// Reads the blocks of a range from bundles, each verified to follow the one before. A block that is not there ends
+    /// the stream with [`Error::NotFound`]. Memory: one piece of a bundle.
+    pub fn read_range(&self, range: RangeInclusive<u32>) -> impl Stream<Item = Result<EncodedBlock>> + Send {
+        let pieces = stream::try_unfold(RangeReader::new(self.clone(), range), async |mut reader| {
+            Ok::<_, Error>(reader.piece().await?.map(|piece| (piece, reader)))
+        });
+        pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten()
+    }
+
+    /// Reads all blocks of a bundle, piece by piece.
+    pub(crate) async fn read_bundle(&self, base: u32) -> Result<BundleReader> {
+        BundleReader::open(self, base, 0..=u32::MAX).await
+    }
+
+    /// How a bundle is to be read.
+    pub(crate) async fn layout(&self, base: u32) -> Result<Layout> {
+        if let Some(layout) = self.layouts().get(base) {
+            return Ok(layout);
+        }
+        let path = self.bundle_path(base);
+        // Two requests, as Azure cannot read from the end without knowing the length.
+        let size = self.objects.head(&path).await.map_err(|e| Error::store(&path, e))?.size;
+        let tail = match size.saturating_sub(TAIL_BYTES) {
+            _ if size == 0 => Bytes::new(),
+            start => self.get_range(&path, start..size).await?,
+        };
+        let layout = BlockTable::parse(size, &tail).map_or(Layout::Stream, |table| Layout::Framed(Arc::new(table)));
+        self.layouts().insert(base, layout.clone());
+        Ok(layout)
+    }
+
+    fn layouts(&self) -> std::sync::MutexGuard<'_, LayoutCache> {
+        self.layouts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ABI dumps
+
+    /// Blocks at which a node dumped its ABIs.
+    pub async fn abi_dumps(&self) -> Result<Vec<u32>> {
+        self.list(ABI_DUMPS, |name| names::block_number(name.strip_suffix(ABI_DUMP_EXTENSION)?)).await
+    }
+
+    /// Keeps the ABIs that a node had when it started; replaces an earlier dump at the same block.
+    pub async fn write_abi_dump(&self, dump: AbiDump) -> Result<()> {
+        let path = self.abi_dump_path(dump.block_number);
+        let file = blocking(move || dump.encode(COMPRESSION_LEVEL)).await?;
+        self.put(&path, file).await
+    }
+
+    /// Reads the dump at a block.
+    pub async fn read_abi_dump(&self, block_number: u32) -> Result<AbiDump> {
+        let path = self.abi_dump_path(block_number);
+        let data = self.get(&path).await?;
+        blocking(move || AbiDump::decode(path.as_ref(), &data)).await
+    }
+
+    fn abi_dump_path(&self, block_number: u32) -> Path {
+        self.path(ABI_DUMPS, &format!("{block_number:010}{ABI_DUMP_EXTENSION}"))
+    }
+}
+
+/// Runs work that keeps a CPU busy off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Usage("the runtime is shutting down".to_owned())),
+        },
+    }
+}
+
+pub(crate) fn new_decompressor(file: &str) -> Result<Decompressor<'static>> {
+    Decompressor::new().map_err(|e| Error::Usage(format!("{file}: zstd has no memory: {e}")))
+}
+
+/// How a bundle is to be read.
+#[derive(Debug, Clone)]
+pub(crate) enum Layout {
+    /// Block by block: it is ours.
+    Framed(Arc<BlockTable>),
+    /// From start to end: it is of others.
+    Stream,
+}
+
+/// The layouts that were used last.
+#[derive(Debug, Default)]
+struct LayoutCache {
+    by_base: BTreeMap<u32, (u64, Layout)>,
+    uses: u64,
+}
+
+impl LayoutCache {
+    fn get(&mut self, base: u32) -> Option<Layout> {
+        self.uses += 1;
+        let (used, layout) = self.by_base.get_mut(&base)?;
+        *used = self.uses;
+        Some(layout.clone())
+    }
+
+    fn insert(&mut self, base: u32, layout: Layout) {
+        if self.by_base.len() == CACHED_TABLES {
+            let oldest = self.by_base.iter().min_by_key(|(_, (used, _))| *used).map(|(base, _)| *base);
+            oldest.map(|base| self.by_base.remove(&base));
+        }
+        self.uses += 1;
+        self.by_base.insert(base, (self.uses, layout));
+    }
+
+    fn forget(&mut self, base: u32) {
+        self.by_base.remove(&base);
+    }
+}
+
+#[cfg(test)]
+mod tests;
