@@ -2,6 +2,7 @@
 //!
 //! No I/O and no async: bytes and text in, values out, every size bounded.
 
+mod abi_dump;
 mod asset;
 pub mod base58;
 pub mod chain;
@@ -15,6 +16,7 @@ mod symbol;
 mod text;
 mod time;
 
+pub use abi_dump::AbiDump;
 pub use asset::{Asset, ExtendedAsset};
 pub use checksum::{Checksum, Checksum160, Checksum256, Checksum512};
 pub use error::{Error, Result};

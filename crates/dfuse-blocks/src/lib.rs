@@ -18,7 +18,6 @@ mod store;
 #[cfg(test)]
 mod testing;
 
-pub use abi_dump::AbiDump;
 pub use block::EncodedBlock;
 pub use check::{CheckOptions, CheckProgress, CheckReport, Fault, Finding, OneBlockSummary, check};
 pub use error::{Error, Result};

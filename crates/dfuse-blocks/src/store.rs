@@ -6,13 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use dfuse_antelope::AbiDump;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path};
 use url::Url;
 use zstd::bulk::Decompressor;
 
 use crate::{
-    AbiDump, EncodedBlock, Error, OneBlockName, Result,
+    EncodedBlock, Error, OneBlockName, Result, abi_dump,
     bundle::{self, BlockTable, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
     names,
     range::{BundleReader, RangeReader},
@@ -333,8 +334,8 @@ impl BlockStore {
 
     /// Keeps the ABIs that a node had when it started; replaces an earlier dump at the same block.
     pub async fn write_abi_dump(&self, dump: AbiDump) -> Result<()> {
-        let path = self.abi_dump_path(dump.block_number);
-        let file = blocking(move || dump.encode(COMPRESSION_LEVEL)).await?;
+        let path = self.abi_dump_path(dump.block_num);
+        let file = blocking(move || abi_dump::encode(&dump, COMPRESSION_LEVEL)).await?;
         self.put(&path, file).await
     }
 
@@ -342,7 +343,7 @@ impl BlockStore {
     pub async fn read_abi_dump(&self, block_number: u32) -> Result<AbiDump> {
         let path = self.abi_dump_path(block_number);
         let data = self.get(&path).await?;
-        blocking(move || AbiDump::decode(path.as_ref(), &data)).await
+        blocking(move || abi_dump::decode(path.as_ref(), &data)).await
     }
 
     fn abi_dump_path(&self, block_number: u32) -> Path {

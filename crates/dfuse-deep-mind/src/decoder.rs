@@ -4,9 +4,8 @@ use base64::{
     Engine,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use bytes::Bytes;
 use dfuse_antelope::{
-    Checksum256, Name,
+    AbiDump, Checksum256,
     model::{
         Block, DtrxOperation, RamAction, RamNamespace, RlimitKind, RlimitOp, TransactionReceiptHeader,
         TransactionStatus, TransactionTrace,
@@ -41,17 +40,6 @@ pub enum Event {
         /// Head of the branch that is joined.
         to: Checksum256,
     },
-}
-
-/// ABIs as they were before the blocks that follow.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AbiDump {
-    /// The last block before the dump, where the node says it (not before EOSIO 2.1).
-    pub block_num: Option<u32>,
-    /// The last global sequence before the dump, where the node says it (not before EOSIO 2.1).
-    pub global_sequence: Option<u64>,
-    /// Contracts and their packed ABIs, in the order of the log.
-    pub abis: Vec<(Name, Bytes)>,
 }
 
 /// What was read, and what was strange about it.
@@ -414,8 +402,8 @@ impl Decoder {
                 match fields.count() {
                     0 => {}
                     2 => {
-                        dump.block_num = Some(fields.u32("block number")?);
-                        dump.global_sequence = Some(fields.u64("global sequence")?);
+                        dump.block_num = fields.u32("block number")?;
+                        dump.global_sequence = fields.u64("global sequence")?;
                     }
                     other => return Err(Why::new(format!("{other} fields after START, where 0 or 2 are due"))),
                 }
@@ -423,15 +411,15 @@ impl Decoder {
                 Ok(None)
             }
             b"ABI" => {
+                let dump = self.dump.as_mut().ok_or_else(|| Why::new("ABI outside of ABIDUMP START and END"))?;
                 if fields.count() == 3 {
-                    // EOSIO 1.8 and 2.0 repeat the block number.
-                    fields.u32("block number")?;
+                    // EOSIO 1.8 and 2.0 give the block number here instead of at the start.
+                    dump.block_num = fields.u32("block number")?;
                 }
                 let contract = fields.name("contract")?;
                 let abi = fields.next("ABI")?;
                 fields.end()?;
                 let abi = BASE64.decode(abi).map_err(|_| Why::new(format!("ABI {} is not base64", Shown(abi))))?;
-                let dump = self.dump.as_mut().ok_or_else(|| Why::new("ABI outside of ABIDUMP START and END"))?;
                 dump.abis.push((contract, abi.into()));
                 Ok(None)
             }

@@ -22,7 +22,7 @@ mod trace;
 mod variant;
 mod version;
 
-pub use decoder::{AbiDump, Decoder, Event, Stats};
+pub use decoder::{Decoder, Event, Stats};
 pub use error::{Error, Result};
 pub use lines::MAX_LINE;
 pub use reader::Reader;

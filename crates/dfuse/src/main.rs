@@ -1,2 +1,30 @@
-//! The dfuse binary.
-fn main() {}
+//! The dfuse binary: command line, configuration, start-up.
+
+mod cli;
+mod failure;
+mod input;
+mod logging;
+mod progress;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{cli::Cli, failure::UsageError};
+
+/// Blocks are many small allocations that live and die together, which this allocator serves well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::init(&cli.logging);
+    let Err(error) = cli.run() else { return ExitCode::SUCCESS };
+    if failure::is_closed_pipe(&error) {
+        // Whoever read our output has had enough.
+        return ExitCode::SUCCESS;
+    }
+    tracing::error!("{error:#}");
+    ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+}

@@ -1,0 +1,28 @@
+use clap::{Parser, Subcommand};
+
+use crate::{logging::LogOptions, tools};
+
+/// Search, state and streams of Antelope chains from the execution log of a node
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) logging: LogOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look into logs and block files, check and repair them
+    #[command(subcommand, arg_required_else_help = true)]
+    Tools(tools::Tool),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Tools(tool) => tool.run(),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A line on the terminal that tells how far a long command is. Nothing is drawn where standard error is no terminal.
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Counts `what` without a known end.
+    pub(crate) fn new(what: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        let style = ProgressStyle::with_template("{spinner} {human_pos} {msg}, {elapsed}, {per_sec}");
+        bar.set_style(style.expect("the template is a constant"));
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// One more is done.
+    pub(crate) fn advance(&self) {
+        self.0.inc(1);
+    }
+
+    /// So many are done.
+    pub(crate) fn set(&self, done: u64) {
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,67 @@
+//! `dfuse tools`: inspection and repair.
+
+mod check_blocks;
+mod merge;
+mod print_blocks;
+
+use std::io::Read;
+
+use clap::Subcommand;
+use dfuse_deep_mind::Reader;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tool {
+    /// Print the blocks of a log, a block file or a block store
+    PrintBlocks(print_blocks::PrintBlocks),
+    /// Find what is wrong with stored data
+    #[command(subcommand, arg_required_else_help = true)]
+    Check(Check),
+    /// Turn a log into a block store, or add to one
+    Merge(merge::Merge),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Check {
+    /// Holes, overlaps, damage and broken links in a block store; ends with code 1 if there are any
+    Blocks(check_blocks::CheckBlocks),
+}
+
+impl Tool {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::PrintBlocks(tool) => tool.run(),
+            Self::Check(Check::Blocks(tool)) => tool.run(),
+            Self::Merge(tool) => tool.run(),
+        }
+    }
+}
+
+/// A runtime for a command that reads or writes block stores.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+/// What a log that was read to its end leaves to say. A log that ends inside a line was cut: everything before is used,
+/// and the command fails at its end.
+fn end_of_log<R: Read>(reader: &Reader<R>) -> anyhow::Result<()> {
+    let stats = reader.stats();
+    if stats.abandoned_blocks > 0 || !stats.unknown.is_empty() || stats.key_value_operations > 0 {
+        tracing::warn!(
+            abandoned_blocks = stats.abandoned_blocks,
+            unknown_lines = stats.unknown.values().sum::<u64>(),
+            key_value_operations = stats.key_value_operations,
+            "the log holds what blocks do not"
+        );
+    }
+    if stats.torn_line {
+        let block = reader.unfinished_block().map(|number| format!(" of block {number}")).unwrap_or_default();
+        anyhow::bail!(
+            "the log is cut off inside line {}{block}; what comes before was used: copy the rest of the log and run again",
+            stats.lines + 1
+        );
+    }
+    if let Some(block) = reader.unfinished_block() {
+        tracing::warn!(block, "the log ends before this block is complete; it was left out");
+    }
+    Ok(())
+}

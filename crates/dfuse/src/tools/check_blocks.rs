@@ -1,0 +1,66 @@
+use std::io::{self, Write};
+
+use clap::Args;
+use dfuse_blocks::{BlockStore, CheckOptions, CheckReport, OneBlockSummary, StoreOptions, check};
+
+use crate::{
+    failure::usage,
+    input::{self, Input},
+    progress::Progress,
+    tools::runtime,
+};
+
+/// Find holes, overlaps, damage and broken links in a block store. Ends with code 1 if there are any.
+#[derive(Debug, Args)]
+pub(crate) struct CheckBlocks {
+    /// A directory or the URL of an object store
+    #[arg(value_name = "STORE")]
+    store: String,
+    /// First block number; bundles are checked whole
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    start_block: u32,
+    /// Last block number [default: the last one]
+    #[arg(long, value_name = "NUMBER")]
+    stop_block: Option<u32>,
+    /// Decode every block too, rather than trust its checksum
+    #[arg(long)]
+    decode: bool,
+}
+
+impl CheckBlocks {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let Input::Store(place) = input::open(&self.store)? else {
+            return Err(usage(format!("{} is not a block store; name its directory or URL", self.store)));
+        };
+        let range = self.start_block..=self.stop_block.unwrap_or(u32::MAX);
+        if range.is_empty() {
+            return Err(usage("--stop-block is before --start-block"));
+        }
+        let store = BlockStore::open(&place, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        let options = CheckOptions { range, decode: self.decode };
+        let bundles = Progress::new("bundles");
+        let report = runtime()?.block_on(check(&store, &options, |progress| bundles.set(progress.done as u64)))?;
+        drop(bundles);
+        print(&report)?;
+        match report.findings.len() {
+            0 => Ok(()),
+            1 => anyhow::bail!("1 fault found"),
+            faults => anyhow::bail!("{faults} faults found"),
+        }
+    }
+}
+
+fn print(report: &CheckReport) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for finding in &report.findings {
+        let kind = format!("{:?}", finding.fault).to_lowercase();
+        writeln!(out, "{:>10} {:>10} {kind}: {}", finding.first, finding.last, finding.why)?;
+    }
+    let range =
+        |range: Option<(u32, u32)>| range.map(|(first, last)| format!(", {first} to {last}")).unwrap_or_default();
+    let files = |summary: &OneBlockSummary| format!("{}{}", summary.files, range(summary.range));
+    writeln!(out, "blocks in bundles: {}{} ({} bundles)", report.blocks, range(report.range), report.bundles)?;
+    writeln!(out, "one-block files: {}", files(&report.one_blocks))?;
+    writeln!(out, "forked blocks: {}", files(&report.forked_blocks))?;
+    out.flush()
+}

@@ -1,0 +1,57 @@
+use clap::Args;
+use dfuse_antelope::model::wire::ReverseWriter;
+use dfuse_blocks::{BlockStore, EncodedBlock, Merger, StoreOptions};
+use dfuse_deep_mind::{Event, Reader};
+
+use crate::{
+    failure::usage,
+    input::{self, Input},
+    progress::Progress,
+    tools::{end_of_log, runtime},
+};
+
+/// Turn a log into a block store: final blocks into bundles of 100, lost forks aside, the rest into one-block files.
+/// A store that has blocks already is continued; blocks that it has are passed over.
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// A deep-mind log (plain, zstd or gzip), "-" for standard input, or "demo"
+    #[arg(value_name = "LOG")]
+    log: String,
+    /// A directory, which is made if it is not there, or the URL of an object store
+    #[arg(value_name = "STORE")]
+    store: String,
+    /// What ends the names of one-block files, so that several writers do not replace each other's
+    #[arg(long, value_name = "NAME", default_value = "dfuse")]
+    suffix: String,
+    /// Number of the chain's first block that a node can give
+    #[arg(long, value_name = "NUMBER", default_value_t = 2)]
+    first_block: u32,
+}
+
+impl Merge {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let Input::Log(log) = input::open(&self.log)? else {
+            return Err(usage(format!("{} is not a log; name a deep-mind log", self.log)));
+        };
+        let store = BlockStore::open(&self.store, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        let mut reader = Reader::new(log);
+        runtime()?.block_on(async {
+            let mut merger = Merger::open(store.clone(), self.first_block, &self.suffix).await?;
+            let mut writer = ReverseWriter::new();
+            let progress = Progress::new("blocks");
+            while let Some(event) = reader.next_event()? {
+                match event {
+                    Event::Block(block) => {
+                        merger.push(EncodedBlock::encode(&block, &mut writer)?).await?;
+                        progress.advance();
+                    }
+                    Event::AbiDump(dump) => store.write_abi_dump(dump).await?,
+                    Event::SwitchFork { .. } => {}
+                }
+            }
+            merger.finish().await?;
+            anyhow::Ok(())
+        })?;
+        end_of_log(&reader)
+    }
+}

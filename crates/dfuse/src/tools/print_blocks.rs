@@ -1,0 +1,131 @@
+use std::{
+    io::{self, BufWriter, Write},
+    ops::RangeInclusive,
+    pin::pin,
+};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use dfuse_antelope::model::Block;
+use dfuse_blocks::{BlockStore, StoreOptions, bundle::StreamReader};
+use dfuse_deep_mind::{Event, Reader};
+use futures::TryStreamExt;
+
+use crate::{
+    failure::usage,
+    input::{self, Input},
+    tools::{end_of_log, runtime},
+};
+
+/// Print blocks, one a line. Of a log, every block comes in the order of the log, those of lost forks too.
+#[derive(Debug, Args)]
+pub(crate) struct PrintBlocks {
+    /// A deep-mind log or a block file (plain, zstd or gzip), a block store (directory or URL), "-" for a log on standard
+    /// input, or "demo" for the recorded chain that comes with the program
+    #[arg(value_name = "FILE")]
+    place: String,
+    /// Form of the lines
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// First block number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    start_block: u32,
+    /// Last block number [default: the last one]
+    #[arg(long, value_name = "NUMBER")]
+    stop_block: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Format {
+    /// Number, id, time, producer, last irreversible block, counts
+    #[default]
+    Text,
+    /// The whole block in protobuf's JSON form (sf.antelope.type.v1)
+    Json,
+}
+
+impl PrintBlocks {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let range = self.start_block..=self.stop_block.unwrap_or(u32::MAX);
+        if range.is_empty() {
+            return Err(usage("--stop-block is before --start-block"));
+        }
+        let mut printer =
+            Printer { out: BufWriter::with_capacity(1 << 16, io::stdout().lock()), format: self.format, range };
+        match input::open(&self.place)? {
+            Input::Log(log) => {
+                let mut reader = Reader::new(log);
+                while let Some(event) = reader.next_event()? {
+                    if let Event::Block(block) = event {
+                        printer.print(&block)?;
+                    }
+                }
+                printer.out.flush()?;
+                end_of_log(&reader)
+            }
+            Input::BlockFile(data) => {
+                let mut file = StreamReader::new(&self.place, data.into())?;
+                while let Some(block) = file.block()? {
+                    printer.print(&block.decode()?)?;
+                }
+                Ok(printer.out.flush()?)
+            }
+            Input::Store(place) => {
+                let store = BlockStore::open(&place, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+                runtime()?.block_on(print_store(&store, &mut printer))
+            }
+        }
+    }
+}
+
+/// The final blocks of a store, then those in one-block files, which may be of several branches.
+async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
+    let mut last = None;
+    {
+        let mut blocks = pin!(store.read_range(printer.range.clone()));
+        while let Some(block) = blocks.try_next().await? {
+            last = Some(block.number());
+            printer.print(&block.decode()?)?;
+        }
+    }
+    let mut names = store.one_blocks().await?;
+    names.retain(|name| last.is_none_or(|last| name.number > last) && printer.range.contains(&name.number));
+    let mut blocks = pin!(store.read_one_blocks(names));
+    while let Some(block) = blocks.try_next().await? {
+        printer.print(&block.decode()?)?;
+    }
+    Ok(printer.out.flush()?)
+}
+
+struct Printer<W> {
+    out: W,
+    format: Format,
+    range: RangeInclusive<u32>,
+}
+
+impl<W: Write> Printer<W> {
+    fn print(&mut self, block: &Block) -> anyhow::Result<()> {
+        if !self.range.contains(&block.number) {
+            return Ok(());
+        }
+        match self.format {
+            Format::Text => writeln!(
+                self.out,
+                "{:>10} {} {} {:<13} lib {} transactions {} traces {} actions {}",
+                block.number,
+                block.id,
+                block.header.timestamp,
+                block.header.producer,
+                block.lib_num(),
+                block.unfiltered_transaction_count,
+                block.unfiltered_transaction_trace_count,
+                block.unfiltered_executed_total_action_count,
+            )?,
+            Format::Json => {
+                serde_json::to_writer(&mut self.out, block).context("cannot print a block")?;
+                self.out.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    }
+}
