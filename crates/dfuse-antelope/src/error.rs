@@ -37,12 +37,41 @@ pub enum Error {
         /// The name that was asked for, shortened.
         name: String,
     },
+    /// An error inside a structured value.
+    #[error("{path}: {error}")]
+    At {
+        /// Where, such as `transfer.quantity` or `newaccount.owner.keys[2].weight`.
+        path: String,
+        /// What is wrong there.
+        error: Box<Error>,
+    },
 }
 
 impl Error {
     /// An [`Error::Invalid`] with a formatted reason.
     pub fn invalid(what: &'static str, why: impl Into<String>) -> Self {
         Self::Invalid { what, why: why.into() }
+    }
+
+    /// The error without the path to it.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::At { error, .. } => error.cause(),
+            _ => self,
+        }
+    }
+
+    /// Puts a step in front of the path: a name, `.field` or `[index]`.
+    pub(crate) fn within(self, step: &str) -> Self {
+        match self {
+            Self::At { path, error } => Self::At { path: format!("{step}{path}"), error },
+            error => Self::At { path: step.to_owned(), error: Box::new(error) },
+        }
+    }
+
+    /// Puts a field in front of the path.
+    pub(crate) fn within_field(self, name: &str) -> Self {
+        self.within(&format!(".{}", shorten(name)))
     }
 }
 

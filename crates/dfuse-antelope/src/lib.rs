@@ -2,6 +2,7 @@
 //!
 //! No I/O and no async: bytes and text in, values out, every size bounded.
 
+pub mod abi;
 mod abi_dump;
 mod asset;
 pub mod base58;

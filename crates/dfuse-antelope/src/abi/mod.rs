@@ -1,0 +1,67 @@
+//! Contract interfaces: the [`Abi`] as published, and [`AbiSerializer`], which turns the bytes of actions, table rows and
+//! return values into JSON text and back.
+//!
+//! ```
+//! use dfuse_antelope::{Name, abi::{Abi, AbiSerializer, Rendering}};
+//!
+//! let abi: Abi = serde_json::from_str(r#"{
+//!     "version": "eosio::abi/1.1",
+//!     "structs": [{"name": "account", "base": "", "fields": [{"name": "balance", "type": "asset"}]}],
+//!     "tables": [{"name": "accounts", "index_type": "i64", "type": "account"}]
+//! }"#)?;
+//! let serializer = AbiSerializer::new(&abi);
+//! let accounts = serializer.table(Name::literal("accounts"))?;
+//!
+//! let row = [0xaa, 0x2c, 0x0b, 1, 0, 0, 0, 0, 4, b'E', b'O', b'S', 0, 0, 0, 0];
+//! let mut json = Vec::new();
+//! accounts.decode(&row, Rendering::Plain, 1 << 20, &mut json)?;
+//! assert_eq!(json, br#"{"balance":"1750.9546 EOS"}"#);
+//!
+//! assert_eq!(accounts.encode(&serde_json::from_slice(&json)?, 1 << 20)?, row);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod builtin;
+mod decode;
+mod definition;
+mod encode;
+mod json;
+mod resolve;
+mod validate;
+
+pub use definition::{
+    Abi, ActionDef, ActionResultDef, ClausePair, ErrorMessage, Extension, FieldDef, KvPrimaryIndexDef,
+    KvSecondaryIndexDef, KvTableDef, StructDef, TableDef, TypeDef, VariantDef,
+};
+pub use resolve::{AbiSerializer, AbiType};
+
+/// How values look in JSON.
+///
+/// Common to all: keys in the order of declaration, those of a struct's base first; 64-bit integers beyond 2^32 - 1 either
+/// way as decimal strings; bytes and digests as lower-case hex; float128 as `0x` and its bytes in hex; `<`, `>` and `&` are
+/// not escaped; the half second of a block time is shown.
+///
+/// | | `Nodeos` | `Fit` | `Plain` |
+/// |---|---|---|---|
+/// | bool | number, the byte as it is | same | `true`, `false` |
+/// | int128, uint128 | decimal string | same | string, `0x` and the 16 bytes in hex |
+/// | float32, float64 | string, 17 decimals | same | number, shortest |
+/// | not finite | `"inf"`, `"-inf"`, `"nan"`, `"-nan"` | same, but `"+Inf"`, `"-Inf"`, `"NaN"` for float32 and no `"-nan"` | `"inf"`, `"-inf"`, `"nan"` |
+/// | time_point | three decimals | same | no trailing zeros |
+/// | block_timestamp_type | three decimals | `.500` or nothing | same |
+/// | optional, absent | `null` | `null` | no key; in an array, no item |
+/// | variant | `["type as declared",value]` | `["type it stands for",value]`, but a struct as it is | as `Fit` |
+/// | struct without a value | error | `{}` | `{}` |
+/// | string that is not UTF-8 | bytes left out | U+FFFD for each byte | same |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rendering {
+    /// As nodeos renders action data and table rows.
+    Nodeos,
+    /// As eos-go renders when told to fit nodeos, which the Firehose family uses for the JSON in blocks.
+    Fit,
+    /// As eos-go renders by default, which dfuse uses for the table rows of its state API.
+    Plain,
+}
+
+#[cfg(test)]
+mod tests;
