@@ -1,3 +1,6 @@
-//! Test support: recorded data and a seeded synthetic chain. Nothing outside tests and benchmarks depends on it.
+//! Test support: recorded data, a seeded synthetic chain, and damage to logs. Nothing outside tests and benchmarks depends on it.
 
+pub mod damage;
+mod random;
 pub mod recorded;
+pub mod synthetic;
