@@ -153,7 +153,7 @@ async fn a_directory_is_a_store() {
     let blocks = chain(100, 100, 10);
     store.write_bundle(blocks.clone()).await.unwrap();
     let name = store.write_one_block(&blocks[0], "default").await.unwrap();
-    let dump = AbiDump { block_number: 2, global_sequence: 5, abis: vec![] };
+    let dump = AbiDump { block_num: 2, global_sequence: 5, abis: vec![] };
     store.write_abi_dump(dump.clone()).await.unwrap();
     assert!(place.join("merged-blocks/0000000100.dbin.zst").is_file());
     assert!(place.join(format!("one-blocks/{name}.dbin.zst")).is_file());
