@@ -64,7 +64,7 @@ impl BlockStore {
     /// Opens a store by its place: a directory (made if it is not there), `file://`, `memory://`, or with the cargo
     /// features `aws`, `gcp`, `azure` also `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
     pub fn open(place: &str, options: StoreOptions) -> Result<Self> {
-        let unusable = |e: &dyn fmt::Display| Error::Usage(format!("block store \"{place}\": {e}"));
+        let unusable = |e: &dyn fmt::Display| Error::Usage(format!("cannot open block store \"{place}\": {e}"));
         let directory = match Url::parse(place) {
             Ok(url) if url.scheme() == "file" => {
                 url.to_file_path().map_err(|()| unusable(&"not a path of this machine"))?

@@ -49,7 +49,13 @@ impl<R: Read> Reader<R> {
     /// Any error is final.
     pub fn next_event(&mut self) -> Result<Option<Event>> {
         loop {
-            let line = match self.lines.next()? {
+            let next = self.lines.next().map_err(|error| match error {
+                Error::TooLong { .. } if self.decoder.stats().deep_mind_lines == 0 => {
+                    Error::NotALog { why: "a line is longer than any of a log" }
+                }
+                error => error,
+            });
+            let line = match next? {
                 Some(Line::Whole(line)) => line,
                 Some(Line::Torn(line)) => {
                     self.foreign += line.len();

@@ -26,3 +26,30 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
             .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe)),
     })
 }
+
+/// The error and its causes in one line. A cause that the text before it already tells is left out.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string().replace('\n', " ");
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow!("no space").context("cannot write f: no space").context("merge failed");
+        assert_eq!(one_line(&error), "merge failed: cannot write f: no space");
+    }
+}

@@ -1,0 +1,44 @@
+//! Generated documents equal what the program says. `DFUSE_UPDATE_DOCS=1` writes them anew.
+#![allow(clippy::unwrap_used)]
+
+use std::{fmt::Write, fs, path::Path, process::Command};
+
+fn help(command: &[String]) -> String {
+    let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    // clap wraps to the terminal's width: a fixed one for documents.
+    let output = dfuse.args(command).arg("--help").env("COLUMNS", "110").output().unwrap();
+    assert!(output.status.success(), "{command:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// The help of a command and of all commands below it, depth first.
+fn describe(command: &[String], document: &mut String) {
+    let text = help(command);
+    let name = [&["dfuse".to_owned()], command].concat().join(" ");
+    write!(document, "\n## `{name}`\n\n```\n{text}```\n").unwrap();
+    let Some((_, commands)) = text.split_once("Commands:\n") else { return };
+    for line in commands.lines().take_while(|line| line.starts_with("  ")) {
+        // A wrapped description is indented further than a name.
+        let name = line.split_whitespace().next().filter(|name| *name != "help" && !line.starts_with("   "));
+        if let Some(name) = name {
+            describe(&[command, &[name.to_owned()]].concat(), document);
+        }
+    }
+}
+
+#[test]
+fn command_line_reference() {
+    let mut document = "# Command line\n\nWhat `--help` says of every command. This page is generated; \
+        `DFUSE_UPDATE_DOCS=1 cargo test -p dfuse --test documents` writes it anew.\n\n\
+        Exit codes: 0 when all went well (also when whoever reads the output closes it), 2 for bad usage or configuration, \
+        1 for anything else.\n"
+        .to_owned();
+    describe(&[], &mut document);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/command-line.md");
+    if std::env::var_os("DFUSE_UPDATE_DOCS").is_some() {
+        fs::write(&path, &document).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    let how = "run DFUSE_UPDATE_DOCS=1 cargo test -p dfuse --test documents";
+    assert!(found == document, "docs/command-line.md differs: {how}");
+}

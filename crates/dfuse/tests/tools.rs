@@ -1,0 +1,182 @@
+//! The tools as a user runs them: the real binary, its output, its messages and its exit codes.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use dfuse_testkit::{recorded, synthetic::SyntheticChain};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn dfuse(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dfuse")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Runs the tool, which must fail with `code` and one line on standard error that contains `message`.
+#[track_caller]
+fn fails(arguments: &[&str], code: i32, message: &str) -> Output {
+    let output = dfuse(arguments);
+    let errors: Vec<&str> = text(&output.stderr).lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors:?}");
+    assert_eq!(errors.len(), 1, "{arguments:?}: {}", text(&output.stderr));
+    assert!(errors[0].contains(message), "{arguments:?}: {} lacks {message:?}", errors[0]);
+    output
+}
+
+#[track_caller]
+fn succeeds(arguments: &[&str]) -> String {
+    let output = dfuse(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn write(directory: &Path, name: &str, content: &[u8]) -> String {
+    let path = directory.join(name);
+    fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn synthetic_log(blocks: u32) -> Vec<u8> {
+    let mut log = vec![];
+    SyntheticChain::builder().seed(1).blocks(blocks).build().write_log(&mut log).unwrap();
+    log
+}
+
+#[test]
+fn print_blocks_prints_one_block_a_line() {
+    let directory = TempDir::new().unwrap();
+    let log = write(directory.path(), "log", &synthetic_log(20));
+    let lines = succeeds(&["tools", "print-blocks", &log]);
+    assert_eq!(lines.lines().count(), 20);
+    let json = succeeds(&["tools", "print-blocks", &log, "--format", "json", "--start-block", "5", "--stop-block", "7"]);
+    let blocks: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(blocks.iter().map(|b| b["number"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 6, 7]);
+    assert_eq!(blocks[1]["header"]["previous"], blocks[0]["id"]);
+    assert!(blocks.iter().all(|block| block["unfilteredTransactionTraces"][0]["actionTraces"][0].is_object()));
+}
+
+#[test]
+fn logs_are_recognised_by_content() {
+    let directory = TempDir::new().unwrap();
+    let log = synthetic_log(10);
+    let plain = succeeds(&["tools", "print-blocks", &write(directory.path(), "plain.zst", &log)]);
+    let zstd = write(directory.path(), "a", &zstd::encode_all(&log[..], 1).unwrap());
+    assert_eq!(succeeds(&["tools", "print-blocks", &zstd]), plain);
+    let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    gzip.write_all(&log).unwrap();
+    let gzip = write(directory.path(), "b", &gzip.finish().unwrap());
+    assert_eq!(succeeds(&["tools", "print-blocks", &gzip]), plain);
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    let mut child =
+        command.args(["tools", "print-blocks", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&log).unwrap();
+    assert_eq!(text(&child.wait_with_output().unwrap().stdout), plain);
+}
+
+#[test]
+fn the_demo_is_a_whole_chain() {
+    let lines = succeeds(&["tools", "print-blocks", "demo"]);
+    assert_eq!(lines.lines().count(), 4042);
+    assert!(lines.starts_with("         2 0000000246521c35a3de9d1e48b12b8a7529f6589c3d73ac60d5f8988cc8675a"));
+}
+
+#[test]
+fn a_log_becomes_a_store_that_checks_and_prints_the_same() {
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().join("store").to_str().unwrap().to_owned();
+    let log = write(directory.path(), "log", &synthetic_log(350));
+    succeeds(&["tools", "merge", &log, &store]);
+    let report = succeeds(&["tools", "check", "blocks", &store, "--decode"]);
+    assert!(report.contains("blocks in bundles: "), "{report}");
+    assert_eq!(succeeds(&["tools", "print-blocks", &store]), succeeds(&["tools", "print-blocks", &log]));
+    let json = |place: &str| succeeds(&["tools", "print-blocks", place, "--format", "json", "--start-block", "340"]);
+    assert_eq!(json(&store), json(&log));
+
+    // Once more changes nothing; a bundle alone is a block file.
+    succeeds(&["tools", "merge", &log, &store]);
+    assert_eq!(succeeds(&["tools", "check", "blocks", &store]), report);
+    let bundle = Path::new(&store).join("merged-blocks/0000000100.dbin.zst");
+    assert_eq!(succeeds(&["tools", "print-blocks", bundle.to_str().unwrap()]).lines().count(), 100);
+
+    // Damage is found, and named.
+    let mut bytes = fs::read(&bundle).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&bundle, bytes).unwrap();
+    let output = fails(&["tools", "check", "blocks", &store], 1, "fault");
+    assert!(text(&output.stdout).contains("damaged: merged-blocks/0000000100.dbin.zst"), "{}", text(&output.stdout));
+    fs::remove_file(&bundle).unwrap();
+    let output = fails(&["tools", "check", "blocks", &store], 1, "1 fault found");
+    assert!(text(&output.stdout).starts_with("       100        199 hole: "), "{}", text(&output.stdout));
+}
+
+#[test]
+fn bad_input_is_one_line_that_says_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let directory = directory.path();
+    let log = synthetic_log(30);
+    let print = |name: &str, content: &[u8], code: i32, message: &str| {
+        fails(&["tools", "print-blocks", &write(directory, name, content)], code, message)
+    };
+    let cut = print("cut", &log[..log.len() * 2 / 3], 1, "copy the rest of the log and run again");
+    assert!(text(&cut.stdout).lines().count() > 10, "complete blocks are printed");
+    let packed = zstd::encode_all(&log[..], 1).unwrap();
+    print("cut.zst", &packed[..packed.len() / 2], 1, "the compressed data is damaged or cut off: copy the file again");
+    print("binary", &[0xa5, 0, 0xff, 7].repeat(1000), 1, "no complete deep-mind line was found");
+    print("empty", b"", 1, "the log is empty");
+    print("text", b"hello\nworld\n", 1, "a deep-mind log is what nodeos prints when it runs with --deep-mind");
+    print("version", b"DMLOG DEEP_MIND_VERSION leap 14 0\n", 1, "unsupported deep-mind version \"leap 14 0\"");
+    let other = b"DMLOG DEEP_MIND_VERSION leap 13 0\nDMLOG START_BLOCK 5\nDMLOG APPLIED_TRANSACTION 6 00\n";
+    print("other", other, 1, "line 3: APPLIED_TRANSACTION: for block 6 while block 5 is at work");
+    print("blocks", b"dbin\x07", 1, "dbin version 7");
+
+    let here = directory.to_str().unwrap();
+    fails(&["tools", "print-blocks", here], 2, "is a directory without block files");
+    fails(&["tools", "print-blocks", "/no/such/file"], 2, "cannot open /no/such/file");
+    fails(&["tools", "print-blocks", "demo", "--start-block", "5", "--stop-block", "4"], 2, "--stop-block is before");
+    fails(&["tools", "check", "blocks", &write(directory, "file", b"x")], 2, "is not a block store");
+    let file_as_store = write(directory, "not-a-directory", b"");
+    fails(&["tools", "merge", "demo", &file_as_store], 2, "cannot open block store");
+    fails(&["tools", "merge", here, here], 2, "is a directory without block files");
+    assert_eq!(dfuse(&["tools", "print-blocks", "demo", "--stop-block", "x"]).status.code(), Some(2));
+    assert_eq!(dfuse(&["tools", "nonsense"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    let mut child = command
+        .args(["tools", "print-blocks", "demo", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn forks_of_a_real_chain_are_put_aside() {
+    let Some(log) = recorded::find("fork/fork.dmlog.zst") else { return };
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().to_str().unwrap();
+    succeeds(&["tools", "merge", log.to_str().unwrap(), store]);
+    let report = succeeds(&["tools", "check", "blocks", store]);
+    let wanted = [
+        "blocks in bundles: 298, 2 to 299 (3 bundles)",
+        "one-block files: 115, 300 to 414",
+        "forked blocks: 60, 60 to 228",
+    ];
+    assert_eq!(report.lines().collect::<Vec<_>>(), wanted);
+}
