@@ -163,7 +163,7 @@ mod tests {
         #[test]
         fn round_trip_and_cuts(messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..5)) {
             let stream = write(&messages);
-            prop_assert_eq!(read_all(&stream).unwrap(), messages.clone());
+            prop_assert_eq!(&read_all(&stream).unwrap(), &messages);
             let mut boundaries = vec![write(&[]).len()];
             for message in &messages {
                 boundaries.push(boundaries.last().unwrap() + 4 + message.len());
