@@ -299,6 +299,26 @@ impl BlockStore {
         pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten()
     }
 
+    /// Reads the blocks of a range that one bundle holds, whatever may be missing between them.
+    pub fn read_bundle_blocks(
+        &self,
+        base: u32,
+        range: RangeInclusive<u32>,
+    ) -> impl Stream<Item = Result<EncodedBlock>> + Send {
+        let pieces = stream::try_unfold((self.clone(), None), move |(store, reader)| {
+            let range = range.clone();
+            async move {
+                let mut reader = match reader {
+                    Some(reader) => reader,
+                    None => BundleReader::open(&store, base, range).await?,
+                };
+                let piece = reader.piece().await?;
+                Ok::<_, Error>((!piece.is_empty()).then_some((piece, (store, Some(reader)))))
+            }
+        });
+        pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten()
+    }
+
     /// Reads all blocks of a bundle, piece by piece.
     pub(crate) async fn read_bundle(&self, base: u32) -> Result<BundleReader> {
         BundleReader::open(self, base, 0..=u32::MAX).await

@@ -11,7 +11,14 @@ pub(crate) struct LogOptions {
     #[arg(long, value_enum, global = true, default_value_t, env = "DFUSE_LOG_FORMAT", hide_env_values = true)]
     log_format: LogFormat,
     /// Least level that is logged: error, warn, info, debug or trace; also by module, as in "info,dfuse_blocks=debug"
-    #[arg(long, value_name = "LEVEL", global = true, default_value = "info", env = "DFUSE_LOG_LEVEL", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        global = true,
+        default_value = "info",
+        env = "DFUSE_LOG_LEVEL",
+        hide_env_values = true
+    )]
     log_level: EnvFilter,
 }
 

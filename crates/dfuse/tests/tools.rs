@@ -56,7 +56,8 @@ fn print_blocks_prints_one_block_a_line() {
     let log = write(directory.path(), "log", &synthetic_log(20));
     let lines = succeeds(&["tools", "print-blocks", &log]);
     assert_eq!(lines.lines().count(), 20);
-    let json = succeeds(&["tools", "print-blocks", &log, "--format", "json", "--start-block", "5", "--stop-block", "7"]);
+    let json =
+        succeeds(&["tools", "print-blocks", &log, "--format", "json", "--start-block", "5", "--stop-block", "7"]);
     let blocks: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(blocks.iter().map(|b| b["number"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 6, 7]);
     assert_eq!(blocks[1]["header"]["previous"], blocks[0]["id"]);

@@ -7,7 +7,10 @@ use std::{
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use dfuse_antelope::model::Block;
-use dfuse_blocks::{BlockStore, StoreOptions, bundle::StreamReader};
+use dfuse_blocks::{
+    BlockStore, StoreOptions,
+    bundle::{BUNDLE_BLOCKS, StreamReader},
+};
 use dfuse_deep_mind::{Event, Reader};
 use futures::TryStreamExt;
 
@@ -81,8 +84,11 @@ impl PrintBlocks {
 /// The final blocks of a store, then those in one-block files, which may be of several branches.
 async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
     let mut last = None;
-    {
-        let mut blocks = pin!(store.read_range(printer.range.clone()));
+    for base in store.bundles().await? {
+        if base > *printer.range.end() || base.saturating_add(BUNDLE_BLOCKS - 1) < *printer.range.start() {
+            continue;
+        }
+        let mut blocks = pin!(store.read_bundle_blocks(base, printer.range.clone()));
         while let Some(block) = blocks.try_next().await? {
             last = Some(block.number());
             printer.print(&block.decode()?)?;
