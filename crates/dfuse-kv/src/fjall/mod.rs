@@ -1,0 +1,369 @@
+//! The embedded engine.
+//!
+//! A store is a directory with a lock file and the engine's own directory `fjall`. That one is made under another name
+//! and renamed, so that a process killed at its first start leaves nothing that looks like a damaged store, and other
+//! files beside it (`lost+found` of a mounted volume) do no harm.
+
+mod options;
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, TryLockError},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use ::fjall::{Database, LsmError, PersistMode, Readable};
+use bytes::Bytes;
+
+pub use self::options::{FjallOptions, KeyspaceOptions};
+use crate::{
+    Direction, DiskUsage, Durability, Entry, Error, KeyRange, Keyspace, Result, Scan, Snapshot, Store, WriteBatch,
+    batch::{Write, check_ascending},
+};
+
+/// How long to wait before looking again whether the workers are done; the engine has no event for it.
+const FLUSH_POLL: Duration = Duration::from_millis(2);
+
+/// Longest name of a keyspace in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// Store on a local directory, owned by one process; see [`FjallOptions`].
+///
+/// - [`Durability::Sync`] syncs the journal file. With [`Durability::Buffer`] a power cut loses a suffix of the commits,
+///   on file systems that keep the order of appended data; on one that does not, the journal's end can be damaged in
+///   a way that makes opening fail with [`Error::Corrupt`].
+/// - Entries of a failed or interrupted ingestion are not visible.
+/// - Range deletes look up the keys: there are no range tombstones.
+pub struct FjallStore {
+    path: Arc<Path>,
+    names: Vec<String>,
+    unknown: Vec<String>,
+    /// Held over every commit: the keys of a range delete must not change between look-up and commit.
+    writer: Mutex<()>,
+    closing: AtomicBool,
+    /// Absent once closed.
+    inner: RwLock<Option<Inner>>,
+}
+
+struct Inner {
+    database: Database,
+    keyspaces: Arc<[::fjall::Keyspace]>,
+    /// Those that the store was not opened with.
+    unknown: Vec<::fjall::Keyspace>,
+    lock: Arc<File>,
+}
+
+impl Inner {
+    fn all_keyspaces(&self) -> impl Iterator<Item = &::fjall::Keyspace> {
+        self.keyspaces.iter().chain(&self.unknown)
+    }
+}
+
+impl FjallStore {
+    /// Opens the store in the directory `path` with the named keyspaces; directory and keyspaces that do not exist yet
+    /// are made.
+    ///
+    /// Replays the journal unless the store was closed properly. Fails with [`Error::Locked`] while another process has
+    /// it open or a snapshot in this one lives, with [`Error::Format`] if it was written by another version of the
+    /// engine, with [`Error::Corrupt`] if it is damaged where opening looks (blocks of data are checked when they are
+    /// read), with [`Error::Io`] if `path` is no directory or cannot be written to.
+    pub fn open(path: impl AsRef<Path>, keyspaces: &[&str], options: &FjallOptions) -> Result<Self> {
+        let path = std::path::absolute(path.as_ref()).map_err(|source| Error::io(path.as_ref(), source))?;
+        if let Some(name) = keyspaces.iter().find(|name| name.is_empty() || name.len() > MAX_NAME_BYTES) {
+            return Err(Error::Invalid(format!("keyspace name \"{name}\": 1 to {MAX_NAME_BYTES} bytes")));
+        }
+        let lock = lock(&path)?;
+        let database = open_database(&path, options)?;
+        let fail = |error| engine_error(&path, error);
+        for name in &options.discard {
+            if database.keyspace_exists(name) {
+                let keyspace = database.keyspace(name, || options.create(name)).map_err(fail)?;
+                database.delete_keyspace(keyspace).map_err(fail)?;
+            }
+        }
+        let open_keyspace =
+            |name: &&str| database.keyspace(name, || options.create(name)).map_err(|error| engine_error(&path, error));
+        let handles = keyspaces.iter().map(open_keyspace).collect::<Result<_>>()?;
+        let names: Vec<String> = keyspaces.iter().map(|name| (*name).to_owned()).collect();
+        let mut unknown: Vec<_> = database.list_keyspace_names().iter().map(ToString::to_string).collect();
+        unknown.retain(|name| !names.contains(name));
+        unknown.sort_unstable();
+        let unknown_handles = unknown.iter().map(|name| open_keyspace(&name.as_str())).collect::<Result<_>>()?;
+        let inner = Inner { database, keyspaces: handles, unknown: unknown_handles, lock: Arc::new(lock) };
+        Ok(Self {
+            inner: RwLock::new(Some(inner)),
+            path: path.into(),
+            names,
+            unknown,
+            writer: Mutex::new(()),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    /// Runs `operation`, which holds off closing.
+    fn with<T>(&self, operation: impl FnOnce(&Inner) -> Result<T>) -> Result<T> {
+        // Who waits to close waits for writes in progress; who comes later must not queue up behind it.
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        let inner: RwLockReadGuard<'_, _> = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        operation(inner.as_ref().ok_or(Error::Closed)?)
+    }
+
+    fn error(&self, error: ::fjall::Error) -> Error {
+        engine_error(&self.path, error)
+    }
+
+    fn flush_inner(&self, inner: &Inner) -> Result<()> {
+        inner.database.persist(PersistMode::SyncAll).map_err(|error| self.error(error))?;
+        for keyspace in inner.all_keyspaces() {
+            keyspace.rotate_memtable().map_err(|error| self.error(error))?;
+        }
+        while inner.all_keyspaces().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
+            // Answers with an error if a worker has failed, for example for lack of space.
+            inner.database.persist(PersistMode::Buffer).map_err(|error| self.error(error))?;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "waits for threads of the engine, which has no event for it"
+            )]
+            std::thread::sleep(FLUSH_POLL);
+        }
+        Ok(())
+    }
+}
+
+/// The lock of the directory, which the operating system releases when the process ends.
+fn lock(path: &Path) -> Result<File> {
+    fs::create_dir_all(path).map_err(|source| Error::io(path, source))?;
+    let file = path.join("lock");
+    let fail = |source| Error::io(&file, source);
+    let lock = File::options().create(true).truncate(false).write(true).open(&file).map_err(fail)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(fail(source)),
+    }
+}
+
+/// Opens the engine, which must be new or whole. The caller holds the lock.
+fn open_database(path: &Path, options: &FjallOptions) -> Result<Database> {
+    let directory = path.join("fjall");
+    if !directory.try_exists().map_err(|source| Error::io(&directory, source))? {
+        let draft = path.join("fjall.new");
+        let prepare = || {
+            fs::remove_dir_all(&draft).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?;
+            fs::create_dir_all(&draft)
+        };
+        prepare().map_err(|source| Error::io(&draft, source))?;
+        let database = Database::builder(&draft).worker_threads(1).open();
+        drop(database.map_err(|error| engine_error(path, error))?);
+        let publish = || {
+            fs::rename(&draft, &directory)?;
+            File::open(path)?.sync_all()
+        };
+        publish().map_err(|source| Error::io(&directory, source))?;
+    }
+    // The engine makes an empty database where it misses its marker, over whatever is there.
+    if !directory.join("version").try_exists().map_err(|source| Error::io(&directory, source))? {
+        return Err(corrupt(path, "the engine's version file is missing"));
+    }
+    let builder = options.apply(Database::builder(&directory))?;
+    // Some kinds of damage make the engine panic.
+    match catch_unwind(AssertUnwindSafe(|| builder.open())) {
+        Ok(database) => database.map_err(|error| engine_error(path, error)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(corrupt(path, text.unwrap_or("the engine panicked at it")))
+        }
+    }
+}
+
+fn corrupt(path: &Path, why: impl Into<String>) -> Error {
+    Error::Corrupt { path: path.to_owned(), why: why.into() }
+}
+
+fn engine_error(path: &Path, error: ::fjall::Error) -> Error {
+    use ::fjall::Error as Engine;
+    use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    match error {
+        Engine::Io(source) | Engine::Storage(LsmError::Io(source)) => match source.kind() {
+            // The engine looks only for what it has written, where it has written that.
+            NotFound | UnexpectedEof | InvalidData | InvalidInput => corrupt(path, source.to_string()),
+            _ => Error::io(path, source),
+        },
+        Engine::Locked => Error::Locked { path: path.to_owned() },
+        Engine::InvalidVersion(Some(version)) => {
+            Error::Format { path: path.to_owned(), why: format!("version {version}") }
+        }
+        Engine::InvalidVersion(None) => {
+            Error::Format { path: path.to_owned(), why: "unknown version, perhaps a newer one".into() }
+        }
+        Engine::Storage(LsmError::InvalidVersion(version)) => {
+            Error::Format { path: path.to_owned(), why: format!("table format {version}") }
+        }
+        Engine::Poisoned => Error::Failed,
+        Engine::KeyspaceDeleted => Error::Closed,
+        other => corrupt(path, other.to_string()),
+    }
+}
+
+impl Store for FjallStore {
+    fn keyspaces(&self) -> &[String] {
+        &self.names
+    }
+
+    fn unknown_keyspaces(&self) -> &[String] {
+        &self.unknown
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        self.with(|inner| {
+            Ok(Arc::new(FjallSnapshot {
+                snapshot: inner.database.snapshot(),
+                keyspaces: inner.keyspaces.clone(),
+                path: self.path.clone(),
+                lock: inner.lock.clone(),
+            }) as Arc<dyn Snapshot>)
+        })
+    }
+
+    fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<()> {
+        let writes = batch.into_checked(self.names.len())?;
+        let mode = match durability {
+            Durability::Buffer => PersistMode::Buffer,
+            Durability::Sync => PersistMode::SyncData,
+        };
+        self.with(|inner| {
+            let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut engine = ::fjall::OwnedWriteBatch::with_capacity(inner.database.clone(), writes.len());
+            engine = engine.durability(Some(mode));
+            // All writes of a batch get one sequence number; of those to one key the engine keeps the last.
+            for (position, write) in writes.iter().enumerate() {
+                match write {
+                    Write::Put { keyspace, key, value } => {
+                        engine.insert(&inner.keyspaces[keyspace.position()], key.clone(), value.clone());
+                    }
+                    Write::Delete { keyspace, key } => {
+                        engine.remove(&inner.keyspaces[keyspace.position()], key.clone());
+                    }
+                    Write::DeleteRange { keyspace, range } => {
+                        let handle = &inner.keyspaces[keyspace.position()];
+                        for put in &writes[..position] {
+                            if let Write::Put { keyspace: other, key, .. } = put
+                                && other == keyspace
+                                && range.contains(key)
+                            {
+                                engine.remove(handle, key.clone());
+                            }
+                        }
+                        if !range.is_empty() {
+                            let bounds = (range.start_bound(), range.end_bound());
+                            for entry in inner.database.snapshot().range::<&[u8], _>(handle, bounds) {
+                                engine.remove(handle, entry.key().map_err(|error| self.error(error))?);
+                            }
+                        }
+                    }
+                }
+            }
+            engine.commit().map_err(|error| self.error(error))
+        })
+    }
+
+    fn ingest(&self, keyspace: Keyspace, entries: &mut dyn Iterator<Item = Result<Entry>>) -> Result<u64> {
+        keyspace.check(self.names.len())?;
+        self.with(|inner| {
+            let fail = |error| self.error(error);
+            let mut ingestion = inner.keyspaces[keyspace.position()].start_ingestion().map_err(fail)?;
+            let mut last = None;
+            let mut written = 0;
+            for entry in entries {
+                let (key, value) = entry?;
+                check_ascending(last.as_ref(), &key, &value)?;
+                ingestion.write(key.clone(), value).map_err(fail)?;
+                last = Some(key);
+                written += 1;
+            }
+            let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            // Finishing writes this keyspace's memory to disk, which must not outlive what is still in the journal only.
+            inner.database.persist(PersistMode::SyncData).map_err(fail)?;
+            ingestion.finish().map_err(fail)?;
+            Ok(written)
+        })
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.with(|inner| self.flush_inner(inner))
+    }
+
+    fn disk_usage(&self) -> Result<DiskUsage> {
+        self.with(|inner| {
+            let usage = |keyspace: &::fjall::Keyspace| (keyspace.name().to_string(), keyspace.disk_space());
+            let keyspaces: BTreeMap<_, _> = inner.all_keyspaces().map(usage).collect();
+            let total = inner.database.disk_space().map_err(|error| self.error(error))?;
+            let journal = total.saturating_sub(keyspaces.values().sum());
+            Ok(DiskUsage { keyspaces, journal })
+        })
+    }
+
+    fn close(&self) -> Result<()> {
+        self.closing.store(true, Ordering::Release);
+        let inner = self.inner.write().unwrap_or_else(PoisonError::into_inner).take();
+        inner.map_or(Ok(()), |inner| self.flush_inner(&inner))
+    }
+}
+
+struct FjallSnapshot {
+    snapshot: ::fjall::Snapshot,
+    keyspaces: Arc<[::fjall::Keyspace]>,
+    path: Arc<Path>,
+    lock: Arc<File>,
+}
+
+impl FjallSnapshot {
+    fn keyspace(&self, keyspace: Keyspace) -> Result<&::fjall::Keyspace> {
+        keyspace.check(self.keyspaces.len())?;
+        Ok(&self.keyspaces[keyspace.position()])
+    }
+}
+
+impl Snapshot for FjallSnapshot {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
+        let value = self.snapshot.get(self.keyspace(keyspace)?, key);
+        Ok(value.map_err(|error| engine_error(&self.path, error))?.map(Bytes::from))
+    }
+
+    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan> {
+        let keyspace = self.keyspace(keyspace)?;
+        if range.is_empty() {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let entries = self.snapshot.range::<&[u8], _>(keyspace, (range.start_bound(), range.end_bound()));
+        let (path, lock) = (self.path.clone(), self.lock.clone());
+        let mut entries = Some(entries);
+        Ok(Box::new(std::iter::from_fn(move || {
+            let _held = &lock;
+            let scan = entries.as_mut()?;
+            let next = match direction {
+                Direction::Forward => scan.next(),
+                Direction::Reverse => scan.next_back(),
+            };
+            let entry = next?.into_inner();
+            if entry.is_err() {
+                entries = None;
+            }
+            let entry = entry.map(|(key, value)| (Bytes::from(key), Bytes::from(value)));
+            Some(entry.map_err(|error| engine_error(&path, error)))
+        })))
+    }
+}

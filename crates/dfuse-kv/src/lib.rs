@@ -1,0 +1,39 @@
+//! Ordered key-value store: one small trait, its engines, and faults for tests.
+//!
+//! A [`Store`] holds named keyspaces, each a map from bytes to bytes sorted by key. A [`Snapshot`] reads all of them at
+//! one moment; a [`WriteBatch`] writes to any of them atomically. Everything is synchronous, so that an engine may block
+//! on a disk or a network: call it from CPU threads, never from async ones. Nothing of an engine shows outside this
+//! crate but the options it is opened with.
+//!
+//! | engine | for |
+//! |---|---|
+//! | [`FjallStore`] | the default: embedded, log-structured, one process |
+//! | [`MemoryStore`] | tests: same contract, contents live as long as their [`MemoryDisk`] |
+//! | [`FaultyStore`] | tests: wraps another one and fails as a seeded [`FaultPlan`] says |
+//!
+//! # An engine over a network
+//!
+//! The contract leaves room for a log-structured store on an object store with one fenced writer and many readers
+//! (SlateDB): keyspaces become a short prefix of the key, kept in a registry under a reserved one; a snapshot is a
+//! database snapshot (on a reader: a checkpoint of the manifest it follows); [`Store::commit`] is its write batch, which
+//! awaits the write-ahead log for both durabilities, since a killed process may lose nothing; a range delete within
+//! a batch is expanded by the single writer as here; [`Store::ingest`] may write bounded batches, since its contract
+//! leaves open how much a failed one leaves behind. A reader, and a writer that has been fenced, answer writes with
+//! [`Error::Locked`].
+
+mod batch;
+mod error;
+mod faults;
+mod fjall;
+mod memory;
+mod range;
+mod store;
+
+pub use batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES, WriteBatch};
+pub use bytes::Bytes;
+pub use error::{Error, Result};
+pub use faults::{Counts, FaultPlan, FaultyStore, WriteFault};
+pub use fjall::{FjallOptions, FjallStore, KeyspaceOptions};
+pub use memory::{MemoryDisk, MemoryStore};
+pub use range::KeyRange;
+pub use store::{Direction, DiskUsage, Durability, Entry, Keyspace, Scan, Snapshot, Store};

@@ -1,0 +1,172 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{Error, KeyRange, Result, WriteBatch};
+
+/// Keys that [`Store::delete_range`] removes in one commit.
+const DELETE_RANGE_STEP: usize = 4096;
+
+/// A keyspace of a store, by its position in the list of names that the store was opened with.
+///
+/// Make it a constant beside that list, or look it up with [`Store::keyspace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Keyspace(u16);
+
+impl Keyspace {
+    /// The keyspace at `position` of the list.
+    pub const fn at(position: u16) -> Self {
+        Self(position)
+    }
+
+    /// The position.
+    pub const fn position(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn check(self, keyspaces: usize) -> Result<()> {
+        if self.position() < keyspaces {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!("keyspace {} of {keyspaces}", self.0)))
+    }
+}
+
+/// What a commit has survived when it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Handed to the operating system: the end of the process at any moment loses nothing. A power cut may lose the
+    /// latest commits, always a suffix of them and each as a whole, up to the last one that was [`Durability::Sync`], a
+    /// flush or an ingestion.
+    Buffer,
+    /// On the disk (or replicated, for an engine over a network), with everything committed before.
+    Sync,
+}
+
+/// Order of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Reverse,
+}
+
+/// Key and value.
+///
+/// Cheap to clone. An engine may hand out slices of a larger block, which stays in memory as long as they do: copy what
+/// is kept for long.
+pub type Entry = (Bytes, Bytes);
+
+/// The entries of a scan; ends after the first error. It keeps its snapshot alive.
+pub type Scan = Box<dyn Iterator<Item = Result<Entry>> + Send>;
+
+/// Bytes on disk, before what compaction may still free. What has not left memory is counted in the journal only.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// By name of the keyspace, those that the store was not opened with among them.
+    pub keyspaces: BTreeMap<String, u64>,
+    /// Write-ahead journal, shared by all keyspaces; as long as its files, which the engine may allocate ahead.
+    pub journal: u64,
+}
+
+impl DiskUsage {
+    /// Bytes of everything.
+    pub fn total(&self) -> u64 {
+        self.journal + self.keyspaces.values().sum::<u64>()
+    }
+}
+
+/// A consistent view of all keyspaces at one moment, whatever is written later.
+///
+/// Old versions of what is overwritten stay on disk as long as it lives: drop it within minutes. It keeps answering
+/// after the store is closed, but the data stay locked until it is dropped.
+pub trait Snapshot: Send + Sync {
+    /// The value of `key`.
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// The values of `keys`, in their order. Sorted keys may be faster.
+    fn multi_get(&self, keyspace: Keyspace, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>> {
+        keys.iter().map(|key| self.get(keyspace, key)).collect()
+    }
+
+    /// Entries of the range in the order of their keys' bytes. Making a scan costs about as much as reading tens of
+    /// entries from it.
+    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan>;
+
+    /// The first entry of the range in that direction: one seek.
+    fn first(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Option<Entry>> {
+        self.scan(keyspace, range, direction)?.next().transpose()
+    }
+}
+
+/// An ordered key-value store of several keyspaces. Synchronous: call it from threads that may block.
+///
+/// Writes wait for each other and may stall for half a second while the engine catches up with itself: never write from
+/// a thread that serves. Snapshots and reads wait for no write.
+///
+/// When a write returns an error other than [`Error::Invalid`] or [`Error::Closed`], it may or may not have happened
+/// (a batch never by half), and the engine may answer [`Error::Failed`] to all that follow: close the store, open it
+/// again and read what is there. Reads go on meanwhile.
+pub trait Store: Send + Sync {
+    /// Names of the keyspaces that the store was opened with, in that order.
+    fn keyspaces(&self) -> &[String];
+
+    /// Names of keyspaces that exist beside those, sorted: left by another version, for example. They are kept.
+    fn unknown_keyspaces(&self) -> &[String];
+
+    /// The keyspace with that name among [`Store::keyspaces`].
+    fn keyspace(&self, name: &str) -> Result<Keyspace> {
+        let position = self.keyspaces().iter().position(|known| known == name);
+        let position = position.and_then(|position| u16::try_from(position).ok());
+        position.map(Keyspace).ok_or_else(|| Error::Invalid(format!("no keyspace \"{name}\"")))
+    }
+
+    /// A view of everything committed so far.
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
+
+    /// Applies the batch: all of it or nothing, for readers and after any crash.
+    fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<()>;
+
+    /// Writes entries past the journal, much faster than commits for large sorted runs. Keys must ascend strictly;
+    /// existing keys are overwritten. Returns how many were written.
+    ///
+    /// When it returns, everything is visible and durable as by [`Durability::Sync`], with everything committed before.
+    /// If it fails or the process ends, none or, depending on the engine, some of the entries are there: ingest again,
+    /// and commit the checkpoint that covers them afterwards. To other writers it counts as one write at its return.
+    /// An error of `entries` is passed on. Each run costs reads until it is compacted: few large ones, not many small.
+    fn ingest(&self, keyspace: Keyspace, entries: &mut dyn Iterator<Item = Result<Entry>>) -> Result<u64>;
+
+    /// Removes every key of the range that was committed before the call, in bounded memory. Returns how many.
+    ///
+    /// Not atomic: ascending, some thousand keys a commit, so that a reader or a crash can find the lower part of the
+    /// range gone and the upper part whole; run it again. Keys written meanwhile may be removed or not.
+    fn delete_range(&self, keyspace: Keyspace, range: &KeyRange, durability: Durability) -> Result<u64> {
+        let snapshot = self.snapshot()?;
+        let mut keys = snapshot.scan(keyspace, range, Direction::Forward)?.map(|entry| Ok(entry?.0));
+        let mut removed = 0;
+        loop {
+            let mut batch = WriteBatch::new();
+            for key in keys.by_ref().take(DELETE_RANGE_STEP) {
+                batch.delete(keyspace, key?);
+            }
+            if batch.is_empty() {
+                return Ok(removed);
+            }
+            removed += batch.len() as u64;
+            self.commit(batch, durability)?;
+        }
+    }
+
+    /// Makes everything committed so far durable and writes it to its final place, so that the next open has little to
+    /// replay. For planned stops; takes as long as writing the engine's memory buffers to disk.
+    fn flush(&self) -> Result<()>;
+
+    /// Bytes on disk.
+    fn disk_usage(&self) -> Result<DiskUsage>;
+
+    /// Flushes, stops the engine's threads and unlocks the data once no snapshot lives. Waits for writes in progress.
+    /// The store is closed even if this returns an error; closing twice does nothing. Dropping a store without closing
+    /// it loses nothing but makes the next open replay the journal.
+    fn close(&self) -> Result<()>;
+}

@@ -1,0 +1,184 @@
+//! Opening the embedded engine where something is wrong.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use dfuse_kv::{Direction, Error, FjallOptions, FjallStore, KeyRange, Result, Store};
+
+use crate::home::{FIRST, NAMES, SECOND, commit, keys, put_keys, small};
+
+const HOLD: &str = "DFUSE_KV_HOLD_DIRECTORY";
+
+fn open(directory: &Path) -> Result<FjallStore> {
+    FjallStore::open(directory, &NAMES, &small())
+}
+
+/// A store with tables on disk and something in its journal.
+fn filled() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).unwrap();
+    let numbered = |number: u32| number.to_be_bytes().to_vec();
+    commit(&store, |batch| (0..5_000).for_each(|number| batch.put(FIRST, numbered(number), numbered(number))));
+    store.close().unwrap();
+    let store = open(directory.path()).unwrap();
+    put_keys(&store, SECOND, &[b"a", b"b"]);
+    directory
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect();
+    files.sort_unstable();
+    files
+}
+
+/// Opens and reads everything.
+fn read_all(directory: &Path) -> Result<usize> {
+    let store = open(directory)?;
+    let snapshot = store.snapshot()?;
+    let count = |keyspace| {
+        let mut entries = snapshot.scan(keyspace, &KeyRange::all(), Direction::Forward)?;
+        entries.try_fold(0, |count, entry| entry.map(|_| count + 1))
+    };
+    Ok(count(FIRST)? + count(SECOND)?)
+}
+
+/// The child: holds the store until its standard input ends. Does nothing in a normal run.
+#[test]
+fn hold() {
+    let Some(directory) = env::var_os(HOLD) else { return };
+    let _store = open(Path::new(&directory)).unwrap();
+    println!("\nheld");
+    std::io::stdin().lines().for_each(drop);
+}
+
+#[test]
+fn another_process_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["opening::hold", "--exact", "--nocapture"])
+        .env(HOLD, directory.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "held"));
+    let error = open(directory.path()).err().unwrap();
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    open(directory.path()).unwrap();
+}
+
+#[test]
+fn wrong_paths() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let error = open(&path).err().unwrap();
+        assert!(matches!(&error, Error::Io { path: named, .. } if named.starts_with(&path)), "{error}");
+    }
+    // Missing directories are made; files of others are left alone.
+    let path = directory.path().join("a/b");
+    open(&path).unwrap();
+    fs::write(path.join("lost+found"), "").unwrap();
+    open(&path).unwrap();
+    assert!(path.join("lost+found").exists());
+    let error = FjallStore::open(&path, &[""], &small()).err().unwrap();
+    assert!(matches!(error, Error::Invalid(_)), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn unwritable_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(directory.path().join("probe"), "").is_ok() {
+        println!("skipped: the rights of a directory do not bind this user");
+        return;
+    }
+    let error = open(directory.path()).err().unwrap();
+    assert!(matches!(&error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied));
+}
+
+#[test]
+fn interrupted_creation_is_begun_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("fjall.new/keyspaces")).unwrap();
+    fs::write(directory.path().join("fjall.new/0.jnl"), "torn").unwrap();
+    put_keys(&open(directory.path()).unwrap(), FIRST, &[b"a"]);
+    assert_eq!(read_all(directory.path()).unwrap(), 1);
+}
+
+#[test]
+fn other_formats() {
+    let directory = filled();
+    let version = directory.path().join("fjall/version");
+    let mut bytes = fs::read(&version).unwrap();
+    for other in [2, 4, 200] {
+        bytes[3] = other;
+        fs::write(&version, &bytes).unwrap();
+        let error = open(directory.path()).err().unwrap();
+        assert!(matches!(error, Error::Format { .. }), "{error}");
+    }
+    fs::remove_file(&version).unwrap();
+    let error = open(directory.path()).err().unwrap();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn damage_is_an_error_and_no_panic() {
+    let count = files(&filled().path().join("fjall")).len();
+    let mut found = 0;
+    for (position, flip) in (0..count).flat_map(|position| [(position, false), (position, true)]) {
+        let directory = filled();
+        let files = files(&directory.path().join("fjall"));
+        let file = &files[position.min(files.len() - 1)];
+        let mut bytes = fs::read(file).unwrap();
+        let written = bytes.iter().rposition(|byte| *byte != 0).unwrap_or_default();
+        if flip {
+            bytes.get_mut(written / 2).into_iter().for_each(|byte| *byte ^= 0x55);
+        } else {
+            bytes.truncate(written / 2);
+        }
+        fs::write(file, bytes).unwrap();
+        match read_all(directory.path()) {
+            // What the engine does not read, or the end of the journal, which cannot be told from a torn write.
+            Ok(entries) => assert!((5_000..=5_002).contains(&entries), "{}: {entries} entries", file.display()),
+            Err(Error::Corrupt { .. } | Error::Format { .. }) => found += 1,
+            Err(error) => panic!("{}: {error}", file.display()),
+        }
+    }
+    assert!(found >= count, "{found} of {} damages found", 2 * count);
+}
+
+#[test]
+fn discarded_keyspaces_are_empty_or_gone() {
+    let directory = filled();
+    let discard = |names: [&str; 2]| FjallOptions { discard: names.map(str::to_owned).to_vec(), ..small() };
+    let store = FjallStore::open(directory.path(), &NAMES, &discard(["first", "never there"])).unwrap();
+    assert!(keys(&store, FIRST, &KeyRange::all()).is_empty());
+    assert_eq!(keys(&store, SECOND, &KeyRange::all()), [b"a", b"b"]);
+    put_keys(&store, FIRST, &[b"new"]);
+    drop(store);
+    let store = FjallStore::open(directory.path(), &NAMES[..1], &discard(["second", ""])).unwrap();
+    assert_eq!(keys(&store, FIRST, &KeyRange::all()), [b"new"]);
+    assert!(store.unknown_keyspaces().is_empty());
+    drop(store);
+    assert_eq!(read_all(directory.path()).unwrap(), 1);
+}
+
+#[test]
+fn too_small_a_journal_bound_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = FjallOptions { journal_bytes: 1 << 20, ..small() };
+    let error = FjallStore::open(directory.path(), &NAMES, &options).err().unwrap();
+    assert!(matches!(error, Error::Invalid(_)), "{error}");
+}
