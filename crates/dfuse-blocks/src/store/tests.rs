@@ -170,7 +170,7 @@ async fn a_directory_is_a_store() {
 #[test]
 fn places_that_are_no_store() {
     let error = |place: &str| BlockStore::open(place, StoreOptions::default()).unwrap_err().to_string();
-    assert!(error("ftp://host/x").starts_with("block store \"ftp://host/x\": "));
+    assert!(error("ftp://host/x").starts_with("cannot open block store \"ftp://host/x\": "));
     #[cfg(not(feature = "aws"))]
     assert!(error("s3://bucket/x").contains("not enabled"));
 }
