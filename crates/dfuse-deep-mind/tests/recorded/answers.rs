@@ -105,7 +105,8 @@ fn compare(log: &'static Log, blocks: usize) {
 
     let (head, info) = (chain.head(), &answers["get_info"]);
     let irreversible = chain.canonical().into_iter().find(|block| block.number == head.lib_num()).unwrap();
-    let ours = json!([head.number, head.id, head.header.timestamp, head.header.producer, head.lib_num(), irreversible.id]);
+    let ours =
+        json!([head.number, head.id, head.header.timestamp, head.header.producer, head.lib_num(), irreversible.id]);
     let keys = [
         "head_block_num",
         "head_block_id",

@@ -1,9 +1,6 @@
 //! The recorded chains, each decoded once.
 
-use std::{
-    collections::BTreeMap,
-    sync::OnceLock,
-};
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use dfuse_antelope::{Checksum256, model::Block};
 use dfuse_deep_mind::{AbiDump, Event, Reader, Stats};

@@ -43,7 +43,9 @@ fn difference(ours: &Value, theirs: &Value) -> Option<String> {
         (Value::Array(ours), Value::Array(theirs)) => std::iter::zip(ours, theirs)
             .enumerate()
             .find_map(|(at, (ours, theirs))| Some(format!("[{at}]{}", difference(ours, theirs)?)))
-            .or_else(|| (ours.len() != theirs.len()).then(|| format!(": we have {}, the node {}", ours.len(), theirs.len()))),
+            .or_else(|| {
+                (ours.len() != theirs.len()).then(|| format!(": we have {}, the node {}", ours.len(), theirs.len()))
+            }),
         _ if ours == theirs => None,
         _ => Some(format!(": ours is {ours}, the node's {theirs}")),
     }

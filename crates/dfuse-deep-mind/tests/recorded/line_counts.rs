@@ -96,10 +96,8 @@ fn kept(mut kinds: Vec<String>, trace: &TransactionTrace) -> Counts {
         count(&mut kept, kind);
     }
     // A tree tells its roots from the others only.
-    let children: u64 = ["NOTIFY", "INLINE", "CFA_INLINE"]
-        .iter()
-        .filter_map(|kind| kept.remove(&format!("CREATION_OP {kind}")))
-        .sum();
+    let children: u64 =
+        ["NOTIFY", "INLINE", "CFA_INLINE"].iter().filter_map(|kind| kept.remove(&format!("CREATION_OP {kind}"))).sum();
     if children > 0 {
         kept.insert("CREATION_OP child".to_owned(), children);
     }
@@ -196,9 +194,8 @@ fn compare(log: &Log, chain: &Chain) -> (Counts, Counts) {
         for (at, trace) in traces.iter().enumerate() {
             let mut decoded = decoded_operations(trace);
             // A failed deferred transaction precedes its handler, with which it shares a line.
-            let has_handler = |next: &TransactionTrace| {
-                next.failed_dtrx_trace.as_ref().is_some_and(|failed| **failed == *trace)
-            };
+            let has_handler =
+                |next: &TransactionTrace| next.failed_dtrx_trace.as_ref().is_some_and(|failed| **failed == *trace);
             if traces.get(at + 1).is_some_and(has_handler) {
                 continue;
             }

@@ -10,6 +10,12 @@ pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
     const_hex::encode(bytes)
 }
 
+/// The node writes numbers of more than 32 bits as text.
+pub(crate) fn number(number: impl Into<i128>) -> Value {
+    let number = number.into();
+    if number.unsigned_abs() > u32::MAX.into() { number.to_string().into() } else { json!(number as i64) }
+}
+
 pub(crate) fn list<T>(items: &[T], item: impl FnMut(&T) -> Value) -> Value {
     items.iter().map(item).collect()
 }
@@ -78,7 +84,7 @@ pub(crate) fn schedule(schedule: &ProducerAuthoritySchedule) -> Value {
 }
 
 pub(crate) fn ram_delta(delta: &AccountRamDelta) -> Value {
-    json!({"account": delta.account, "delta": delta.delta})
+    json!({"account": delta.account, "delta": number(delta.delta)})
 }
 
 /// Takes the entries of `keys` out of an object.

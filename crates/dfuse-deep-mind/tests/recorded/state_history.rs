@@ -161,7 +161,8 @@ fn common(trace: &TransactionTrace) -> TransactionTrace {
     if let (Some(failed), Some(receipt)) = (&mut failed_dtrx_trace, &mut receipt) {
         // A failed transaction has no receipt. We say that it failed softly, as other readers of deep-mind logs do; state
         // history repeats the status of the handler, and calls a handler that ran executed.
-        failed.receipt = Some(TransactionReceiptHeader { status: receipt.status, ..TransactionReceiptHeader::default() });
+        failed.receipt =
+            Some(TransactionReceiptHeader { status: receipt.status, ..TransactionReceiptHeader::default() });
         if receipt.status == TransactionStatus::SoftFail {
             receipt.status = TransactionStatus::Executed;
         }
