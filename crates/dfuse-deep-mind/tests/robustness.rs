@@ -64,8 +64,13 @@ impl Outcome {
     }
 
     fn blocks(&self) -> Vec<&Block> {
-        let block = |event| if let &Event::Block(ref block) = event { Some(&**block) } else { None };
-        self.events.iter().filter_map(block).collect()
+        self.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Block(block) => Some(&**block),
+                _ => None,
+            })
+            .collect()
     }
 }
 
@@ -357,7 +362,7 @@ fn base_64_with_and_without_padding() {
         abis(Outcome::of(dump("DMLOG ABIDUMP ABI alice AAE=\nDMLOG ABIDUMP ABI bob AAE\nDMLOG ABIDUMP ABI carol \n")));
     let abi = |name, data: &[u8]| (Name::literal(name), bytes::Bytes::copy_from_slice(data));
     let wanted = vec![abi("alice", &[0, 1]), abi("bob", &[0, 1]), abi("carol", &[])];
-    assert_eq!(read, (Some(44), Some(500), wanted));
+    assert_eq!(read, (44, 500, wanted));
     assert_eq!(
         Outcome::of(dump("DMLOG ABIDUMP ABI alice ?\n")).message(),
         "line 3: ABIDUMP: ABI \"?\" is not base64 (\"DMLOG ABIDUMP ABI alice ?\")"
@@ -375,22 +380,21 @@ fn what_is_no_log() {
     }
     // Line ends or not, a large file of another kind is given up early.
     let endless = vec![b'x'; 80 << 20];
-    assert!(matches!(Outcome::of(&endless).error, Some(Error::TooLong { line: 1, .. })));
+    assert_eq!(Outcome::of(&endless).message(), format!("a line is longer than any of a log{end}"));
     let lines = [vec![b'x'; 1 << 20], vec![b'\n']].concat().repeat(65);
     assert_eq!(Outcome::of(lines).message(), format!("the first 64 MiB hold no deep-mind line{end}"));
 }
 
 #[test]
 fn a_line_over_the_limit() {
-    let Some(lines) = three_blocks() else { return };
+    let Some(mut lines) = three_blocks() else { return };
     let limit = lines.iter().map(Vec::len).max().unwrap();
     let whole = Outcome::with_max_line(text(&lines), limit).good();
     assert_eq!(whole.blocks().len(), 3);
     let long = format!("DMLOG DB_OP INS {}", "x".repeat(1 << 20));
-    let mut longer = lines.clone();
-    insert(&mut longer, 7, &long);
+    insert(&mut lines, 7, &long);
     assert_eq!(
-        Outcome::with_max_line(text(&longer), 1 << 17).message(),
+        Outcome::with_max_line(text(&lines), 1 << 17).message(),
         "line 8 is longer than 131072 bytes; raise the limit if the node really writes such lines"
     );
 }

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
-use dfuse_antelope::{Checksum256, model::Block};
-use dfuse_deep_mind::{AbiDump, Event, Reader, Stats};
+use dfuse_antelope::{
+    AbiDump, Checksum256,
+    model::{Block, TransactionTrace},
+};
+use dfuse_deep_mind::{Event, Reader, Stats};
 use dfuse_testkit::recorded;
 
 /// A recorded log.
@@ -77,4 +80,11 @@ impl Chain {
         blocks.reverse();
         blocks
     }
+}
+
+/// The traces of a block without failed deferred transactions that a handler follows: it contains them.
+pub(crate) fn traces_of_receipts(block: &Block) -> impl Iterator<Item = &TransactionTrace> {
+    let traces = &block.unfiltered_transaction_traces;
+    let followed = |at: usize| traces.get(at + 1).is_some_and(|next| next.failed_dtrx_trace.is_some());
+    traces.iter().enumerate().filter(move |(at, _)| !followed(*at)).map(|(_, trace)| trace)
 }

@@ -1,16 +1,15 @@
 //! What a block says twice agrees: ids and merkle roots are those of the content, action digests those of the actions,
 //! and creation trees those of the ordinals. Blocks are proofs of their content, so this needs no second source.
 
-use std::collections::HashSet;
-
 use dfuse_antelope::{
-    Checksum256,
+    Checksum256, Name, Signature,
     model::{Block, CreationFlatNode, TransactionTrace},
+    raw::Writer,
 };
 
 use crate::{
-    chains::{BUSY, DEMO, EMPTY, FORK, LEAP_5, LEAP_UNIT, Log, SMALL, SPRING},
-    merkle::{action_digest, merkle, receipt_digest},
+    chains::{BUSY, DEMO, EMPTY, FORK, LEAP_5, LEAP_UNIT, Log, SMALL, SPRING, traces_of_receipts},
+    merkle::{action_digest, merkle, pair_digest, receipt_digest},
 };
 
 /// Digest of the protocol feature `ACTION_RETURN_VALUE`.
@@ -22,7 +21,7 @@ const FINALITY_EXTENSION: u32 = 2;
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Proved {
     blocks: usize,
-    /// Of these, blocks whose merkle roots were not computed.
+    /// Of these, blocks whose merkle roots and signatures were not computed.
     savanna_blocks: usize,
     receipts: usize,
     actions: usize,
@@ -34,6 +33,9 @@ fn prove(log: &'static Log) -> Option<Proved> {
     for block in &log.chain()?.blocks {
         let what = format!("{}, block {}", log.name, block.id);
         assert_eq!(block.header.id().unwrap(), block.id, "{what}");
+        if !is_savanna(block) {
+            prove_signature(block, &what);
+        }
         prove_receipts(block, &what, &mut proved);
         prove_actions(block, &what, &mut proved);
         proved.blocks += 1;
@@ -44,6 +46,29 @@ fn prove(log: &'static Log) -> Option<Proved> {
 
 fn is_savanna(block: &Block) -> bool {
     block.header.header_extensions.iter().any(|extension| extension.r#type == FINALITY_EXTENSION)
+}
+
+/// What a producer of legacy consensus signs covers the header, the merkle tree of all blocks and the pending schedule.
+fn prove_signature(block: &Block, what: &str) {
+    let mut header = Writer::new();
+    block.header.pack(&mut header).unwrap();
+    let tree = block.blockroot_merkle.as_ref().unwrap();
+    let root = if tree.node_count == 0 { &[0; 32] } else { tree.active_nodes.last().unwrap() };
+    let with_root = pair_digest(&Checksum256::sha256(&header.bytes).0, root);
+    let schedule_hash = &block.pending_schedule.as_ref().unwrap().schedule_hash;
+    let digest = pair_digest(&with_root.0, schedule_hash);
+    let key = block.producer_signature.parse::<Signature>().unwrap().recover(&digest).unwrap().to_string();
+
+    let authority = block.valid_block_signing_authority_v2.as_ref().unwrap();
+    let keys = &authority.v0.as_ref().unwrap().keys;
+    assert!(keys.iter().any(|weight| weight.public_key == key), "{what}: signed by {key}");
+    let producer = block.header.producer;
+    // The block that brings a new schedule is still by a producer of the old one.
+    let mut schedule = block.active_schedule_v2.as_ref().unwrap().producers.iter();
+    let scheduled = schedule.find(|entry| entry.account_name == producer);
+    assert!(scheduled.is_none_or(|entry| entry.block_signing_authority == *authority), "{what}");
+    let last = block.producer_to_last_produced.iter().find(|entry| entry.name == producer).unwrap();
+    assert_eq!(last.last_block_num_produced, block.number, "{what}");
 }
 
 fn prove_receipts(block: &Block, what: &str, proved: &mut Proved) {
@@ -61,21 +86,12 @@ fn prove_receipts(block: &Block, what: &str, proved: &mut Proved) {
     }
     proved.receipts += receipts.len();
 
-    // Every transaction but `onblock` has a receipt. One that failed shares it with its handler, which follows it.
-    let traces = &block.unfiltered_transaction_traces;
-    let onblock: HashSet<Checksum256> = block
-        .unfiltered_implicit_transaction_ops
-        .iter()
-        .filter(|op| op.name.to_string() == "onblock")
-        .map(|op| op.transaction_id)
-        .collect();
-    let followed = |at: usize| traces.get(at + 1).is_some_and(|next| next.failed_dtrx_trace.is_some());
-    let billed: Vec<&TransactionTrace> = traces
-        .iter()
-        .enumerate()
-        .filter(|(at, trace)| !onblock.contains(&trace.id) && !followed(*at))
-        .map(|(_, trace)| trace)
-        .collect();
+    // Every transaction but `onblock` has a receipt. One that failed shares it with its handler.
+    let is_onblock = |trace: &TransactionTrace| {
+        let mut ops = block.unfiltered_implicit_transaction_ops.iter();
+        ops.any(|op| op.name == Name::literal("onblock") && op.transaction_id == trace.id)
+    };
+    let billed: Vec<_> = traces_of_receipts(block).filter(|trace| !is_onblock(trace)).collect();
     assert_eq!(billed.len(), receipts.len(), "{what}");
     for (trace, receipt) in std::iter::zip(billed, receipts) {
         let header = trace.receipt.as_ref().unwrap();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dfuse_antelope::{Checksum256, model::Block};
 use dfuse_testkit::recorded;
 
-use crate::chains::{FORK, Log, SMALL};
+use crate::chains::{BUSY, DEMO, EMPTY, FORK, Log, SMALL};
 
 #[test]
 fn blocks_link_to_their_parents() {
@@ -28,13 +28,14 @@ fn blocks_link_to_their_parents() {
     }
     assert_eq!((fork.blocks.len(), heights.len(), applied_again), (473, 413, 0));
     assert_eq!(fork.canonical().len(), 413);
-    // What was irreversible stays on the branch that won.
+    // What was once irreversible stays on the branch that won.
     let canonical: BTreeSet<Checksum256> = fork.canonical().iter().map(|block| block.id).collect();
-    let lib = fork.head().lib_num();
-    assert!(fork.blocks.iter().all(|block| {
-        let on_branch = canonical.contains(&block.id);
-        on_branch || block.lib_num() < block.number && heights[&block.number].len() > 1 && block.number < lib
-    }));
+    let mut irreversible = 0;
+    for block in &fork.blocks {
+        assert!(block.number > irreversible, "{} replaces an irreversible block", block.id);
+        assert!(canonical.contains(&block.id) || heights[&block.number].len() > 1);
+        irreversible = irreversible.max(block.lib_num());
+    }
 }
 
 /// A switch leaves the last block for a branch of which the next block is the first that the node lacks.
@@ -52,6 +53,28 @@ fn switches_name_the_heads_of_both_branches() {
         })
         .collect();
     assert_eq!(steps, [(83, 60, 84), (147, 136, 147), (228, 205, 207)]);
+}
+
+/// Along a chain, actions are numbered without a gap, if those are passed over that a failure undid: they have receipts
+/// whose numbers others take after them.
+#[test]
+fn global_sequences_have_no_gaps() {
+    for (log, last) in [(&SMALL, 1381), (&FORK, 4891), (&BUSY, 61640), (&DEMO, 18642), (&EMPTY, 199)] {
+        let Some(chain) = log.chain() else { continue };
+        let (mut sequence, mut undone) = (0, 0);
+        for trace in chain.canonical().into_iter().flat_map(|block| &block.unfiltered_transaction_traces) {
+            for receipt in trace.action_traces.iter().filter_map(|action| action.receipt.as_ref()) {
+                assert_eq!(receipt.global_sequence, sequence + 1 + undone, "{}, transaction {}", log.name, trace.id);
+                if trace.is_reverted() {
+                    undone += 1;
+                } else {
+                    sequence += 1;
+                }
+            }
+            undone = 0;
+        }
+        assert_eq!(sequence, last, "{}", log.name);
+    }
 }
 
 #[test]

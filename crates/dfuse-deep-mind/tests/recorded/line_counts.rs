@@ -7,7 +7,7 @@ use dfuse_antelope::model::{Block, RlimitKind, RlimitOp, TransactionStatus, Tran
 use dfuse_testkit::recorded;
 
 use crate::{
-    chains::{BUSY, Chain, DEMO, EMPTY, FORK, LEAP_5, LEAP_UNIT, Log, SMALL, SPRING},
+    chains::{BUSY, Chain, DEMO, EMPTY, FORK, LEAP_5, LEAP_UNIT, Log, SMALL, SPRING, traces_of_receipts},
     compare::assert_same_map,
 };
 
@@ -190,15 +190,9 @@ fn compare(log: &Log, chain: &Chain) -> (Counts, Counts) {
     for (block, wanted) in std::iter::zip(&chain.blocks, &expected.blocks) {
         let what = format!("{}, block {}", log.name, block.id);
         assert_same_map(&what, &decoded_block_operations(block), wanted);
-        let traces = &block.unfiltered_transaction_traces;
-        for (at, trace) in traces.iter().enumerate() {
+        for trace in traces_of_receipts(block) {
             let mut decoded = decoded_operations(trace);
-            // A failed deferred transaction precedes its handler, with which it shares a line.
-            let has_handler =
-                |next: &TransactionTrace| next.failed_dtrx_trace.as_ref().is_some_and(|failed| **failed == *trace);
-            if traces.get(at + 1).is_some_and(has_handler) {
-                continue;
-            }
+            // A failed deferred transaction shares a line with its handler.
             if let Some(failed) = &trace.failed_dtrx_trace {
                 add(&mut decoded, &decoded_operations(failed));
             }

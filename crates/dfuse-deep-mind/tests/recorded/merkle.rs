@@ -6,6 +6,11 @@ use dfuse_antelope::{
     raw::Writer,
 };
 
+/// SHA-256 of two digests.
+pub(crate) fn pair_digest(left: &[u8; 32], right: &[u8; 32]) -> Checksum256 {
+    Checksum256::sha256([*left, *right].as_flattened())
+}
+
 /// The root over `leaves`; zero where there are none. In each pair the first bit tells left (0) from right (1), and
 /// the last leaf of an odd number is its own neighbour.
 pub(crate) fn merkle(mut leaves: Vec<Checksum256>) -> Checksum256 {
@@ -14,7 +19,7 @@ pub(crate) fn merkle(mut leaves: Vec<Checksum256>) -> Checksum256 {
             let (mut left, mut right) = (pair[0], pair.get(1).copied().unwrap_or(pair[0]));
             left.0[0] &= 0x7f;
             right.0[0] |= 0x80;
-            Checksum256::sha256(&[left.0, right.0].concat())
+            pair_digest(&left.0, &right.0)
         };
         leaves = leaves.chunks(2).map(pair).collect();
     }
@@ -50,5 +55,5 @@ pub(crate) fn action_digest(trace: &ActionTrace, with_return_value: bool) -> Che
     data.blob(&action.raw_data);
     base.bytes.truncate(base.bytes.len() - data.bytes.len());
     data.blob(&trace.raw_return_value);
-    Checksum256::sha256(&[Checksum256::sha256(&base.bytes).0, Checksum256::sha256(&data.bytes).0].concat())
+    pair_digest(&Checksum256::sha256(&base.bytes).0, &Checksum256::sha256(&data.bytes).0)
 }

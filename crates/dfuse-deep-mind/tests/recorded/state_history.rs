@@ -18,7 +18,7 @@ use dfuse_testkit::recorded;
 use serde_json::Value;
 
 use crate::{
-    chains::{FORK, Log, SMALL},
+    chains::{FORK, Log, SMALL, traces_of_receipts},
     compare::assert_same,
 };
 
@@ -161,6 +161,7 @@ fn common(trace: &TransactionTrace) -> TransactionTrace {
     if let (Some(failed), Some(receipt)) = (&mut failed_dtrx_trace, &mut receipt) {
         // A failed transaction has no receipt. We say that it failed softly, as other readers of deep-mind logs do; state
         // history repeats the status of the handler, and calls a handler that ran executed.
+        assert_eq!(failed.receipt.as_ref().unwrap().status, TransactionStatus::SoftFail);
         failed.receipt =
             Some(TransactionReceiptHeader { status: receipt.status, ..TransactionReceiptHeader::default() });
         if receipt.status == TransactionStatus::SoftFail {
@@ -195,9 +196,7 @@ fn compare(log: &'static Log, wanted: (usize, usize, usize)) {
         let theirs = reader.list(50, "traces", transaction_trace).unwrap();
         reader.finish("traces").unwrap();
         // State history has a failed deferred transaction inside of its handler only.
-        let traces = &block.unfiltered_transaction_traces;
-        let followed = |at: usize| traces.get(at + 1).is_some_and(|next| next.failed_dtrx_trace.is_some());
-        let ours: Vec<_> = traces.iter().enumerate().filter(|(at, _)| !followed(*at)).map(|(_, trace)| trace).collect();
+        let ours: Vec<_> = traces_of_receipts(block).collect();
         assert_eq!(ours.len(), theirs.len(), "block {id}");
         for (ours, (theirs, signed)) in std::iter::zip(ours, &theirs) {
             let what = format!("{}, block {id}, transaction {}: ", log.name, ours.id);
