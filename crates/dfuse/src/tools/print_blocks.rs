@@ -1,5 +1,5 @@
 use std::{
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IsTerminal, Write},
     ops::RangeInclusive,
     pin::pin,
 };
@@ -17,6 +17,7 @@ use futures::TryStreamExt;
 use crate::{
     failure::usage,
     input::{self, Input},
+    progress::Progress,
     tools::{end_of_log, runtime},
 };
 
@@ -53,8 +54,13 @@ impl PrintBlocks {
         if range.is_empty() {
             return Err(usage("--stop-block is before --start-block"));
         }
-        let mut printer =
-            Printer { out: BufWriter::with_capacity(1 << 16, io::stdout().lock()), format: self.format, range };
+        let mut printer = Printer {
+            out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+            format: self.format,
+            range,
+            // On a terminal the blocks themselves tell how far it is.
+            progress: (!io::stdout().is_terminal()).then(|| Progress::new("blocks")),
+        };
         match input::open(&self.place)? {
             Input::Log(log) => {
                 let mut reader = Reader::new(log);
@@ -107,10 +113,14 @@ struct Printer<W> {
     out: W,
     format: Format,
     range: RangeInclusive<u32>,
+    progress: Option<Progress>,
 }
 
 impl<W: Write> Printer<W> {
     fn print(&mut self, block: &Block) -> anyhow::Result<()> {
+        if let Some(progress) = &self.progress {
+            progress.advance();
+        }
         if !self.range.contains(&block.number) {
             return Ok(());
         }
