@@ -63,8 +63,11 @@ pub(crate) fn decompressed(source: impl Read + Send + 'static) -> anyhow::Result
     })
 }
 
+/// A stream whose first bytes were looked at.
+type Peeked<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
+
 /// The first bytes of a stream (zeros where it is shorter) and the whole stream.
-fn peek<R: Read>(mut source: R) -> io::Result<([u8; MAGIC], io::Chain<io::Cursor<Vec<u8>>, R>)> {
+fn peek<R: Read>(mut source: R) -> io::Result<([u8; MAGIC], Peeked<R>)> {
     let mut start = Vec::with_capacity(MAGIC);
     source.by_ref().take(MAGIC as u64).read_to_end(&mut start)?;
     let mut magic = [0; MAGIC];
