@@ -1,4 +1,5 @@
 //! The contract of a store, held against every engine.
+#![allow(clippy::unwrap_used)]
 
 mod conformance;
 mod faults;

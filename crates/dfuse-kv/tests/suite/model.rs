@@ -44,10 +44,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 fn range() -> impl Strategy<Value = KeyRange> {
     let bound =
         || prop_oneof![key().prop_map(Bound::Included), key().prop_map(Bound::Excluded), Just(Bound::Unbounded)];
-    prop_oneof![
-        (bound(), bound()).prop_map(|bounds| KeyRange::new::<Vec<u8>>(bounds)),
-        key().prop_map(|prefix| KeyRange::prefix(prefix)),
-    ]
+    prop_oneof![(bound(), bound()).prop_map(KeyRange::new::<Vec<u8>>), key().prop_map(KeyRange::prefix),]
 }
 
 fn write() -> impl Strategy<Value = Write> {
