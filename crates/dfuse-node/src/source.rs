@@ -1,0 +1,99 @@
+use std::{io, sync::Arc, thread, time::Duration};
+
+use dfuse_antelope::{AbiDump, model::Block};
+use dfuse_blocks::{BlockStore, EncodedBlock, StoreOptions};
+use tokio::sync::mpsc;
+
+use crate::{Error, Result, SourceSpec, log, store};
+
+/// Blocks that are read ahead. With the one at work on either side this bounds memory.
+const AHEAD: usize = 32;
+
+pub(crate) type Sender = mpsc::Sender<Result<SourceEvent>>;
+
+/// What a source gives.
+#[derive(Debug, Clone)]
+pub enum SourceEvent {
+    /// A block, after its parent.
+    Block {
+        /// The block decoded, where the source had it so.
+        block: Option<Arc<Block>>,
+        /// The block as it is stored and sent.
+        encoded: EncodedBlock,
+    },
+    /// ABIs that were in force before the blocks that follow.
+    AbiDump(AbiDump),
+}
+
+/// How to read a source.
+#[derive(Debug, Clone)]
+pub struct SourceOptions {
+    /// First block of interest: a block store begins there. A log always begins at its beginning.
+    pub start_block: u32,
+    /// At the end of a block store, wait for more rather than end.
+    pub follow: bool,
+    /// How long to wait before looking for more.
+    pub poll: Duration,
+    /// How to open a block store.
+    pub store: StoreOptions,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self { start_block: 0, follow: false, poll: Duration::from_secs(1), store: StoreOptions::default() }
+    }
+}
+
+/// A source that is being read in the background, a few blocks ahead.
+#[derive(Debug)]
+pub struct Source {
+    events: mpsc::Receiver<Result<SourceEvent>>,
+}
+
+impl Source {
+    /// Opens a source and begins to read. A log is read on a thread of its own, so that a node that writes to the pipe
+    /// waits for nobody but the queue; a block store on the runtime at hand.
+    ///
+    /// # Errors
+    /// What cannot be opened. What goes wrong later comes from [`Source::next`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn open(spec: &SourceSpec, options: SourceOptions) -> Result<Self> {
+        let (sender, events) = mpsc::channel(AHEAD);
+        let opened = |e| Error::Open { place: spec.to_string(), source: e };
+        match spec {
+            SourceSpec::Log(file) => {
+                let stream = log::open_log(file)?;
+                spawn(sender, move || Ok(stream)).map_err(opened)?;
+            }
+            // Looking at the first bytes waits for the node to write some.
+            SourceSpec::StandardInput => spawn(sender, || log::decompressed(io::stdin())).map_err(opened)?,
+            SourceSpec::Blocks(place) => {
+                let store = BlockStore::open(place, options.store.clone())?;
+                tokio::spawn(async move {
+                    if let Err(error) = store::read(&store, &options, &sender).await {
+                        // The receiver is gone if this fails: nobody wants to know.
+                        let _ = sender.send(Err(error)).await;
+                    }
+                });
+            }
+        }
+        Ok(Self { events })
+    }
+
+    /// The next event; none at the end of the source. After an error there is nothing more.
+    pub async fn next(&mut self) -> Result<Option<SourceEvent>> {
+        self.events.recv().await.transpose()
+    }
+}
+
+fn spawn<R: io::Read>(sender: Sender, open: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<()> {
+    let read = move || {
+        let opened = open().map_err(|source| Error::Open { place: "the log".to_owned(), source });
+        if let Err(error) = opened.and_then(|stream| log::read(stream, &sender)) {
+            let _ = sender.blocking_send(Err(error));
+        }
+    };
+    thread::Builder::new().name("dfuse-log".to_owned()).spawn(read).map(drop)
+}

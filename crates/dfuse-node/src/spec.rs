@@ -1,0 +1,52 @@
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use crate::Error;
+
+/// Names a source, as on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// `deep-mind:FILE`: a recorded log, plain, zstd or gzip.
+    Log(PathBuf),
+    /// `deep-mind:-`: the log of a node, piped into this process.
+    StandardInput,
+    /// `blocks:URL`: an existing block store, a directory or the URL of an object store.
+    Blocks(String),
+}
+
+impl FromStr for SourceSpec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.split_once(':') {
+            Some(("deep-mind", "-")) => Ok(Self::StandardInput),
+            Some(("deep-mind", file)) if !file.is_empty() => Ok(Self::Log(file.into())),
+            Some(("blocks", place)) if !place.is_empty() => Ok(Self::Blocks(place.to_owned())),
+            _ => Err(Error::Spec(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(file) => write!(f, "deep-mind:{}", file.display()),
+            Self::StandardInput => f.write_str("deep-mind:-"),
+            Self::Blocks(place) => write!(f, "blocks:{place}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specifications_round_trip() {
+        for text in ["deep-mind:-", "deep-mind:/a/b.zst", "deep-mind:c:d", "blocks:s3://bucket/x", "blocks:./store"] {
+            assert_eq!(text.parse::<SourceSpec>().unwrap().to_string(), text);
+        }
+        for wrong in ["", "deep-mind", "deep-mind:", "blocks:", "deepmind:x", "file"] {
+            assert!(matches!(wrong.parse::<SourceSpec>(), Err(Error::Spec(_))), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use std::{collections::BTreeSet, pin::pin};
+
+use dfuse_blocks::{BlockStore, EncodedBlock, bundle::BUNDLE_BLOCKS};
+use futures::TryStreamExt;
+
+use crate::{Result, SourceEvent, SourceOptions, source::Sender};
+
+/// Reads a block store: ABI dumps, then bundles, then one-block files, of all branches, by number. One-block files that
+/// come later are found by looking again. A block that was read from a one-block file comes again from its bundle.
+pub(crate) async fn read(store: &BlockStore, options: &SourceOptions, sender: &Sender) -> Result<()> {
+    for block_num in store.abi_dumps().await? {
+        let dump = store.read_abi_dump(block_num).await?;
+        if sender.send(Ok(SourceEvent::AbiDump(dump))).await.is_err() {
+            return Ok(());
+        }
+    }
+    let mut next = options.start_block;
+    // One-block files that were read: the same block may stand under several names.
+    let mut seen = BTreeSet::new();
+    loop {
+        // Before the bundles: a one-block file is deleted only when its bundle is there.
+        let mut names = store.one_blocks().await?;
+        for base in store.bundles().await? {
+            if base.saturating_add(BUNDLE_BLOCKS - 1) < next {
+                continue;
+            }
+            let mut blocks = pin!(store.read_bundle_blocks(base, next..=u32::MAX));
+            while let Some(block) = blocks.try_next().await? {
+                next = block.number().saturating_add(1);
+                if send(sender, block).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        seen.retain(|(number, _)| *number >= next);
+        names.retain(|name| name.number >= next);
+        let mut all_read = true;
+        for name in names {
+            let key = (name.number, name.id.clone());
+            if seen.contains(&key) {
+                continue;
+            }
+            let block = match store.read_one_block(&name).await {
+                Ok(block) => block,
+                Err(dfuse_blocks::Error::NotFound(_)) => {
+                    // It is in a bundle by now, or lost: the next look tells.
+                    all_read = false;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            seen.insert(key);
+            if send(sender, block).await.is_err() {
+                return Ok(());
+            }
+        }
+        if !options.follow && all_read {
+            return Ok(());
+        }
+        tokio::select! {
+            () = sender.closed() => return Ok(()),
+            () = tokio::time::sleep(options.poll) => {}
+        }
+    }
+}
+
+async fn send(sender: &Sender, encoded: EncodedBlock) -> Result<(), ()> {
+    sender.send(Ok(SourceEvent::Block { block: None, encoded })).await.map_err(drop)
+}

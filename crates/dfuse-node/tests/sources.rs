@@ -1,0 +1,110 @@
+//! Every source gives the same blocks, and ends with an error that names what is wrong.
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, path::Path, time::Duration};
+
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::{BlockStore, Merger, StoreOptions};
+use dfuse_node::{Error, Source, SourceEvent, SourceOptions, SourceSpec};
+use dfuse_testkit::synthetic::SyntheticChain;
+use tempfile::TempDir;
+
+fn log(directory: &Path, blocks: u32) -> SourceSpec {
+    let mut log = vec![];
+    SyntheticChain::builder().seed(7).blocks(blocks).build().write_log(&mut log).unwrap();
+    let file = directory.join(format!("{blocks}.dmlog.zst"));
+    fs::write(&file, zstd::encode_all(&log[..], 1).unwrap()).unwrap();
+    SourceSpec::Log(file)
+}
+
+fn open(spec: &SourceSpec, start_block: u32, follow: bool) -> Source {
+    let poll = Duration::from_millis(20);
+    Source::open(spec, SourceOptions { start_block, follow, poll, ..SourceOptions::default() }).unwrap()
+}
+
+/// Ids of all blocks, and the number of ABI dumps.
+async fn read(mut source: Source) -> Result<(Vec<Checksum256>, usize), Error> {
+    let (mut ids, mut dumps) = (vec![], 0);
+    while let Some(event) = source.next().await? {
+        match event {
+            SourceEvent::Block { block, encoded } => {
+                assert!(block.is_none_or(|block| block.id == encoded.id()));
+                ids.push(encoded.id());
+            }
+            SourceEvent::AbiDump(_) => dumps += 1,
+        }
+    }
+    Ok((ids, dumps))
+}
+
+async fn merge(spec: &SourceSpec, store: &BlockStore) {
+    let mut source = open(spec, 0, false);
+    let mut merger = Merger::open(store.clone(), 2, "test").await.unwrap();
+    while let Some(event) = source.next().await.unwrap() {
+        match event {
+            SourceEvent::Block { encoded, .. } => merger.push(encoded).await.unwrap(),
+            SourceEvent::AbiDump(dump) => store.write_abi_dump(dump).await.unwrap(),
+        }
+    }
+    merger.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_gives_what_its_log_gave() {
+    let directory = TempDir::new().unwrap();
+    let spec = log(directory.path(), 250);
+    let (ids, dumps) = read(open(&spec, 0, false)).await.unwrap();
+    assert_eq!((ids.len(), dumps), (250, 1));
+
+    let place = directory.path().join("store");
+    let store = BlockStore::open(place.to_str().unwrap(), StoreOptions::default()).unwrap();
+    merge(&spec, &store).await;
+    let blocks = SourceSpec::Blocks(place.to_str().unwrap().to_owned());
+    assert_eq!(read(open(&blocks, 0, false)).await.unwrap(), (ids.clone(), dumps));
+    // Numbers begin at 2.
+    assert_eq!(read(open(&blocks, 100, false)).await.unwrap().0, ids[98..]);
+    assert_eq!(read(open(&blocks, 245, false)).await.unwrap().0, ids[243..]);
+}
+
+#[tokio::test]
+async fn a_store_that_grows_is_followed() {
+    let directory = TempDir::new().unwrap();
+    let place = directory.path().join("store");
+    let store = BlockStore::open(place.to_str().unwrap(), StoreOptions::default()).unwrap();
+    merge(&log(directory.path(), 120), &store).await;
+    let mut source = open(&SourceSpec::Blocks(place.to_str().unwrap().to_owned()), 0, true);
+    let mut ids = vec![];
+    let (wanted, _) = read(open(&log(directory.path(), 350), 0, false)).await.unwrap();
+    while ids.len() < wanted.len() {
+        if let Some(SourceEvent::Block { encoded, .. }) = source.next().await.unwrap()
+            && !ids.contains(&encoded.id())
+        {
+            ids.push(encoded.id());
+        }
+        if ids.len() == 119 {
+            merge(&log(directory.path(), 350), &store).await;
+        }
+    }
+    assert!(ids == wanted);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named() {
+    let directory = TempDir::new().unwrap();
+    let absent = SourceSpec::Log(directory.path().join("absent"));
+    let error = Source::open(&absent, SourceOptions::default()).unwrap_err();
+    assert!(error.to_string().starts_with("cannot open "), "{error}");
+    let file = directory.path().join("text");
+    fs::write(&file, "no log\n").unwrap();
+    let error = read(open(&SourceSpec::Log(file), 0, false)).await.unwrap_err();
+    assert!(matches!(error, Error::Log(dfuse_deep_mind::Error::NotALog { .. })), "{error}");
+}
+
+/// A reader that nobody listens to must end.
+#[tokio::test]
+async fn a_dropped_source_stops_reading() {
+    let directory = TempDir::new().unwrap();
+    let mut source = open(&log(directory.path(), 250), 0, false);
+    assert!(source.next().await.unwrap().is_some());
+    drop(source);
+}
