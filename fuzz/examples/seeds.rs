@@ -114,7 +114,7 @@ fn novel(logs: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
     logs.into_iter().filter(move |log| {
         let version = log.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"DMLOG DEEP_MIND")).unwrap_or(b"");
         let kinds = log.split(|byte| *byte == b'\n').map(|line| [version, &kind(line)].concat());
-        kinds.fold(false, |new, kind| seen.insert(kind) || new)
+        kinds.filter(|kind| seen.insert(kind.clone())).count() > 0
     })
 }
 

@@ -15,8 +15,11 @@ pub use log::{log_lines, log_reader};
 pub use mutate::mutate_log;
 pub use text::{assets, keys, names};
 
+/// What a target does with its input.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is also that of its folder in `corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("abi_decode", abi_decode),
     ("assets", assets),
     ("bundle_file", bundle_file),
