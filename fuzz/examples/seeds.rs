@@ -1,0 +1,168 @@
+//! Writes first inputs into the corpus of every target, from recorded and synthetic chains: `cargo run --example seeds`.
+//! Run `cargo fuzz cmin` afterwards, which keeps those that find something new.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use dfuse_antelope::{
+    Asset, ExtendedAsset, Name, PublicKey, Signature, abi::Abi, model::wire::ReverseWriter, raw::Writer,
+};
+use dfuse_blocks::{EncodedBlock, bundle};
+use dfuse_deep_mind::{Event, Reader};
+use dfuse_testkit::{
+    recorded,
+    synthetic::{Fork, Software, SyntheticChain},
+};
+
+/// Longest log: what is longer is fuzzed too slowly.
+const MAX_LOG: usize = 24 * 1024;
+
+const NAMES: [&str; 6] = ["eosio", "eosio.token", "......2ndx2k4", "zzzzzzzzzzzzj", "a...", "EOSIO"];
+
+const ASSETS: [&str; 9] =
+    ["1.0000 EOS", "-0.00000001 WAX", "0 A", "4611686018427387903 X", "18,ZZZZZZZ", "0,A", "EOS", "1. EOS", "-1 eos"];
+
+const KEYS: [&str; 10] = [
+    "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV",
+    "PUB_K1_6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5BoDq63",
+    "PUB_R1_6EPHFSKVYHBjQgxVGQPrwCxTg7BbZ69H9i4gztN9deKTEXYne4",
+    "PUB_WA_WdCPfafVNxVMiW5ybdNs83oWjenQXvSt1F49fg9mv7qrCiRwHj5b38U3ponCFWxQTkDsMC",
+    "EOS1111111111111111111111111111111114T1Anm",
+    "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3",
+    "PVT_R1_iyQmnyPEGvFd8uffnk152WC2WryBjgTrg22fXQryuGL9mU6qW",
+    "SIG_K1_JxLti9hgiCJ5Bu3CFTr7saFnCg37CLtommkLQiQrzFABmnkKppvnk4TkxXUkocGygmwdXZyt7v6ngo2jXyRqsumLQQycZU",
+    "SIG_R1_K7N5d2hgxeZnzYuvUiHnU73mJ9RYgqY1Eo7aYRCnaJG89W7PiPfMwXFC5XHdWgfdUgvjFdx2AsLVJRvucWJTZd2h8FFNY8",
+    "SIG_WA_PAmH7fjMVadx19QK8jQooKFsL8szj81CFMPAfAuZ9GkSPQczccCEVCuMKAFS9YP7CvkmzXYULYxvdBMx3Chi9Ld2tPkvtbC6TE",
+];
+
+fn main() {
+    for text in NAMES {
+        write("names", text.as_bytes());
+        text.parse::<Name>().iter().for_each(|name| write("names", &name.0.to_le_bytes()));
+    }
+    for text in ASSETS {
+        write("assets", text.as_bytes());
+        text.parse().iter().for_each(|asset: &Asset| write("assets", &extended(*asset)));
+    }
+    for text in KEYS {
+        write("keys", text.as_bytes());
+        text.parse().iter().for_each(|key: &PublicKey| write("keys", &packed(|writer| key.write(writer))));
+        text.parse().iter().for_each(|signature: &Signature| write("keys", &packed(|writer| signature.write(writer))));
+    }
+    write("keys", &[7; 32]);
+
+    let logs: Vec<Vec<u8>> = recorded_logs().chain(synthetic_logs()).filter(|log| log.len() <= MAX_LOG).collect();
+    for log in novel(&logs) {
+        write("log_reader", log);
+        write("log_lines", log);
+        bundle_files(log);
+    }
+    abis();
+}
+
+/// A file in the corpus of `target`, named by its content.
+fn write(target: &str, input: &[u8]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&folder).unwrap();
+    let name = dfuse_antelope::Checksum256::sha256(input).to_string();
+    fs::write(folder.join(&name[..40]), input).unwrap();
+}
+
+fn packed(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut writer = Writer::new();
+    write(&mut writer);
+    writer.bytes.to_vec()
+}
+
+fn extended(quantity: Asset) -> Vec<u8> {
+    packed(|writer| ExtendedAsset { quantity, contract: Name::literal("eosio.token") }.write(writer))
+}
+
+/// Genesis of a recorded chain, and each of its blocks alone behind a version line.
+fn recorded_logs() -> impl Iterator<Item = Vec<u8>> {
+    ["small/small.dmlog.zst", "fork/fork.dmlog.zst"].into_iter().flat_map(|file| {
+        let (mut logs, mut log) = (vec![], vec![]);
+        for line in recorded::lines(file).into_iter().flatten() {
+            if line.starts_with(b"DMLOG START_BLOCK ") {
+                logs.push(std::mem::replace(&mut log, b"DMLOG DEEP_MIND_VERSION leap 13 0\n".to_vec()));
+            }
+            log.extend_from_slice(&line);
+            log.push(b'\n');
+        }
+        logs
+    })
+}
+
+/// Short logs with a fork, as each kind of software writes them.
+fn synthetic_logs() -> impl Iterator<Item = Vec<u8>> {
+    let all = [Software::Leap, Software::Spring { savanna_from: 5 }, Software::Eosio20, Software::Eosio21];
+    all.into_iter().flat_map(|software| {
+        let options = SyntheticChain::builder().software(software).blocks(60).users(2).transactions_per_block(0..=2);
+        let chain = options.fork(Fork::new(8, 1, 2)).build();
+        let prelude = chain.prelude().to_vec();
+        let version = prelude.split_inclusive(|byte| *byte == b'\n').find(|line| line.starts_with(b"DMLOG DEEP_MIND"));
+        let version = version.expect("every log has a version line").to_vec();
+        let blocks: Vec<_> = chain.map(|block| [&version[..], &block.lines].concat()).collect();
+        std::iter::once(prelude).chain(blocks)
+    })
+}
+
+/// The shortest logs that have every kind of line between them.
+fn novel(logs: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
+    let mut logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
+    logs.sort_by_key(|log| log.len());
+    let mut seen = BTreeSet::new();
+    logs.into_iter().filter(move |log| {
+        let version = log.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"DMLOG DEEP_MIND")).unwrap_or(b"");
+        let kinds = log.split(|byte| *byte == b'\n').map(|line| [version, &kind(line)].concat());
+        kinds.filter(|kind| seen.insert(kind.clone())).count() > 0
+    })
+}
+
+/// Keyword, operation and number of fields.
+fn kind(line: &[u8]) -> Vec<u8> {
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    let words = fields.iter().enumerate().filter(|(at, field)| {
+        let ram = fields.get(1) == Some(&b"RAM_OP".as_slice()) && (4..=6).contains(at);
+        ram || *at < 5 && field.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_')
+    });
+    let mut kind: Vec<u8> = words.flat_map(|(_, word)| [b" ", *word].concat()).collect();
+    kind.push(fields.len() as u8);
+    kind
+}
+
+/// The blocks of a log as a file of ours, and uncompressed as others may write it.
+fn bundle_files(log: &[u8]) {
+    let mut writer = ReverseWriter::new();
+    let events = Reader::new(log).map_while(Result::ok);
+    let blocks: Vec<EncodedBlock> = events
+        .filter_map(|event| if let Event::Block(block) = event { Some(block) } else { None })
+        .map(|block| EncodedBlock::encode(&block, &mut writer).unwrap())
+        .collect();
+    if blocks.iter().any(|block| block.number() >= 100) || blocks.is_empty() {
+        return;
+    }
+    let file = bundle::encode(&blocks, bundle::COMPRESSION_LEVEL).unwrap();
+    write("bundle_file", &zstd::decode_all(&file[..]).unwrap());
+    write("bundle_file", &file);
+}
+
+/// Every ABI of a recorded chain with one row of each of its tables, packed, and once as JSON.
+fn abis() {
+    let Some(answers) = recorded::json("small/answers.json.gz") else { return };
+    let mut seen = BTreeSet::new();
+    for (account, answer) in answers["abi"].as_object().unwrap() {
+        let Ok(abi) = serde_json::from_value::<Abi>(answer["abi"].clone()) else { continue };
+        let tables = answers["raw_tables"].as_object().unwrap();
+        let rows = tables.iter().filter(|(table, _)| table.split('/').next() == Some(account.as_str()));
+        let rows =
+            rows.filter_map(|(_, table)| table["rows"][0]["data"].as_str()).map(|row| const_hex::decode(row).unwrap());
+        for row in rows.chain([vec![]]) {
+            for definition in [abi.to_bytes(), serde_json::to_vec(&abi).unwrap()] {
+                let Ok(length) = u16::try_from(definition.len()) else { continue };
+                if definition.len() < MAX_LOG && seen.insert((definition.clone(), row.len())) {
+                    write("abi_decode", &[&length.to_le_bytes()[..], &definition, &row].concat());
+                }
+            }
+        }
+    }
+}

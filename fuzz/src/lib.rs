@@ -1,0 +1,30 @@
+//! What each fuzz target does with its input, as ordinary functions: the targets call them under libFuzzer, and the
+//! tests on every input of the kept corpus.
+//!
+//! Each takes any bytes. It panics when one of the parsers panics, or breaks a promise that is written beside it.
+
+mod abi;
+mod blocks;
+mod log;
+mod mutate;
+mod text;
+
+pub use abi::abi_decode;
+pub use blocks::bundle_file;
+pub use log::{log_lines, log_reader};
+pub use mutate::mutate_log;
+pub use text::{assets, keys, names};
+
+/// What a target does with its input.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also that of its folder in `corpus`.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("abi_decode", abi_decode),
+    ("assets", assets),
+    ("bundle_file", bundle_file),
+    ("keys", keys),
+    ("log_lines", log_lines),
+    ("log_reader", log_reader),
+    ("names", names),
+];
