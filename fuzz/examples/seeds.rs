@@ -1,5 +1,5 @@
 //! Writes first inputs into the corpus of every target, from recorded and synthetic chains: `cargo run --example seeds`.
-//! Run `cargo fuzz cmin` afterwards, which keeps those that find something new.
+//! `README.md` says how to keep only those that add coverage.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
