@@ -1,9 +1,13 @@
+use std::collections::BTreeMap;
+
+use dfuse_antelope::Checksum256;
 use futures::TryStreamExt;
 use tracing::{info, warn};
 
 use crate::{
     Added, BlockRef, BlockStore, EncodedBlock, Error, Finalized, ForkDb, OneBlockName, Result,
     bundle::{BUNDLE_BLOCKS, base_of},
+    names,
 };
 
 /// Appends irreversible blocks to the bundles of a store.
@@ -57,7 +61,7 @@ impl BundleWriter {
             return Ok(());
         }
         Err(Error::Usage(format!(
-            "block {number} cannot be the first of the store: begin at {}, at {}, or declare {number} the first streamable block",
+            "block {number} cannot be the first of the store: begin at {}, at {}, or name {number} as the first block",
             self.first_streamable,
             base_of(number).saturating_add(BUNDLE_BLOCKS),
         )))
@@ -112,35 +116,71 @@ pub struct Merger {
     writer: BundleWriter,
     /// None in an empty store before the first block.
     forks: Option<ForkDb>,
+    /// Blocks that contradict final ones of the store, with the number at which their branch left the chain.
+    lost: BTreeMap<Checksum256, u32>,
+    /// Names of the forked blocks when the first of them was looked for.
+    aside: Option<Vec<OneBlockName>>,
+    /// The bundle that was compared with last: its base, and its blocks in ascending order.
+    compared: Option<(u32, Vec<BlockRef>)>,
     summary: MergeSummary,
 }
 
 impl Merger {
     /// Continues a store: its last bundle, and its one-block files above. `suffix` ends the names of one-block files.
     pub async fn open(store: BlockStore, first_streamable: u32, suffix: &str) -> Result<Self> {
+        names::check_suffix(suffix)?;
         let writer = BundleWriter::resume(store.clone(), first_streamable).await?;
-        let forks = writer.last().map(ForkDb::new);
-        let summary = MergeSummary::default();
-        let mut merger = Self { store: store.clone(), suffix: suffix.to_owned(), writer, forks, summary };
+        let mut merger = Self {
+            store: store.clone(),
+            suffix: suffix.to_owned(),
+            forks: writer.last().map(ForkDb::new),
+            writer,
+            lost: BTreeMap::new(),
+            aside: None,
+            compared: None,
+            summary: MergeSummary::default(),
+        };
         let mut names = store.one_blocks().await?;
         names.retain(|name| merger.writer.last().is_none_or(|last| name.number > last.number));
-        names.dedup_by(|a, b| (&a.id, &a.previous, a.number) == (&b.id, &b.previous, b.number));
+        names.dedup_by(|a, b| a.is_same_block(b));
         let known = store.read_one_blocks(names);
         let mut known = std::pin::pin!(known);
         while let Some(block) = known.try_next().await? {
-            merger.add(block).await?;
+            if merger.add(block.clone()).await? == Added::Late
+                && merger.final_id(block.number()).await? != Some(block.id())
+            {
+                merger.put_aside(&block).await?;
+            }
         }
         Ok(merger)
     }
 
-    /// Takes a block. Its parent must have come before it.
+    /// Takes a block. Its parent must have come before it, or be in the store. A block that is not above the last
+    /// irreversible one is compared with the store's.
+    ///
+    /// # Errors
+    /// [`Error::Unlinked`] for a block without its parent, and for one of another chain than the store's.
     pub async fn push(&mut self, block: EncodedBlock) -> Result<()> {
-        let arrived = block.clone();
-        if self.add(block).await? == Added::Orphan {
-            let why = format!("its parent {} has not come before it", arrived.previous());
-            return Err(Error::unlinked(&arrived, why));
+        match self.add(block.clone()).await? {
+            Added::Late => self.compare(&block).await,
+            Added::Orphan if self.lost.contains_key(&block.previous()) => self.lose(&block),
+            // On a branch that lost its root since.
+            Added::Orphan if self.forks.as_ref().is_some_and(|forks| forks.get(block.previous()).is_some()) => Ok(()),
+            Added::Orphan => {
+                let head = self.forks.as_ref().map_or(0, |forks| forks.head().number);
+                let why = format!(
+                    "its parent {} is neither in the store, which ends at block {head}, nor came before it; merge what comes \
+                     between first, or use another store if it is of another chain",
+                    block.previous()
+                );
+                Err(Error::unlinked(&block, why))
+            }
+            Added::Known => {
+                self.summary.skipped += 1;
+                Ok(())
+            }
+            Added::Head | Added::Side => Ok(()),
         }
-        Ok(())
     }
 
     async fn add(&mut self, block: EncodedBlock) -> Result<Added> {
@@ -152,14 +192,8 @@ impl Merger {
                 self.forks.insert(ForkDb::new(parent))
             }
         };
-        let added = forks.add(block.clone());
+        let added = forks.add(block);
         let Finalized { irreversible, stalled } = forks.finalize();
-        match added {
-            Added::Known => self.summary.skipped += 1,
-            Added::Late if self.is_final(&block) => self.summary.skipped += 1,
-            Added::Late => self.put_aside(&block).await?,
-            Added::Head | Added::Side | Added::Orphan => {}
-        }
         self.summary.irreversible += irreversible.len();
         for block in irreversible {
             self.writer.push(block).await?;
@@ -170,13 +204,72 @@ impl Merger {
         Ok(added)
     }
 
-    /// Whether a block at or below the LIB is of the chain. Below the bundle at hand it is taken to be: what lost there was
-    /// put aside when it did.
-    fn is_final(&self, block: &EncodedBlock) -> bool {
-        match self.writer.pending.first() {
-            Some(first) if block.number() >= first.number() => self.writer.pending.iter().any(|b| b.id() == block.id()),
-            _ => true,
+    /// Compares a block at or below the LIB with the one that is final there; one of a lost branch is put aside.
+    async fn compare(&mut self, block: &EncodedBlock) -> Result<()> {
+        match self.final_id(block.number()).await? {
+            Some(id) if id != block.id() => {}
+            // Where the store has no block, as below its first one, there is nothing to compare with.
+            _ => {
+                self.summary.skipped += 1;
+                return Ok(());
+            }
         }
+        let name = OneBlockName::new(block, &self.suffix);
+        let aside = match &mut self.aside {
+            Some(aside) => aside,
+            None => self.aside.insert(self.store.forked_blocks().await?),
+        };
+        let is_aside = aside.iter().any(|aside| aside.is_same_block(&name));
+        let parent = self.final_id(block.number() - 1).await?;
+        if !is_aside && parent != Some(block.previous()) && !self.lost.contains_key(&block.previous()) {
+            return Err(other_chain(block, block.number()));
+        }
+        self.lose(block)?;
+        if is_aside {
+            self.summary.skipped += 1;
+            return Ok(());
+        }
+        self.put_aside(block).await
+    }
+
+    /// Remembers a block of a lost branch. One whose branch holds itself to be final is of another chain.
+    fn lose(&mut self, block: &EncodedBlock) -> Result<()> {
+        let left_at = self.lost.get(&block.previous()).copied().unwrap_or(block.number());
+        if block.lib_number() >= left_at {
+            return Err(other_chain(block, left_at));
+        }
+        // Nothing grows below a LIB.
+        self.lost.retain(|id, _| id.block_num() >= block.lib_number());
+        self.lost.insert(block.id(), left_at);
+        Ok(())
+    }
+
+    /// Id of the final block with this number, if the store has it.
+    async fn final_id(&mut self, number: u32) -> Result<Option<Checksum256>> {
+        match self.writer.pending.first() {
+            Some(first) if number >= first.number() => {
+                return Ok(self.writer.pending.get((number - first.number()) as usize).map(EncodedBlock::id));
+            }
+            _ => {}
+        }
+        let base = base_of(number);
+        if self.compared.as_ref().is_none_or(|(compared, _)| *compared != base) {
+            let mut bundle = match self.store.read_bundle(base).await {
+                Err(Error::NotFound(_)) => return Ok(None),
+                opened => opened?,
+            };
+            let mut blocks = vec![];
+            loop {
+                let piece = bundle.piece().await?;
+                if piece.is_empty() {
+                    break;
+                }
+                blocks.extend(piece.iter().map(BlockRef::from));
+            }
+            self.compared = Some((base, blocks));
+        }
+        let blocks = self.compared.as_ref().map_or(&[][..], |(_, blocks)| blocks);
+        Ok(blocks.iter().find(|block| block.number == number).map(|block| block.id))
     }
 
     async fn put_aside(&mut self, block: &EncodedBlock) -> Result<()> {
@@ -186,7 +279,7 @@ impl Merger {
 
     /// Writes what is not in bundles as one-block files and removes those that are.
     pub async fn finish(self) -> Result<MergeSummary> {
-        let Self { store, suffix, writer, forks, mut summary } = self;
+        let Self { store, suffix, writer, forks, mut summary, .. } = self;
         let next_base = writer.next_base().unwrap_or(0);
         let lib = writer.last();
         summary.one_blocks = writer.finish(&suffix).await?;
@@ -199,9 +292,15 @@ impl Merger {
         if let Some(lib) = lib {
             remove_merged_one_blocks(&store, next_base, lib).await?;
         }
-        info!(?summary, "merged");
+        let MergeSummary { skipped, irreversible, forked, one_blocks } = summary;
+        info!(irreversible, one_blocks, forked, skipped, "merged");
         Ok(summary)
     }
+}
+
+fn other_chain(block: &EncodedBlock, left_at: u32) -> Error {
+    let why = format!("another block {left_at} is final in the store; use another store, this is another chain");
+    Error::unlinked(block, why)
 }
 
 /// Deletes the one-block files of blocks that are in bundles below `next_base`, and moves those of blocks that lost aside:

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::EncodedBlock;
+use crate::{EncodedBlock, Error, Result};
 
 /// Ending of every block file.
 pub(crate) const EXTENSION: &str = ".dbin.zst";
@@ -57,6 +57,11 @@ impl OneBlockName {
         *self == Self::new(block, &self.suffix)
     }
 
+    /// Whether both files are of one block, whoever wrote them.
+    pub fn is_same_block(&self, other: &Self) -> bool {
+        (self.number, &self.id, &self.previous) == (other.number, &other.id, &other.previous)
+    }
+
     /// Name of the object.
     pub(crate) fn file_name(&self) -> String {
         format!("{self}{EXTENSION}")
@@ -69,9 +74,13 @@ impl fmt::Display for OneBlockName {
     }
 }
 
-/// Whether a suffix keeps names readable: not empty, letters, digits, `_` and `.` only.
-pub(crate) fn is_suffix(suffix: &str) -> bool {
-    !suffix.is_empty() && suffix.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'.')
+/// Refuses a suffix that would make names unreadable.
+pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
+    if !suffix.is_empty() && suffix.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'.') {
+        return Ok(());
+    }
+    let allowed = "letters, digits, `_` and `.` only, and one of them at least";
+    Err(Error::Usage(format!("\"{suffix}\" cannot end names of one-block files: {allowed}")))
 }
 
 /// Name of the object of a bundle.

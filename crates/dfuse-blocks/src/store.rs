@@ -144,10 +144,7 @@ impl BlockStore {
     }
 
     async fn write_block(&self, folder: &str, block: &EncodedBlock, suffix: &str) -> Result<OneBlockName> {
-        if !names::is_suffix(suffix) {
-            let allowed = "letters, digits, `_` and `.` only, and one of them at least";
-            return Err(Error::Usage(format!("\"{suffix}\" cannot end names of one-block files: {allowed}")));
-        }
+        names::check_suffix(suffix)?;
         let name = OneBlockName::new(block, suffix);
         let block = block.clone();
         let file = blocking(move || bundle::encode_one_block(&block, COMPRESSION_LEVEL)).await?;

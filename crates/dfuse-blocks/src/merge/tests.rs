@@ -15,6 +15,10 @@ fn lib(number: u32) -> u32 {
     number.saturating_sub(6)
 }
 
+fn chain_with_lib(numbers: std::ops::RangeInclusive<u32>) -> Vec<EncodedBlock> {
+    numbers.map(|number| forked(number, 0, 0, lib(number))).collect()
+}
+
 /// Blocks 2 to `last` of branch 0. At 50 and at 98 a branch of two blocks loses, at 150 one block arrives first and loses.
 fn forked_chain(last: u32) -> Vec<EncodedBlock> {
     let mut blocks = vec![];
@@ -87,10 +91,61 @@ async fn a_gap_is_refused() {
     let error = merge(&empty, &chain(150, 10, 0)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "block 150 cannot be the first of the store: begin at 2, at 200, or declare 150 the first streamable block"
+        "block 150 cannot be the first of the store: begin at 2, at 200, or name 150 as the first block"
     );
     merge(&empty, &chain(200, 150, 0)).await.unwrap();
     assert_eq!(empty.bundles().await.unwrap(), [200]);
+}
+
+/// A chain that leaves branch 0 with block `from`, and holds its own blocks to be final.
+fn other_chain(from: u32, last: u32) -> Vec<EncodedBlock> {
+    let branch = |number: u32| if number < from { 0 } else { 7 };
+    (2..=last).map(|n| forked(n, branch(n), branch(n - 1), lib(n))).collect()
+}
+
+#[tokio::test]
+async fn another_chain_is_refused() {
+    let (store, objects) = Recording::store();
+    merge(&store, &forked_chain(310)).await.unwrap();
+    let files = objects.files().await;
+    // Shorter and longer than the store, from the first block on: nothing of it reaches the store.
+    for last in [20, 400] {
+        let error = merge(&store, &other_chain(2, last)).await.unwrap_err();
+        assert!(matches!(error, Error::Unlinked { number: 2, .. }), "{error}");
+        assert!(error.to_string().ends_with("use another store, this is another chain"), "{error}");
+        assert_eq!(objects.files().await, files);
+    }
+    // Part of the way together: told when the other chain calls final what contradicts.
+    for (from, last) in [(60, 100), (160, 400), (301, 400)] {
+        let error = merge(&store, &other_chain(from, last)).await.unwrap_err();
+        assert!(matches!(error, Error::Unlinked { number, .. } if number == from + 6), "{from}: {error}");
+    }
+    canonical(&store, 299).await;
+}
+
+#[tokio::test]
+async fn a_merge_that_was_killed_continues_in_a_lost_branch() {
+    // A branch of seven blocks over the end of a bundle, which then loses.
+    let mut blocks = chain_with_lib(2..=96);
+    blocks.extend((97..=103).map(|n| forked(n, 1, u8::from(n > 97), 90)));
+    blocks.extend(chain_with_lib(97..=250));
+    let (whole, whole_objects) = Recording::store();
+    merge(&whole, &blocks).await.unwrap();
+    let (killed, killed_objects) = Recording::store();
+    let mut merger = Merger::open(killed.clone(), 2, "default").await.unwrap();
+    for block in &blocks[..115] {
+        merger.push(block.clone()).await.unwrap();
+    }
+    drop(merger);
+    assert_eq!(killed.bundles().await.unwrap(), [0]);
+    merge(&killed, &blocks).await.unwrap();
+    assert_eq!(killed_objects.files().await, whole_objects.files().await);
+}
+
+#[tokio::test]
+async fn a_wrong_suffix_is_refused_at_once() {
+    let (store, _) = Recording::store();
+    assert!(matches!(Merger::open(store, 2, "a-b").await, Err(Error::Usage(_))));
 }
 
 #[tokio::test]
