@@ -1,4 +1,4 @@
-use std::ops::RangeInclusive;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use dfuse_antelope::Checksum256;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -100,12 +100,14 @@ pub async fn check(
     let mut report = CheckReport::default();
     let (start, end) = (*options.range.start(), *options.range.end());
     let mut bases = store.bundles().await?;
+    // Bundles on either side of the range tell that there must be some in it.
+    let mut before = bases.iter().any(|base| *base < base_of(start)).then(|| (base_of(start), None));
+    let above = bases.iter().copied().find(|base| *base > end);
     bases.retain(|base| (base_of(start)..=end).contains(base));
     let of = bases.len();
 
     let results = stream::iter(bases).map(|base| BundleCheck::run(store, base, options.decode)).buffered(PARALLEL);
     let mut results = std::pin::pin!(results);
-    let mut before: Option<BundleCheck> = None;
     while let Some(mut bundle) = results.try_next().await? {
         report.bundles += 1;
         report.blocks += bundle.blocks;
@@ -113,39 +115,49 @@ pub async fn check(
         if !bundle.is_empty() {
             let range = report.range.get_or_insert((bundle.start, 0));
             range.1 = bundle.next - 1;
-            if let Some(before) = &before {
-                if bundle.start > before.next {
-                    report.hole(before.next, bundle.start - 1);
-                } else if let (Some(last), Some(parent)) = (before.last, bundle.parent)
+            if let Some((next, last)) = before {
+                if bundle.start > next {
+                    report.hole(next, bundle.start - 1);
+                } else if let (Some(last), Some(parent)) = (last, bundle.parent)
                     && last != parent
                 {
                     report.findings.push(unlinked(bundle.start, parent, last));
                 }
             }
-            before = Some(bundle);
+            before = Some((bundle.next, bundle.last));
         }
         progress(CheckProgress { done: report.bundles, of, findings: report.findings.len() });
     }
 
-    let mut next = before.map(|bundle| bundle.next);
-    if let Some(missing) = next.filter(|next| next % BUNDLE_BLOCKS != 0) {
-        let end = base_of(missing) + (BUNDLE_BLOCKS - 1);
-        report.hole(missing, end);
-        next = end.checked_add(1);
+    let mut next = before.map(|(next, _)| next);
+    if let Some(missing) = next {
+        let above = above.filter(|_| missing <= end);
+        if let Some(end) = above.map(|above| above - 1).or((missing % BUNDLE_BLOCKS != 0).then(|| last_of(missing))) {
+            report.hole(missing, end);
+            next = end.checked_add(1);
+        }
     }
-    let one_blocks = in_range(store.one_blocks().await?, &options.range);
-    for name in &one_blocks {
-        if let Some(next) = &mut next {
-            if name.number > *next {
-                report.hole(*next, name.number - 1);
+    let all_one_blocks = store.one_blocks().await?;
+    let all_forked_blocks = store.forked_blocks().await?;
+    report.findings.extend(unlinked_one_blocks(&all_one_blocks, &all_forked_blocks, before, &options.range));
+    let next = next.or(all_one_blocks.first().map(|first| first.number)).map(|next| next.max(start));
+    let goes_on = all_one_blocks.last().is_some_and(|last| last.number > end);
+    let one_blocks = in_range(all_one_blocks, &options.range);
+    if let Some(mut next) = next {
+        for name in &one_blocks {
+            if name.number > next {
+                report.hole(next, name.number - 1);
             }
-            *next = name.number.saturating_add(1).max(*next);
+            next = name.number.saturating_add(1).max(next);
+        }
+        if goes_on && next <= end {
+            report.hole(next, end);
         }
     }
     report.one_blocks = summarize(&one_blocks);
     let read = |name: OneBlockName| async move { (name.number, store.read_one_block(&name).await.map(drop)) };
     collect_damage(&mut report, one_blocks, read).await?;
-    let forked_blocks = in_range(store.forked_blocks().await?, &options.range);
+    let forked_blocks = in_range(all_forked_blocks, &options.range);
     report.forked_blocks = summarize(&forked_blocks);
     let read = |name: OneBlockName| async move { (name.number, store.read_forked_block(&name).await.map(drop)) };
     collect_damage(&mut report, forked_blocks, read).await?;
@@ -154,15 +166,55 @@ pub async fn check(
 }
 
 impl CheckReport {
+    /// Whether there is nothing in the range: neither files nor faults.
+    pub fn is_empty(&self) -> bool {
+        let files = self.bundles + self.one_blocks.files + self.forked_blocks.files;
+        files == 0 && self.findings.is_empty()
+    }
+
     fn hole(&mut self, first: u32, last: u32) {
         let why = "not in the store, although later blocks or files that should hold them are".to_owned();
         self.findings.push(Finding { first, last, fault: Fault::Hole, why });
     }
 }
 
+/// Last number that belongs into the bundle of a block.
+fn last_of(number: u32) -> u32 {
+    base_of(number).saturating_add(BUNDLE_BLOCKS - 1)
+}
+
 fn unlinked(number: u32, parent: Checksum256, before: Checksum256) -> Finding {
     let why = format!("its parent is {parent}, but the block before is {before}");
     Finding { first: number, last: number, fault: Fault::Unlinked, why }
+}
+
+/// One-block files whose parent the store does not have, although it has others of the parent's height. `before` is the
+/// first number that is not in bundles, and the block before it.
+fn unlinked_one_blocks(
+    one_blocks: &[OneBlockName],
+    forked_blocks: &[OneBlockName],
+    before: Option<(u32, Option<Checksum256>)>,
+    range: &RangeInclusive<u32>,
+) -> Vec<Finding> {
+    let heights: BTreeSet<u32> = one_blocks.iter().map(|name| name.number).collect();
+    let names = one_blocks.iter().chain(forked_blocks);
+    let known: BTreeSet<(u32, &str)> = names.map(|name| (name.number, name.id.as_str())).collect();
+    let (next, last) = before.unwrap_or((0, None));
+    let last = last.map(|last| last.to_string());
+    let is_unlinked = |name: &&OneBlockName| {
+        let parent = name.number.saturating_sub(1);
+        let may_tell = match parent.checked_add(1) {
+            Some(number) if number < next => false,
+            Some(number) if number == next => last.as_ref().is_some_and(|last| !last.ends_with(&name.previous)),
+            _ => heights.contains(&parent),
+        };
+        range.contains(&name.number) && may_tell && !known.contains(&(parent, name.previous.as_str()))
+    };
+    let finding = |name: &OneBlockName| {
+        let why = format!("one-block file {name}: no block before it has the id that it names as its parent's");
+        Finding { first: name.number, last: name.number, fault: Fault::Unlinked, why }
+    };
+    one_blocks.iter().filter(is_unlinked).map(finding).collect()
 }
 
 fn in_range(mut names: Vec<OneBlockName>, range: &RangeInclusive<u32>) -> Vec<OneBlockName> {
@@ -217,7 +269,7 @@ impl BundleCheck {
             check.find(base, base, Fault::Overlap, format!("{file}: {base} is no multiple of {BUNDLE_BLOCKS}"));
             return Ok(check);
         }
-        let end = base.saturating_add(BUNDLE_BLOCKS - 1);
+        let end = last_of(base);
         let mut reader = match store.read_bundle(base).await {
             Ok(reader) => reader,
             Err(error) => return check.damaged(base, end, error).map(|()| check),

@@ -129,3 +129,64 @@ async fn wrong_links_and_overlaps() {
     assert_eq!(found.last(), Some(&overlap(350)));
     assert!(found.contains(&(147, 147, Fault::Overlap)) || found.contains(&(142, 142, Fault::Overlap)), "{found:?}");
 }
+
+fn found(report: &CheckReport) -> Vec<(u32, u32, Fault)> {
+    report.findings.iter().map(|finding| (finding.first, finding.last, finding.fault)).collect()
+}
+
+#[tokio::test]
+async fn holes_at_the_edges_of_a_range_are_found() {
+    let (store, _) = Recording::store();
+    for (first, count) in [(2, 98), (200, 100), (400, 100)] {
+        store.write_bundle(chain(first, count, 0)).await.unwrap();
+    }
+    for (range, wanted) in [
+        (0..=u32::MAX, vec![(100, 199), (300, 399)]),
+        (150..=250, vec![(100, 199)]),
+        (0..=150, vec![(100, 199)]),
+        (350..=360, vec![(300, 399)]),
+        (0..=99, vec![]),
+        (400..=u32::MAX, vec![]),
+        (500..=600, vec![]),
+    ] {
+        let options = CheckOptions { range: range.clone(), decode: false };
+        let report = check(&store, &options, |_| {}).await.unwrap();
+        let wanted: Vec<_> = wanted.into_iter().map(|(first, last)| (first, last, Fault::Hole)).collect();
+        assert_eq!(found(&report), wanted, "{range:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_block_files_without_bundles_are_checked() {
+    let (store, _) = Recording::store();
+    for block in chain(2, 30, 0) {
+        if !(10..=12).contains(&block.number()) {
+            store.write_one_block(&block, "a").await.unwrap();
+        }
+    }
+    for (range, wanted) in
+        [(0..=u32::MAX, vec![(10, 12)]), (11..=20, vec![(11, 12)]), (0..=11, vec![(10, 11)]), (13..=31, vec![])]
+    {
+        let report = check(&store, &CheckOptions { range, decode: false }, |_| {}).await.unwrap();
+        let wanted: Vec<_> = wanted.into_iter().map(|(first, last)| (first, last, Fault::Hole)).collect();
+        assert_eq!(found(&report), wanted);
+    }
+}
+
+#[tokio::test]
+async fn one_block_files_of_another_chain_are_found() {
+    let (store, _) = Recording::store();
+    store.write_bundle(chain(2, 98, 0)).await.unwrap();
+    for block in chain(100, 10, 0) {
+        store.write_one_block(&block, "a").await.unwrap();
+    }
+    // A branch of the chain, one whose root was put aside, and two that hang in the air.
+    for block in
+        [forked(104, 1, 0, 0), forked(105, 1, 1, 0), forked(107, 2, 2, 0), forked(108, 3, 3, 0), forked(100, 4, 4, 0)]
+    {
+        store.write_one_block(&block, "a").await.unwrap();
+    }
+    store.write_forked_block(&forked(106, 2, 0, 0), "a").await.unwrap();
+    let report = check(&store, &CheckOptions::default(), |_| {}).await.unwrap();
+    assert_eq!(found(&report), [(100, 100, Fault::Unlinked), (108, 108, Fault::Unlinked)]);
+}
