@@ -39,6 +39,9 @@ impl<R: Read> Lines<R> {
         loop {
             if let Some(at) = memchr(b'\n', &self.buffer[searched..self.end]) {
                 let line = self.start..searched + at;
+                if line.len() > self.limit {
+                    return Err(Error::TooLong { line: self.number + 1, limit: self.limit });
+                }
                 self.start = line.end + 1;
                 self.number += 1;
                 let line = &self.buffer[line];
@@ -115,6 +118,9 @@ mod tests {
         let mut text = vec![b'x'; CHUNK * 3];
         text.push(b'\n');
         assert_eq!(all(&text, 100_000, CHUNK * 4).unwrap()[0].0.len(), CHUNK * 3);
-        assert!(matches!(all(&text, 100_000, CHUNK), Err(Error::TooLong { line: 1, limit: CHUNK })));
+        // However much of it one read gives.
+        for step in [100_000, text.len()] {
+            assert!(matches!(all(&text, step, CHUNK * 2), Err(Error::TooLong { line: 1, .. })), "{step}");
+        }
     }
 }
