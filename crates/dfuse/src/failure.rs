@@ -12,9 +12,25 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+/// Begins the message for output that cannot be written.
+pub(crate) const STDOUT: &str = "cannot write to standard output";
+
 /// A usage error as `anyhow::Error`.
 pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()
+}
+
+/// What a command failed with, as it is told: errors of block stores that the user has to mend say how.
+pub(crate) fn explained(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<dfuse_blocks::Error>() {
+        Some(dfuse_blocks::Error::Usage(why)) => usage(why),
+        Some(damaged @ dfuse_blocks::Error::Damaged { .. }) => {
+            anyhow::anyhow!(
+                "{damaged}; restore the file from a copy, or remove it with those of higher blocks and merge the log again"
+            )
+        }
+        _ => error,
+    }
 }
 
 /// True if standard output was closed by its reader, as `head` does.

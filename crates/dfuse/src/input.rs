@@ -2,11 +2,12 @@
 
 use std::{
     io::{self, Read},
-    path::Path,
+    path::PathBuf,
 };
 
 use anyhow::Context;
 use dfuse_node::{decompressed, open_log};
+use url::Url;
 
 use crate::failure::{self, usage};
 
@@ -15,6 +16,9 @@ static DEMO: &[u8] = include_bytes!("../demo/demo.dmlog.zst");
 
 /// What the content of a block file begins with.
 const BLOCK_FILE_MAGIC: &[u8] = b"dbin";
+
+/// What gzip files begin with.
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 
 /// What a place named on the command line turned out to be.
 pub(crate) enum Input {
@@ -31,11 +35,15 @@ pub(crate) fn open(place: &str) -> anyhow::Result<Input> {
     match place {
         "demo" => return Ok(Input::Log(decompressed(DEMO)?)),
         "-" => return Ok(Input::Log(decompressed(io::stdin()).context("cannot read standard input")?)),
-        _ if place.contains("://") => return Ok(Input::Store(place.to_owned())),
+        _ if place.contains("://") && !place.starts_with("file://") => return Ok(Input::Store(place.to_owned())),
         _ => {}
     }
-    let path = Path::new(place);
-    let metadata = std::fs::metadata(path).map_err(|e| usage(format!("cannot open {place}: {e}")))?;
+    let unknown = || usage(format!("{place} is not the URL of a file or directory of this machine"));
+    let path = match place.starts_with("file://") {
+        true => Url::parse(place).ok().and_then(|url| url.to_file_path().ok()).ok_or_else(unknown)?,
+        false => PathBuf::from(place),
+    };
+    let metadata = std::fs::metadata(&path).map_err(|e| usage(format!("cannot open {place}: {e}")))?;
     if metadata.is_dir() {
         if ["merged-blocks", "one-blocks"].iter().any(|part| path.join(part).is_dir()) {
             return Ok(Input::Store(place.to_owned()));
@@ -44,12 +52,18 @@ pub(crate) fn open(place: &str) -> anyhow::Result<Input> {
             "{place} is a directory without block files; name a log, a block file or a block store"
         )));
     }
-    let mut content = open_log(path).map_err(|e| usage(failure::one_line(&e.into())))?;
+    let mut content = open_log(&path).map_err(|e| usage(failure::one_line(&e.into())))?;
     let mut magic = Vec::with_capacity(BLOCK_FILE_MAGIC.len());
     let limit = BLOCK_FILE_MAGIC.len() as u64;
     content.by_ref().take(limit).read_to_end(&mut magic).with_context(|| format!("cannot read {place}"))?;
     if magic == BLOCK_FILE_MAGIC {
-        return Ok(Input::BlockFile(std::fs::read(path).with_context(|| format!("cannot read {place}"))?));
+        let mut file = std::fs::read(&path).with_context(|| format!("cannot read {place}"))?;
+        // Block files are compressed with zstd or not at all.
+        if file.starts_with(GZIP_MAGIC) {
+            file = magic;
+            content.read_to_end(&mut file).with_context(|| format!("cannot read {place}"))?;
+        }
+        return Ok(Input::BlockFile(file));
     }
     Ok(Input::Log(Box::new(io::Cursor::new(magic).chain(content))))
 }

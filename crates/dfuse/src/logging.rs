@@ -1,7 +1,7 @@
 use std::io::{IsTerminal, stderr};
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// How to log. Logs go to standard error, one line an event.
 #[derive(Debug, Args)]
@@ -16,6 +16,7 @@ pub(crate) struct LogOptions {
         value_name = "LEVEL",
         global = true,
         default_value = "info",
+        value_parser = level,
         env = "DFUSE_LOG_LEVEL",
         hide_env_values = true
     )]
@@ -31,9 +32,19 @@ enum LogFormat {
     Json,
 }
 
+/// Target of the one line that says why the process fails. It is logged whatever the level.
+pub(crate) const EXIT: &str = "dfuse::exit";
+
+/// Fails on a directive that is none, where others are passed over.
+fn level(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(text)
+}
+
 /// Starts logging; the process does it once.
 pub(crate) fn init(options: &LogOptions) {
-    let builder = tracing_subscriber::fmt().with_writer(stderr).with_env_filter(options.log_level.clone());
+    let exit = format!("{EXIT}=error").parse().expect("a constant");
+    let builder =
+        tracing_subscriber::fmt().with_writer(stderr).with_env_filter(options.log_level.clone().add_directive(exit));
     match options.log_format {
         LogFormat::Text => builder.with_target(false).with_ansi(stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

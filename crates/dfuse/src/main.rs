@@ -25,6 +25,6 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough.
         return ExitCode::SUCCESS;
     }
-    tracing::error!("{}", failure::one_line(&error));
+    tracing::error!(target: logging::EXIT, "{}", failure::one_line(&error));
     ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
 }

@@ -9,6 +9,8 @@ use std::io::Read;
 use clap::Subcommand;
 use dfuse_deep_mind::Reader;
 
+use crate::failure;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tool {
     /// Print the blocks of a log, a block file or a block store
@@ -28,11 +30,12 @@ pub(crate) enum Check {
 
 impl Tool {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        match self {
+        let result = match self {
             Self::PrintBlocks(tool) => tool.run(),
             Self::Check(Check::Blocks(tool)) => tool.run(),
             Self::Merge(tool) => tool.run(),
-        }
+        };
+        result.map_err(failure::explained)
     }
 }
 
@@ -62,6 +65,8 @@ fn end_of_log<R: Read>(reader: &Reader<R>) -> anyhow::Result<()> {
     }
     if let Some(block) = reader.unfinished_block() {
         tracing::warn!(block, "the log ends before this block is complete; it was left out");
+    } else if stats.blocks == 0 {
+        tracing::warn!("the log holds no block");
     }
     Ok(())
 }

@@ -44,6 +44,21 @@ fn write(directory: &Path, name: &str, content: &[u8]) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// Path and content of all files below a directory.
+fn files(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = vec![];
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.append(&mut files(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
 fn synthetic_log(blocks: u32) -> Vec<u8> {
     let mut log = vec![];
     SyntheticChain::builder().seed(1).blocks(blocks).build().write_log(&mut log).unwrap();
@@ -150,6 +165,111 @@ fn bad_input_is_one_line_that_says_what_to_do() {
     fails(&["tools", "merge", here, here], 2, "is a directory without block files");
     assert_eq!(dfuse(&["tools", "print-blocks", "demo", "--stop-block", "x"]).status.code(), Some(2));
     assert_eq!(dfuse(&["tools", "nonsense"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_reason_is_told_whatever_is_logged() {
+    for arguments in [["--log-level", "off"], ["--log-level", "dfuse_blocks=debug"], ["--log-format", "json"]] {
+        let output = fails(&[&["tools", "print-blocks", "/no/such/file"], &arguments[..]].concat(), 2, "cannot open");
+        assert_eq!(text(&output.stderr).lines().count(), 1);
+    }
+    let output = dfuse(&["tools", "print-blocks", "demo", "--log-level", "=,,x"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("invalid value '=,,x' for '--log-level <LEVEL>'"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named() {
+    for format in ["text", "json"] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        let output = command.args(["tools", "print-blocks", "demo", "--format", format]).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("cannot write to standard output: "), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn another_chain_leaves_a_store_as_it_is() {
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().join("store").to_str().unwrap().to_owned();
+    succeeds(&["tools", "merge", &write(directory.path(), "log", &synthetic_log(350)), &store]);
+    let files = files(Path::new(&store));
+    for blocks in [20, 500] {
+        let mut other = vec![];
+        SyntheticChain::builder().seed(2).blocks(blocks).build().write_log(&mut other).unwrap();
+        let other = write(directory.path(), "other", &other);
+        fails(&["tools", "merge", &other, &store], 1, "use another store, this is another chain");
+        assert!(files == self::files(Path::new(&store)), "{blocks}");
+    }
+}
+
+#[test]
+fn stores_of_several_writers_and_of_none() {
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().join("store").to_str().unwrap().to_owned();
+    let log = write(directory.path(), "log", &synthetic_log(150));
+    for suffix in ["a", "b"] {
+        succeeds(&["tools", "merge", &log, &store, "--suffix", suffix]);
+    }
+    assert_eq!(succeeds(&["tools", "print-blocks", &store]), succeeds(&["tools", "print-blocks", &log]));
+    let url = format!("file://{store}");
+    assert_eq!(succeeds(&["tools", "print-blocks", &url]).lines().count(), 150);
+    fails(&["tools", "merge", &log, &store, "--suffix", "a-b"], 2, "cannot end names of one-block files");
+
+    let absent = directory.path().join("absent");
+    let url = format!("file://{}", absent.display());
+    fails(&["tools", "print-blocks", &url], 2, "cannot open file://");
+    assert!(!absent.exists(), "reading makes no directory");
+    for command in [&["tools", "print-blocks"][..], &["tools", "check", "blocks"]] {
+        fails(&[command, &["memory:///nothing"]].concat(), 2, "memory:///nothing has no block files");
+    }
+}
+
+#[test]
+fn compressed_block_files_are_recognised() {
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().join("store");
+    let log = write(directory.path(), "log", &synthetic_log(150));
+    succeeds(&["tools", "merge", &log, store.to_str().unwrap()]);
+    let bundle = fs::read(store.join("merged-blocks/0000000000.dbin.zst")).unwrap();
+    let plain = zstd::decode_all(&bundle[..]).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    for content in [bundle, plain, gzip.finish().unwrap()] {
+        let file = write(directory.path(), "blocks", &content);
+        assert_eq!(succeeds(&["tools", "print-blocks", &file]).lines().count(), 98);
+    }
+}
+
+#[test]
+fn damage_to_what_a_merge_continues_is_told_with_its_remedy() {
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().join("store");
+    let log = write(directory.path(), "log", &synthetic_log(150));
+    let merge = ["tools", "merge", &log, store.to_str().unwrap()];
+    succeeds(&merge);
+    let one_block = fs::read_dir(store.join("one-blocks")).unwrap().next().unwrap().unwrap().path();
+    fs::write(&one_block, b"").unwrap();
+    fails(&merge, 1, "restore the file from a copy, or remove it with those of higher blocks and merge");
+    fs::remove_file(&one_block).unwrap();
+    succeeds(&merge);
+    assert!(one_block.exists());
+    fails(&["tools", "merge", "demo", store.to_str().unwrap(), "--first-block", "7"], 1, "this is another chain");
+}
+
+#[test]
+fn a_log_without_blocks_is_noticed() {
+    let directory = TempDir::new().unwrap();
+    let log = write(directory.path(), "log", b"DMLOG DEEP_MIND_VERSION leap 13 0\n");
+    let output = dfuse(&["tools", "print-blocks", &log]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("the log holds no block"), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use std::io::{self, Write};
 
+use anyhow::Context;
 use clap::Args;
 use dfuse_blocks::{BlockStore, CheckOptions, CheckReport, OneBlockSummary, StoreOptions, check};
 
 use crate::{
-    failure::usage,
+    failure::{STDOUT, usage},
     input::{self, Input},
     progress::Progress,
     tools::runtime,
@@ -41,12 +42,17 @@ impl CheckBlocks {
         let bundles = Progress::new("bundles");
         let report = runtime()?.block_on(check(&store, &options, |progress| bundles.set(progress.done as u64)))?;
         drop(bundles);
-        print(&report)?;
-        match report.findings.len() {
-            0 => Ok(()),
-            1 => anyhow::bail!("1 fault found"),
-            faults => anyhow::bail!("{faults} faults found"),
+        if report.is_empty() {
+            let range = if options.range == (0..=u32::MAX) { "" } else { " in this range" };
+            return Err(usage(format!("{place} has no block files{range}")));
         }
+        print(&report).context(STDOUT)?;
+        let Some(first) = report.findings.first() else { return Ok(()) };
+        let (faults, first) = (report.findings.len(), first.first);
+        anyhow::bail!(
+            "{faults} {} found; restore the files from a copy, or remove those of block {first} and above and merge the log again",
+            if faults == 1 { "fault" } else { "faults" }
+        );
     }
 }
 

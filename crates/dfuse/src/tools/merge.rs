@@ -23,7 +23,7 @@ pub(crate) struct Merge {
     /// What ends the names of one-block files, so that several writers do not replace each other's
     #[arg(long, value_name = "NAME", default_value = "dfuse")]
     suffix: String,
-    /// Number of the chain's first block that a node can give
+    /// Number of the first block that there is: an empty store may begin with it, or with one in which a bundle begins
     #[arg(long, value_name = "NUMBER", default_value_t = 2)]
     first_block: u32,
 }
@@ -38,14 +38,19 @@ impl Merge {
         runtime()?.block_on(async {
             let mut merger = Merger::open(store.clone(), self.first_block, &self.suffix).await?;
             let mut writer = ReverseWriter::new();
+            // A dump replaces one of the same block: not before a block has shown that the log is of the store's chain.
+            let mut dumps = vec![];
             let progress = Progress::new("blocks");
             while let Some(event) = reader.next_event()? {
                 match event {
                     Event::Block(block) => {
                         merger.push(EncodedBlock::encode(&block, &mut writer)?).await?;
+                        for dump in dumps.drain(..) {
+                            store.write_abi_dump(dump).await?;
+                        }
                         progress.advance();
                     }
-                    Event::AbiDump(dump) => store.write_abi_dump(dump).await?,
+                    Event::AbiDump(dump) => dumps.push(dump),
                     Event::SwitchFork { .. } => {}
                 }
             }

@@ -15,7 +15,7 @@ use dfuse_deep_mind::{Event, Reader};
 use futures::TryStreamExt;
 
 use crate::{
-    failure::usage,
+    failure::{STDOUT, usage},
     input::{self, Input},
     progress::Progress,
     tools::{end_of_log, runtime},
@@ -69,7 +69,7 @@ impl PrintBlocks {
                         printer.print(&block)?;
                     }
                 }
-                printer.out.flush()?;
+                printer.flush()?;
                 end_of_log(&reader)
             }
             Input::BlockFile(data) => {
@@ -77,20 +77,25 @@ impl PrintBlocks {
                 while let Some(block) = file.block()? {
                     printer.print(&block.decode()?)?;
                 }
-                Ok(printer.out.flush()?)
+                printer.flush()
             }
             Input::Store(place) => {
                 let store = BlockStore::open(&place, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
-                runtime()?.block_on(print_store(&store, &mut printer))
+                let found = runtime()?.block_on(print_store(&store, &mut printer))?;
+                if found { Ok(()) } else { Err(usage(format!("{place} has no block files"))) }
             }
         }
     }
 }
 
-/// The final blocks of a store, then those in one-block files, which may be of several branches.
-async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
+/// The final blocks of a store, then those in one-block files, which may be of several branches. Tells whether the store
+/// has any.
+async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> anyhow::Result<bool> {
     let mut last = None;
-    for base in store.bundles().await? {
+    let bases = store.bundles().await?;
+    let mut names = store.one_blocks().await?;
+    let found = !bases.is_empty() || !names.is_empty();
+    for base in bases {
         if base > *printer.range.end() || base.saturating_add(BUNDLE_BLOCKS - 1) < *printer.range.start() {
             continue;
         }
@@ -100,13 +105,15 @@ async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> a
             printer.print(&block.decode()?)?;
         }
     }
-    let mut names = store.one_blocks().await?;
     names.retain(|name| last.is_none_or(|last| name.number > last) && printer.range.contains(&name.number));
+    // Several writers may each have written the same block.
+    names.dedup_by(|a, b| a.is_same_block(b));
     let mut blocks = pin!(store.read_one_blocks(names));
     while let Some(block) = blocks.try_next().await? {
         printer.print(&block.decode()?)?;
     }
-    Ok(printer.out.flush()?)
+    printer.flush()?;
+    Ok(found)
 }
 
 struct Printer<W> {
@@ -136,12 +143,16 @@ impl<W: Write> Printer<W> {
                 block.unfiltered_transaction_count,
                 block.unfiltered_transaction_trace_count,
                 block.unfiltered_executed_total_action_count,
-            )?,
+            ),
             Format::Json => {
-                serde_json::to_writer(&mut self.out, block).context("cannot print a block")?;
-                self.out.write_all(b"\n")?;
+                serde_json::to_writer(&mut self.out, block).context(STDOUT)?;
+                self.out.write_all(b"\n")
             }
         }
-        Ok(())
+        .context(STDOUT)
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        self.out.flush().context(STDOUT)
     }
 }
