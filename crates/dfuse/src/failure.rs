@@ -29,6 +29,9 @@ pub(crate) fn explained(error: anyhow::Error) -> anyhow::Error {
                 "{damaged}; restore the file from a copy, or remove it with those of higher blocks and merge the log again"
             )
         }
+        Some(unusable @ dfuse_blocks::Error::Store { .. }) => {
+            anyhow::anyhow!("{unusable}; make sure that the block store can be reached, read and written")
+        }
         _ => error,
     }
 }

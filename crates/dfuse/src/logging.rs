@@ -3,6 +3,8 @@ use std::io::{IsTerminal, stderr};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
+use crate::progress::StandardError;
+
 /// How to log. Logs go to standard error, one line an event.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
@@ -43,8 +45,9 @@ fn level(text: &str) -> Result<EnvFilter, ParseError> {
 /// Starts logging; the process does it once.
 pub(crate) fn init(options: &LogOptions) {
     let exit = format!("{EXIT}=error").parse().expect("a constant");
-    let builder =
-        tracing_subscriber::fmt().with_writer(stderr).with_env_filter(options.log_level.clone().add_directive(exit));
+    let builder = tracing_subscriber::fmt()
+        .with_writer(|| StandardError)
+        .with_env_filter(options.log_level.clone().add_directive(exit));
     match options.log_format {
         LogFormat::Text => builder.with_target(false).with_ansi(stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

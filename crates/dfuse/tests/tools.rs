@@ -261,6 +261,12 @@ fn damage_to_what_a_merge_continues_is_told_with_its_remedy() {
     succeeds(&merge);
     assert!(one_block.exists());
     fails(&["tools", "merge", "demo", store.to_str().unwrap(), "--first-block", "7"], 1, "this is another chain");
+
+    let unwritable = directory.path().join("unwritable");
+    fs::create_dir(&unwritable).unwrap();
+    fs::write(unwritable.join("abi-dumps"), b"a file where a directory is due").unwrap();
+    let unwritable = unwritable.to_str().unwrap();
+    fails(&["tools", "merge", &log, unwritable], 1, "make sure that the block store can be reached, read and written");
 }
 
 #[test]

@@ -65,7 +65,8 @@ fn print(report: &CheckReport) -> io::Result<()> {
     let range =
         |range: Option<(u32, u32)>| range.map(|(first, last)| format!(", {first} to {last}")).unwrap_or_default();
     let files = |summary: &OneBlockSummary| format!("{}{}", summary.files, range(summary.range));
-    writeln!(out, "blocks in bundles: {}{} ({} bundles)", report.blocks, range(report.range), report.bundles)?;
+    let bundles = if report.bundles == 1 { "bundle" } else { "bundles" };
+    writeln!(out, "blocks in bundles: {}{} ({} {bundles})", report.blocks, range(report.range), report.bundles)?;
     writeln!(out, "one-block files: {}", files(&report.one_blocks))?;
     writeln!(out, "forked blocks: {}", files(&report.forked_blocks))?;
     out.flush()
