@@ -46,7 +46,7 @@ impl OneBlockName {
             number: block_number(part()?)?,
             id: id(part()?)?,
             previous: id(part()?)?,
-            lib_number: part()?.parse().ok()?,
+            lib_number: unpadded_number(part()?)?,
             suffix: part()?.to_owned(),
         };
         parts.next().is_none().then_some(name)
@@ -99,6 +99,11 @@ pub(crate) fn block_number(text: &str) -> Option<u32> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
+/// A number as it is written in names: digits only, no leading zero.
+fn unpadded_number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number: &u32| number.to_string() == text)
+}
+
 fn id(text: &str) -> Option<String> {
     (text.len() <= ID_DIGITS && text.bytes().all(|c| c.is_ascii_hexdigit())).then(|| text.to_owned())
 }
@@ -125,6 +130,8 @@ mod tests {
             "0000000101-dbda3f44afee24dd-24a072678473e4ad-100-mind-read.dbin.zst",
             "0000000101-dbda3f44afee24dd-24a072678473e4ad-100.dbin.zst",
             "0000000101-dbda3f44afee24dd-24a072678473e4ad-x-y.dbin.zst",
+            "0000000101-dbda3f44afee24dd-24a072678473e4ad-0100-y.dbin.zst",
+            "0000000101-dbda3f44afee24dd-24a072678473e4ad-+5-y.dbin.zst",
             "101-dbda3f44afee24dd-24a072678473e4ad-100-a.dbin.zst",
             "0000000001-20150730T152628.0-13406cb6-b1cb8fa3-0-a.dbin.zst",
             "0000000100.dbin.zst",
