@@ -21,7 +21,7 @@ mod testing;
 pub use block::EncodedBlock;
 pub use check::{CheckOptions, CheckProgress, CheckReport, Fault, Finding, OneBlockSummary, check};
 pub use error::{Error, Result};
-pub use forks::{Added, BlockRef, Finalized, ForkDb};
+pub use forks::{Added, BlockRef, Finalized, ForkDb, Linked};
 pub use merge::{BundleWriter, MergeSummary, Merger};
 pub use names::OneBlockName;
 pub use store::{BlockStore, StoreOptions};
