@@ -31,7 +31,7 @@ pub enum Error {
     /// nothing that is fed after it can be right.
     #[error(
         "block {block} contradicts the final chain: {why}; feed this data directory and block store from the chain that they \
-         belong to, or start with empty ones"
+         belong to, or start with empty ones; if its source began on a branch that lost, let it begin earlier"
     )]
     OtherChain {
         /// The refused block.

@@ -108,7 +108,7 @@ impl Keeper {
             self.superfluous = hub.bundle_written(last);
             hub.trim(self.shared.options.live_window);
         }
-        self.prune |= last / BUNDLE_BLOCKS % PRUNE_EVERY == 0;
+        self.prune |= (last / BUNDLE_BLOCKS).is_multiple_of(PRUNE_EVERY);
         Ok(true)
     }
 

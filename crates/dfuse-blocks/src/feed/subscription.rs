@@ -141,7 +141,7 @@ impl Subscription {
                 Plan::SendHistory(..) | Plan::Unplaced if self.live => {
                     return Err(Error::TooSlow { cursor: self.last.map(Box::new) });
                 }
-                Plan::SendHistory(step, number) => (step, self.from_history(number).await?),
+                Plan::SendHistory(step, number) => (step, self.historic_block(number).await?),
                 Plan::Unplaced => match self.shared.standing(position.tip).await? {
                     Standing::OnChain => {
                         self.place = Place::At(Position { settled: true, ..position });
@@ -198,7 +198,7 @@ impl Subscription {
     }
 
     /// A block that is in a bundle.
-    async fn from_history(&mut self, number: u32) -> Result<Arc<FeedBlock>> {
+    async fn historic_block(&mut self, number: u32) -> Result<Arc<FeedBlock>> {
         let bundled = self.shared.hub().as_ref().map_or(0, Hub::bundled);
         for _ in 0..2 {
             let history = match &mut self.history {

@@ -115,6 +115,12 @@ impl Feed {
         self.skipped
     }
 
+    /// The first number that is not in bundles. A source that begins with a block of this number, or before it, repeats
+    /// everything that a kill may have lost in [`Mode::CatchUp`].
+    pub fn resume_number(&self) -> u32 {
+        self.shared.hub().as_ref().map_or(self.shared.options.first_streamable, |hub| hub.bundled().saturating_add(1))
+    }
+
     /// Takes a block. Blocks come in the order in which the node had them, forks included, each after its parent; a source
     /// may begin again at any block that the feed has, or the one after its head.
     ///

@@ -26,6 +26,8 @@ struct History<'a> {
     blocks: Vec<EncodedBlock>,
     /// Of `blocks`, the next one that the source has.
     next: usize,
+    /// The one that it had first since it began again; 0 at the very beginning.
+    began: usize,
     /// Up to here they came at least once.
     reached: usize,
     reference: Reference,
@@ -46,13 +48,15 @@ fn transient(error: &Error) -> bool {
 }
 
 impl<'a> History<'a> {
-    fn new(seed: u64, data_dir: &'a FsPath) -> Self {
+    fn new(seed: u64, reads_fail: bool, data_dir: &'a FsPath) -> Self {
         let mut random = Random(seed);
         let first = [2, 60, 95, 300][random.below(4)];
-        let count = 30 + random.below(200);
+        let count = 30 + random.below(140);
         let blocks = fork_tree(&mut random, first, count);
+        let has_forks = blocks.windows(2).any(|pair| pair[1].previous() != pair[0].id());
         let options = FeedOptions {
-            data_dir: random.percent(80).then(|| data_dir.to_owned()),
+            // Without it a restart does not know which of two branches of one length came first.
+            data_dir: (has_forks || random.percent(50)).then(|| data_dir.to_owned()),
             first_streamable: first,
             mode: if random.percent(30) { Mode::CatchUp } else { Mode::Live },
             memory_bytes: [0, 2000, 20_000, 1 << 20][random.below(4)],
@@ -61,10 +65,10 @@ impl<'a> History<'a> {
             history_piece_bytes: [1, 3000, 1 << 20][random.below(3)],
             ..FeedOptions::default()
         };
-        let objects = Faulty::new(random.u64(), [0, 5, 30][random.below(3)]);
+        let objects = Faulty::new(random.u64(), [0, 5, 30][random.below(3)], reads_fail);
         let reference = Reference::new(&blocks[0]);
-        let (next, reached, clients, ending, trace) = (0, 0, vec![], false, String::new());
-        Self { random, objects, data_dir, options, blocks, next, reached, reference, clients, ending, trace }
+        let (next, began, reached, clients, ending, trace) = (0, 0, 0, vec![], false, String::new());
+        Self { random, objects, data_dir, options, blocks, next, began, reached, reference, clients, ending, trace }
     }
 
     async fn start(&mut self) -> Running {
@@ -128,9 +132,9 @@ impl<'a> History<'a> {
                 self.next += 1;
                 true
             }
-            Err(Error::Unlinked { .. }) if self.next < self.reached => {
-                // It began in the middle of a branch.
-                self.next = 0;
+            // It began in the middle of a branch that was only in memory.
+            Err(Error::Unlinked { .. } | Error::OtherChain { .. }) if self.began > 0 => {
+                (self.began, self.next) = (0, 0);
                 true
             }
             Err(error) => {
@@ -145,27 +149,24 @@ impl<'a> History<'a> {
         drop(running);
         self.clients.iter_mut().for_each(|client| client.stream = None);
         let again = self.start().await;
-        // The last write may have failed only after it was done.
         self.objects.enable(false);
+        let handle = again.feed.handle();
+        // The last write may have failed only after it was done.
         if let Some(block) = self.blocks.get(self.reached)
-            && again.feed.handle().block(block.into()).await.is_ok()
+            && handle.block(block.into()).await.is_ok()
         {
             self.reference.add(block);
             self.reached += 1;
         }
+        // A source repeats what was only in memory, and may repeat more.
+        let mut kept = 0;
+        while kept < self.reached && handle.block((&self.blocks[kept]).into()).await.is_ok() {
+            kept += 1;
+        }
         self.objects.enable(!self.ending);
-        let lost_some = self.blocks[..self.reached]
-            .iter()
-            .any(|block| again.feed.handle().head().is_none_or(|head| block.number() > head.number));
-        // The source of a feed that was catching up repeats; where it does not, nothing may be missing.
-        if self.random.percent(50) || lost_some || self.options.mode == Mode::CatchUp {
-            self.next = match again.feed.handle().head() {
-                Some(head) => {
-                    let known = self.blocks.iter().position(|block| block.number() >= head.number).unwrap();
-                    if self.random.percent(70) { 0 } else { self.random.below(known.min(self.reached) + 1) }
-                }
-                None => 0,
-            };
+        if kept < self.next || self.random.percent(50) {
+            self.next = if self.random.percent(50) { 0 } else { self.random.below(kept + 1) };
+            self.began = self.next;
         }
         again
     }
@@ -320,11 +321,11 @@ impl<'a> History<'a> {
     }
 }
 
-fn run(seed: u64) -> String {
+fn run(seed: u64, reads_fail: bool) -> String {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let history = History::new(seed, folder.path());
+        let history = History::new(seed, reads_fail, folder.path());
         assert!(history.data_dir.is_dir());
         history.run().await
     })
@@ -335,9 +336,9 @@ const REGRESSIONS: [u64; 0] = [];
 
 #[test]
 fn every_stream_of_every_history_is_whole() {
-    let histories = std::env::var("DFUSE_HISTORIES").map_or(250, |count| count.parse().unwrap());
+    let histories = std::env::var("DFUSE_HISTORIES").map_or(200, |count| count.parse().unwrap());
     for seed in REGRESSIONS.into_iter().chain(0..histories) {
-        if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
+        if let Err(panic) = std::panic::catch_unwind(|| run(seed, seed % 2 == 1)) {
             eprintln!("history {seed} failed");
             std::panic::resume_unwind(panic);
         }
@@ -347,6 +348,7 @@ fn every_stream_of_every_history_is_whole() {
 #[test]
 fn the_same_seed_gives_the_same_history() {
     for seed in 0..8 {
-        assert_eq!(run(seed), run(seed), "{seed}");
+        // Reads run beside each other in an order of their own, and with them their failures.
+        assert!(run(seed, false) == run(seed, false), "{seed}");
     }
 }

@@ -229,6 +229,7 @@ pub(super) struct Faulty {
     seed: u64,
     /// In a thousand.
     chance: u64,
+    reads_fail: bool,
     counts: Arc<Mutex<BTreeMap<(&'static str, String), u64>>>,
     enabled: Arc<AtomicBool>,
 }
@@ -241,8 +242,8 @@ enum Fault {
 }
 
 impl Faulty {
-    pub(super) fn new(seed: u64, chance: u64) -> Self {
-        Self { objects: Arc::default(), seed, chance, counts: Arc::default(), enabled: Arc::default() }
+    pub(super) fn new(seed: u64, chance: u64, reads_fail: bool) -> Self {
+        Self { objects: Arc::default(), seed, chance, reads_fail, counts: Arc::default(), enabled: Arc::default() }
     }
 
     pub(super) fn enable(&self, enabled: bool) {
@@ -250,7 +251,7 @@ impl Faulty {
     }
 
     fn fault(&self, operation: &'static str, path: &Path) -> Fault {
-        if !self.enabled.load(Ordering::SeqCst) {
+        if !self.enabled.load(Ordering::SeqCst) || (operation == "get" && !self.reads_fail) {
             return Fault::None;
         }
         let mut counts = self.counts.lock().unwrap();
