@@ -1,4 +1,4 @@
-use crate::EncodedBlock;
+use crate::{BlockRef, Cursor, EncodedBlock};
 
 /// What can go wrong with block files. A variant exists if the caller acts differently.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,54 @@ pub enum Error {
         id: dfuse_antelope::Checksum256,
         /// What was expected.
         why: String,
+    },
+    /// A block that contradicts one that is final: the source follows another chain, or a node gave up what was final. Stop:
+    /// nothing that is fed after it can be right.
+    #[error(
+        "block {block} contradicts the final chain: {why}; feed this data directory and block store from the chain that they \
+         belong to, or start with empty ones; if its source began on a branch that lost, let it begin earlier"
+    )]
+    OtherChain {
+        /// The refused block.
+        block: BlockRef,
+        /// What is final instead.
+        why: String,
+    },
+    /// A subscriber fell behind what the feed keeps for live streams: subscribe again from the cursor, which reads from
+    /// files. Without a cursor, nothing was delivered yet.
+    #[error("the stream was read too slowly; resume it from its last cursor")]
+    TooSlow {
+        /// Of the last event.
+        cursor: Option<Box<Cursor>>,
+    },
+    /// The feed has ended: the process stops, or its source failed.
+    #[error("the feed has ended; resume from the last cursor when it is back")]
+    Closed,
+    /// Not the text of a cursor, or it was changed.
+    #[error("this is not a cursor: send one as it was received")]
+    CursorMalformed,
+    /// A cursor of a later release.
+    #[error("the cursor has version {0}, this release reads 1 only")]
+    CursorVersion(u8),
+    /// A cursor that was sealed with the key of another data directory.
+    #[error("the cursor was issued by another data directory (its `cursor.key`): start without it")]
+    CursorForeign,
+    /// The cursor's block is neither in the chain nor among the forked blocks that are kept.
+    #[error("the cursor's block {0} is not known here: start from a block number")]
+    CursorUnknown(BlockRef),
+    /// The cursor is on a fork that was pruned.
+    #[error("the cursor's block {0} was forked out so long ago that it is not kept: start from a block number")]
+    CursorTooOld(BlockRef),
+    /// A stream of irreversible blocks cannot continue after a block that was not final when it was delivered.
+    #[error("the cursor is at block {0}, which was not final then: use one from a stream of irreversible blocks")]
+    CursorNotFinal(BlockRef),
+    /// The feed has not come to the cursor's block: it was further before, or another process is.
+    #[error("the cursor's block {cursor} is ahead of the head, block {head}: try again when the feed has come there")]
+    CursorAhead {
+        /// Of the cursor.
+        cursor: BlockRef,
+        /// Number of the head, 0 before the first block.
+        head: u32,
     },
     /// A block that contradicts itself.
     #[error(transparent)]

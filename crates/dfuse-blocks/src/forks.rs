@@ -1,4 +1,7 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
 use dfuse_antelope::Checksum256;
 
@@ -13,9 +16,44 @@ pub struct BlockRef {
     pub id: Checksum256,
 }
 
-impl From<&EncodedBlock> for BlockRef {
-    fn from(block: &EncodedBlock) -> Self {
+/// What the place of a block in the chain depends on.
+pub trait Linked {
+    /// Block id; carries the number.
+    fn id(&self) -> Checksum256;
+    /// Id of the block before.
+    fn previous(&self) -> Checksum256;
+    /// Number of the last irreversible block when this one is the head.
+    fn lib_number(&self) -> u32;
+
+    /// Height.
+    fn number(&self) -> u32 {
+        self.id().block_num()
+    }
+}
+
+impl Linked for EncodedBlock {
+    fn id(&self) -> Checksum256 {
+        self.id()
+    }
+
+    fn previous(&self) -> Checksum256 {
+        self.previous()
+    }
+
+    fn lib_number(&self) -> u32 {
+        self.lib_number()
+    }
+}
+
+impl<B: Linked> From<&B> for BlockRef {
+    fn from(block: &B) -> Self {
         Self { number: block.number(), id: block.id() }
+    }
+}
+
+impl fmt::Display for BlockRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.number, self.id)
     }
 }
 
@@ -35,17 +73,23 @@ pub enum Added {
 }
 
 /// Blocks that became final, and those that can no longer become so.
-#[derive(Debug, Default)]
-pub struct Finalized {
+#[derive(Debug)]
+pub struct Finalized<B = EncodedBlock> {
     /// In ascending order, each the parent of the next.
-    pub irreversible: Vec<EncodedBlock>,
+    pub irreversible: Vec<B>,
     /// In ascending order; from other branches.
-    pub stalled: Vec<EncodedBlock>,
+    pub stalled: Vec<B>,
+}
+
+impl<B> Default for Finalized<B> {
+    fn default() -> Self {
+        Self { irreversible: vec![], stalled: vec![] }
+    }
 }
 
 #[derive(Debug)]
-struct Node {
-    block: EncodedBlock,
+struct Node<B> {
+    block: B,
     /// Whether its ancestors lead to the last irreversible block.
     linked: bool,
 }
@@ -55,18 +99,20 @@ struct Node {
 /// Fork choice: the longest branch by number, and of equal ones the first seen. The LIB is the one that the head names,
 /// on the head's own branch.
 #[derive(Debug)]
-pub struct ForkDb {
+pub struct ForkDb<B = EncodedBlock> {
     /// By id, which starts with the number: blocks are in ascending order of numbers.
-    nodes: BTreeMap<Checksum256, Node>,
+    nodes: BTreeMap<Checksum256, Node<B>>,
     lib: BlockRef,
     /// The LIB, while no block above it is linked.
     head: BlockRef,
+    /// Ids from the one above the LIB to the head.
+    best: VecDeque<Checksum256>,
 }
 
-impl ForkDb {
+impl<B: Linked> ForkDb<B> {
     /// No blocks above `lib`.
     pub fn new(lib: BlockRef) -> Self {
-        Self { nodes: BTreeMap::new(), lib, head: lib }
+        Self { nodes: BTreeMap::new(), lib, head: lib, best: VecDeque::new() }
     }
 
     /// The last irreversible block.
@@ -80,17 +126,33 @@ impl ForkDb {
     }
 
     /// A reversible block by id.
-    pub fn get(&self, id: Checksum256) -> Option<&EncodedBlock> {
+    pub fn get(&self, id: Checksum256) -> Option<&B> {
         self.nodes.get(&id).map(|node| &node.block)
     }
 
+    /// The same to change, but for what links it.
+    pub(crate) fn get_mut(&mut self, id: Checksum256) -> Option<&mut B> {
+        self.nodes.get_mut(&id).map(|node| &mut node.block)
+    }
+
+    /// Id of the reversible block of this height on the best branch.
+    pub fn best(&self, number: u32) -> Option<Checksum256> {
+        let above_lib = number.checked_sub(self.lib.number)?.checked_sub(1)?;
+        self.best.get(above_lib as usize).copied()
+    }
+
+    /// Whether the ancestors of a reversible block lead to the last irreversible one: it can still win.
+    pub(crate) fn is_linked(&self, id: Checksum256) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.linked)
+    }
+
     /// All blocks above the LIB, of all branches and orphans too, in ascending order of numbers.
-    pub fn blocks(&self) -> impl Iterator<Item = &EncodedBlock> {
+    pub fn blocks(&self) -> impl Iterator<Item = &B> {
         self.nodes.values().map(|node| &node.block)
     }
 
     /// Adds a block. Parents may come after their children.
-    pub fn add(&mut self, block: EncodedBlock) -> Added {
+    pub fn add(&mut self, block: B) -> Added {
         let (id, number, previous) = (block.id(), block.number(), block.previous());
         if number <= self.lib.number {
             return Added::Late;
@@ -106,10 +168,22 @@ impl ForkDb {
         let mut best = BlockRef { number, id };
         self.set_linked(id, true, |descendant| best = best_of(best, descendant));
         if best.number > self.head.number {
-            self.head = best;
+            self.set_head(best);
             return Added::Head;
         }
         Added::Side
+    }
+
+    fn set_head(&mut self, head: BlockRef) {
+        let (mut branch, mut block) = (vec![], head);
+        while block.number > self.lib.number && self.best(block.number) != Some(block.id) {
+            branch.push(block.id);
+            let Some(previous) = self.get(block.id).map(B::previous) else { break };
+            block = BlockRef { number: block.number - 1, id: previous };
+        }
+        self.best.truncate((block.number - self.lib.number) as usize);
+        self.best.extend(branch.into_iter().rev());
+        self.head = head;
     }
 
     /// Marks all descendants of a block, parents first, and visits those whose mark changes.
@@ -131,23 +205,13 @@ impl ForkDb {
 
     /// Moves the LIB to where the head sees it and takes out what that decides: the new irreversible blocks, and those of
     /// other branches at or below the new LIB.
-    pub fn finalize(&mut self) -> Finalized {
-        let Some(target) = self.get(self.head.id).map(|head| head.lib_number().min(head.number())) else {
+    pub fn finalize(&mut self) -> Finalized<B> {
+        let target = self.get(self.head.id).map(|head| head.lib_number().min(head.number()));
+        let Some(count @ 1..) = target.and_then(|target| target.checked_sub(self.lib.number)) else {
             return Finalized::default();
         };
-        if target <= self.lib.number {
-            return Finalized::default();
-        }
-        let mut irreversible = vec![];
-        let mut id = self.head.id;
-        while let Some(node) = self.nodes.get(&id) {
-            let previous = node.block.previous();
-            if node.block.number() <= target {
-                irreversible.extend(self.nodes.remove(&id).map(|node| node.block));
-            }
-            id = previous;
-        }
-        irreversible.reverse();
+        let ids = self.best.drain(..count as usize);
+        let irreversible: Vec<_> = ids.filter_map(|id| self.nodes.remove(&id)).map(|node| node.block).collect();
         if let Some(last) = irreversible.last() {
             self.lib = last.into();
         }

@@ -1,15 +1,19 @@
 //! Block files and object stores, the fork database and the block feed.
 //!
 //! [`BlockStore`] keeps blocks in the files of the Firehose family, in a directory or an object store.
-//! [`Merger`] turns blocks as a node sends them, forks included, into such files. `docs/block-files.md` describes the
+//! [`Merger`] turns blocks as a node sends them, forks included, into such files.
+//! [`feed::Feed`] follows the chain: everything that does so subscribes to it. `docs/block-files.md` describes the
 //! formats.
 
 mod abi_dump;
 mod block;
 pub mod bundle;
 mod check;
+mod clock;
+mod cursor;
 pub mod dbin;
 mod error;
+pub mod feed;
 mod forks;
 mod merge;
 mod names;
@@ -20,8 +24,10 @@ mod testing;
 
 pub use block::EncodedBlock;
 pub use check::{CheckOptions, CheckProgress, CheckReport, Fault, Finding, OneBlockSummary, check};
+pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
+pub use cursor::{Cursor, CursorKey, Step};
 pub use error::{Error, Result};
-pub use forks::{Added, BlockRef, Finalized, ForkDb};
+pub use forks::{Added, BlockRef, Finalized, ForkDb, Linked};
 pub use merge::{BundleWriter, MergeSummary, Merger};
 pub use names::OneBlockName;
 pub use store::{BlockStore, StoreOptions};

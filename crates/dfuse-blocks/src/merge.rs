@@ -54,23 +54,10 @@ impl BundleWriter {
             .map(|last| self.pending.first().map_or(last.number.saturating_add(1), |first| base_of(first.number())))
     }
 
-    /// Whether an empty store could start with this block.
-    fn may_start(&self, block: &EncodedBlock) -> Result<()> {
-        let number = block.number();
-        if number == self.first_streamable || number == base_of(number) {
-            return Ok(());
-        }
-        Err(Error::Usage(format!(
-            "block {number} cannot be the first of the store: begin at {}, at {}, or name {number} as the first block",
-            self.first_streamable,
-            base_of(number).saturating_add(BUNDLE_BLOCKS),
-        )))
-    }
-
     /// Takes the next block of the chain; writes a bundle when it is the last one of it.
     pub async fn push(&mut self, block: EncodedBlock) -> Result<()> {
         match self.last {
-            None => self.may_start(&block)?,
+            None => may_start(&block, self.first_streamable)?,
             Some(last) if last.id == block.previous() => {}
             Some(last) => {
                 return Err(Error::unlinked(&block, format!("the last block is {} {}", last.number, last.id)));
@@ -92,6 +79,18 @@ impl BundleWriter {
         }
         Ok(self.pending.len())
     }
+}
+
+/// Whether an empty store could start with this block.
+pub(crate) fn may_start(block: &EncodedBlock, first_streamable: u32) -> Result<()> {
+    let number = block.number();
+    if number == first_streamable || number == base_of(number) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "block {number} cannot be the first of the store: begin at {first_streamable}, at {}, or name {number} as the first block",
+        base_of(number).saturating_add(BUNDLE_BLOCKS),
+    )))
 }
 
 /// What a [`Merger`] did.
@@ -187,7 +186,7 @@ impl Merger {
         let forks = match &mut self.forks {
             Some(forks) => forks,
             None => {
-                self.writer.may_start(&block)?;
+                may_start(&block, self.writer.first_streamable)?;
                 let parent = BlockRef { number: block.number() - 1, id: block.previous() };
                 self.forks.insert(ForkDb::new(parent))
             }
@@ -305,7 +304,7 @@ fn other_chain(block: &EncodedBlock, left_at: u32) -> Error {
 
 /// Deletes the one-block files of blocks that are in bundles below `next_base`, and moves those of blocks that lost aside:
 /// what is below the base and not in a bundle.
-async fn remove_merged_one_blocks(store: &BlockStore, next_base: u32, lib: BlockRef) -> Result<()> {
+pub(crate) async fn remove_merged_one_blocks(store: &BlockStore, next_base: u32, lib: BlockRef) -> Result<()> {
     let mut names = store.one_blocks().await?;
     names.retain(|name| name.number < next_base && name.number <= lib.number);
     for names in names.chunk_by(|a, b| base_of(a.number) == base_of(b.number)) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{EncodedBlock, Error, Result};
+use crate::{Error, Linked, Result};
 
 /// Ending of every block file.
 pub(crate) const EXTENSION: &str = ".dbin.zst";
@@ -27,7 +27,7 @@ pub struct OneBlockName {
 
 impl OneBlockName {
     /// The name of a block as `suffix` writes it.
-    pub fn new(block: &EncodedBlock, suffix: &str) -> Self {
+    pub fn new(block: &impl Linked, suffix: &str) -> Self {
         let tail = |id: dfuse_antelope::Checksum256| id.to_string().split_off(64 - ID_DIGITS);
         Self {
             number: block.number(),
@@ -53,7 +53,7 @@ impl OneBlockName {
     }
 
     /// Whether the file is of this block, whoever wrote it.
-    pub fn is_of(&self, block: &EncodedBlock) -> bool {
+    pub fn is_of(&self, block: &impl Linked) -> bool {
         *self == Self::new(block, &self.suffix)
     }
 

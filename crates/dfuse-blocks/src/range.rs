@@ -10,14 +10,15 @@ use crate::{
     store::{Layout, blocking, new_decompressor},
 };
 
-/// How many bytes of blocks make a piece; one block more may come on top.
-const PIECE_BYTES: usize = 8 << 20;
+/// How many bytes of blocks make a piece, where nothing else is wanted; one block more may come on top.
+pub(crate) const PIECE_BYTES: usize = 8 << 20;
 
 /// Reads the blocks of one bundle in pieces, in the order of the file.
 pub(crate) struct BundleReader {
     store: BlockStore,
     path: Path,
     wanted: RangeInclusive<u32>,
+    piece_bytes: usize,
     state: State,
 }
 
@@ -30,7 +31,12 @@ enum State {
 
 impl BundleReader {
     /// Opens the bundle with this base; blocks outside `wanted` are left out.
-    pub(crate) async fn open(store: &BlockStore, base: u32, wanted: RangeInclusive<u32>) -> Result<Self> {
+    pub(crate) async fn open(
+        store: &BlockStore,
+        base: u32,
+        wanted: RangeInclusive<u32>,
+        piece_bytes: usize,
+    ) -> Result<Self> {
         let path = store.bundle_path(base);
         let state = match store.layout(base).await? {
             Layout::Framed(table) => {
@@ -43,7 +49,7 @@ impl BundleReader {
                 State::Stream(Some(blocking(move || StreamReader::new(file.as_ref(), data)).await?))
             }
         };
-        Ok(Self { store: store.clone(), path, wanted, state })
+        Ok(Self { store: store.clone(), path, wanted, piece_bytes, state })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -64,7 +70,7 @@ impl BundleReader {
                 for frame in table.frames()[*next..].iter().take_while(|frame| self.wanted.contains(&frame.number)) {
                     count += 1;
                     bytes += frame.content_length();
-                    if bytes >= PIECE_BYTES {
+                    if bytes >= self.piece_bytes {
                         break;
                     }
                 }
@@ -86,10 +92,10 @@ impl BundleReader {
             }
             State::Stream(reader) => {
                 let Some(mut stream) = reader.take() else { return Ok(vec![]) };
-                let wanted = self.wanted.clone();
+                let (wanted, piece_bytes) = (self.wanted.clone(), self.piece_bytes);
                 let (stream, blocks) = blocking(move || {
                     let (mut blocks, mut bytes) = (vec![], 0);
-                    while bytes < PIECE_BYTES {
+                    while bytes < piece_bytes {
                         let Some(block) = stream.block()? else { break };
                         if wanted.contains(&block.number()) {
                             bytes += block.envelope().len();
@@ -113,12 +119,14 @@ pub(crate) struct RangeReader {
     end: u32,
     done: bool,
     last: Option<EncodedBlock>,
+    piece_bytes: usize,
     bundle: Option<BundleReader>,
 }
 
 impl RangeReader {
-    pub(crate) fn new(store: BlockStore, range: RangeInclusive<u32>) -> Self {
-        Self { store, next: *range.start(), end: *range.end(), done: range.is_empty(), last: None, bundle: None }
+    pub(crate) fn new(store: BlockStore, range: RangeInclusive<u32>, piece_bytes: usize) -> Self {
+        let (next, end, done) = (*range.start(), *range.end(), range.is_empty());
+        Self { store, next, end, done, last: None, piece_bytes, bundle: None }
     }
 
     /// The next blocks; none after the end of the range.
@@ -130,7 +138,8 @@ impl RangeReader {
         let bundle = match &mut self.bundle {
             Some(bundle) => bundle,
             None => {
-                let opened = BundleReader::open(&self.store, base_of(self.next), self.next..=self.end).await;
+                let opened =
+                    BundleReader::open(&self.store, base_of(self.next), self.next..=self.end, self.piece_bytes).await;
                 self.bundle.insert(opened.map_err(|e| match e {
                     Error::NotFound(_) => missing(self.next),
                     other => other,

@@ -16,7 +16,7 @@ use crate::{
     EncodedBlock, Error, OneBlockName, Result, abi_dump,
     bundle::{self, BlockTable, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
     names,
-    range::{BundleReader, RangeReader},
+    range::{BundleReader, PIECE_BYTES, RangeReader},
 };
 
 const ONE_BLOCKS: &str = "one-blocks";
@@ -290,7 +290,7 @@ impl BlockStore {
     /// Reads the blocks of a range from bundles, each verified to follow the one before. A block that is not there ends
     /// the stream with [`Error::NotFound`]. Memory: one piece of a bundle.
     pub fn read_range(&self, range: RangeInclusive<u32>) -> impl Stream<Item = Result<EncodedBlock>> + Send {
-        let pieces = stream::try_unfold(RangeReader::new(self.clone(), range), async |mut reader| {
+        let pieces = stream::try_unfold(RangeReader::new(self.clone(), range, PIECE_BYTES), async |mut reader| {
             Ok::<_, Error>(reader.piece().await?.map(|piece| (piece, reader)))
         });
         pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten()
@@ -307,7 +307,7 @@ impl BlockStore {
             async move {
                 let mut reader = match reader {
                     Some(reader) => reader,
-                    None => BundleReader::open(&store, base, range).await?,
+                    None => BundleReader::open(&store, base, range, PIECE_BYTES).await?,
                 };
                 let piece = reader.piece().await?;
                 Ok::<_, Error>((!piece.is_empty()).then_some((piece, (store, Some(reader)))))
@@ -318,7 +318,7 @@ impl BlockStore {
 
     /// Reads all blocks of a bundle, piece by piece.
     pub(crate) async fn read_bundle(&self, base: u32) -> Result<BundleReader> {
-        BundleReader::open(self, base, 0..=u32::MAX).await
+        BundleReader::open(self, base, 0..=u32::MAX, PIECE_BYTES).await
     }
 
     /// How a bundle is to be read.

@@ -1,0 +1,155 @@
+//! The feed: the one stream of blocks that everything which follows the chain subscribes to.
+//!
+//! ```text
+//! source -> Feed::push -> one-block file -> hub -> Subscription: New, Undo, Irreversible
+//!                                            |
+//!                          Keeper: bundles of what is final and committed; lost blocks aside
+//! ```
+
+mod block;
+mod history;
+mod hub;
+mod index;
+mod keeper;
+mod restore;
+mod shared;
+mod subscription;
+mod writer;
+
+use std::{path::PathBuf, sync::Arc};
+
+pub use block::FeedBlock;
+pub use keeper::{Committer, Keeper};
+pub use subscription::{FeedEvent, Request, Start, Subscription};
+pub use writer::Feed;
+
+use crate::{BlockRef, Cursor, Error, Result};
+use shared::Shared;
+
+/// How blocks become durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Every block is in a one-block file before subscribers see it. A killed process loses nothing.
+    #[default]
+    Live,
+    /// For a source that can be replayed and has much to catch up with: final blocks go straight into bundles, the rest is in
+    /// memory, in one-block files where memory does not suffice. After a kill the source repeats what was not in files.
+    /// The source waits for committers that are far behind.
+    CatchUp,
+}
+
+/// How to open a feed.
+#[derive(Debug, Clone)]
+pub struct FeedOptions {
+    /// Where to keep `hub.index`, which makes restarts fast. Without it every one-block file is read at the start.
+    pub data_dir: Option<PathBuf>,
+    /// Number of the first block of the chain's history that a node can give.
+    pub first_streamable: u32,
+    /// What ends the names of one-block files: letters, digits, `_` and `.` only.
+    pub suffix: String,
+    /// How blocks become durable at first.
+    pub mode: Mode,
+    /// Encoded blocks that are kept in memory, in bytes; the oldest leave first and are read back from files when they are
+    /// wanted.
+    pub memory_bytes: usize,
+    /// Decoded blocks that are kept in memory.
+    pub decoded_blocks: usize,
+    /// Final blocks that live streams may be behind the LIB before they are too slow.
+    pub live_window: u32,
+    /// Blocks below the LIB for which lost ones are kept, so that a cursor on a fork resolves.
+    pub keep_forked: u32,
+    /// Final blocks that a committer may be behind before a source that catches up has to wait.
+    pub committer_lag: u32,
+    /// What a stream in history reads at once, in bytes; it holds two such pieces.
+    pub history_piece_bytes: usize,
+}
+
+impl Default for FeedOptions {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            first_streamable: 2,
+            suffix: "dfuse".to_owned(),
+            mode: Mode::Live,
+            memory_bytes: 64 << 20,
+            decoded_blocks: 32,
+            live_window: 1000,
+            keep_forked: 50_000,
+            committer_lag: 2000,
+            history_piece_bytes: 1 << 20,
+        }
+    }
+}
+
+/// A handle for those who follow the chain. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct FeedHandle {
+    shared: Arc<Shared>,
+}
+
+impl FeedHandle {
+    /// Begins a stream. In an empty feed it waits for the first block.
+    ///
+    /// # Errors
+    /// The `Cursor...` variants of [`Error`]; [`Error::NotFound`] for a block below the first of the store;
+    /// [`Error::Usage`] if it stops before it begins.
+    pub async fn subscribe(&self, request: impl Into<Request>) -> Result<Subscription> {
+        Subscription::new(self.shared.clone(), request.into()).await
+    }
+
+    /// Registers one who commits final blocks elsewhere: from now on bundles hold only what it has acknowledged.
+    pub fn committer(&self, name: &str) -> Committer {
+        Committer::new(self.shared.clone(), name)
+    }
+
+    /// The best block; none before the first one.
+    pub fn head(&self) -> Option<BlockRef> {
+        self.shared.hub().as_ref().map(|hub| hub.head())
+    }
+
+    /// The last irreversible block; before any is, the one before the first.
+    pub fn lib(&self) -> Option<BlockRef> {
+        self.shared.hub().as_ref().map(|hub| hub.lib())
+    }
+
+    /// Number of the first block that can be read; none before there is one.
+    pub fn first_block(&self) -> Option<u32> {
+        self.shared.hub().as_ref().map(|hub| hub.first)
+    }
+
+    /// The block of the best chain at a height, from memory, one-block files or bundles.
+    pub async fn canonical_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
+        let entry = self.shared.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
+        match entry {
+            Some(entry) => self.shared.load(entry).await,
+            None => Ok(FeedBlock::new(self.shared.store.read_block(number).await?, &self.shared.recent)),
+        }
+    }
+
+    /// A block of any branch, also of one that was lost and is still kept.
+    pub async fn block(&self, block: BlockRef) -> Result<Arc<FeedBlock>> {
+        match self.shared.standing(block).await? {
+            hub::Standing::OnChain => {
+                let found = self.canonical_block(block.number).await?;
+                let same = found.encoded().id() == block.id;
+                // It was forked out meanwhile, or it is there.
+                if same { Ok(found) } else { Err(Error::NotFound(format!("block {block}"))) }
+            }
+            hub::Standing::Lost(entry) => self.shared.load(entry).await,
+            hub::Standing::Unknown => Err(Error::NotFound(format!("block {block}"))),
+        }
+    }
+
+    /// The text of a cursor, for clients.
+    pub fn seal(&self, cursor: &Cursor) -> String {
+        self.shared.key.seal(cursor)
+    }
+
+    /// Reads the text of a cursor; errors as [`crate::CursorKey::open_cursor`].
+    pub fn open_cursor(&self, text: &str) -> Result<Cursor> {
+        self.shared.key.open_cursor(text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

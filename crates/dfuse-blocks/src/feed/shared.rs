@@ -1,0 +1,203 @@
+//! What the owner of the feed and its subscribers share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    FeedOptions,
+    block::{FeedBlock, RecentlyDecoded},
+    hub::{Entry, Hub, Link, Position, Standing},
+};
+use crate::{BlockRef, BlockStore, Cursor, CursorKey, EncodedBlock, Error, OneBlockName, Result};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: BlockStore,
+    pub(super) key: CursorKey,
+    pub(super) options: FeedOptions,
+    pub(super) suffix: Arc<str>,
+    pub(super) recent: Arc<RecentlyDecoded>,
+    /// None before the first block. Held for moments, never across an await.
+    hub: RwLock<Option<Hub>>,
+    /// Tells of every change of the hub that streams may have waited for; its sender goes with the owner of the feed.
+    pub(super) changes: watch::Receiver<()>,
+    /// What committers have committed, by the order of their registration; the name is for logs.
+    acknowledged: Mutex<BTreeMap<u64, (String, u32)>>,
+    /// Tells of every change of it.
+    pub(super) acknowledgements: watch::Sender<()>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        store: BlockStore,
+        key: CursorKey,
+        options: FeedOptions,
+        hub: Option<Hub>,
+        changes: watch::Receiver<()>,
+    ) -> Self {
+        Self {
+            store,
+            key,
+            suffix: options.suffix.as_str().into(),
+            recent: RecentlyDecoded::new(options.decoded_blocks),
+            options,
+            hub: RwLock::new(hub),
+            changes,
+            acknowledged: Mutex::default(),
+            acknowledgements: watch::Sender::default(),
+        }
+    }
+
+    pub(super) fn hub(&self) -> RwLockReadGuard<'_, Option<Hub>> {
+        self.hub.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn hub_mut(&self) -> RwLockWriteGuard<'_, Option<Hub>> {
+        self.hub.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Committers
+
+    fn acknowledged(&self) -> MutexGuard<'_, BTreeMap<u64, (String, u32)>> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn register(&self, name: &str) -> u64 {
+        let mut acknowledged = self.acknowledged();
+        let id = acknowledged.last_key_value().map_or(0, |(last, _)| last + 1);
+        acknowledged.insert(id, (name.to_owned(), 0));
+        id
+    }
+
+    pub(super) fn acknowledge(&self, committer: u64, number: u32) {
+        if let Some((_, committed)) = self.acknowledged().get_mut(&committer) {
+            *committed = number.max(*committed);
+        }
+        self.acknowledgements.send_replace(());
+    }
+
+    pub(super) fn unregister(&self, committer: u64) {
+        self.acknowledged().remove(&committer);
+        self.acknowledgements.send_replace(());
+    }
+
+    /// What all committers have committed; no limit without committers.
+    pub(super) fn committed(&self) -> Option<u32> {
+        self.acknowledged().values().map(|(_, number)| *number).min()
+    }
+
+    // Reading blocks
+
+    /// The block of an entry, from memory or from where it is by now.
+    pub(super) async fn load(&self, entry: Entry) -> Result<Arc<FeedBlock>> {
+        if let Some(block) = entry.payload {
+            return Ok(block);
+        }
+        let block = FeedBlock::new(self.read(&entry).await?, &self.recent);
+        let mut hub = self.hub_mut();
+        let Some(hub) = &mut *hub else { return Ok(block) };
+        let shared = hub.restore_payload(block);
+        // One that must be written first is left to the owner of the feed.
+        hub.shrink(self.options.memory_bytes);
+        Ok(shared)
+    }
+
+    /// Files move one way only: from one-block files into bundles or to the forked blocks, and are there before they
+    /// leave. So whoever looks in this order finds them.
+    async fn read(&self, entry: &Entry) -> Result<EncodedBlock> {
+        if let Some(name) = entry.file_name() {
+            match self.store.read_one_block(&name).await {
+                Err(Error::NotFound(_)) => {}
+                other => return other,
+            }
+        }
+        let block = BlockRef::from(entry);
+        match self.store.read_block(block.number).await {
+            Ok(found) if found.id() == block.id => return Ok(found),
+            Ok(_) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.forked_block(block).await?.ok_or_else(|| Error::NotFound(format!("block {block}")))
+    }
+
+    /// A block that lost and was put aside.
+    pub(super) async fn forked_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
+        let id = block.id.to_string();
+        let is_named = |name: &OneBlockName| name.number == block.number && id.ends_with(&name.id);
+        for name in self.store.forked_blocks().await?.into_iter().filter(is_named) {
+            match self.store.read_forked_block(&name).await {
+                Ok(found) if found.id() == block.id => return Ok(Some(found)),
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// How a block relates to the best chain, as far as hub and store know.
+    pub(super) async fn standing(&self, block: BlockRef) -> Result<Standing> {
+        let (standing, floor) = match &*self.hub() {
+            Some(hub) => (hub.standing(block), hub.floor().number),
+            None => return Ok(Standing::Unknown),
+        };
+        if !matches!(standing, Standing::Unknown) {
+            return Ok(standing);
+        }
+        if block.number <= floor {
+            match self.store.read_block(block.number).await {
+                Ok(found) if found.id() == block.id => return Ok(Standing::OnChain),
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(match self.forked_block(block).await? {
+            Some(found) => Standing::Lost(Entry {
+                link: Link::of(&found),
+                arrival: 0,
+                file: None,
+                payload: Some(FeedBlock::new(found, &self.recent)),
+            }),
+            None => Standing::Unknown,
+        })
+    }
+
+    // Cursors
+
+    /// Where a stream continues after a cursor. Everything that must be undone is known to be there.
+    pub(super) async fn resolve(&self, cursor: &Cursor, irreversible_only: bool) -> Result<Position> {
+        if irreversible_only && !cursor.is_final() {
+            return Err(Error::CursorNotFinal(cursor.block));
+        }
+        let mut block = if irreversible_only { cursor.block } else { cursor.tip };
+        let position = Position { tip: block, lib: cursor.lib, settled: false };
+        if block.number == cursor.lib && !cursor.is_final() {
+            // All that was delivered is undone: it may continue on any branch.
+            return Ok(position);
+        }
+        loop {
+            match self.standing(block).await? {
+                Standing::OnChain => return Ok(position),
+                Standing::Lost(entry) if block.number > cursor.lib => block = entry.link.parent(),
+                Standing::Lost(_) | Standing::Unknown => return Err(self.unresolved(block)),
+            }
+            if block.number == cursor.lib {
+                return Ok(position);
+            }
+        }
+    }
+
+    pub(super) fn unresolved(&self, block: BlockRef) -> Error {
+        let (head, lib) = self.hub().as_ref().map_or((0, 0), |hub| (hub.head().number, hub.lib().number));
+        if block.number > head {
+            Error::CursorAhead { cursor: block, head }
+        } else if block.number < lib.saturating_sub(self.options.keep_forked) {
+            Error::CursorTooOld(block)
+        } else {
+            Error::CursorUnknown(block)
+        }
+    }
+}

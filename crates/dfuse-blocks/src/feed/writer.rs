@@ -1,0 +1,381 @@
+//! The owner's side: blocks come in.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dfuse_antelope::{Checksum256, model::Block};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::watch;
+use tracing::info;
+
+use super::{
+    FeedHandle, FeedOptions, Keeper, Mode,
+    block::FeedBlock,
+    hub::{Entry, Hub, Link},
+    index::HubIndex,
+    restore::restore,
+    shared::Shared,
+};
+use crate::{
+    Added, BlockRef, BlockStore, Clock, CursorKey, EncodedBlock, Error, Linked, Result,
+    bundle::{BUNDLE_BLOCKS, base_of},
+    merge::may_start,
+    names::check_suffix,
+};
+
+/// Blocks that are read at once at the start.
+const PARALLEL: usize = 8;
+
+/// Blocks below the head that are in memory after a start; more come when they are wanted.
+const PRELOADED: u32 = 360;
+
+/// Blocks on lost branches that are remembered by id, so that their children are known to be lost, too.
+const REMEMBERED_LOST: usize = 10_000;
+
+/// The owner of the feed, through which blocks come in.
+///
+/// # What a stream sends
+///
+/// A stream is a sequence of steps. Replayed onto a stack, `New` pushes a block, whose parent is on top, `Undo` takes it off
+/// again, and `Irreversible` tells that the lowest block that was not final is so now. Whatever a reader missed meanwhile, a
+/// stream goes from where it is to the best chain: it first undoes what is off the chain, highest block first, and then
+/// sends what is missing as new, blocks of that branch that were sent before among them.
+///
+/// A block that is final before it is sent comes once, as `New` with `is_final`; all blocks before it have become final
+/// by then. `Irreversible` comes for those only that were sent as reversible. A stream never undoes a block below its start.
+/// With `irreversible_only` there is nothing but `Irreversible`, one for every block.
+///
+/// A stream continued from a cursor sends what an uninterrupted one would have sent; only branches that came and lost in
+/// between are left out, and blocks that became final in between are sent once.
+///
+/// # Order of durability
+///
+/// One-block file durable, then `New` is published, then committers acknowledge, then the bundle of 100 blocks is
+/// written, then its one-block files are deleted. [`Mode::CatchUp`] leaves out the first for sources that can be replayed.
+///
+/// Streams end with [`Error::Closed`] when it is dropped.
+#[derive(Debug)]
+pub struct Feed {
+    shared: Arc<Shared>,
+    changed: watch::Sender<()>,
+    mode: Mode,
+    index: Option<HubIndex>,
+    next_arrival: u64,
+    /// Lost blocks at or below the LIB, with the number of the first block of their branch.
+    lost: BTreeMap<Checksum256, u32>,
+    /// Ids of the blocks of the bundle that a replay is in, from this number on.
+    replayed: (u32, Vec<Checksum256>),
+    skipped: u64,
+}
+
+impl Feed {
+    /// Opens the feed of a store, with head, LIB and reversible branches as they were. The second is to be run beside it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for wrong options, [`Error::Damaged`] if the last bundle is short, and errors of the store.
+    pub async fn open(
+        store: BlockStore,
+        key: CursorKey,
+        options: FeedOptions,
+        clock: &dyn Clock,
+    ) -> Result<(Self, Keeper)> {
+        check_suffix(&options.suffix)?;
+        let start = clock.elapsed();
+        let (hub, read) = restore(&store, &options).await?;
+        let (changed, changes) = watch::channel(());
+        let (mode, data_dir) = (options.mode, options.data_dir.clone());
+        let shared = Arc::new(Shared::new(store, key, options, hub, changes));
+        let mut feed = Self {
+            shared: shared.clone(),
+            changed,
+            mode,
+            index: None,
+            next_arrival: 0,
+            lost: BTreeMap::new(),
+            replayed: (0, vec![]),
+            skipped: 0,
+        };
+        let links = feed.links_of_files();
+        feed.next_arrival = links.len() as u64;
+        feed.index = data_dir.map(|folder| HubIndex::create(&folder, links.into_iter()));
+        feed.preload().await?;
+        if let (Some(head), Some(lib)) = (feed.handle().head(), feed.handle().lib()) {
+            let milliseconds = (clock.elapsed() - start).as_millis() as u64;
+            info!(%head, lib = lib.number, unbundled = feed.next_arrival, read, milliseconds, "feed opened");
+        }
+        Ok((feed, Keeper::new(shared)))
+    }
+
+    /// For subscribers.
+    pub fn handle(&self) -> FeedHandle {
+        FeedHandle { shared: self.shared.clone() }
+    }
+
+    /// Blocks that were passed over because they had come before, or had lost already.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The first number that is not in bundles. A source that begins with a block of this number, or before it, repeats
+    /// everything that a kill may have lost in [`Mode::CatchUp`].
+    pub fn resume_number(&self) -> u32 {
+        self.shared.hub().as_ref().map_or(self.shared.options.first_streamable, |hub| hub.bundled().saturating_add(1))
+    }
+
+    /// Takes a block. Blocks come in the order in which the node had them, forks included, each after its parent; a source
+    /// may begin again at any block that the feed has, or the one after its head.
+    ///
+    /// # Errors
+    /// [`Error::Unlinked`] when blocks before it are missing, [`Error::OtherChain`], and errors of the store. The block was not
+    /// taken then and can be pushed again.
+    pub async fn push(&mut self, block: EncodedBlock) -> Result<Added> {
+        self.take(block, None).await
+    }
+
+    /// The same with the decoded block, which the source has at hand, for subscribers that want it.
+    pub async fn push_decoded(&mut self, block: EncodedBlock, decoded: Arc<Block>) -> Result<Added> {
+        self.take(block, Some(decoded)).await
+    }
+
+    /// From now on blocks are durable before they are seen; writes those that are not.
+    pub async fn go_live(&mut self) -> Result<()> {
+        self.flush().await?;
+        self.mode = Mode::Live;
+        Ok(())
+    }
+
+    /// From now on the source promises to repeat what is lost; see [`Mode::CatchUp`].
+    pub fn catch_up(&mut self) {
+        self.mode = Mode::CatchUp;
+    }
+
+    /// Ends the feed; writes blocks that are in no file yet.
+    pub async fn close(mut self) -> Result<()> {
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let unwritten = self.shared.hub().as_ref().map(Hub::unwritten).unwrap_or_default();
+        for block in unwritten {
+            self.write(&block).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, block: EncodedBlock, decoded: Option<Arc<Block>>) -> Result<Added> {
+        self.make_room().await?;
+        if let Some(skipped) = self.examine(&block).await? {
+            self.skipped += 1;
+            return Ok(skipped);
+        }
+        let link = Link::of(&block);
+        let recent = &self.shared.recent;
+        let block = match decoded {
+            Some(decoded) => FeedBlock::with_decoded(block, decoded, recent),
+            None => FeedBlock::new(block, recent),
+        };
+        let file = match self.mode {
+            Mode::Live => {
+                self.write(&block).await?;
+                Some(self.shared.suffix.clone())
+            }
+            Mode::CatchUp => None,
+        };
+        let entry = Entry { link, arrival: self.next_arrival, file, payload: Some(block) };
+        self.next_arrival += 1;
+        let (added, lost) = {
+            let mut hub = self.shared.hub_mut();
+            let hub = hub.get_or_insert_with(|| Hub::new(link.number(), link.parent()));
+            let added = hub.add(entry);
+            hub.trim(self.shared.options.live_window);
+            added
+        };
+        self.changed.send_replace(());
+        for link in lost {
+            let first = self.lost.get(&link.previous).copied().unwrap_or_else(|| link.number());
+            self.remember_lost(link.id, first);
+        }
+        Ok(added)
+    }
+
+    /// Makes a block durable.
+    async fn write(&mut self, block: &Arc<FeedBlock>) -> Result<()> {
+        let Shared { store, suffix, .. } = &*self.shared;
+        store.write_one_block(block.encoded(), suffix).await?;
+        let link = Link::of(block.encoded());
+        if let Some(hub) = &mut *self.shared.hub_mut() {
+            hub.written(link.id, suffix);
+        }
+        if let Some(index) = &mut self.index {
+            index.append(&link);
+        }
+        if self.index.as_ref().is_some_and(HubIndex::is_stale) {
+            let links = self.links_of_files();
+            self.index.iter_mut().for_each(|index| index.rewrite(links.iter().copied().chain([link])));
+        }
+        Ok(())
+    }
+
+    /// Blocks that are in one-block files, in the order in which they came.
+    fn links_of_files(&self) -> Vec<Link> {
+        let hub = self.shared.hub();
+        let Some(hub) = &*hub else { return vec![] };
+        let mut entries: Vec<_> =
+            hub.unbundled().chain(hub.reversible()).filter(|entry| entry.file.is_some()).collect();
+        entries.sort_by_key(|entry| entry.arrival);
+        entries.into_iter().map(|entry| entry.link).collect()
+    }
+
+    /// Keeps memory within its budget, and committers within reach of a source that catches up.
+    async fn make_room(&mut self) -> Result<()> {
+        loop {
+            let unwritten = self.shared.hub_mut().as_mut().and_then(|hub| hub.shrink(self.shared.options.memory_bytes));
+            let Some(block) = unwritten else { break };
+            self.write(&block).await?;
+        }
+        let mut acknowledgements = self.shared.acknowledgements.subscribe();
+        while self.mode == Mode::CatchUp && self.committers_are_behind() {
+            // The sender is in `shared`.
+            acknowledgements.changed().await.map_err(|_| Error::Closed)?;
+        }
+        Ok(())
+    }
+
+    fn committers_are_behind(&self) -> bool {
+        let lib = self.shared.hub().as_ref().map_or(0, |hub| hub.lib().number);
+        self.shared.committed().is_some_and(|number| lib.saturating_sub(number) > self.shared.options.committer_lag)
+    }
+
+    /// Reads the end of the best chain.
+    async fn preload(&self) -> Result<()> {
+        let entries: Vec<_> = match &*self.shared.hub() {
+            Some(hub) => {
+                let head = hub.head().number;
+                (head.saturating_sub(PRELOADED) + 1..=head).filter_map(|n| hub.canonical(n).cloned()).collect()
+            }
+            None => return Ok(()),
+        };
+        let loads = stream::iter(entries).map(|entry| self.shared.load(entry)).buffered(PARALLEL);
+        loads.try_for_each(|_| async { Ok(()) }).await
+    }
+
+    // Which blocks are taken
+
+    /// Whether a block is to be passed over, and why.
+    async fn examine(&mut self, block: &EncodedBlock) -> Result<Option<Added>> {
+        let (number, parent) = (block.number(), Link::of(block).parent());
+        let (first, lib, head, known, linked) = match &*self.shared.hub() {
+            Some(hub) => (
+                hub.first,
+                hub.lib().number,
+                hub.head().number,
+                hub.get(block.id()).is_some() || self.lost.contains_key(&block.id()),
+                hub.is_linked(parent.id),
+            ),
+            None => return may_start(block, self.shared.options.first_streamable).map(|()| None),
+        };
+        if known {
+            return Ok(Some(Added::Known));
+        }
+        if number > lib {
+            if linked {
+                return Ok(None);
+            }
+            let (missing, why) = match self.lost_branch(parent).await? {
+                // It can never win; kept with the others of its branch until they are put aside.
+                Ok(first) => return check_lost(block, first).map(|()| None),
+                Err(missing) if missing.number > head => (head + 1, format!("block {} is missing", head + 1)),
+                Err(missing) => (missing.number, format!("block {missing} is missing")),
+            };
+            return Err(Error::unlinked(block, format!("{why}; let the source begin at block {missing} or before")));
+        }
+        match self.final_id(number).await? {
+            Some(id) if id == block.id() => return Ok(Some(Added::Known)),
+            // History before that of the store.
+            None if number < first => return Ok(Some(Added::Late)),
+            _ => {}
+        }
+        let first = match self.lost_branch(parent).await? {
+            Ok(first) => first,
+            Err(missing) => {
+                let why = match self.final_id(number).await? {
+                    Some(id) => {
+                        format!("block {number} is {id}, and block {missing}, from which it descends, is not known")
+                    }
+                    None => format!("block {missing}, from which it descends, is not known"),
+                };
+                return Err(Error::OtherChain { block: block.into(), why });
+            }
+        };
+        check_lost(block, first)?;
+        if number >= lib.saturating_sub(self.shared.options.keep_forked) {
+            self.shared.store.write_forked_block(block, &self.shared.suffix).await?;
+        }
+        self.remember_lost(block.id(), first);
+        Ok(Some(Added::Late))
+    }
+
+    /// Id of the final block at a height, if the store has it or its child.
+    async fn final_id(&mut self, number: u32) -> Result<Option<Checksum256>> {
+        let (known, first, bundled) = match &*self.shared.hub() {
+            Some(hub) => (hub.canonical_id(number), hub.first, hub.bundled()),
+            None => return Ok(None),
+        };
+        if known.is_some() {
+            return Ok(known);
+        }
+        if number + 1 == first {
+            return self.shared.store.read_block(first).await.map(|block| Some(block.previous()));
+        }
+        let at = |(first, ids): &(u32, Vec<_>)| ids.get(number.checked_sub(*first)? as usize).copied();
+        if let Some(id) = at(&self.replayed) {
+            return Ok(Some(id));
+        }
+        let last = base_of(number).saturating_add(BUNDLE_BLOCKS - 1).min(bundled);
+        match self.shared.store.read_range(number..=last).map_ok(|block| block.id()).try_collect().await {
+            Ok(ids) => self.replayed = (number, ids),
+            Err(Error::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        Ok(at(&self.replayed))
+    }
+
+    /// The number of the first block of the lost branch that a child of `parent` is on; the first block that is not known
+    /// if the branch does not lead to a final one.
+    async fn lost_branch(&mut self, mut parent: BlockRef) -> Result<Result<u32, BlockRef>> {
+        loop {
+            if let Some(first) = self.lost.get(&parent.id) {
+                return Ok(Ok(*first));
+            }
+            let (lib, link) = match &*self.shared.hub() {
+                Some(hub) => (hub.lib().number, hub.get(parent.id).map(|entry| entry.link)),
+                None => return Ok(Err(parent)),
+            };
+            if parent.number <= lib && self.final_id(parent.number).await? == Some(parent.id) {
+                return Ok(Ok(parent.number + 1));
+            }
+            parent = match link {
+                Some(link) => link.parent(),
+                None => match self.shared.forked_block(parent).await? {
+                    Some(block) => Link::of(&block).parent(),
+                    None => return Ok(Err(parent)),
+                },
+            };
+        }
+    }
+
+    fn remember_lost(&mut self, id: Checksum256, first: u32) {
+        self.lost.insert(id, first);
+        if self.lost.len() > REMEMBERED_LOST {
+            self.lost.pop_first();
+        }
+    }
+}
+
+/// A branch may lose, but it may not call itself final: then two chains are.
+fn check_lost(block: &EncodedBlock, first: u32) -> Result<()> {
+    if block.lib_number() < first {
+        return Ok(());
+    }
+    let why = format!("it calls block {} final, on a branch that left the chain at block {first}", block.lib_number());
+    Err(Error::OtherChain { block: block.into(), why })
+}
