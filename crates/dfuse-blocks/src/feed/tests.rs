@@ -188,7 +188,7 @@ async fn catching_up_writes_bundles_only() {
 #[tokio::test]
 async fn replay_rules() {
     let (store, _) = Recording::store();
-    let (mut feed, mut keeper) = open(&store, FeedOptions::default()).await;
+    let (mut feed, mut keeper) = open(&store, FeedOptions { live_window: 0, ..FeedOptions::default() }).await;
     push_all(&mut feed, chain(2, 208, 10)).await;
     keep(&mut keeper).await;
     let push = async |feed: &mut Feed, block| feed.push(block).await;
@@ -197,17 +197,17 @@ async fn replay_rules() {
         assert_eq!(push(&mut feed, chain(number, 1, 10).remove(0)).await.unwrap(), Added::Known, "{number}");
     }
     // A branch that lost, told again.
-    for block in [forked(150, 1, 0, 100), forked(151, 1, 1, 100)] {
+    for block in [forked(150, 1, 0, 100), forked(151, 1, 1, 100), forked(2, 1, 0, 1)] {
         assert_eq!(push(&mut feed, block).await.unwrap(), Added::Late);
     }
-    assert_eq!(store.forked_blocks().await.unwrap().len(), 2);
+    assert_eq!(store.forked_blocks().await.unwrap().len(), 3);
     // It can go on above the LIB but not win.
     for number in 152..212 {
         push(&mut feed, forked(number, 1, 1, 100)).await.unwrap();
     }
     assert_eq!(feed.handle().head().unwrap().id, id(209, 0));
     // Unless it calls itself final.
-    for block in [forked(152, 2, 1, 150), forked(212, 1, 1, 150), forked(2, 1, 0, 2), forked(50, 1, 5, 0)] {
+    for block in [forked(152, 2, 1, 150), forked(212, 1, 1, 150), forked(2, 2, 0, 2), forked(50, 1, 5, 0)] {
         let error = push(&mut feed, block).await.unwrap_err();
         assert!(matches!(error, Error::OtherChain { .. }), "{error}");
     }
