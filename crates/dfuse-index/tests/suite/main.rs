@@ -1,0 +1,6 @@
+//! The pipeline and its indexes, from outside.
+#![allow(clippy::unwrap_used)]
+
+mod chain;
+mod histories;
+mod recorded;
