@@ -55,12 +55,19 @@ impl Index for Abis {
         Ok(delta.build())
     }
 
-    /// Accounts that have a history keep it as it is.
+    /// Accounts that had a history at that block keep it as it is. A dump without a block counts only before the first one.
     fn abi_dump(&self, dump: &AbiDump, view: &View) -> Result<Delta> {
         let mut delta = DeltaBuilder::new();
+        if dump.block_num == 0 && view.block().is_some() {
+            return Ok(delta.build());
+        }
         for (account, abi) in &dump.abis {
-            let history = KeyRange::prefix(account.0.to_be_bytes().to_vec());
-            if view.first(ABIS, &history, Direction::Forward)?.is_none() {
+            let mut known = false;
+            for record in history(view, *account)? {
+                let record = record?;
+                known |= record.global_sequence == 0 || record.block_number <= dump.block_num;
+            }
+            if !known {
                 let record = AbiRecord { block_number: dump.block_num, global_sequence: 0, abi: abi.clone() };
                 delta.put(ABIS, key(*account, 0), record.encode());
             }

@@ -85,6 +85,9 @@ pub enum Error {
         /// What is held.
         bytes: usize,
     },
+    /// The store takes no writes, for this reason: try again when it is gone.
+    #[error("the store takes no writes: {0}")]
+    Stalled(String),
     /// The caller's use is wrong.
     #[error("invalid use of the indexes: {0}")]
     Usage(String),

@@ -43,7 +43,8 @@ pub trait Index: Send + Sync {
     /// ahead. An error means that the block cannot be indexed by any means, or that the view could not be read.
     fn delta(&self, block: &BlockContext<'_>, view: &View) -> Result<Delta>;
 
-    /// What the ABIs that a node had when it started add. Committed at once; `view` is at the head.
+    /// What the ABIs that a node had when it started add. Committed at once; `view` has what is committed, which is
+    /// everything up to the dump's block or more.
     fn abi_dump(&self, dump: &AbiDump, view: &View) -> Result<Delta> {
         let _ = (dump, view);
         Ok(Delta::default())

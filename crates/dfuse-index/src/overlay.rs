@@ -199,12 +199,6 @@ impl Overlay {
             }
         }
     }
-
-    /// Keys that are held.
-    #[cfg(test)]
-    pub(crate) fn keys(&self) -> usize {
-        self.families.iter().map(|family| family.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
-    }
 }
 
 /// A scan over what is in sight, in steps.

@@ -10,6 +10,7 @@ use dfuse_blocks::BlockRef;
 use dfuse_kv::{Durability, Keyspace, Store};
 
 pub use self::open::keyspaces;
+pub(crate) use self::open::read_checkpoint;
 use crate::{
     BlockContext, ChainIdentity, CheckpointState, Delta, Error, Index, IndexState, IndexStatus, Result, Serving,
     ServingSnapshot, Stall, Status, View, blocks,
@@ -95,6 +96,8 @@ pub struct Pipeline {
     stall: Option<Stall>,
     /// Cleared when the tree changes other than by a longer best chain.
     forks: Option<Arc<BTreeMap<Checksum256, View>>>,
+    /// ABI dumps that wait for their blocks.
+    dumps: Vec<AbiDump>,
     serving: Arc<Serving>,
 }
 
@@ -112,6 +115,11 @@ impl Pipeline {
     /// The last committed block: all that came before need not be sent again.
     pub fn committed(&self) -> Option<BlockRef> {
         self.committed.block
+    }
+
+    /// Number of the block that must come next, if it is known.
+    pub fn next_number(&self) -> Option<u32> {
+        self.head.map(|head| head.number + 1)
     }
 
     /// The indexes at a block of any branch that is not below the committed one.
@@ -246,13 +254,13 @@ impl Pipeline {
         self.slots.iter().any(|slot| slot.is_live() && slot.index.name() == index)
     }
 
-    /// What a node's ABIs at its start add; committed at once. If the store takes no writes: offer it again.
-    pub fn abi_dump(&mut self, dump: &AbiDump) -> Result<()> {
-        let view = self.head_view();
-        let live = self.slots.iter().filter(|slot| slot.is_live());
-        let deltas = live.map(|slot| slot.index.abi_dump(dump, &view)).collect::<Result<Vec<_>>>()?;
-        drop(view);
-        self.commit_deltas(&deltas)
+    /// A node told the ABIs that it had when it started. They are committed at once, or when the block before the dump is;
+    /// until then they are forgotten when the process ends, and must be offered again.
+    pub fn abi_dump(&mut self, dump: AbiDump) -> Result<()> {
+        self.dumps.push(dump);
+        self.enter_dumps()?;
+        self.publish();
+        Ok(())
     }
 
     fn publish(&mut self) {
@@ -292,7 +300,7 @@ impl Pipeline {
             irreversible: self.target.or(self.committed.block),
             reversible_blocks: self.tree.len(),
             overlay_bytes: self.tree.bytes(),
-            spilled_blocks: 0,
+            spilled_blocks: self.tree.spilled(),
             stall: self.stall.clone(),
             indexes: indexes.collect(),
         }

@@ -15,9 +15,9 @@ pub(crate) struct Node {
     pub(crate) parent: BlockRef,
     pub(crate) branch: Branch,
     pub(crate) place: Place,
-    /// By position of the index.
-    pub(crate) deltas: Vec<Delta>,
-    /// Memory, about.
+    /// By position of the index; absent if they are in the scratch space.
+    pub(crate) deltas: Option<Vec<Delta>>,
+    /// Memory that the deltas take or took, about.
     pub(crate) bytes: usize,
     /// Whether a child goes on in the same segment.
     continued: bool,
@@ -30,15 +30,12 @@ pub(crate) struct Tree {
     nodes: BTreeMap<Checksum256, Node>,
     next_segment: u32,
     bytes: usize,
+    spilled: usize,
 }
 
 impl Tree {
     pub(crate) fn get(&self, id: Checksum256) -> Option<&Node> {
         self.nodes.get(&id)
-    }
-
-    pub(crate) fn get_mut(&mut self, id: Checksum256) -> Option<&mut Node> {
-        self.nodes.get_mut(&id)
     }
 
     /// In ascending order of numbers.
@@ -50,7 +47,7 @@ impl Tree {
         self.nodes.len()
     }
 
-    /// Memory of all deltas, about.
+    /// Memory of the deltas that are in memory, about.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -85,21 +82,40 @@ impl Tree {
     ) {
         let bytes = deltas.iter().map(Delta::memory_bytes).sum();
         self.bytes += bytes;
-        self.nodes.insert(block.id, Node { block, parent, branch, place, deltas, bytes, continued: false });
+        self.nodes
+            .insert(block.id, Node { block, parent, branch, place, deltas: Some(deltas), bytes, continued: false });
     }
 
-    /// Adds the delta of one more index.
+    /// Adds the delta of one more index to a block whose deltas are in memory.
     pub(crate) fn add_delta(&mut self, id: Checksum256, position: usize, delta: Delta) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(slot) = node.deltas.as_mut().and_then(|deltas| deltas.get_mut(position)) else { return };
         let bytes = delta.memory_bytes();
+        *slot = delta;
         node.bytes += bytes;
         self.bytes += bytes;
-        node.deltas[position] = delta;
+    }
+
+    /// The deltas of a block are no longer kept here.
+    pub(crate) fn spill(&mut self, id: Checksum256) -> Vec<Delta> {
+        let Some(node) = self.nodes.get_mut(&id) else { return Vec::new() };
+        let Some(deltas) = node.deltas.take() else { return Vec::new() };
+        self.bytes -= node.bytes;
+        self.spilled += 1;
+        deltas
+    }
+
+    /// Blocks whose deltas are in the scratch space.
+    pub(crate) fn spilled(&self) -> usize {
+        self.spilled
     }
 
     fn remove(&mut self, id: Checksum256) -> Option<Node> {
         let node = self.nodes.remove(&id)?;
-        self.bytes -= node.bytes;
+        match node.deltas {
+            Some(_) => self.bytes -= node.bytes,
+            None => self.spilled -= 1,
+        }
         Some(node)
     }
 

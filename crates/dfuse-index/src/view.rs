@@ -9,6 +9,7 @@ use crate::{
     branch::Branch,
     merge::Merge,
     overlay::{HeldScan, Overlay, OverlayScan, Sight},
+    scratch::{self, ScratchScan},
 };
 
 /// Where the families are, and which may be read.
@@ -33,9 +34,9 @@ impl Families {
         self.0.push(Place { family, keyspace, index, readable });
     }
 
-    /// From now on the families of the index may be read.
-    pub(crate) fn make_readable(&mut self, index: &str) {
-        self.0.iter_mut().filter(|place| place.index == index).for_each(|place| place.readable = true);
+    /// Whether the families of the index may be read from now on.
+    pub(crate) fn set_readable(&mut self, index: &str, readable: bool) {
+        self.0.iter_mut().filter(|place| place.index == index).for_each(|place| place.readable = readable);
     }
 
     fn find(&self, family: Family) -> Result<&Place> {
@@ -49,6 +50,11 @@ impl Families {
     /// For writing.
     pub(crate) fn keyspace(&self, family: Family) -> Result<Keyspace> {
         self.find(family).map(|place| place.keyspace)
+    }
+
+    /// The family in a keyspace.
+    pub(crate) fn family(&self, keyspace: Keyspace) -> Option<Family> {
+        self.0.iter().find(|place| place.keyspace == keyspace).map(|place| place.family)
     }
 
     fn readable(&self, family: Family) -> Result<Keyspace> {
@@ -65,6 +71,8 @@ pub(crate) struct Committed {
     /// The last block that is in the store; absent before the first one.
     pub(crate) block: Option<BlockRef>,
     pub(crate) generation: u64,
+    /// Where further writes of reversible blocks are, if there are any.
+    pub(crate) scratch: Option<Keyspace>,
 }
 
 impl Committed {
@@ -74,9 +82,10 @@ impl Committed {
         overlay: Arc<Overlay>,
         block: Option<BlockRef>,
         generation: u64,
+        scratch: Option<Keyspace>,
     ) -> Self {
         overlay.pin(generation);
-        Self { snapshot, families, overlay, block, generation }
+        Self { snapshot, families, overlay, block, generation, scratch }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -135,7 +144,7 @@ impl View {
     /// The value of `key`. Independent of the number of reversible blocks.
     pub fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>> {
         let keyspace = self.committed.families.readable(family)?;
-        match self.committed.overlay.get(keyspace, key, &self.sight) {
+        match self.reversible(keyspace, key)? {
             Some(value) => Ok(value),
             None => Ok(self.committed.snapshot.get(keyspace, key)?),
         }
@@ -147,7 +156,7 @@ impl View {
         let mut values = Vec::with_capacity(keys.len());
         let mut absent = Vec::new();
         for (position, key) in keys.iter().enumerate() {
-            let known = self.committed.overlay.get(keyspace, key, &self.sight);
+            let known = self.reversible(keyspace, key)?;
             if known.is_none() {
                 absent.push(position);
             }
@@ -160,29 +169,49 @@ impl View {
         Ok(values)
     }
 
+    /// What reversible blocks write to `key`: a value, or nothing for a deletion.
+    fn reversible(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Option<Bytes>>> {
+        let Committed { overlay, snapshot, scratch, .. } = &*self.committed;
+        match (overlay.get(keyspace, key, &self.sight), *scratch) {
+            (None, Some(scratch)) if !self.sight.is_empty() => {
+                scratch::get(&**snapshot, scratch, keyspace, key, &self.sight)
+            }
+            (known, _) => Ok(known),
+        }
+    }
+
     /// The entries of the range in the order of their keys' bytes. The scan keeps the view alive.
     pub fn scan(&self, family: Family, range: &KeyRange, direction: Direction) -> Result<ViewScan> {
         let keyspace = self.committed.families.readable(family)?;
-        let below = self.committed.snapshot.scan(keyspace, range, direction)?;
+        let Committed { overlay, snapshot, scratch, .. } = &*self.committed;
+        let below = snapshot.scan(keyspace, range, direction)?;
         if self.sight.is_empty() {
             return Ok(Box::new(below.map(|entry| Ok(entry?))));
         }
         let above = HeldScan {
             scan: OverlayScan::new(keyspace, range.clone(), direction, self.sight.clone()),
-            overlay: self.committed.overlay.clone(),
+            overlay: overlay.clone(),
             _pin: self.committed.clone(),
         };
         let below = below.map(|entry| entry.map(|(key, value)| (key, Some(value))).map_err(Error::from));
-        let merged = Merge::new(above, below, direction);
-        Ok(Box::new(merged.filter_map(|entry| match entry {
-            Ok((key, value)) => value.map(|value| Ok((key, value))),
+        let values = |entry| match entry {
+            Ok((key, value)) => Option::map(value, |value| Ok((key, value))),
             Err(error) => Some(Err(error)),
-        })))
+        };
+        let Some(scratch) = *scratch else {
+            return Ok(Box::new(Merge::new(above, below, direction).filter_map(values)));
+        };
+        let middle = ScratchScan::new(&**snapshot, scratch, keyspace, range, direction, self.sight.clone())?;
+        let below = Merge::new(middle, below, direction);
+        Ok(Box::new(Merge::new(above, below, direction).filter_map(values)))
     }
 
     /// The first entry of the range in that direction: one seek.
     pub fn first(&self, family: Family, range: &KeyRange, direction: Direction) -> Result<Option<Entry>> {
         let keyspace = self.committed.families.readable(family)?;
+        if self.committed.scratch.is_some() {
+            return self.scan(family, range, direction)?.next().transpose();
+        }
         let above = self.committed.overlay.first(keyspace, range, direction, &self.sight);
         let Some((key, value)) = above else {
             return Ok(self.committed.snapshot.first(keyspace, range, direction)?);
@@ -199,11 +228,5 @@ impl View {
             Some(value) => Ok(Some((key, value))),
             None => self.scan(family, range, direction)?.next().transpose(),
         }
-    }
-
-    /// What the overlay alone says, for tests.
-    #[cfg(test)]
-    pub(crate) fn overlay_keys(&self) -> usize {
-        self.committed.overlay.keys()
     }
 }

@@ -9,10 +9,15 @@ use tracing::{error, info, warn};
 
 use super::Pipeline;
 use crate::{
-    Checkpoint, Delta, Error, Result, Stall,
+    Checkpoint, Delta, Error, Result, Stall, View,
+    branch::Branch,
     overlay::Garbage,
+    scratch,
     view::{Committed, Families},
 };
+
+/// Blocks whose writes are removed from the scratch space in one commit.
+const SPILLED_STEP: usize = 16;
 
 impl Pipeline {
     /// Everything up to `to`, on the best chain, is final: step Irreversible. Commits it.
@@ -100,8 +105,7 @@ impl Pipeline {
     }
 
     fn commit_target(&mut self) -> Result<()> {
-        let Some(target) = self.target else { return Ok(()) };
-        let path = self.tree.path(target);
+        let path = self.target.map_or_else(Vec::new, |target| self.tree.path(target));
         let mut rest = &path[..];
         while !rest.is_empty() && self.stall.is_none() {
             let mut bytes = 0;
@@ -117,14 +121,25 @@ impl Pipeline {
         if self.stall.is_none() {
             self.target = None;
         }
+        self.enter_dumps()?;
         self.publish();
         Ok(())
     }
 
     fn commit_blocks(&mut self, blocks: &[BlockRef]) -> Result<()> {
         let (Some(last), Some(identity)) = (blocks.last().copied(), self.identity) else { return Ok(()) };
-        let deltas = blocks.iter().filter_map(|block| self.tree.get(block.id)).flat_map(|node| &node.deltas);
-        let mut batch = batch(&self.families, deltas)?;
+        let mut deltas = Vec::new();
+        for block in blocks {
+            match self.deltas(*block) {
+                Ok(more) => deltas.extend(more),
+                Err(Error::Store(failure)) => {
+                    self.stall(&failure);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut batch = batch(&self.families, deltas.iter())?;
         for slot in self.slots.iter().filter(|slot| slot.is_live()) {
             let checkpoint =
                 Checkpoint { schema_version: slot.index.schema_version(), state: self.state, block: last, identity };
@@ -136,18 +151,30 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Commits writes that belong to no block.
-    pub(super) fn commit_deltas(&mut self, deltas: &[Delta]) -> Result<()> {
-        let batch = batch(&self.families, deltas.iter())?;
-        if batch.is_empty() {
-            return Ok(());
+    /// What the indexes write for a reversible block, wherever it is.
+    fn deltas(&self, block: BlockRef) -> Result<Vec<Delta>> {
+        match self.tree.get(block.id).map(|node| &node.deltas) {
+            Some(Some(deltas)) => Ok(deltas.clone()),
+            Some(None) => scratch::read(&*self.committed.snapshot, self.scratch, &self.families, block.id),
+            None => Ok(Vec::new()),
         }
-        if let Some(stall) = &self.stall {
-            return Err(Error::Usage(format!("the store takes no writes: {}", stall.error)));
+    }
+
+    /// Enters the ABI dumps whose blocks are committed.
+    pub(super) fn enter_dumps(&mut self) -> Result<()> {
+        let root = self.root.map_or(u32::MAX, |root| root.number);
+        while let Some(at) = self.dumps.iter().position(|dump| dump.block_num <= root)
+            && self.stall.is_none()
+        {
+            let view = View::new(self.committed.clone(), Branch::committed(root), self.committed.block);
+            let live = self.slots.iter().filter(|slot| slot.is_live());
+            let deltas = live.map(|slot| slot.index.abi_dump(&self.dumps[at], &view)).collect::<Result<Vec<_>>>()?;
+            drop(view);
+            if self.write(batch(&self.families, deltas.iter())?)? {
+                self.dumps.remove(at);
+                self.settle(self.committed.block)?;
+            }
         }
-        self.store.commit(batch, self.options.durability).inspect_err(|failure| self.stall(failure))?;
-        self.settle(self.committed.block)?;
-        self.publish();
         Ok(())
     }
 
@@ -160,6 +187,14 @@ impl Pipeline {
                 self.stall(&failure);
                 Ok(false)
             }
+        }
+    }
+
+    /// Fails while the store takes no writes.
+    pub(crate) fn check_stall(&self) -> Result<()> {
+        match &self.stall {
+            None => Ok(()),
+            Some(stall) => Err(Error::Stalled(stall.error.clone())),
         }
     }
 
@@ -179,33 +214,83 @@ impl Pipeline {
                 return Ok(());
             }
         };
-        self.replace_snapshot(snapshot, block);
-        let mut garbage = Vec::new();
+        let mut gone = Vec::new();
         if let Some(block) = block.filter(|block| Some(*block) != self.root) {
             self.root = Some(block);
-            self.forks = None;
-            let gone = self.tree.cut(block).into_iter();
-            garbage =
-                gone.map(|node| Garbage { deltas: node.deltas, place: node.place, committed: block.number }).collect();
+            gone = self.tree.cut(block);
         }
-        self.overlay.forget(&self.families, self.committed.generation, garbage);
+        let (spilled, held): (Vec<_>, Vec<_>) = gone.into_iter().partition(|node| node.deltas.is_none());
+        self.replace_snapshot(snapshot, block);
+        let committed = self.committed.number();
+        let held =
+            held.into_iter().filter_map(|node| Some(Garbage { deltas: node.deltas?, place: node.place, committed }));
+        self.overlay.forget(&self.families, self.committed.generation, held.collect());
+        for step in spilled.chunks(SPILLED_STEP) {
+            let mut batch = WriteBatch::new();
+            for node in step {
+                // What cannot be removed is of no harm, and is gone when the store is opened next time.
+                let read = scratch::read(&*self.committed.snapshot, self.scratch, &self.families, node.block.id);
+                let Ok(deltas) = read else { continue };
+                scratch::delete(&mut batch, self.scratch, &self.families, node.block.id, node.place, &deltas)?;
+            }
+            if !self.write(batch)? {
+                break;
+            }
+        }
         Ok(())
     }
 
     pub(super) fn replace_snapshot(&mut self, snapshot: Arc<dyn Snapshot>, block: Option<BlockRef>) {
         let generation = self.committed.generation + 1;
         let (families, overlay) = (self.families.clone(), self.overlay.clone());
-        self.committed = Arc::new(Committed::new(snapshot, families, overlay, block, generation));
+        let scratch = (self.tree.spilled() > 0).then_some(self.scratch);
+        self.committed = Arc::new(Committed::new(snapshot, families, overlay, block, generation, scratch));
         self.forks = None;
     }
 
-    /// Fails if there is no memory for one block more.
+    /// Puts the oldest writes into the scratch space when memory is full. Fails if that cannot be done.
     pub(super) fn make_room(&mut self) -> Result<()> {
-        let bytes = self.tree.bytes();
-        if self.stall.is_some() && bytes >= self.options.overlay_bytes {
-            return Err(Error::Overloaded { bytes });
+        if self.tree.bytes() < self.options.overlay_bytes {
+            return Ok(());
         }
-        Ok(())
+        let mut garbage = Vec::new();
+        while self.stall.is_none() && self.tree.bytes() > self.options.overlay_bytes / 2 {
+            let in_memory = self.tree.nodes().filter(|node| node.deltas.is_some());
+            let mut bytes = 0;
+            let step: Vec<_> = in_memory
+                .take_while(|node| {
+                    let enough = bytes >= self.options.batch_bytes.min(self.options.overlay_bytes / 2);
+                    bytes += node.bytes;
+                    !enough
+                })
+                .map(|node| (node.block.id, node.place))
+                .collect();
+            if step.is_empty() {
+                break;
+            }
+            let mut batch = WriteBatch::new();
+            for (id, place) in &step {
+                let deltas = self.tree.get(*id).and_then(|node| node.deltas.as_deref()).unwrap_or_default();
+                scratch::put(&mut batch, self.scratch, &self.families, *id, *place, deltas)?;
+            }
+            if self.write(batch)? {
+                let spilled = step.into_iter().map(|(id, place)| (self.tree.spill(id), place));
+                garbage.extend(spilled.map(|(deltas, place)| Garbage { deltas, place, committed: 0 }));
+            }
+        }
+        if !garbage.is_empty() {
+            info!(blocks = garbage.len(), spilled = self.tree.spilled(), "reversible blocks moved out of memory");
+            // Only views from now on find them in the scratch space.
+            self.overlay.forget(&self.families, self.committed.generation + 1, garbage);
+            match self.store.snapshot() {
+                Ok(snapshot) => self.replace_snapshot(snapshot, self.committed.block),
+                Err(failure) => self.stall(&failure),
+            }
+        }
+        match (&self.stall, self.tree.bytes()) {
+            (Some(_), bytes) if bytes >= self.options.overlay_bytes => Err(Error::Overloaded { bytes }),
+            _ => Ok(()),
+        }
     }
 }
 

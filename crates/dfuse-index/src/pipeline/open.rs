@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
+use dfuse_antelope::model::Block;
+use dfuse_blocks::BlockRef;
 use dfuse_kv::{KeyRange, Store};
 
 use super::{Options, Pipeline, Reopen, Slot};
 use crate::{
-    ChainIdentity, Checkpoint, CheckpointState, Error, Family, Index, IndexState, Result, Serving, ServingSnapshot,
-    Status, View,
+    BlockContext, ChainIdentity, Checkpoint, CheckpointState, Error, Index, IndexState, Result, Serving,
+    ServingSnapshot, Status, View,
     branch::Branch,
     checkpoint::CHECKPOINTS,
     overlay::Overlay,
+    scratch::SCRATCH,
     tree::Tree,
     view::{Committed, Families},
 };
-
-/// Space for what does not fit into memory, of use to one process only. An engine may discard it before it opens the
-/// store for the first time.
-pub(crate) const SCRATCH: Family = Family::new("scratch");
 
 /// Names of the keyspaces that a store of these indexes has: open it with them.
 pub fn keyspaces(indexes: &[Arc<dyn Index>]) -> Vec<&'static str> {
@@ -60,16 +59,68 @@ impl Pipeline {
         Self::assemble(store, reopen, slots, newest, CheckpointState::Complete, options)
     }
 
+    /// An index that was [built](crate::Rebuild) up to the committed block takes part from here on. `reversible` finds the
+    /// blocks above that one, which are known to the pipeline.
+    pub fn join(&mut self, name: &str, mut reversible: impl FnMut(BlockRef) -> Result<Arc<Block>>) -> Result<()> {
+        let position = self.slots.iter().position(|slot| slot.index.name() == name && !slot.is_live());
+        let position = position.ok_or_else(|| Error::Usage(format!("no index \"{name}\" is waiting to be built")))?;
+        let index = self.slots[position].index.clone();
+        let checkpoint = read_checkpoint(&*self.store, name)?;
+        let built =
+            checkpoint.filter(|it| it.state == CheckpointState::Complete && Some(it.block) == self.committed.block);
+        let (Some(_), Some(root)) = (built, self.root) else {
+            return Err(Error::NotBuilt { index: index.name() });
+        };
+        if self.tree.spilled() > 0 {
+            return Err(Error::Usage("reversible blocks are out of memory; wait until finality moves on".into()));
+        }
+        let mut families = (*self.families).clone();
+        families.set_readable(name, true);
+        self.families = Arc::new(families);
+        let snapshot = self.store.snapshot()?;
+        self.replace_snapshot(snapshot, self.committed.block);
+        let nodes: Vec<_> = self.tree.nodes().map(|node| (node.block, node.parent, node.place)).collect();
+        let joined = || {
+            // Parents first: their writes are in the view of their children.
+            for (block, parent, place) in nodes {
+                let content = reversible(block)?;
+                let delta = index.delta(&BlockContext::new(&content), &self.view(root, parent))?;
+                self.overlay.insert(&self.families, place, &delta)?;
+                self.tree.add_delta(block.id, position, delta);
+            }
+            Ok(())
+        };
+        let result = joined();
+        match result {
+            Ok(()) => self.slots[position].state = IndexState::Live,
+            Err(_) => {
+                let mut families = (*self.families).clone();
+                families.set_readable(name, false);
+                self.families = Arc::new(families);
+                let snapshot = self.store.snapshot()?;
+                self.replace_snapshot(snapshot, self.committed.block);
+            }
+        }
+        self.publish();
+        result
+    }
+
     /// A pipeline of one index that others are ahead of; it reads from them, too.
     pub(crate) fn open_one(
         store: Arc<dyn Store>,
         index: Arc<dyn Index>,
         others: &[Arc<dyn Index>],
         checkpoint: Option<Checkpoint>,
+        identity: Option<ChainIdentity>,
         options: Options,
     ) -> Result<Self> {
         let slots = [Slot { index, state: IndexState::Live }];
         let mut pipeline = Self::assemble(store, None, slots.into(), checkpoint, CheckpointState::Building, options)?;
+        pipeline.identity = identity.map(|identity| identify(identity, &pipeline.options)).transpose()?;
+        if checkpoint.is_none() {
+            pipeline.root = identity.map(|identity| identity.first_parent);
+            pipeline.head = pipeline.root;
+        }
         let mut families = (*pipeline.families).clone();
         for other in others.iter().filter(|other| other.name() != pipeline.slots[0].index.name()) {
             for family in other.families() {
@@ -103,7 +154,7 @@ impl Pipeline {
         let block = checkpoint.map(|checkpoint| checkpoint.block);
         let families = Arc::new(families);
         let overlay = Arc::new(Overlay::new(store.keyspaces().len()));
-        let committed = Committed::new(store.snapshot()?, families.clone(), overlay.clone(), block, 0);
+        let committed = Committed::new(store.snapshot()?, families.clone(), overlay.clone(), block, 0, None);
         let committed = Arc::new(committed);
         let view = View::new(committed.clone(), Branch::committed(committed.number()), block);
         let serving = ServingSnapshot { view, lib: block, forks: Arc::default() };
@@ -125,6 +176,7 @@ impl Pipeline {
             target: None,
             stall: None,
             forks: None,
+            dumps: Vec::new(),
             serving: Arc::new(Serving::new(serving, Status::default())),
         };
         pipeline.publish();

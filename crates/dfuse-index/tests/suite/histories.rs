@@ -243,13 +243,22 @@ impl History {
         self.store = None;
         let store = MemoryStore::open(&self.disk, &keyspaces(&indexes())).unwrap();
         let store = Arc::new(FaultyStore::new(Arc::new(store), self.faults.clone()));
-        let again = store.clone();
-        let reopen = move || {
-            again.reopen();
-            Ok(again.clone() as Arc<dyn Store>)
+        let open = || {
+            let again = store.clone();
+            let reopen = move || {
+                again.reopen();
+                Ok(again.clone() as Arc<dyn Store>)
+            };
+            Pipeline::open(store.clone(), Some(Box::new(reopen)), indexes(), self.options.clone())
         };
-        let opened = Pipeline::open(store.clone(), Some(Box::new(reopen)), indexes(), self.options.clone());
-        self.pipeline = Some(opened.unwrap());
+        let opened = loop {
+            match open() {
+                Ok(pipeline) => break pipeline,
+                // The process ends, and is started again.
+                Err(_) => store.reopen(),
+            }
+        };
+        self.pipeline = Some(opened);
         self.store = Some(store);
     }
 
@@ -378,7 +387,8 @@ impl History {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    // More in a long run: PROPTEST_CASES.
+    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").map_or(100, |it| it.parse().unwrap()), ..ProptestConfig::default() })]
 
     #[test]
     fn every_view_is_the_fold_along_its_branch(steps in vec(step(), 1..40)) {
@@ -389,5 +399,11 @@ proptest! {
     fn whatever_fails(steps in vec(step(), 1..40), seed: u64, batch_bytes in 1..2000usize) {
         let options = Options { batch_bytes, ..Options::default() };
         History::new(FaultPlan::new(seed).fail_one_write_in(3), options).run(&steps);
+    }
+
+    #[test]
+    fn whatever_does_not_fit_into_memory(steps in vec(step(), 1..40), seed: u64, overlay_bytes in 1..8000usize) {
+        let options = Options { overlay_bytes, batch_bytes: overlay_bytes / 2, ..Options::default() };
+        History::new(FaultPlan::new(seed).fail_one_write_in(5), options).run(&steps);
     }
 }

@@ -3,4 +3,6 @@
 
 mod chain;
 mod histories;
+mod opening;
+mod rebuilding;
 mod recorded;

@@ -35,7 +35,7 @@ fn run(log: &str, mut at_step: impl FnMut(&Source, &Pipeline)) -> Option<(Source
                 source.push(*block, &mut pipeline);
                 at_step(source, &pipeline);
             }
-            Event::AbiDump(dump) => pipeline.abi_dump(&dump).unwrap(),
+            Event::AbiDump(dump) => pipeline.abi_dump(dump).unwrap(),
             Event::SwitchFork { .. } => {}
         }
     }
