@@ -276,3 +276,53 @@ impl<T> Iterator for HeldScan<T> {
         self.scan.next(&self.overlay).map(Ok)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dfuse_antelope::model::{Block, BlockHeader};
+    use dfuse_kv::MemoryStore;
+
+    use super::*;
+    use crate::{BlockRef, Options, Pipeline, blocks::Blocks, keyspaces};
+
+    #[test]
+    fn nothing_stays_that_nobody_reads() {
+        let indexes: Vec<Arc<dyn crate::Index>> = vec![Arc::new(Blocks)];
+        let store = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
+        let mut pipeline = Pipeline::open(store, None, indexes, Options::default()).unwrap();
+        let held = |pipeline: &Pipeline| {
+            pipeline.overlay().families.iter().map(|map| map.read().unwrap().len()).sum::<usize>()
+        };
+        let id = |number: u32, branch: u8| {
+            let mut id = dfuse_antelope::Checksum([branch; 32]);
+            id.0[..4].copy_from_slice(&number.to_be_bytes());
+            id
+        };
+        let block = |number, branch, parent| Block {
+            id: id(number, branch),
+            number,
+            header: BlockHeader { previous: id(number - 1, parent), ..Default::default() },
+            ..Default::default()
+        };
+        let reference = |number, branch| BlockRef { number, id: id(number, branch) };
+        pipeline.apply(&block(5, 0, 0)).unwrap();
+        let first = pipeline.serving().snapshot();
+        // A branch that is lost, and outlives the block where it begins.
+        for number in 6..9 {
+            pipeline.apply(&block(number, 1, u8::from(number > 6))).unwrap();
+        }
+        for number in (6..9).rev() {
+            pipeline.undo(reference(number, 1)).unwrap();
+        }
+        for number in 6..10 {
+            pipeline.apply(&block(number, 0, 0)).unwrap();
+        }
+        let forked = pipeline.serving().snapshot().view_at(id(8, 1)).unwrap().unwrap();
+        pipeline.finalize(reference(6, 0)).unwrap();
+        drop(first);
+        assert_eq!(crate::blocks::by_id(&forked, id(7, 1)).unwrap().unwrap().id, id(7, 1));
+        drop(forked);
+        pipeline.finalize(reference(9, 0)).unwrap();
+        assert_eq!(held(&pipeline), 0);
+    }
+}

@@ -272,6 +272,13 @@ impl Pipeline {
         };
         self.forks = Some(forks.clone());
         self.serving.publish(ServingSnapshot { view, lib: self.committed.block, forks }, status);
+        // What was published before no longer holds on to what is committed.
+        self.overlay.forget(&self.families, self.committed.generation, Vec::new());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn overlay(&self) -> &Overlay {
+        &self.overlay
     }
 
     fn publish_status(&self) {

@@ -8,6 +8,7 @@ use dfuse_antelope::{
 };
 use dfuse_blocks::{Added, BlockRef, EncodedBlock, ForkDb};
 use dfuse_index::Pipeline;
+use dfuse_kv::{Direction, KeyRange, Store};
 
 pub(crate) fn reference(block: &Block) -> BlockRef {
     BlockRef { number: block.number, id: block.id }
@@ -55,4 +56,23 @@ impl Source {
         chain.reverse();
         chain
     }
+}
+
+/// Of a keyspace.
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Everything in a store, but some keyspaces.
+pub(crate) fn contents(store: &dyn Store, without: &[&str]) -> Vec<(String, Entries)> {
+    let snapshot = store.snapshot().unwrap();
+    let entries = |name: &String| {
+        let keyspace = store.keyspace(name).unwrap();
+        let scan = snapshot.scan(keyspace, &KeyRange::all(), Direction::Forward).unwrap();
+        scan.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
+    };
+    store
+        .keyspaces()
+        .iter()
+        .filter(|name| !without.contains(&name.as_str()))
+        .map(|name| (name.clone(), entries(name)))
+        .collect()
 }

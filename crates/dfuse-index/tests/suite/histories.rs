@@ -16,7 +16,7 @@ use dfuse_index::{
 use dfuse_kv::{Direction, FaultPlan, FaultyStore, KeyRange, MemoryDisk, MemoryStore, Store};
 use proptest::{collection::vec, prelude::*};
 
-use crate::chain::reference;
+use crate::chain::{contents, reference};
 
 const LETTERS: Family = Family::new("letters");
 
@@ -383,6 +383,27 @@ impl History {
             }
             self.check();
         }
+        self.finish();
+    }
+
+    /// Everything becomes final: the store has the same bytes as one that took the best chain without any incident.
+    fn finish(&mut self) {
+        self.held.clear();
+        if self.head == self.model.root {
+            return;
+        }
+        let head = BlockRef { number: self.head.block_num(), id: self.head };
+        self.pipeline().finalize(head).unwrap();
+        while self.pipeline().serving().status().stall.is_some() {
+            self.pipeline().resume().unwrap();
+        }
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
+        let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
+        for block in self.model.path(self.model.root, self.head) {
+            pipeline.append_final(&block).unwrap();
+        }
+        pipeline.flush().unwrap();
+        assert_eq!(contents(&**self.store.as_ref().unwrap(), &["scratch"]), contents(&*store, &["scratch"]));
     }
 }
 

@@ -14,19 +14,19 @@ use dfuse_index::{
     blocks::{self, Blocks, TimeMatch},
     keyspaces,
 };
-use dfuse_kv::{Direction, MemoryStore};
+use dfuse_kv::{Direction, FjallOptions, FjallStore, MemoryStore, Store};
 use dfuse_testkit::recorded;
 
-use crate::chain::{Source, reference};
+use crate::chain::{Source, contents, reference};
 
 fn indexes() -> Vec<Arc<dyn Index>> {
     vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts)]
 }
 
-fn run(log: &str, mut at_step: impl FnMut(&Source, &Pipeline)) -> Option<(Source, Pipeline)> {
+fn run(log: &str, mut at_step: impl FnMut(&Source, &Pipeline)) -> Option<(Source, Pipeline, Arc<dyn Store>)> {
     let mut reader = Reader::new(recorded::open(log)?);
-    let store = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
-    let mut pipeline = Pipeline::open(store, None, indexes(), Options::default()).unwrap();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
+    let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
     let mut source: Option<Source> = None;
     while let Some(event) = reader.next_event().unwrap() {
         match event {
@@ -39,7 +39,7 @@ fn run(log: &str, mut at_step: impl FnMut(&Source, &Pipeline)) -> Option<(Source
             Event::SwitchFork { .. } => {}
         }
     }
-    Some((source?, pipeline))
+    Some((source?, pipeline, store))
 }
 
 /// Every block of the best chain by number, id, time and sequence.
@@ -136,7 +136,7 @@ fn check_answers(folder: &str, view: &View) {
 
 #[test]
 fn a_chain_without_forks() {
-    let Some((source, pipeline)) = run("small/small.dmlog.zst", |_, _| {}) else { return };
+    let Some((source, pipeline, _)) = run("small/small.dmlog.zst", |_, _| {}) else { return };
     let serving = pipeline.serving().snapshot();
     assert_eq!((serving.head().unwrap().number, serving.lib().unwrap().number), (365, 345));
     check_blocks(&source, serving.view());
@@ -169,7 +169,7 @@ fn three_forks() {
             assert_eq!(blocks::by_number(&view, block.number + 1).unwrap(), None);
         }
     });
-    let Some((source, pipeline)) = result else { return };
+    let Some((source, pipeline, _)) = result else { return };
     assert!(forked > 60, "{forked}");
     let serving = pipeline.serving().snapshot();
     assert_eq!((serving.head().unwrap().number, serving.lib().unwrap().number), (414, 374));
@@ -182,7 +182,7 @@ fn three_forks() {
 #[test]
 fn every_abi_at_its_moment() {
     let mut expected = Vec::new();
-    let Some((source, pipeline)) = run("small/small.dmlog.zst", |_, _| {}) else { return };
+    let Some((source, pipeline, _)) = run("small/small.dmlog.zst", |_, _| {}) else { return };
     let serving = pipeline.serving().snapshot();
     for block in source.best_chain() {
         for (account, record) in abi::changes(&dfuse_index::BlockContext::new(block)) {
@@ -211,4 +211,47 @@ fn every_abi_at_its_moment() {
         let after = abi::after_block(serving.view(), account, record.block_number).unwrap();
         assert_eq!(after, Some(record).filter(|record| !record.abi.is_empty()));
     }
+}
+
+/// The embedded engine, dropped now and then as by a killed process, ends with the same bytes as one in memory.
+#[test]
+fn restarts_of_the_embedded_engine() {
+    let Some(log) = recorded::bytes("fork/fork.dmlog.zst") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let store = FjallStore::open(folder.path(), &keyspaces(&indexes()), &FjallOptions::default()).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        (store.clone(), Pipeline::open(store, None, indexes(), Options::default()).unwrap())
+    };
+    let mut committed = Vec::new();
+    for blocks in [100, 7, 300, 0, usize::MAX] {
+        let (store, mut pipeline) = open();
+        committed.push(pipeline.committed().map_or(0, |block| block.number));
+        let mut reader = Reader::new(&log[..]);
+        let (mut source, mut taken): (Option<Source>, _) = (None, 0);
+        while let Some(event) = reader.next_event().unwrap() {
+            match event {
+                Event::Block(block) if pipeline.committed().is_none_or(|it| it.number < block.number) => {
+                    // What was committed is passed over, as in any replay.
+                    if pipeline.committed().is_some_and(|it| source.is_none() && it.id != block.header.previous) {
+                        continue;
+                    }
+                    source.get_or_insert_with(|| Source::new(&block)).push(*block, &mut pipeline);
+                    taken += 1;
+                }
+                Event::AbiDump(dump) => pipeline.abi_dump(dump).unwrap(),
+                _ => {}
+            }
+            if taken >= blocks {
+                break;
+            }
+        }
+        if blocks == usize::MAX {
+            let (_, whole, uninterrupted) = run("fork/fork.dmlog.zst", |_, _| {}).unwrap();
+            assert_eq!(pipeline.committed(), whole.committed());
+            assert_eq!(contents(&*store, &[]), contents(&*uninterrupted, &[]));
+            check_answers("fork", pipeline.serving().snapshot().view());
+        }
+    }
+    assert!(committed.is_sorted() && committed[2] > 50, "{committed:?}");
 }
