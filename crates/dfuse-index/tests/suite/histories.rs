@@ -409,7 +409,7 @@ impl History {
 
 proptest! {
     // More in a long run: PROPTEST_CASES.
-    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").map_or(100, |it| it.parse().unwrap()), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").map_or(64, |it| it.parse().unwrap()), ..ProptestConfig::default() })]
 
     #[test]
     fn every_view_is_the_fold_along_its_branch(steps in vec(step(), 1..40)) {
