@@ -190,6 +190,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether the store takes no writes.
+    pub fn is_stalled(&self) -> bool {
+        self.stall.is_some()
+    }
+
     /// Fails while the store takes no writes.
     pub(crate) fn check_stall(&self) -> Result<()> {
         match &self.stall {

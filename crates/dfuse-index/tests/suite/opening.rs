@@ -1,14 +1,17 @@
 //! What a store must be to be opened, and which blocks it takes.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use dfuse_antelope::{
     Checksum256,
     model::{Block, BlockHeader},
 };
 use dfuse_index::{
-    Applied, BlockContext, Delta, DeltaBuilder, Error, Family, Index, IndexState, Options, Pipeline, Result, View,
-    blocks::Blocks, keyspaces,
+    Applied, BlockContext, ChainStep, Delta, DeltaBuilder, Error, Family, Index, IndexState, Options, Pipeline, Result,
+    View, blocks::Blocks, follow, keyspaces,
 };
 use dfuse_kv::{FaultPlan, FaultyStore, MemoryStore, Store};
 
@@ -172,4 +175,42 @@ fn no_space_left() {
     for block in &blocks[overloaded..] {
         assert_eq!(pipeline.apply(block).unwrap(), Applied::New);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn following_survives_a_lack_of_space() {
+    let blocks = chain("a");
+    let faulty = Arc::new(FaultyStore::new(store(), FaultPlan::new(1).no_space_from(4)));
+    let (again, freed) = (faulty.clone(), Arc::new(AtomicU32::new(0)));
+    let reopens = freed.clone();
+    let reopen = move || {
+        // The fifth attempt finds space.
+        if reopens.fetch_add(1, Ordering::Relaxed) == 4 {
+            again.free_space();
+        }
+        again.reopen();
+        Ok(again.clone() as Arc<dyn Store>)
+    };
+    let options = Options { overlay_bytes: 4000, ..Options::default() };
+    let pipeline = Pipeline::open(faulty.clone(), Some(Box::new(reopen)), indexes(1), options).unwrap();
+    let serving = pipeline.serving().clone();
+    let last = reference(&blocks[19]);
+    let steps = blocks.iter().enumerate().flat_map(|(at, block)| {
+        let new = ChainStep::New { block: Arc::new(block.clone()), is_final: at < 2 };
+        let undone = ChainStep::Undo(reference(block));
+        match at {
+            0 | 1 => vec![new],
+            5 => vec![new.clone(), undone, new, ChainStep::Irreversible(reference(block))],
+            _ => vec![new, ChainStep::Irreversible(reference(block))],
+        }
+    });
+    let steps: Vec<Result<ChainStep>> = steps.map(Ok).collect();
+    let mut told = Vec::new();
+    let started = tokio::time::Instant::now();
+    let pipeline = follow(pipeline, futures::stream::iter(steps), |block| told.push(block.number)).await.unwrap();
+    assert_eq!((pipeline.committed(), pipeline.head()), (Some(last), Some(last)));
+    assert_eq!(serving.status().stall, None);
+    assert!(told.is_sorted() && told.last() == Some(&24), "{told:?}");
+    // Pauses of 1, 2, 4, 8 and 16 seconds.
+    assert_eq!((freed.load(Ordering::Relaxed), started.elapsed().as_secs()), (5, 31));
 }
