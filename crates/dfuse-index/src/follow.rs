@@ -3,8 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use dfuse_antelope::model::Block;
-use dfuse_blocks::BlockRef;
-use futures::{Stream, StreamExt};
+use dfuse_blocks::{
+    BlockRef, Cursor, Step,
+    feed::{FeedEvent, FeedHandle, Start, Subscription},
+};
+use futures::{Stream, StreamExt, stream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{Error, Pipeline, Result, reindex::blocking};
@@ -28,6 +31,33 @@ pub enum ChainStep {
     Undo(BlockRef),
     /// Everything up to this block is irreversible.
     Irreversible(BlockRef),
+}
+
+/// Follows a feed from the committed block on, and acknowledges what is committed, so that the feed may give it up. Ends with
+/// an error only; see [`follow`].
+///
+/// The feed must still know the committed block; otherwise the error is that of its cursor.
+pub async fn follow_feed(pipeline: Pipeline, feed: &FeedHandle) -> Result<Pipeline> {
+    let committer = feed.committer("index");
+    let start = match pipeline.committed() {
+        Some(block) => Start::Cursor(Cursor { step: Step::New, block, tip: block, lib: block.number }),
+        None => Start::Block(feed.first_block().unwrap_or(0)),
+    };
+    let subscription = feed.subscribe(start).await?;
+    let steps = stream::try_unfold(subscription, |mut subscription: Subscription| async move {
+        let Some(event) = subscription.next().await? else { return Ok::<_, Error>(None) };
+        Ok(Some((chain_step(event).await?, subscription)))
+    });
+    follow(pipeline, steps, |block| committer.acknowledge(block)).await
+}
+
+async fn chain_step(event: FeedEvent) -> Result<ChainStep> {
+    let block = BlockRef::from(event.block.encoded());
+    Ok(match event.step {
+        Step::New => ChainStep::New { block: event.block.block().await?, is_final: event.is_final },
+        Step::Undo => ChainStep::Undo(block),
+        Step::Irreversible => ChainStep::Irreversible(block),
+    })
 }
 
 /// Puts steps into a pipeline until the stream ends, and tells how far blocks are committed, at the beginning too. Returns

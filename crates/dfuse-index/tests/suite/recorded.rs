@@ -5,6 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use dfuse_antelope::{
     BlockTimestamp, Name,
     abi::{Abi, AbiSerializer},
+    model::wire::ReverseWriter,
+};
+use dfuse_blocks::{
+    BlockStore, CursorKey, EncodedBlock, StoreOptions, SystemClock,
+    feed::{Feed, FeedOptions},
 };
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{
@@ -12,7 +17,7 @@ use dfuse_index::{
     abi::{self, Abis},
     accounts::{self, Accounts},
     blocks::{self, Blocks, TimeMatch},
-    keyspaces,
+    follow_feed, keyspaces,
 };
 use dfuse_kv::{Direction, FjallOptions, FjallStore, MemoryStore, Store};
 use dfuse_testkit::recorded;
@@ -255,4 +260,47 @@ fn restarts_of_the_embedded_engine() {
         }
     }
     assert!(committed.is_sorted() && committed[3] > 100, "{committed:?}");
+}
+
+/// The feed drives the pipeline, which is stopped on the way and goes on where it was.
+#[tokio::test]
+async fn the_feed_is_followed() {
+    let Some((_, whole, expected)) = run("fork/fork.dmlog.zst", |_, _| {}) else { return };
+    let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
+    let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
+    let (mut feed, _keeper) = opened.unwrap();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
+    let mut reader = Reader::new(recorded::open("fork/fork.dmlog.zst").unwrap());
+    let mut writer = ReverseWriter::new();
+    let mut dump = None;
+    for blocks in [60, 90, 40, usize::MAX] {
+        let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
+        let serving = pipeline.serving().clone();
+        let mut left = blocks;
+        while left > 0
+            && let Some(event) = reader.next_event().unwrap()
+        {
+            match event {
+                Event::Block(block) => {
+                    feed.push(EncodedBlock::encode(&block, &mut writer).unwrap()).await.unwrap();
+                    left -= 1;
+                }
+                Event::AbiDump(found) => dump = Some(found),
+                Event::SwitchFork { .. } => {}
+            }
+        }
+        pipeline.abi_dump(dump.clone().unwrap()).unwrap();
+        let handle = feed.handle();
+        let arrived = async {
+            while serving.snapshot().head() != handle.head() || serving.snapshot().lib() != handle.lib() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = follow_feed(pipeline, &handle) => panic!("{:?}", ended.map(drop)),
+            () = arrived => {}
+        }
+    }
+    assert_eq!(whole.head(), feed.handle().head());
+    assert_eq!(contents(&*store, &[]), contents(&*expected, &[]));
 }
