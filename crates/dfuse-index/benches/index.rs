@@ -1,0 +1,228 @@
+//! A log to its indexes, against zstd's unpacking of the same log; bytes by family; reads above many reversible blocks.
+//!
+//! `cargo bench -p dfuse-index --bench index`; the log is the recorded busy chain.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
+
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dfuse_antelope::{
+    Checksum256,
+    model::{Block, BlockHeader},
+};
+use dfuse_deep_mind::{Event, Reader};
+use dfuse_index::{
+    BlockContext, BlockRef, Delta, DeltaBuilder, Family, Index, Options, Pipeline, Result, View, abi::Abis,
+    accounts::Accounts, blocks::Blocks, keyspaces,
+};
+use dfuse_kv::{Direction, FjallOptions, FjallStore, KeyRange, MemoryStore, Store};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn indexes() -> Vec<Arc<dyn Index>> {
+    vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts)]
+}
+
+fn best(rounds: usize, mut run: impl FnMut()) -> Duration {
+    let timed = (0..rounds).map(|_| {
+        let start = Instant::now();
+        run();
+        start.elapsed()
+    });
+    timed.min().unwrap()
+}
+
+fn open(folder: &tempfile::TempDir) -> (Arc<FjallStore>, Pipeline) {
+    let store = FjallStore::open(folder.path(), &keyspaces(&indexes()), &FjallOptions::default()).unwrap();
+    let store = Arc::new(store);
+    let pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
+    (store, pipeline)
+}
+
+/// As a node at work: every block is new, then final once the log says so.
+fn live(pipeline: &mut Pipeline, block: &Block, chain: &mut Vec<BlockRef>) {
+    pipeline.apply(block).unwrap();
+    chain.push(BlockRef { number: block.number, id: block.id });
+    let lib = chain.iter().rev().find(|it| it.number == block.lib_num());
+    if let Some(lib) = lib.copied().filter(|lib| pipeline.committed().is_none_or(|it| it.number < lib.number)) {
+        pipeline.finalize(lib).unwrap();
+    }
+}
+
+fn log() {
+    let Some(path) = dfuse_testkit::recorded::find("busy/busy.dmlog.zst") else { return };
+    let packed = std::fs::read(path).unwrap();
+    let text = zstd::decode_all(&packed[..]).unwrap();
+    let mut events = Vec::new();
+    let mut reader = Reader::new(&text[..]);
+    while let Some(event) = reader.next_event().unwrap() {
+        events.push(event);
+    }
+    let blocks =
+        || events.iter().filter_map(|event| if let Event::Block(block) = event { Some(&**block) } else { None });
+    let actions: usize = blocks().map(|block| block.unfiltered_executed_total_action_count as usize).sum();
+    let transactions: usize = blocks().map(|block| block.unfiltered_transaction_traces.len()).sum();
+    println!("busy log: {} blocks, {transactions} traces, {actions} actions\n", blocks().count());
+    println!("| stage | time | blocks/s | actions/s | zstd = 1 |\n|---|---|---|---|---|");
+    let unit = best(5, || {
+        black_box(zstd::decode_all(&packed[..]).unwrap());
+    });
+    let line = |name: &str, time: Duration| {
+        let seconds = time.as_secs_f64();
+        let (blocks, actions) = (blocks().count() as f64 / seconds, actions as f64 / seconds);
+        let ratio = seconds / unit.as_secs_f64();
+        println!("| {name} | {:.1} ms | {blocks:.0} | {actions:.0} | {ratio:.2} |", seconds * 1e3);
+    };
+    line("zstd unpack", unit);
+    let follow = |name: &str, take: &dyn Fn(&mut Pipeline, &Block, &mut Vec<BlockRef>)| {
+        let time = (0..5).map(|_| {
+            let folder = tempfile::tempdir().unwrap();
+            let (store, mut pipeline) = open(&folder);
+            let start = Instant::now();
+            let mut chain = Vec::new();
+            for event in &events {
+                match event {
+                    Event::Block(block) => take(&mut pipeline, block, &mut chain),
+                    Event::AbiDump(dump) => pipeline.abi_dump(dump.clone()).unwrap(),
+                    Event::SwitchFork { .. } => {}
+                }
+            }
+            pipeline.flush().unwrap();
+            let elapsed = start.elapsed();
+            drop(pipeline);
+            store.close().unwrap();
+            elapsed
+        });
+        line(name, time.min().unwrap());
+    };
+    follow("decoded blocks indexed, many at once", &|pipeline, block, _| {
+        pipeline.append_final(block).unwrap();
+    });
+    follow("decoded blocks indexed, each new and then final", &live);
+    let time = best(3, || {
+        let folder = tempfile::tempdir().unwrap();
+        let (_store, mut pipeline) = open(&folder);
+        let mut reader = Reader::new(zstd::Decoder::new(&packed[..]).unwrap());
+        let mut chain = Vec::new();
+        while let Some(event) = reader.next_event().unwrap() {
+            match event {
+                Event::Block(block) => live(&mut pipeline, &block, &mut chain),
+                Event::AbiDump(dump) => pipeline.abi_dump(dump).unwrap(),
+                Event::SwitchFork { .. } => {}
+            }
+        }
+    });
+    line("packed log to indexes, one thread", time);
+
+    let store = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
+    let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
+    for event in &events {
+        match event {
+            Event::Block(block) => drop(pipeline.append_final(block).unwrap()),
+            Event::AbiDump(dump) => pipeline.abi_dump(dump.clone()).unwrap(),
+            Event::SwitchFork { .. } => {}
+        }
+    }
+    pipeline.flush().unwrap();
+    println!("\n| family | entries | bytes, not compressed | bytes an action |\n|---|---|---|---|");
+    let snapshot = store.snapshot().unwrap();
+    for name in store.keyspaces() {
+        let scan = snapshot.scan(store.keyspace(name).unwrap(), &KeyRange::all(), Direction::Forward).unwrap();
+        let (entries, bytes) = scan
+            .map(Result::unwrap)
+            .fold((0, 0), |(entries, bytes), (key, value)| (entries + 1, bytes + key.len() + value.len()));
+        println!("| {name} | {entries} | {bytes} | {:.2} |", bytes as f64 / actions as f64);
+    }
+}
+
+const ROWS: Family = Family::new("rows");
+
+/// A hundred random rows a block, some of them again and again.
+struct Rows;
+
+impl Index for Rows {
+    fn name(&self) -> &'static str {
+        "rows"
+    }
+
+    fn schema_version(&self) -> u32 {
+        1
+    }
+
+    fn families(&self) -> &'static [Family] {
+        &[ROWS]
+    }
+
+    fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
+        let mut delta = DeltaBuilder::new();
+        for row in 0..100u32 {
+            let key = row_key(context.block().number, row);
+            black_box(view.get(ROWS, &key)?);
+            delta.put(ROWS, key, [0; 60]);
+        }
+        Ok(delta.build())
+    }
+}
+
+fn row_key(number: u32, row: u32) -> [u8; 32] {
+    let number = if row < 10 { 0 } else { number };
+    Checksum256::sha256(&[number.to_be_bytes(), row.to_be_bytes()].concat()).0
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
+}
+
+fn reversible() {
+    println!(
+        "\n| reversible blocks | overlay in memory | apply a block | point read | first of a range | resident, above the start |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let id = |number: u32| {
+        let mut id = Checksum256::sha256(&number.to_be_bytes());
+        id.0[..4].copy_from_slice(&number.to_be_bytes());
+        id
+    };
+    for (count, overlay_bytes) in [(12u32, 512 << 20), (330, 512 << 20), (10_000, 512 << 20), (100_000, 512 << 20)] {
+        let before = resident_bytes();
+        let folder = tempfile::tempdir().unwrap();
+        let indexes: Vec<Arc<dyn Index>> = vec![Arc::new(Rows)];
+        let store = FjallStore::open(folder.path(), &keyspaces(&indexes), &FjallOptions::default()).unwrap();
+        let options = Options { overlay_bytes, ..Options::default() };
+        let mut pipeline = Pipeline::open(Arc::new(store), None, indexes, options).unwrap();
+        let start = Instant::now();
+        for number in 2..2 + count {
+            let header = BlockHeader { previous: id(number - 1), ..Default::default() };
+            pipeline.apply(&Block { id: id(number), number, header, ..Default::default() }).unwrap();
+        }
+        let apply = start.elapsed() / count;
+        let serving = pipeline.serving().snapshot();
+        let reads = 100_000u32;
+        let per_read = |read: &dyn Fn(&[u8; 32])| {
+            let keys: Vec<_> = (0..reads).map(|at| row_key(2 + at.wrapping_mul(7919) % count, 10 + at % 90)).collect();
+            best(3, || keys.iter().for_each(read)) / reads
+        };
+        let get = per_read(&|key| drop(black_box(serving.view().get(ROWS, key).unwrap())));
+        let first = per_read(&|key| {
+            let range = KeyRange::new(key.as_slice()..);
+            drop(black_box(serving.view().first(ROWS, &range, Direction::Forward).unwrap()));
+        });
+        let status = pipeline.serving().status();
+        println!(
+            "| {count} ({} spilled) | {} MB | {apply:.1?} | {get:.2?} | {first:.2?} | {} MB |",
+            status.spilled_blocks,
+            status.overlay_bytes >> 20,
+            resident_bytes().saturating_sub(before) >> 20,
+        );
+    }
+}
+
+fn main() {
+    log();
+    reversible();
+}

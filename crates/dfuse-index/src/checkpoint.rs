@@ -1,0 +1,115 @@
+use dfuse_antelope::{Checksum, Checksum256};
+use dfuse_blocks::BlockRef;
+
+use crate::{
+    Error, Family, Result,
+    codec::{ValueReader, put_varint},
+};
+
+/// Where the checkpoints are, by name of the index.
+pub(crate) const CHECKPOINTS: Family = Family::new("checkpoint");
+
+/// First byte of a checkpoint: version of this encoding.
+const FORMAT: u8 = 1;
+
+/// Which chain it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainIdentity {
+    /// The chain's id, where configuration, genesis or node tell it.
+    pub chain_id: Option<Checksum256>,
+    /// Parent of the first block that was indexed: number and id.
+    pub first_parent: BlockRef,
+}
+
+/// How complete an index is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointState {
+    /// It has every block up to its checkpoint.
+    Complete,
+    /// Being built: it has every block up to its checkpoint, and others may have more.
+    Building,
+    /// Its entries are being removed so that it can be built.
+    Dropping,
+}
+
+/// What the store says of an index, in the same batch as the writes it speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Schema version of what is there.
+    pub schema_version: u32,
+    /// How complete it is.
+    pub state: CheckpointState,
+    /// The last block that it has. The parent of the first one as long as it has none.
+    pub block: BlockRef,
+    /// The chain.
+    pub identity: ChainIdentity,
+}
+
+impl Checkpoint {
+    /// Format (1 byte), schema version (varint), state (1 byte), number (u32) and id of the block and of the first
+    /// block's parent, chain id or nothing.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut value = vec![FORMAT];
+        put_varint(&mut value, self.schema_version.into());
+        value.push(match self.state {
+            CheckpointState::Complete => 0,
+            CheckpointState::Building => 1,
+            CheckpointState::Dropping => 2,
+        });
+        for block in [self.block, self.identity.first_parent] {
+            value.extend_from_slice(&block.number.to_be_bytes());
+            value.extend_from_slice(&block.id.0);
+        }
+        value.extend(self.identity.chain_id.iter().flat_map(|id| id.0));
+        value
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self> {
+        let mut reader = ValueReader::new(CHECKPOINTS, value);
+        let [format] = reader.array()?;
+        if format != FORMAT {
+            return Err(Error::Damaged {
+                family: CHECKPOINTS.name(),
+                why: format!("format {format}, this version of dfuse knows {FORMAT}"),
+            });
+        }
+        let schema_version = reader.varint32()?;
+        let state = match reader.array()? {
+            [0] => CheckpointState::Complete,
+            [1] => CheckpointState::Building,
+            [2] => CheckpointState::Dropping,
+            [other] => return Err(reader.damaged(format!("state {other}"))),
+        };
+        let mut block = || Ok::<_, Error>(BlockRef { number: reader.u32()?, id: reader.id()? });
+        let (last, first_parent) = (block()?, block()?);
+        let chain_id = if reader.rest().is_empty() { None } else { Some(Checksum(reader.array()?)) };
+        reader.finish()?;
+        Ok(Self { schema_version, state, block: last, identity: ChainIdentity { chain_id, first_parent } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_damage() {
+        let id = |text: &str| Checksum256::sha256(text.as_bytes());
+        for chain_id in [None, Some(id("chain"))] {
+            for state in [CheckpointState::Complete, CheckpointState::Building, CheckpointState::Dropping] {
+                let checkpoint = Checkpoint {
+                    schema_version: 300,
+                    state,
+                    block: BlockRef { number: 7, id: id("block") },
+                    identity: ChainIdentity { chain_id, first_parent: BlockRef { number: 1, id: id("parent") } },
+                };
+                let value = checkpoint.encode();
+                assert_eq!(Checkpoint::decode(&value).unwrap(), checkpoint);
+                let shorter = Checkpoint::decode(&value[..value.len() - 1]);
+                assert!(matches!(shorter, Err(Error::Damaged { family: "checkpoint", .. })));
+            }
+        }
+        assert!(Checkpoint::decode(&[2]).unwrap_err().to_string().contains("format 2"));
+        assert!(Checkpoint::decode(&[]).is_err());
+    }
+}

@@ -1,0 +1,103 @@
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::BlockRef;
+
+/// What can go wrong with indexes. A variant exists where the caller acts differently.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store fails. While writing, the pipeline does not return this but stalls; see
+    /// [`Status::stall`](crate::Status::stall).
+    #[error(transparent)]
+    Store(#[from] dfuse_kv::Error),
+    /// The block files fail.
+    #[error(transparent)]
+    Blocks(#[from] dfuse_blocks::Error),
+    /// A block holds what no chain writes.
+    #[error(transparent)]
+    Block(#[from] dfuse_antelope::Error),
+    /// The indexes were built from another chain: stop, and give each chain a data directory of its own.
+    #[error("the indexes are of another chain: {0}; use another data directory for this chain, or empty this one")]
+    OtherChain(String),
+    /// A final block differs from the committed one of the same number: the source follows another fork, or the chain
+    /// was started anew.
+    #[error(
+        "block {} is {}, but {} of that number is committed as irreversible; connect to a node of the same chain and \
+         fork, or empty the data directory",
+        found.number, found.id, committed
+    )]
+    Conflict {
+        /// What came.
+        found: BlockRef,
+        /// What is committed.
+        committed: Checksum256,
+    },
+    /// A step does not follow the ones before: its source left something out.
+    #[error("block {} {} does not follow: {why}", block.number, block.id)]
+    Unlinked {
+        /// The block of the step.
+        block: BlockRef,
+        /// What was expected.
+        why: String,
+    },
+    /// A newer version of dfuse wrote the index.
+    #[error(
+        "index \"{index}\" has schema version {found}, this version of dfuse knows {known}; use the newer dfuse, or \
+         rebuild the index with `dfuse tools reindex {index}`"
+    )]
+    NewerSchema {
+        /// Its name.
+        index: &'static str,
+        /// The version that wrote it.
+        found: u32,
+        /// The version that the code has.
+        known: u32,
+    },
+    /// An older version of dfuse wrote the index.
+    #[error(
+        "index \"{index}\" has schema version {found}, this version of dfuse needs {known}; rebuild it with `dfuse tools \
+         reindex {index}`"
+    )]
+    OlderSchema {
+        /// Its name.
+        index: &'static str,
+        /// The version that wrote it.
+        found: u32,
+        /// The version that the code has.
+        known: u32,
+    },
+    /// The index lacks blocks that others have: build it first.
+    #[error("index \"{index}\" is not built yet; run `dfuse tools reindex {index}`")]
+    NotBuilt {
+        /// Its name.
+        index: &'static str,
+    },
+    /// An entry of an index is not what its writer wrote: rebuild the index.
+    #[error("an entry of \"{family}\" is damaged ({why}); rebuild its index with `dfuse tools reindex`")]
+    Damaged {
+        /// Where it is.
+        family: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// Too much is waiting in memory for a store that takes no writes: offer the block again after
+    /// [`Pipeline::resume`](crate::Pipeline::resume).
+    #[error("the store takes no writes, and {bytes} bytes of reversible blocks fill the memory set aside for them")]
+    Overloaded {
+        /// What is held.
+        bytes: usize,
+    },
+    /// The store takes no writes, for this reason: try again when it is gone.
+    #[error("the store takes no writes: {0}")]
+    Stalled(String),
+    /// The caller's use is wrong.
+    #[error("invalid use of the indexes: {0}")]
+    Usage(String),
+}
+
+impl Error {
+    pub(crate) fn unlinked(block: BlockRef, why: impl Into<String>) -> Self {
+        Self::Unlinked { block, why: why.into() }
+    }
+}
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

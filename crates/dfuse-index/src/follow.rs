@@ -1,0 +1,147 @@
+//! Drives a pipeline with the steps of a stream.
+
+use std::{sync::Arc, time::Duration};
+
+use dfuse_antelope::model::Block;
+use dfuse_blocks::{
+    BlockRef, Cursor, Step,
+    feed::{FeedEvent, FeedHandle, Start, Subscription},
+};
+use futures::{Stream, StreamExt, stream};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{Error, Pipeline, Result, reindex::blocking};
+
+/// Steps that are taken in one go if they are there.
+const READY_STEPS: usize = 64;
+/// How long to wait before the store is tried again, the first time and at most; doubled from time to time.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What happened to the chain.
+#[derive(Debug, Clone)]
+pub enum ChainStep {
+    /// The block follows the head.
+    New {
+        /// The block.
+        block: Arc<Block>,
+        /// It is irreversible already, and no other step says so.
+        is_final: bool,
+    },
+    /// The head is undone.
+    Undo(BlockRef),
+    /// Everything up to this block is irreversible.
+    Irreversible(BlockRef),
+}
+
+/// Follows a feed from the committed block on, and acknowledges what is committed, so that the feed may give it up. Ends with
+/// an error only; see [`follow`].
+///
+/// The feed must still know the committed block; otherwise the error is that of its cursor.
+pub async fn follow_feed(pipeline: Pipeline, feed: &FeedHandle) -> Result<Pipeline> {
+    let committer = feed.committer("index");
+    let start = match pipeline.committed() {
+        Some(block) => Start::Cursor(Cursor { step: Step::New, block, tip: block, lib: block.number }),
+        None => Start::Block(feed.first_block().unwrap_or(0)),
+    };
+    let subscription = feed.subscribe(start).await?;
+    let steps = stream::try_unfold(subscription, |mut subscription: Subscription| async move {
+        let Some(event) = subscription.next().await? else { return Ok::<_, Error>(None) };
+        Ok(Some((chain_step(event).await?, subscription)))
+    });
+    follow(pipeline, steps, |block| committer.acknowledge(block)).await
+}
+
+async fn chain_step(event: FeedEvent) -> Result<ChainStep> {
+    let block = BlockRef::from(event.block.encoded());
+    Ok(match event.step {
+        Step::New => ChainStep::New { block: event.block.block().await?, is_final: event.is_final },
+        Step::Undo => ChainStep::Undo(block),
+        Step::Irreversible => ChainStep::Irreversible(block),
+    })
+}
+
+/// Puts steps into a pipeline until the stream ends, and tells how far blocks are committed, at the beginning too. Returns
+/// the pipeline.
+///
+/// Work is done on the runtime's blocking threads, as many steps at a time as are there. While the store takes no writes
+/// it is tried again after pauses of a second up to a minute; meanwhile steps go on until memory is full.
+///
+/// # Errors
+/// The first one of the stream or of the pipeline, except [`Error::Overloaded`]. Everything that was committed is there.
+pub async fn follow<E: Into<Error>>(
+    mut pipeline: Pipeline,
+    steps: impl Stream<Item = Result<ChainStep, E>> + Send,
+    mut committed: impl FnMut(BlockRef) + Send,
+) -> Result<Pipeline> {
+    let mut steps = std::pin::pin!(steps.ready_chunks(READY_STEPS));
+    let mut waiting: Vec<ChainStep> = Vec::new();
+    let mut told = None;
+    let mut pause = PAUSES.0;
+    // When to try the store again.
+    let mut retry = None;
+    let mut ended = false;
+    loop {
+        if pipeline.committed() != told {
+            told = pipeline.committed();
+            told.into_iter().for_each(&mut committed);
+        }
+        let stalled = pipeline.is_stalled();
+        if !stalled {
+            (pause, retry) = (PAUSES.0, None);
+        } else if retry.is_none() {
+            retry = Some(Instant::now() + pause);
+        }
+        if ended && waiting.is_empty() && !stalled {
+            return Ok(pipeline);
+        }
+        let full = stalled && !waiting.is_empty();
+        tokio::select! {
+            chunk = steps.next(), if !ended && waiting.is_empty() => match chunk {
+                Some(chunk) => waiting = chunk.into_iter().collect::<Result<_, E>>().map_err(Into::into)?,
+                None => ended = true,
+            },
+            () = async { sleep_until(retry.unwrap_or_else(Instant::now)).await }, if stalled => {
+                pipeline = blocking(move || pipeline.resume().map(|()| pipeline)).await?;
+                pause = (pause * 2).min(PAUSES.1);
+                retry = None;
+                continue;
+            }
+            () = std::future::ready(()), if !waiting.is_empty() && !full => {}
+        }
+        if !full {
+            let work = std::mem::take(&mut waiting);
+            (pipeline, waiting) = blocking(move || take(pipeline, work)).await?;
+        }
+    }
+}
+
+/// Puts steps into the pipeline; those that it has no memory for come back.
+fn take(mut pipeline: Pipeline, mut steps: Vec<ChainStep>) -> Result<(Pipeline, Vec<ChainStep>)> {
+    let count = steps.len();
+    let mut unflushed = false;
+    for at in 0..count {
+        let is_final = matches!(steps[at], ChainStep::New { is_final: true, .. });
+        if unflushed && !is_final {
+            pipeline.flush()?;
+        }
+        unflushed = is_final;
+        let taken = match &steps[at] {
+            ChainStep::New { block, is_final: true } => pipeline.append_final(block).map(drop),
+            ChainStep::New { block, is_final: false } => pipeline.apply(block).map(drop),
+            ChainStep::Undo(block) => pipeline.undo(*block),
+            // One commit for what becomes final at once.
+            ChainStep::Irreversible(_) if matches!(steps.get(at + 1), Some(ChainStep::Irreversible(_))) => Ok(()),
+            ChainStep::Irreversible(block) => pipeline.finalize(*block),
+        };
+        match taken {
+            Ok(()) => {}
+            Err(Error::Overloaded { .. }) => return Ok((pipeline, steps.split_off(at))),
+            Err(error) => return Err(error),
+        }
+    }
+    // The source has no more for the moment: what it said is final need not wait.
+    if unflushed && count < READY_STEPS {
+        pipeline.flush()?;
+    }
+    Ok((pipeline, Vec::new()))
+}

@@ -1,0 +1,133 @@
+use std::ops::RangeInclusive;
+
+use dfuse_antelope::{
+    AbiDump,
+    model::{ActionTrace, Block, TransactionTrace},
+};
+use dfuse_blocks::BlockRef;
+
+use crate::{Delta, Result, View};
+
+/// A keyspace of the store that belongs to one index; its name is that of the keyspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Family(&'static str);
+
+impl Family {
+    /// The family with that name, which no other index may use.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// An index: families of keys, and how a block changes them.
+///
+/// What it writes must follow from the block and the view alone, so that building it again gives the same bytes.
+pub trait Index: Send + Sync {
+    /// Its name, on the command line too.
+    fn name(&self) -> &'static str;
+
+    /// Grows with every change of keys, values or meaning. Another version on disk must be built anew.
+    fn schema_version(&self) -> u32;
+
+    /// Its families.
+    fn families(&self) -> &'static [Family];
+
+    /// What the block writes. `view` is at the block's parent, on its own branch, whichever branch is the best.
+    ///
+    /// Of other indexes only what later blocks do not change may be read: when this one is built again they are
+    /// ahead. An error means that the block cannot be indexed by any means, or that the view could not be read.
+    fn delta(&self, block: &BlockContext<'_>, view: &View) -> Result<Delta>;
+
+    /// What the ABIs that a node had when it started add. Committed at once; `view` has what is committed, which is
+    /// everything up to the dump's block or more.
+    fn abi_dump(&self, dump: &AbiDump, view: &View) -> Result<Delta> {
+        let _ = (dump, view);
+        Ok(Delta::default())
+    }
+}
+
+/// A block to index, with what several indexes want to know of it.
+#[derive(Debug)]
+pub struct BlockContext<'a> {
+    block: &'a Block,
+    global_sequences: Option<RangeInclusive<u64>>,
+}
+
+impl<'a> BlockContext<'a> {
+    /// Looks the block over.
+    pub fn new(block: &'a Block) -> Self {
+        let sequences = block.transaction_traces().iter().filter_map(global_sequences);
+        let global_sequences =
+            sequences.reduce(|all, more| *all.start().min(more.start())..=*all.end().max(more.end()));
+        Self { block, global_sequences }
+    }
+
+    /// The block.
+    pub fn block(&self) -> &'a Block {
+        self.block
+    }
+
+    /// Number and id.
+    pub fn reference(&self) -> BlockRef {
+        BlockRef { number: self.block.number, id: self.block.id }
+    }
+
+    /// Number and id of the block before.
+    pub fn parent(&self) -> BlockRef {
+        parent(self.block)
+    }
+
+    /// Global sequences of the first and the last action that were executed for good; absent if there is none. They have
+    /// no gaps unless the block is filtered.
+    pub fn global_sequences(&self) -> Option<&RangeInclusive<u64>> {
+        self.global_sequences.as_ref()
+    }
+
+    /// Actions that were executed for good, with their transactions' positions among the block's traces and their global
+    /// sequences. Transactions are in the order of execution, actions within them are not.
+    pub fn executed_actions(&self) -> impl Iterator<Item = ExecutedAction<'a>> {
+        let traces = self.block.transaction_traces().iter().enumerate();
+        traces.filter(|(_, trace)| !trace.is_reverted()).flat_map(|(position, trace)| {
+            let executed = trace.action_traces.iter().filter_map(|action| Some((action, action.receipt.as_ref()?)));
+            executed.map(move |(action, receipt)| ExecutedAction {
+                position,
+                transaction: trace,
+                action,
+                global_sequence: receipt.global_sequence,
+            })
+        })
+    }
+}
+
+/// An action that was executed for good.
+#[derive(Debug, Clone, Copy)]
+pub struct ExecutedAction<'a> {
+    /// Position of its transaction among the block's traces.
+    pub position: usize,
+    /// Its transaction.
+    pub transaction: &'a TransactionTrace,
+    /// The action.
+    pub action: &'a ActionTrace,
+    /// Its ordinal.
+    pub global_sequence: u64,
+}
+
+pub(crate) fn parent(block: &Block) -> BlockRef {
+    BlockRef { number: block.number.saturating_sub(1), id: block.header.previous }
+}
+
+/// Global sequences of the first and the last action of a transaction; absent if it failed or executed none. A failed one
+/// gives its sequences back.
+pub fn global_sequences(trace: &TransactionTrace) -> Option<RangeInclusive<u64>> {
+    if trace.is_reverted() {
+        return None;
+    }
+    let sequences = trace.action_traces.iter().filter_map(|action| Some(action.receipt.as_ref()?.global_sequence));
+    let (first, last) = sequences.fold((u64::MAX, 0), |(first, last), next| (first.min(next), last.max(next)));
+    (first <= last).then_some(first..=last)
+}

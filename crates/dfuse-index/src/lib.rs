@@ -1,0 +1,42 @@
+//! From blocks to indexes: the commit pipeline, and the indexes that everything else needs.
+//!
+//! An [`Index`] computes for every block what it writes, a [`Delta`], from the [`View`] at the block's parent. The
+//! [`Pipeline`] takes the steps of the chain (a new block, a block undone, blocks final), keeps the deltas of reversible
+//! blocks in memory and commits those of final ones: one atomic batch, with a [`Checkpoint`] for each index. Speculative
+//! data never reaches the committed, so no fork is ever undone on disk. After every step it publishes a
+//! [`ServingSnapshot`], from which a request reads: consistent from its first byte to its last.
+//!
+//! Everything here is synchronous and may block on a disk: call it from CPU threads.
+
+pub mod abi;
+pub mod accounts;
+pub mod blocks;
+mod branch;
+mod check;
+mod checkpoint;
+pub mod codec;
+mod delta;
+mod error;
+mod files;
+mod follow;
+mod index;
+mod merge;
+mod overlay;
+mod pipeline;
+mod reindex;
+mod scratch;
+mod serving;
+mod tree;
+mod view;
+
+pub use check::{Difference, DifferenceKind, IndexReport, check_indexes};
+pub use checkpoint::{ChainIdentity, Checkpoint, CheckpointState};
+pub use delta::{Delta, DeltaBuilder, Write};
+pub use dfuse_blocks::BlockRef;
+pub use error::{Error, Result};
+pub use follow::{ChainStep, follow, follow_feed};
+pub use index::{BlockContext, ExecutedAction, Family, Index, global_sequences};
+pub use pipeline::{Applied, Options, Pipeline, Reopen, keyspaces};
+pub use reindex::{Progress, Rebuild, reindex};
+pub use serving::{IndexState, IndexStatus, Serving, ServingSnapshot, Stall, Status};
+pub use view::{View, ViewScan};

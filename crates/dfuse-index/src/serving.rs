@@ -1,0 +1,140 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::BlockRef;
+
+use crate::{Result, View, blocks};
+
+/// What a request reads from: everything at the head of the best chain, at one moment. Take one for each request, and a
+/// new one now and then in a long stream.
+#[derive(Debug, Clone)]
+pub struct ServingSnapshot {
+    pub(crate) view: View,
+    pub(crate) lib: Option<BlockRef>,
+    /// Reversible blocks that are not on the best chain.
+    pub(crate) forks: Arc<BTreeMap<Checksum256, View>>,
+}
+
+impl ServingSnapshot {
+    /// The indexes at the head.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The head of the best chain; absent before the first block.
+    pub fn head(&self) -> Option<BlockRef> {
+        self.view.block()
+    }
+
+    /// The last irreversible block, up to which everything is committed.
+    pub fn lib(&self) -> Option<BlockRef> {
+        self.lib
+    }
+
+    /// The indexes at a reversible block of the best chain or at the last irreversible one; absent elsewhere.
+    pub fn view_at_number(&self, number: u32) -> Result<Option<View>> {
+        let reversible = self.lib.map_or(0, |lib| lib.number)..=self.head().map_or(0, |head| head.number);
+        if !reversible.contains(&number) {
+            return Ok(None);
+        }
+        let block = blocks::by_number(&self.view, number)?;
+        Ok(block.map(|block| self.view.truncated(BlockRef { number, id: block.id })))
+    }
+
+    /// The indexes at a reversible block of any branch, or at the last irreversible one; absent for others.
+    pub fn view_at(&self, id: Checksum256) -> Result<Option<View>> {
+        if let Some(view) = self.forks.get(&id) {
+            return Ok(Some(view.clone()));
+        }
+        Ok(self.view_at_number(id.block_num())?.filter(|view| view.block().is_some_and(|block| block.id == id)))
+    }
+
+    /// Reversible blocks that are not on the best chain, by number.
+    pub fn forked_blocks(&self) -> impl Iterator<Item = BlockRef> {
+        self.forks.values().filter_map(View::block)
+    }
+}
+
+/// How an index stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexState {
+    /// It follows the chain.
+    Live,
+    /// It must be built, from the block after this one; from the first one if there is none.
+    Behind(Option<BlockRef>),
+}
+
+/// An index and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// Version of its schema.
+    pub schema_version: u32,
+    /// How it stands.
+    pub state: IndexState,
+}
+
+/// Why nothing is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stall {
+    /// What the store said last.
+    pub error: String,
+    /// How often [`Pipeline::resume`](crate::Pipeline::resume) was of no avail.
+    pub attempts: u32,
+}
+
+/// What the pipeline is at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Head of the best chain, which may not be published yet while many final blocks are taken.
+    pub head: Option<BlockRef>,
+    /// The last block that is committed.
+    pub committed: Option<BlockRef>,
+    /// The last block that is final; above `committed` while the store takes no writes.
+    pub irreversible: Option<BlockRef>,
+    /// Blocks of all branches that are not committed.
+    pub reversible_blocks: usize,
+    /// Memory that they take, about.
+    pub overlay_bytes: usize,
+    /// Those of them whose writes are in the store's scratch space.
+    pub spilled_blocks: usize,
+    /// Set while the store takes no writes.
+    pub stall: Option<Stall>,
+    /// Every index.
+    pub indexes: Vec<IndexStatus>,
+}
+
+/// Hands out what the pipeline publishes. Requests share one; asking never waits for the pipeline's work.
+#[derive(Debug)]
+pub struct Serving(Mutex<(Arc<ServingSnapshot>, Arc<Status>)>);
+
+impl Serving {
+    pub(crate) fn new(snapshot: ServingSnapshot, status: Status) -> Self {
+        Self(Mutex::new((Arc::new(snapshot), Arc::new(status))))
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> Arc<ServingSnapshot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// The newest status.
+    pub fn status(&self) -> Arc<Status> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    pub(crate) fn publish(&self, snapshot: ServingSnapshot, status: Status) {
+        let new = (Arc::new(snapshot), Arc::new(status));
+        let old = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), new);
+        // Freed outside of the lock.
+        drop(old);
+    }
+
+    pub(crate) fn publish_status(&self, status: Status) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Arc::new(status);
+    }
+}

@@ -1,0 +1,430 @@
+//! Random histories of a chain with forks, restarts, a failing store and slow readers, against a model that folds the
+//! writes of every block along its branch.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use dfuse_antelope::{
+    BlockTimestamp, Checksum256,
+    model::{Block, BlockHeader},
+};
+use dfuse_index::{
+    Applied, BlockContext, BlockRef, Delta, DeltaBuilder, Family, Index, Options, Pipeline, Result, ServingSnapshot,
+    View,
+    blocks::{self, Blocks},
+    keyspaces,
+};
+use dfuse_kv::{Direction, FaultPlan, FaultyStore, KeyRange, MemoryDisk, MemoryStore, Store};
+use proptest::{collection::vec, prelude::*};
+
+use crate::chain::{contents, reference};
+
+const LETTERS: Family = Family::new("letters");
+
+type State = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Writes to a few keys what depends on what was there.
+struct Letters;
+
+/// What a block does to a state, which is asked through `get` and `count`.
+fn changes(
+    block: &Block,
+    get: impl Fn(&[u8]) -> Option<Vec<u8>>,
+    count: impl Fn(&[u8]) -> usize,
+) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let digest = Checksum256::sha256(&block.id.0).0;
+    let writes = digest.chunks(3).take(usize::from(digest[31] % 9)).map(|bytes| {
+        // Few keys, one a prefix of another.
+        let key = vec![b'a' + bytes[0] % 4; usize::from(1 + bytes[1] % 3)];
+        if bytes[2] % 3 == 0 {
+            return (key, None);
+        }
+        let mut value = get(&key).unwrap_or_default();
+        value.truncate(6);
+        value.insert(0, bytes[2]);
+        value.push(count(&key[..1]) as u8);
+        (key, Some(value))
+    });
+    writes.collect()
+}
+
+impl Index for Letters {
+    fn name(&self) -> &'static str {
+        "letters"
+    }
+
+    fn schema_version(&self) -> u32 {
+        1
+    }
+
+    fn families(&self) -> &'static [Family] {
+        &[LETTERS]
+    }
+
+    fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
+        assert!(view.block() == Some(context.parent()));
+        let get = |key: &[u8]| view.get(LETTERS, key).unwrap().map(Vec::from);
+        let count = |from: &[u8]| view.scan(LETTERS, &KeyRange::new(from..), Direction::Forward).unwrap().count();
+        let mut delta = DeltaBuilder::new();
+        for (key, value) in changes(context.block(), get, count) {
+            match value {
+                Some(value) => delta.put(LETTERS, key, value),
+                None => delta.delete(LETTERS, key),
+            }
+        }
+        Ok(delta.build())
+    }
+}
+
+/// Every block that ever was, and what follows from it.
+struct Model {
+    blocks: BTreeMap<Checksum256, (Block, State)>,
+    root: Checksum256,
+    made: u32,
+}
+
+impl Model {
+    fn new() -> Self {
+        let mut root = Checksum256::sha256(b"root");
+        root.0[..4].copy_from_slice(&9u32.to_be_bytes());
+        Self { blocks: BTreeMap::new(), root, made: 0 }
+    }
+
+    fn state(&self, id: Checksum256) -> State {
+        self.blocks.get(&id).map(|(_, state)| state.clone()).unwrap_or_default()
+    }
+
+    fn child(&mut self, parent: Checksum256) -> Block {
+        self.made += 1;
+        let number = parent.block_num() + 1;
+        let mut id = Checksum256::sha256(&self.made.to_be_bytes());
+        id.0[..4].copy_from_slice(&number.to_be_bytes());
+        let header = BlockHeader { previous: parent, timestamp: BlockTimestamp(number), ..Default::default() };
+        let block = Block { id, number, header, ..Default::default() };
+        let before = self.state(parent);
+        let mut state = before.clone();
+        let get = |key: &[u8]| before.get(key).cloned();
+        let count = |from: &[u8]| before.range(from.to_vec()..).count();
+        for (key, value) in changes(&block, get, count) {
+            match value {
+                Some(value) => state.insert(key, value),
+                None => state.remove(&key),
+            };
+        }
+        self.blocks.insert(id, (block.clone(), state));
+        block
+    }
+
+    /// From the block after `after` to `last`, which descends from it.
+    fn path(&self, after: Checksum256, last: Checksum256) -> Vec<Block> {
+        let mut path = Vec::new();
+        let mut id = last;
+        while id != after {
+            let (block, _) = &self.blocks[&id];
+            path.push(block.clone());
+            id = block.header.previous;
+        }
+        path.reverse();
+        path
+    }
+
+    fn check(&self, view: &View) {
+        let id = view.block().map_or(self.root, |block| block.id);
+        let state = self.state(id);
+        for letter in *b"abcd" {
+            for length in 1..=3 {
+                let key = vec![letter; length];
+                assert_eq!(view.get(LETTERS, &key).unwrap().as_deref(), state.get(&key).map(Vec::as_slice));
+            }
+        }
+        let keys = [&b"a"[..], b"bb", b"b", b"ccc", b"dd"];
+        let values = view.multi_get(LETTERS, &keys).unwrap();
+        assert!(values.iter().map(Option::as_deref).eq(keys.iter().map(|key| state.get(*key).map(Vec::as_slice))));
+        let bounds = [
+            Bound::Unbounded,
+            Bound::Included(b"b".to_vec()),
+            Bound::Excluded(b"bb".to_vec()),
+            Bound::Included(b"cc".to_vec()),
+        ];
+        for (start, end) in bounds.iter().flat_map(|start| bounds.iter().map(move |end| (start.clone(), end.clone()))) {
+            let range = KeyRange::new::<Vec<u8>>((start, end));
+            let mut expected: Vec<_> = state.iter().filter(|(key, _)| range.contains(key)).collect();
+            for direction in [Direction::Forward, Direction::Reverse] {
+                let found: Vec<_> = view.scan(LETTERS, &range, direction).unwrap().map(Result::unwrap).collect();
+                assert!(
+                    found
+                        .iter()
+                        .map(|(key, value)| (&key[..], &value[..]))
+                        .eq(expected.iter().map(|(key, value)| (&key[..], &value[..])))
+                );
+                assert_eq!(view.first(LETTERS, &range, direction).unwrap().as_ref(), found.first());
+                expected.reverse();
+            }
+        }
+        if let Some(block) = view.block().filter(|block| block.id != self.root) {
+            assert_eq!(blocks::by_id(view, block.id).unwrap().unwrap().id, block.id);
+            assert_eq!(blocks::by_number(view, block.number + 1).unwrap(), None);
+        }
+    }
+}
+
+/// What happens next; numbers are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    Extend(u8),
+    /// Undo so many blocks, and extend.
+    Fork(u8, u8),
+    /// Go back to the branch before.
+    Return,
+    /// What is so far below the head becomes final.
+    Finalize(u8),
+    /// The process ends, and begins with so many blocks that it has already.
+    Restart(u8),
+    /// Many final blocks.
+    CatchUp(u8),
+    /// A request takes a snapshot.
+    Hold,
+    /// The oldest request ends.
+    Release,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1..6u8).prop_map(Step::Extend),
+        3 => (1..6u8, 1..6u8).prop_map(|(back, on)| Step::Fork(back, on)),
+        1 => Just(Step::Return),
+        4 => any::<u8>().prop_map(Step::Finalize),
+        1 => any::<u8>().prop_map(Step::Restart),
+        1 => (1..20u8).prop_map(Step::CatchUp),
+        2 => Just(Step::Hold),
+        2 => Just(Step::Release),
+    ]
+}
+
+struct History {
+    model: Model,
+    disk: MemoryDisk,
+    faults: FaultPlan,
+    options: Options,
+    store: Option<Arc<FaultyStore>>,
+    pipeline: Option<Pipeline>,
+    held: Vec<Arc<ServingSnapshot>>,
+    head: Checksum256,
+    final_block: Checksum256,
+    before: Option<Checksum256>,
+}
+
+fn indexes() -> Vec<Arc<dyn Index>> {
+    vec![Arc::new(Blocks), Arc::new(Letters)]
+}
+
+impl History {
+    fn new(faults: FaultPlan, options: Options) -> Self {
+        let model = Model::new();
+        let (head, final_block) = (model.root, model.root);
+        let mut history = Self {
+            model,
+            disk: MemoryDisk::default(),
+            faults,
+            options,
+            store: None,
+            pipeline: None,
+            held: Vec::new(),
+            head,
+            final_block,
+            before: None,
+        };
+        history.open();
+        history
+    }
+
+    fn open(&mut self) {
+        self.held.clear();
+        self.pipeline = None;
+        self.store = None;
+        let store = MemoryStore::open(&self.disk, &keyspaces(&indexes())).unwrap();
+        let store = Arc::new(FaultyStore::new(Arc::new(store), self.faults.clone()));
+        let open = || {
+            let again = store.clone();
+            let reopen = move || {
+                again.reopen();
+                Ok(again.clone() as Arc<dyn Store>)
+            };
+            Pipeline::open(store.clone(), Some(Box::new(reopen)), indexes(), self.options.clone())
+        };
+        let opened = loop {
+            match open() {
+                Ok(pipeline) => break pipeline,
+                // The process ends, and is started again.
+                Err(_) => store.reopen(),
+            }
+        };
+        self.pipeline = Some(opened);
+        self.store = Some(store);
+    }
+
+    fn pipeline(&mut self) -> &mut Pipeline {
+        self.pipeline.as_mut().unwrap()
+    }
+
+    fn apply(&mut self, blocks: &[Block]) {
+        for block in blocks {
+            while self.pipeline().apply(block).is_err() {
+                self.pipeline().resume().unwrap();
+            }
+            self.head = block.id;
+        }
+    }
+
+    fn extend(&mut self, count: u8) {
+        for _ in 0..count {
+            let block = self.model.child(self.head);
+            self.apply(&[block]);
+        }
+    }
+
+    fn undo_to(&mut self, ancestor: Checksum256) {
+        while self.head != ancestor {
+            let head = BlockRef { number: self.head.block_num(), id: self.head };
+            self.pipeline().undo(head).unwrap();
+            self.head = self.model.blocks[&self.head].0.header.previous;
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let reversible = self.model.path(self.final_block, self.head);
+        match *step {
+            Step::Extend(count) => self.extend(count),
+            Step::Fork(back, on) => {
+                let to = reversible.len().saturating_sub(back.into());
+                let to = to.checked_sub(1).map_or(self.final_block, |at| reversible[at].id);
+                self.before = Some(self.head);
+                self.undo_to(to);
+                self.extend(on);
+            }
+            Step::Return => {
+                let Some(tip) = self.before.take() else { return };
+                let mut root = tip;
+                while root != self.final_block && root.block_num() > self.final_block.block_num() {
+                    root = self.model.blocks[&root].0.header.previous;
+                }
+                if root == self.final_block {
+                    self.undo_to(root);
+                    let blocks = self.model.path(root, tip);
+                    self.apply(&blocks);
+                }
+            }
+            Step::Finalize(below) => {
+                if let Some(at) = reversible.len().checked_sub(1 + usize::from(below) % (reversible.len() + 1)) {
+                    self.final_block = reversible[at].id;
+                    let to = reference(&reversible[at]);
+                    self.pipeline().finalize(to).unwrap();
+                }
+            }
+            Step::Restart(known) => {
+                self.open();
+                let committed = self.pipeline().committed();
+                let after = committed.map_or(self.model.root, |block| block.id);
+                let chain = self.model.path(self.model.root, self.head);
+                let done = self.model.path(self.model.root, after).len();
+                for block in &chain[done.saturating_sub(known.into())..done] {
+                    assert_eq!(self.pipeline().apply(block).unwrap(), Applied::Known);
+                }
+                self.apply(&chain[done..]);
+                if self.final_block.block_num() > after.block_num() {
+                    let to = BlockRef { number: self.final_block.block_num(), id: self.final_block };
+                    self.pipeline().finalize(to).unwrap();
+                }
+            }
+            Step::CatchUp(count) => {
+                for _ in 0..count {
+                    let block = self.model.child(self.head);
+                    while self.pipeline().append_final(&block).is_err() {
+                        self.pipeline().resume().unwrap();
+                    }
+                    self.head = block.id;
+                }
+                self.final_block = self.head;
+                self.pipeline().flush().unwrap();
+            }
+            Step::Hold => self.held.push(self.pipeline.as_ref().unwrap().serving().snapshot()),
+            Step::Release if self.held.is_empty() => {}
+            Step::Release => drop(self.held.remove(0)),
+        }
+    }
+
+    fn check(&mut self) {
+        let pipeline = self.pipeline.as_ref().unwrap();
+        let newest = pipeline.serving().snapshot();
+        assert_eq!(newest.head().map_or(self.model.root, |head| head.id), self.head);
+        let stalled = pipeline.serving().status().stall.is_some();
+        let lib = newest.lib().map_or(self.model.root, |lib| lib.id);
+        assert!(lib == self.final_block || stalled && lib.block_num() < self.final_block.block_num());
+        for snapshot in self.held.iter().chain([&newest]) {
+            self.model.check(snapshot.view());
+            let reversible =
+                snapshot.lib().map_or(10, |lib| lib.number)..=snapshot.head().map_or(0, |head| head.number);
+            for number in reversible.rev().take(4) {
+                self.model.check(&snapshot.view_at_number(number).unwrap().unwrap());
+            }
+            for block in snapshot.forked_blocks() {
+                let view = snapshot.view_at(block.id).unwrap().unwrap();
+                assert_eq!(view.block(), Some(block));
+                self.model.check(&view);
+            }
+        }
+    }
+
+    fn run(&mut self, steps: &[Step]) {
+        for step in steps {
+            self.step(step);
+            self.check();
+            while self.pipeline().serving().status().stall.is_some() {
+                self.pipeline().resume().unwrap();
+            }
+            self.check();
+        }
+        self.finish();
+    }
+
+    /// Everything becomes final: the store has the same bytes as one that took the best chain without any incident.
+    fn finish(&mut self) {
+        self.held.clear();
+        if self.head == self.model.root {
+            return;
+        }
+        let head = BlockRef { number: self.head.block_num(), id: self.head };
+        self.pipeline().finalize(head).unwrap();
+        while self.pipeline().serving().status().stall.is_some() {
+            self.pipeline().resume().unwrap();
+        }
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
+        let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
+        for block in self.model.path(self.model.root, self.head) {
+            pipeline.append_final(&block).unwrap();
+        }
+        pipeline.flush().unwrap();
+        assert_eq!(contents(&**self.store.as_ref().unwrap(), &["scratch"]), contents(&*store, &["scratch"]));
+    }
+}
+
+proptest! {
+    // More in a long run: PROPTEST_CASES.
+    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").map_or(64, |it| it.parse().unwrap()), ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_view_is_the_fold_along_its_branch(steps in vec(step(), 1..40)) {
+        History::new(FaultPlan::new(0), Options::default()).run(&steps);
+    }
+
+    #[test]
+    fn whatever_fails(steps in vec(step(), 1..40), seed: u64, batch_bytes in 1..2000usize) {
+        let options = Options { batch_bytes, ..Options::default() };
+        History::new(FaultPlan::new(seed).fail_one_write_in(3), options).run(&steps);
+    }
+
+    #[test]
+    fn whatever_does_not_fit_into_memory(steps in vec(step(), 1..40), seed: u64, overlay_bytes in 1..8000usize) {
+        let options = Options { overlay_bytes, batch_bytes: overlay_bytes / 2, ..Options::default() };
+        History::new(FaultPlan::new(seed).fail_one_write_in(5), options).run(&steps);
+    }
+}

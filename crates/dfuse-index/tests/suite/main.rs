@@ -1,0 +1,8 @@
+//! The pipeline and its indexes, from outside.
+#![allow(clippy::unwrap_used)]
+
+mod chain;
+mod histories;
+mod opening;
+mod rebuilding;
+mod recorded;
