@@ -1,0 +1,298 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use dfuse_antelope::{
+    BlockTimestamp, Checksum256,
+    model::{
+        Block, ExtDtrxOp, PackedTransaction, RamOp, RlimitOp, SignedTransaction, TransactionLifecycle, TransactionTrace,
+    },
+};
+use dfuse_index::{BlockRef, View, blocks};
+
+use crate::{
+    Error, ForkedTransactions, IdPrefix, Outline, Result, events,
+    index::{first_ids, implicit_transaction},
+    outline::{Body, OperationPlace},
+};
+
+/// Where blocks come from: those of the best chain, and those that were undone as long as their transactions live.
+pub trait BlockSource: Send + Sync {
+    /// The block of that number and id. May block: it is called on CPU threads.
+    ///
+    /// # Errors
+    /// [`Error::Source`] if it cannot be read or is not there.
+    fn block(&self, block: BlockRef) -> Result<Arc<Block>>;
+}
+
+/// Looks up transactions at one view.
+#[derive(Clone, Copy)]
+pub struct Lifecycles<'a> {
+    /// The indexes; what is committed in it is irreversible.
+    pub view: &'a View,
+    /// What was undone.
+    pub forked: &'a ForkedTransactions,
+    /// The blocks.
+    pub blocks: &'a dyn BlockSource,
+    /// Without it no public keys can be recovered from signatures.
+    pub chain_id: Option<Checksum256>,
+}
+
+impl std::fmt::Debug for Lifecycles<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lifecycles").field("view", self.view).field("chain_id", &self.chain_id).finish_non_exhaustive()
+    }
+}
+
+impl Lifecycles<'_> {
+    /// The transaction whose id begins so; absent if there is none.
+    ///
+    /// # Errors
+    /// [`Error::AmbiguousPrefix`] if there are several.
+    pub fn find(&self, prefix: &IdPrefix) -> Result<Option<Checksum256>> {
+        let mut ids = first_ids(self.view, prefix.keys(), 2)?;
+        ids.extend(self.forked.first_ids(prefix, self.irreversible_time()?, 2));
+        ids.sort_unstable();
+        ids.dedup();
+        match ids[..] {
+            [] => Ok(None),
+            [id] => Ok(Some(id)),
+            _ => Err(Error::AmbiguousPrefix { prefix: prefix.to_hex() }),
+        }
+    }
+
+    /// What has become of a transaction, without reading a block; absent if it is unknown.
+    pub fn outline(&self, id: Checksum256) -> Result<Option<Outline>> {
+        let lib_number = self.view.committed().map_or(0, |block| block.number);
+        if let Some(outline) = Outline::of(id, &events(self.view, id)?, lib_number) {
+            return Ok(Some(outline));
+        }
+        let Some(forked) = self.forked.get(id, None) else { return Ok(None) };
+        let expired = self.irreversible_time()?.is_some_and(|time| forked.has_expired(time));
+        Ok((!expired).then(|| Outline::pending(id, forked, lib_number)))
+    }
+
+    /// All that is known of a transaction; absent if it is unknown.
+    pub fn get(&self, id: Checksum256) -> Result<Option<TransactionLifecycle>> {
+        Ok(self.get_all(&[id])?.pop().flatten())
+    }
+
+    /// All that is known of each transaction, in the order of `ids`. Every block is read once, in the order of numbers,
+    /// and let go before the next one.
+    pub fn get_all(&self, ids: &[Checksum256]) -> Result<Vec<Option<TransactionLifecycle>>> {
+        let mut needed = Needed { view: self.view, references: BTreeMap::new(), pieces: BTreeMap::new() };
+        let mut drafts = Vec::with_capacity(ids.len());
+        for (at, id) in ids.iter().enumerate() {
+            let outline = self.outline(*id)?;
+            if let Some(outline) = &outline {
+                needed.add(at, outline)?;
+            }
+            drafts.push(outline.as_ref().map(Draft::new));
+        }
+        for (reference, pieces) in needed.pieces {
+            let block = self.blocks.block(reference)?;
+            let page = Page { block: &block, reference };
+            if block.id != reference.id {
+                return Err(page.missing("its id"));
+            }
+            for (at, piece) in pieces {
+                if let Some(draft) = &mut drafts[at] {
+                    draft.add(piece, &page)?;
+                }
+            }
+        }
+        Ok(drafts.into_iter().map(|draft| Some(draft?.finish(self.chain_id.as_ref()))).collect())
+    }
+
+    fn irreversible_time(&self) -> Result<Option<BlockTimestamp>> {
+        let Some(block) = self.view.committed() else { return Ok(None) };
+        Ok(blocks::by_number(self.view, block.number)?.map(|block| block.time))
+    }
+}
+
+/// Something that a lifecycle needs from a block.
+#[derive(Debug, Clone, Copy)]
+enum Piece {
+    /// The transaction in the receipt at that position.
+    Signed(u32),
+    /// The implicit transaction at that position.
+    Implicit(u32),
+    /// The transaction in that operation of the trace at that position.
+    Deferred {
+        trace: u32,
+        operation: u32,
+    },
+    /// The receipt at that position.
+    Receipt(u32),
+    Created {
+        trace: u32,
+        operation: u32,
+    },
+    Canceled {
+        trace: u32,
+        operation: u32,
+    },
+    /// A trace that is not the one that counts.
+    Scheduling(u32),
+    Execution(u32),
+}
+
+/// What is needed of each block, by whom.
+struct Needed<'a> {
+    view: &'a View,
+    references: BTreeMap<u32, BlockRef>,
+    pieces: BTreeMap<BlockRef, Vec<(usize, Piece)>>,
+}
+
+impl Needed<'_> {
+    fn add(&mut self, at: usize, outline: &Outline) -> Result<()> {
+        match outline.body {
+            Some(Body::Receipt(place)) => self.piece(at, place.block_number, Piece::Signed(place.position))?,
+            Some(Body::Implicit(place)) => self.piece(at, place.block_number, Piece::Implicit(place.position))?,
+            Some(Body::Operation(OperationPlace { trace, operation })) => {
+                self.piece(at, trace.block_number, Piece::Deferred { trace: trace.position, operation })?;
+            }
+            Some(Body::Forked(forked)) => {
+                self.pieces.entry(forked.block).or_default().push((at, Piece::Signed(forked.position)));
+            }
+            None => {}
+        }
+        if let Some(place) = outline.receipt {
+            self.piece(at, place.block_number, Piece::Receipt(place.position))?;
+        }
+        if let Some(OperationPlace { trace, operation }) = outline.created {
+            self.piece(at, trace.block_number, Piece::Created { trace: trace.position, operation })?;
+        }
+        if let Some(OperationPlace { trace, operation }) = outline.canceled {
+            self.piece(at, trace.block_number, Piece::Canceled { trace: trace.position, operation })?;
+        }
+        for place in &outline.scheduling {
+            self.piece(at, place.block_number, Piece::Scheduling(place.position))?;
+        }
+        if let Some((place, _)) = outline.execution {
+            self.piece(at, place.block_number, Piece::Execution(place.position))?;
+        }
+        Ok(())
+    }
+
+    fn piece(&mut self, at: usize, number: u32, piece: Piece) -> Result<()> {
+        let reference = match self.references.get(&number) {
+            Some(reference) => *reference,
+            None => {
+                let block = blocks::by_number(self.view, number)?;
+                let id = block.map(|block| block.id).ok_or_else(|| {
+                    let why = format!("block {number} has transactions and is not in the index of blocks");
+                    dfuse_index::Error::Damaged { family: blocks::BLOCKS.name(), why }
+                })?;
+                *self.references.entry(number).or_insert(BlockRef { number, id })
+            }
+        };
+        self.pieces.entry(reference).or_default().push((at, piece));
+        Ok(())
+    }
+}
+
+/// A block from which pieces are taken.
+struct Page<'a> {
+    block: &'a Block,
+    reference: BlockRef,
+}
+
+impl<'a> Page<'a> {
+    fn missing(&self, what: &'static str) -> Error {
+        Error::Mismatch { block: self.reference, what }
+    }
+
+    fn trace(&self, position: u32) -> Result<&'a TransactionTrace> {
+        self.block.transaction_traces().get(position as usize).ok_or_else(|| self.missing("a trace"))
+    }
+
+    fn trace_of(&self, id: Checksum256, position: u32) -> Result<&'a TransactionTrace> {
+        let trace = self.trace(position)?;
+        if trace.id == id { Ok(trace) } else { Err(self.missing("its trace")) }
+    }
+
+    /// A deferred operation on that transaction, with the transaction and the block that did it.
+    fn operation(&self, of: Checksum256, trace: u32, operation: u32) -> Result<ExtDtrxOp> {
+        let trace = self.trace(trace)?;
+        let dtrx_op = trace.dtrx_ops.get(operation as usize).filter(|op| op.transaction_id == of);
+        let dtrx_op = dtrx_op.ok_or_else(|| self.missing("a deferred operation"))?;
+        Ok(ExtDtrxOp {
+            source_transaction_id: trace.id,
+            block_num: self.block.number.into(),
+            block_id: self.block.id,
+            block_time: self.block.header.timestamp,
+            dtrx_op: dtrx_op.clone(),
+        })
+    }
+}
+
+/// A lifecycle that is being put together, in the order of blocks.
+struct Draft {
+    lifecycle: TransactionLifecycle,
+    /// Of traces that came before the one that counts.
+    ram_ops: Vec<RamOp>,
+    rlimit_ops: Vec<RlimitOp>,
+}
+
+impl Draft {
+    fn new(outline: &Outline) -> Self {
+        let lifecycle = TransactionLifecycle {
+            id: outline.id,
+            transaction_status: outline.status.in_model(),
+            creation_irreversible: outline.creation_irreversible(),
+            execution_irreversible: outline.execution_irreversible(),
+            cancelation_irreversible: outline.cancelation_irreversible(),
+            ..TransactionLifecycle::default()
+        };
+        Self { lifecycle, ram_ops: Vec::new(), rlimit_ops: Vec::new() }
+    }
+
+    fn add(&mut self, piece: Piece, page: &Page<'_>) -> Result<()> {
+        let lifecycle = &mut self.lifecycle;
+        let id = lifecycle.id;
+        let receipt = |position: u32| {
+            let receipt = page.block.transactions().get(position as usize);
+            receipt.filter(|receipt| receipt.id == id).ok_or_else(|| page.missing("a receipt"))
+        };
+        match piece {
+            Piece::Signed(position) => {
+                let packed = receipt(position)?.packed_transaction.as_ref().ok_or_else(|| page.missing("a body"))?;
+                lifecycle.transaction = signed_transaction(packed);
+            }
+            Piece::Implicit(position) => lifecycle.transaction = implicit_transaction(page.block, position),
+            Piece::Deferred { trace, operation } => {
+                lifecycle.transaction = page.operation(id, trace, operation)?.dtrx_op.transaction.map(|boxed| *boxed);
+            }
+            Piece::Receipt(position) => lifecycle.transaction_receipt = Some(receipt(position)?.clone()),
+            Piece::Created { trace, operation } => lifecycle.created_by = Some(page.operation(id, trace, operation)?),
+            Piece::Canceled { trace, operation } => lifecycle.canceled_by = Some(page.operation(id, trace, operation)?),
+            Piece::Scheduling(position) => {
+                let trace = page.trace_of(id, position)?;
+                self.ram_ops.extend_from_slice(&trace.ram_ops);
+                self.rlimit_ops.extend_from_slice(&trace.rlimit_ops);
+            }
+            Piece::Execution(position) => {
+                let mut trace = page.trace_of(id, position)?.clone();
+                trace.ram_ops.splice(..0, self.ram_ops.drain(..));
+                trace.rlimit_ops.splice(..0, self.rlimit_ops.drain(..));
+                lifecycle.execution_trace = Some(trace);
+                lifecycle.execution_block_header = Some(page.block.header.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, chain_id: Option<&Checksum256>) -> TransactionLifecycle {
+        let mut lifecycle = self.lifecycle;
+        if let Some((transaction, chain_id)) = lifecycle.transaction.as_ref().zip(chain_id) {
+            // Keys that cannot be recovered are not told: nobody can have signed so, or the chain is another one.
+            let keys = transaction.recover_keys(chain_id).unwrap_or_default();
+            lifecycle.public_keys = keys.iter().map(ToString::to_string).collect();
+        }
+        lifecycle
+    }
+}
+
+/// Absent if it does not decode, which the chain rules out.
+fn signed_transaction(packed: &PackedTransaction) -> Option<SignedTransaction> {
+    packed.signed_transaction().ok()
+}
