@@ -148,7 +148,7 @@ pub(crate) fn check(node: &Node, ids: &[Checksum256]) -> Vec<Option<TransactionL
     for (id, found) in ids.iter().zip(&found) {
         let outline = lifecycles.outline(*id).unwrap();
         assert_eq!(outline.map(|outline| outline.status), found.as_ref().map(Status::of));
-        assert_same(found.clone(), node.model.lifecycle(*id).as_ref(), format_args!("{id} at {:?}", view.block()));
+        assert_same(found.as_ref(), node.model.lifecycle(*id).as_ref(), format_args!("{id} at {:?}", view.block()));
     }
     assert_eq!(node.source.take_reads(), 0);
     found
