@@ -228,6 +228,14 @@ impl TransactionStatus {
 impl TransactionReceipt {
     /// Reads `transaction_receipt`; the id of a packed transaction is computed.
     pub fn unpack(reader: &mut Reader<'_>) -> Result<Self> {
+        Self::unpack_with(reader, PackedTransaction::unpack)
+    }
+
+    /// As [`TransactionReceipt::unpack`], for a chain whose packed transactions `packed` reads.
+    pub fn unpack_with<'a>(
+        reader: &mut Reader<'a>,
+        packed: impl FnOnce(&mut Reader<'a>) -> Result<PackedTransaction>,
+    ) -> Result<Self> {
         let mut receipt = Self {
             status: TransactionStatus::from_chain(reader.u8()?),
             cpu_usage_micro_seconds: reader.u32()?,
@@ -237,7 +245,7 @@ impl TransactionReceipt {
         match reader.varuint32()? {
             0 => receipt.id = reader.checksum256()?,
             1 => {
-                let packed = PackedTransaction::unpack(reader)?;
+                let packed = packed(reader)?;
                 receipt.id = packed.id()?;
                 receipt.packed_transaction = Some(packed);
             }
@@ -289,10 +297,7 @@ impl PackedTransaction {
     }
 
     fn pack(&self, writer: &mut Writer) -> Result<()> {
-        writer.count(self.signatures.len());
-        for signature in &self.signatures {
-            signature.parse::<Signature>()?.write(writer);
-        }
+        pack_signatures(&self.signatures, writer)?;
         writer.u8(self.compression as u8);
         writer.blob(&self.packed_context_free_data);
         writer.blob(&self.packed_transaction);
@@ -340,10 +345,7 @@ impl PackedTransaction {
     /// `packed_digest` of nodeos: what a receipt's digest covers.
     fn digest(&self) -> Result<Checksum256> {
         let mut prunable = Writer::new();
-        prunable.count(self.signatures.len());
-        for signature in &self.signatures {
-            signature.parse::<Signature>()?.write(&mut prunable);
-        }
+        pack_signatures(&self.signatures, &mut prunable)?;
         prunable.blob(&self.packed_context_free_data);
         let mut writer = Writer::new();
         writer.u8(self.compression as u8);
@@ -353,8 +355,17 @@ impl PackedTransaction {
     }
 }
 
-fn unpack_signatures(reader: &mut Reader<'_>) -> Result<Vec<String>> {
+/// Reads a list of signatures as text.
+pub fn unpack_signatures(reader: &mut Reader<'_>) -> Result<Vec<String>> {
     reader.list(66, "signatures", |r| Ok(Signature::read(r)?.to_string()))
+}
+
+fn pack_signatures(signatures: &[String], writer: &mut Writer) -> Result<()> {
+    writer.count(signatures.len());
+    for signature in signatures {
+        signature.parse::<Signature>()?.write(writer);
+    }
+    Ok(())
 }
 
 fn unpack_blobs(reader: &mut Reader<'_>) -> Result<Vec<Bytes>> {

@@ -8,11 +8,11 @@ use std::{
 
 use dfuse_antelope::{
     Checksum256, PublicKey, Result, Signature,
-    chain::{SignedBlock, unpack_extensions, unpack_receipts},
+    chain::{SignedBlock, unpack_extensions, unpack_receipts, unpack_signatures},
     model::{
         ActivatedProtocolFeatures, Block, BlockHeader, BlockRootMerkle, BlockSigningAuthority, PackedTransaction,
         PendingProducerSchedule, ProducerAuthoritySchedule, ProducerToLastImpliedIrb, ProducerToLastProduced,
-        TransactionReceipt, TransactionStatus,
+        TransactionReceipt,
     },
     raw::Reader,
 };
@@ -149,44 +149,23 @@ fn pruned_block(reader: &mut Reader<'_>) -> Result<SignedBlock> {
     let header = BlockHeader::unpack(reader)?;
     let producer_signature = Signature::read(reader)?.to_string();
     let _prune_state = reader.u8()?;
-    let transactions = unpack_receipts(reader, pruned_receipt)?;
+    let transactions = unpack_receipts(reader, |r| TransactionReceipt::unpack_with(r, pruned_transaction))?;
     Ok(SignedBlock { header, producer_signature, transactions, block_extensions: unpack_extensions(reader)? })
-}
-
-fn pruned_receipt(reader: &mut Reader<'_>) -> Result<TransactionReceipt> {
-    let mut receipt = TransactionReceipt {
-        status: TransactionStatus::from_chain(reader.u8()?),
-        cpu_usage_micro_seconds: reader.u32()?,
-        net_usage_words: reader.varuint32()?,
-        ..TransactionReceipt::default()
-    };
-    match reader.varuint32()? {
-        0 => receipt.id = reader.checksum256()?,
-        1 => {
-            let packed = pruned_transaction(reader)?;
-            receipt.id = packed.id()?;
-            receipt.packed_transaction = Some(packed);
-        }
-        other => return Err(invalid_variant("transaction receipt", other)),
-    }
-    Ok(receipt)
 }
 
 fn pruned_transaction(reader: &mut Reader<'_>) -> Result<PackedTransaction> {
     let mut packed = PackedTransaction { compression: reader.u8()?.into(), ..PackedTransaction::default() };
-    let signatures =
-        |r: &mut Reader<'_>| r.list(66, "signatures", |r| Signature::read(r).map(|signature| signature.to_string()));
     match reader.varuint32()? {
         // full_legacy: as other versions have it.
         0 => {
-            packed.signatures = signatures(reader)?;
+            packed.signatures = unpack_signatures(reader)?;
             packed.packed_context_free_data = reader.bytes("packed context-free data")?;
         }
         // none: a digest in place of all.
         1 => drop(reader.checksum256()?),
         // partial: single pieces of context-free data may be digests.
         2 => {
-            packed.signatures = signatures(reader)?;
+            packed.signatures = unpack_signatures(reader)?;
             reader.list(2, "context-free segments", |r| match r.varuint32()? {
                 0 => r.checksum256().map(drop),
                 1 => r.blob("context-free segment").map(drop),
@@ -195,7 +174,7 @@ fn pruned_transaction(reader: &mut Reader<'_>) -> Result<PackedTransaction> {
         }
         // full: context-free data as a list instead of packed.
         3 => {
-            packed.signatures = signatures(reader)?;
+            packed.signatures = unpack_signatures(reader)?;
             let mut data = dfuse_antelope::raw::Writer::new();
             let segments = reader.list(1, "context-free data", |r| r.bytes("context-free data"))?;
             if !segments.is_empty() {

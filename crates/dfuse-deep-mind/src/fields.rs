@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use dfuse_antelope::{Checksum256, Name};
 use memchr::memchr;
 
@@ -68,14 +70,15 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn i64(&mut self, what: &'static str) -> Parse<i64> {
-        let text = self.next(what)?;
-        std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| Why::new(format!("{what} {} is not a number of 64 bits", Shown(text))))
+        self.long(what)
     }
 
     pub(crate) fn u64(&mut self, what: &'static str) -> Parse<u64> {
+        self.long(what)
+    }
+
+    /// A number of 64 bits, signed or not.
+    fn long<T: FromStr>(&mut self, what: &'static str) -> Parse<T> {
         let text = self.next(what)?;
         std::str::from_utf8(text)
             .ok()
