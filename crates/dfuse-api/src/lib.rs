@@ -1,0 +1,1 @@
+//! Everything a client sees: errors, limits, REST, WebSocket.

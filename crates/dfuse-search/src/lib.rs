@@ -1,0 +1,1 @@
+//! Query language, term extraction, posting lists, query execution.

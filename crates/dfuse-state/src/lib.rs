@@ -1,0 +1,1 @@
+//! Contract rows, scopes, key accounts, permission links and tokens, at any block.
