@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dfuse_antelope::model::Block;
+use dfuse_antelope::{BlockTimestamp, model::Block};
 use dfuse_blocks::{
     BlockRef, Cursor, Step,
     feed::{FeedEvent, FeedHandle, Start, Subscription},
@@ -33,11 +33,20 @@ pub enum ChainStep {
     Irreversible(BlockRef),
 }
 
+/// Learns what happens to the chain before the indexes do.
+pub trait ChainObserver: Sync {
+    /// The block is about to be undone.
+    fn undone(&self, block: &Block);
+
+    /// A block of this time is about to be final.
+    fn finalized(&self, time: BlockTimestamp);
+}
+
 /// Follows a feed from the committed block on, and acknowledges what is committed, so that the feed may give it up. Ends with
 /// an error only; see [`follow`].
 ///
 /// The feed must still know the committed block; otherwise the error is that of its cursor.
-pub async fn follow_feed(pipeline: Pipeline, feed: &FeedHandle) -> Result<Pipeline> {
+pub async fn follow_feed(pipeline: Pipeline, feed: &FeedHandle, observer: &dyn ChainObserver) -> Result<Pipeline> {
     let committer = feed.committer("index");
     let start = match pipeline.committed() {
         Some(block) => Start::Cursor(Cursor { step: Step::New, block, tip: block, lib: block.number }),
@@ -46,16 +55,22 @@ pub async fn follow_feed(pipeline: Pipeline, feed: &FeedHandle) -> Result<Pipeli
     let subscription = feed.subscribe(start).await?;
     let steps = stream::try_unfold(subscription, |mut subscription: Subscription| async move {
         let Some(event) = subscription.next().await? else { return Ok::<_, Error>(None) };
-        Ok(Some((chain_step(event).await?, subscription)))
+        Ok(Some((chain_step(event, observer).await?, subscription)))
     });
     follow(pipeline, steps, |block| committer.acknowledge(block)).await
 }
 
-async fn chain_step(event: FeedEvent) -> Result<ChainStep> {
+async fn chain_step(event: FeedEvent, observer: &dyn ChainObserver) -> Result<ChainStep> {
     let block = BlockRef::from(event.block.encoded());
+    if event.is_final || event.step == Step::Irreversible {
+        observer.finalized(event.block.encoded().time());
+    }
     Ok(match event.step {
         Step::New => ChainStep::New { block: event.block.block().await?, is_final: event.is_final },
-        Step::Undo => ChainStep::Undo(block),
+        Step::Undo => {
+            observer.undone(&*event.block.block().await?);
+            ChainStep::Undo(block)
+        }
         Step::Irreversible => ChainStep::Irreversible(block),
     })
 }

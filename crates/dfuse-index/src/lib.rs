@@ -34,7 +34,7 @@ pub use checkpoint::{ChainIdentity, Checkpoint, CheckpointState};
 pub use delta::{Delta, DeltaBuilder, Write};
 pub use dfuse_blocks::BlockRef;
 pub use error::{Error, Result};
-pub use follow::{ChainStep, follow, follow_feed};
+pub use follow::{ChainObserver, ChainStep, follow, follow_feed};
 pub use index::{BlockContext, ExecutedAction, Family, Index, global_sequences};
 pub use pipeline::{Applied, Options, Pipeline, Reopen, keyspaces};
 pub use reindex::{Progress, Rebuild, reindex};

@@ -26,9 +26,9 @@ pub struct ForkedTransaction {
 ///
 /// It is no index on purpose: what an index writes follows from the chain's blocks alone, so that building it again gives
 /// the same. This follows from the blocks that lost, which are kept with the block files for far longer than a
-/// transaction lives. Whoever follows the feed calls [`ForkedTransactions::undone`] before it undoes a block in the
-/// indexes, [`ForkedTransactions::finalized`] when blocks are final, and after a restart, before anything is served,
-/// `undone` with the kept blocks that are not on the best chain.
+/// transaction lives. It observes the feed ([`dfuse_index::ChainObserver`]); whoever owns the feed calls
+/// [`ForkedTransactions::undone`] for blocks that come on another branch than the best ([`dfuse_blocks::Added::Side`]), and
+/// begins with [`ForkedTransactions::restore`].
 ///
 /// That a transaction is in it does not say that it is pending: the chain may have it, too.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@
 
 mod error;
 mod event;
+mod feed;
 mod forked;
 mod index;
 mod lifecycle;
@@ -21,6 +22,7 @@ mod status;
 
 pub use error::{Error, Result};
 pub use event::{Event, EventKind, Outcome};
+pub use feed::FeedBlocks;
 pub use forked::{ForkedTransaction, ForkedTransactions};
 pub use index::{TRANSACTIONS, Transactions, events, events_in_block};
 pub use lifecycle::{BlockSource, Lifecycles};

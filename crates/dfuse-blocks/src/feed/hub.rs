@@ -338,6 +338,13 @@ impl Hub {
         self.lost.values().filter(|lost| !lost.aside).map(|lost| lost.entry.clone()).collect()
     }
 
+    /// Blocks that are not on the best chain.
+    pub(super) fn off_chain(&self) -> Vec<Entry> {
+        let lost = self.lost.values().map(|lost| &lost.entry);
+        let off_chain = |entry: &&Entry| self.canonical_id(entry.link.number()) != Some(entry.link.id);
+        self.forks.blocks().filter(off_chain).chain(lost).cloned().collect()
+    }
+
     pub(super) fn put_aside(&mut self, id: Checksum256, suffix: &Arc<str>) {
         if let Some(lost) = self.lost.get_mut(&id) {
             lost.aside = true;

@@ -16,14 +16,16 @@ mod shared;
 mod subscription;
 mod writer;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, future::ready, path::PathBuf, sync::Arc};
+
+use futures::{Stream, StreamExt, stream};
 
 pub use block::FeedBlock;
 pub use keeper::{Committer, Keeper};
 pub use subscription::{FeedEvent, Request, Start, Subscription};
 pub use writer::Feed;
 
-use crate::{BlockRef, Cursor, Error, Result};
+use crate::{BlockRef, Cursor, Error, Linked, OneBlockName, Result};
 use shared::Shared;
 
 /// How blocks become durable.
@@ -138,6 +140,32 @@ impl FeedHandle {
             hub::Standing::Lost(entry) => self.shared.load(entry).await,
             hub::Standing::Unknown => Err(Error::NotFound(format!("block {block}"))),
         }
+    }
+
+    /// The blocks off the best chain that are kept, each after its parent.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn lost_blocks(&self) -> Result<impl Stream<Item = Result<Arc<FeedBlock>>> + Send> {
+        let mut entries = self.shared.hub().as_ref().map(hub::Hub::off_chain).unwrap_or_default();
+        entries.sort_by_key(|entry| entry.link.number());
+        let known: BTreeSet<_> = entries.iter().map(|entry| OneBlockName::new(&entry.link, "").id).collect();
+        let mut names = self.shared.store.forked_blocks().await?;
+        names.retain(|name| !known.contains(&name.id));
+        names.sort_unstable();
+        let shared = self.shared.clone();
+        let aside = stream::iter(names).then(move |name| {
+            let shared = shared.clone();
+            async move { Ok(FeedBlock::new(shared.store.read_forked_block(&name).await?, &shared.recent)) }
+        });
+        let shared = self.shared.clone();
+        let recent = stream::iter(entries).then(move |entry| {
+            let shared = shared.clone();
+            async move { shared.load(entry).await }
+        });
+        // One that was pruned meanwhile is not kept any more.
+        let kept = aside.filter(|block| ready(!matches!(block, Err(Error::NotFound(_)))));
+        Ok(kept.chain(recent))
     }
 
     /// The text of a cursor, for clients.

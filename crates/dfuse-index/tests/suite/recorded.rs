@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use dfuse_antelope::{
     BlockTimestamp, Name,
     abi::{Abi, AbiSerializer},
-    model::wire::ReverseWriter,
+    model::{Block, wire::ReverseWriter},
 };
 use dfuse_blocks::{
     BlockStore, CursorKey, EncodedBlock, StoreOptions, SystemClock,
@@ -13,7 +13,7 @@ use dfuse_blocks::{
 };
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{
-    Index, Options, Pipeline, View,
+    ChainObserver, Index, Options, Pipeline, View,
     abi::{self, Abis},
     accounts::{self, Accounts},
     blocks::{self, Blocks, TimeMatch},
@@ -263,6 +263,14 @@ fn restarts_of_the_embedded_engine() {
 }
 
 /// The feed drives the pipeline, which is stopped on the way and goes on where it was.
+struct Nobody;
+
+impl ChainObserver for Nobody {
+    fn undone(&self, _: &Block) {}
+
+    fn finalized(&self, _: BlockTimestamp) {}
+}
+
 #[tokio::test]
 async fn the_feed_is_followed() {
     let Some((_, whole, expected)) = run("fork/fork.dmlog.zst", |_, _| {}) else { return };
@@ -297,7 +305,7 @@ async fn the_feed_is_followed() {
             }
         };
         tokio::select! {
-            ended = follow_feed(pipeline, &handle) => panic!("{:?}", ended.map(drop)),
+            ended = follow_feed(pipeline, &handle, &Nobody) => panic!("{:?}", ended.map(drop)),
             () = arrived => {}
         }
     }

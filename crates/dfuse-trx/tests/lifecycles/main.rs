@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod disagreement;
+mod feed;
 mod histories;
 mod model;
 mod node;

@@ -1,0 +1,67 @@
+//! Transactions and the feed of blocks.
+
+use std::sync::Arc;
+
+use dfuse_antelope::{BlockTimestamp, model::Block};
+use dfuse_blocks::feed::FeedHandle;
+use dfuse_index::{BlockRef, ChainObserver};
+use futures::TryStreamExt;
+use tokio::runtime::Handle;
+
+use crate::{BlockSource, Error, ForkedTransactions, Result};
+
+/// Reads blocks through a feed: from its memory, one-block files, bundles or the lost blocks.
+///
+/// For CPU threads of the runtime ([`tokio::task::spawn_blocking`]) only: on an async thread it panics.
+#[derive(Debug, Clone)]
+pub struct FeedBlocks {
+    feed: FeedHandle,
+    runtime: Handle,
+}
+
+impl FeedBlocks {
+    /// Reads through the feed on the runtime at hand.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(feed: FeedHandle) -> Self {
+        Self { feed, runtime: Handle::current() }
+    }
+}
+
+impl BlockSource for FeedBlocks {
+    fn block(&self, block: BlockRef) -> Result<Arc<Block>> {
+        let read = async { self.feed.block(block).await?.block().await };
+        self.runtime.block_on(read).map_err(|error| Error::Source { block, source: error.into() })
+    }
+}
+
+impl ForkedTransactions {
+    /// Those of the lost blocks that a feed has kept: for a start, before anything is served.
+    ///
+    /// # Errors
+    /// A block that cannot be read.
+    pub async fn restore(feed: &FeedHandle) -> Result<Self, dfuse_blocks::Error> {
+        let forked = Self::new();
+        let mut lost = std::pin::pin!(feed.lost_blocks().await?);
+        while let Some(block) = lost.try_next().await? {
+            forked.undone(&*block.block().await?);
+        }
+        if let Some(lib) = feed.lib()
+            && let Ok(block) = feed.block(lib).await
+        {
+            forked.finalized(block.encoded().time());
+        }
+        Ok(forked)
+    }
+}
+
+impl ChainObserver for ForkedTransactions {
+    fn undone(&self, block: &Block) {
+        self.undone(block);
+    }
+
+    fn finalized(&self, time: BlockTimestamp) {
+        self.finalized(time);
+    }
+}
