@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dfuse_antelope::{BlockTimestamp, model::Block};
+use dfuse_antelope::{AbiDump, BlockTimestamp, model::Block};
 use dfuse_blocks::{
     BlockRef, Cursor, Step,
     feed::{FeedEvent, FeedHandle, Start, Subscription},
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{
+    Stream, StreamExt,
+    stream::{self, PollNext},
+};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{Error, Pipeline, Result, reindex::blocking};
@@ -31,6 +34,8 @@ pub enum ChainStep {
     Undo(BlockRef),
     /// Everything up to this block is irreversible.
     Irreversible(BlockRef),
+    /// A node told the ABIs that it had when it started.
+    AbiDump(AbiDump),
 }
 
 /// Learns what happens to the chain before the indexes do.
@@ -45,18 +50,28 @@ pub trait ChainObserver: Sync {
 /// Follows a feed from the committed block on, and acknowledges what is committed, so that the feed may give it up. Ends with
 /// an error only; see [`follow`].
 ///
+/// ABI dumps are taken before the blocks that come into the feed after them.
+///
 /// The feed must still know the committed block; otherwise the error is that of its cursor.
-pub async fn follow_feed(pipeline: Pipeline, feed: &FeedHandle, observer: &dyn ChainObserver) -> Result<Pipeline> {
+pub async fn follow_feed(
+    pipeline: Pipeline,
+    feed: &FeedHandle,
+    dumps: impl Stream<Item = AbiDump> + Send,
+    observer: &dyn ChainObserver,
+) -> Result<Pipeline> {
     let committer = feed.committer("index");
     let start = match pipeline.committed() {
         Some(block) => Start::Cursor(Cursor { step: Step::New, block, tip: block, lib: block.number }),
         None => Start::Block(feed.first_block().unwrap_or(0)),
     };
     let subscription = feed.subscribe(start).await?;
-    let steps = stream::try_unfold(subscription, |mut subscription: Subscription| async move {
+    let dumps = dumps.map(|dump| Ok(ChainStep::AbiDump(dump)));
+    let blocks = stream::try_unfold(subscription, |mut subscription: Subscription| async move {
         let Some(event) = subscription.next().await? else { return Ok::<_, Error>(None) };
         Ok(Some((chain_step(event, observer).await?, subscription)))
     });
+    let dumps_first = |(): &mut ()| PollNext::Left;
+    let steps = stream::select_with_strategy(dumps, blocks, dumps_first);
     follow(pipeline, steps, |block| committer.acknowledge(block)).await
 }
 
@@ -147,6 +162,7 @@ fn take(mut pipeline: Pipeline, mut steps: Vec<ChainStep>) -> Result<(Pipeline, 
             // One commit for what becomes final at once.
             ChainStep::Irreversible(_) if matches!(steps.get(at + 1), Some(ChainStep::Irreversible(_))) => Ok(()),
             ChainStep::Irreversible(block) => pipeline.finalize(*block),
+            ChainStep::AbiDump(dump) => pipeline.abi_dump(dump.clone()),
         };
         match taken {
             Ok(()) => {}

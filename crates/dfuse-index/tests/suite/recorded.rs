@@ -21,6 +21,7 @@ use dfuse_index::{
 };
 use dfuse_kv::{Direction, FjallOptions, FjallStore, MemoryStore, Store};
 use dfuse_testkit::recorded;
+use futures::stream;
 
 use crate::chain::{Source, contents, reference};
 
@@ -305,7 +306,7 @@ async fn the_feed_is_followed() {
             }
         };
         tokio::select! {
-            ended = follow_feed(pipeline, &handle, &Nobody) => panic!("{:?}", ended.map(drop)),
+            ended = follow_feed(pipeline, &handle, stream::empty(), &Nobody) => panic!("{:?}", ended.map(drop)),
             () = arrived => {}
         }
     }

@@ -12,6 +12,7 @@ use dfuse_index::{Index, Options, Pipeline, blocks::Blocks, follow_feed, keyspac
 use dfuse_kv::MemoryStore;
 use dfuse_testkit::recorded;
 use dfuse_trx::{BlockSource, FeedBlocks, ForkedTransactions, Transactions, events};
+use futures::stream;
 
 async fn open(place: &std::path::Path) -> (Feed, dfuse_blocks::feed::Keeper) {
     let files = BlockStore::open(place.to_str().unwrap(), StoreOptions::default()).unwrap();
@@ -49,7 +50,7 @@ async fn a_restart_knows_what_was_forked_out() {
         }
     };
     tokio::select! {
-        ended = follow_feed(pipeline, &handle, &forked) => panic!("{:?}", ended.map(drop)),
+        ended = follow_feed(pipeline, &handle, stream::empty(), &forked) => panic!("{:?}", ended.map(drop)),
         () = follow => {}
     }
     assert!(forked.len() > 50, "{}", forked.len());
