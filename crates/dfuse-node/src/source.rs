@@ -82,6 +82,17 @@ impl Source {
         Ok(Self { events })
     }
 
+    /// Reads a log that is at hand, decompressed if it must be, on a thread of its own.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn of_log(log: impl io::Read + Send + 'static) -> Result<Self> {
+        let (sender, events) = mpsc::channel(AHEAD);
+        let opened = |source| Error::Open { place: "the log".to_owned(), source };
+        spawn(sender, move || log::decompressed(log)).map_err(opened)?;
+        Ok(Self { events })
+    }
+
     /// The next event; none at the end of the source. After an error there is nothing more.
     pub async fn next(&mut self) -> Result<Option<SourceEvent>> {
         self.events.recv().await.transpose()

@@ -1,6 +1,6 @@
 use clap::{Parser, Subcommand};
 
-use crate::{logging::LogOptions, tools};
+use crate::{logging::LogOptions, start::Start, tools};
 
 /// Search, state and streams of Antelope chains from the execution log of a node
 #[derive(Debug, Parser)]
@@ -14,6 +14,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Take blocks from a source, index them, and serve the API
+    Start(Start),
     /// Look into logs and block files, check and repair them
     #[command(subcommand, arg_required_else_help = true)]
     Tools(tools::Tool),
@@ -22,6 +24,7 @@ enum Command {
 impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
+            Command::Start(start) => start.run(),
             Command::Tools(tool) => tool.run(),
         }
     }

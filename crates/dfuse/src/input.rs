@@ -12,7 +12,10 @@ use url::Url;
 use crate::failure::{self, usage};
 
 /// The recorded chain that comes with the program: a real node's log of half an hour of varied traffic.
-static DEMO: &[u8] = include_bytes!("../demo/demo.dmlog.zst");
+pub(crate) static DEMO: &[u8] = include_bytes!("../demo/demo.dmlog.zst");
+
+/// What that chain began with.
+pub(crate) static DEMO_GENESIS: &[u8] = include_bytes!("../demo/genesis.json");
 
 /// What the content of a block file begins with.
 const BLOCK_FILE_MAGIC: &[u8] = b"dbin";

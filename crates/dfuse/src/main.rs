@@ -2,9 +2,11 @@
 
 mod cli;
 mod failure;
+mod indexes;
 mod input;
 mod logging;
 mod progress;
+mod start;
 mod tools;
 
 use std::process::ExitCode;

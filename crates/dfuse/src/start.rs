@@ -1,0 +1,66 @@
+//! `dfuse start`: everything in one process.
+
+mod data_dir;
+mod ingest;
+mod node;
+mod origin;
+mod settings;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::failure::explained;
+
+pub(crate) use self::{data_dir::DataDir, settings::Settings};
+
+/// Take blocks from a source, index them, and serve the API. Settings come from here, from DFUSE_* variables, from the
+/// configuration file, in this order; `dfuse tools print-config` prints them all.
+#[derive(Debug, Args, Serialize)]
+pub(crate) struct Start {
+    /// A configuration file, as `dfuse tools print-config` prints it
+    #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Directory of everything that is kept [default: ./dfuse-data; for the demo a temporary one]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input) or blocks:URL [default: demo]
+    #[arg(long, value_name = "SPEC")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// Address of REST and WebSocket [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<String>,
+    /// Address of gRPC, which this version does not serve yet [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_listen: Option<String>,
+    /// The chain's id
+    #[arg(long, value_name = "HEX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain_id: Option<String>,
+    /// End when the source has ended and all its blocks are indexed
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_false")]
+    exit_at_end: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl Start {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let settings = Settings::load(self.config.as_ref(), &self)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result = runtime.block_on(node::run(&settings));
+        // What blocks still, after a second signal, is left behind.
+        runtime.shutdown_background();
+        result.map_err(explained)
+    }
+}

@@ -1,0 +1,227 @@
+//! Blocks from the source into the feed.
+
+use std::{sync::Arc, time::Duration};
+
+use dfuse_antelope::AbiDump;
+use dfuse_api::Readiness;
+use dfuse_blocks::{
+    Added, BlockStore, Clock, EncodedBlock, Error,
+    feed::{Feed, Keeper},
+};
+use dfuse_node::{Source, SourceEvent};
+use dfuse_trx::ForkedTransactions;
+use tokio::{
+    sync::{mpsc::UnboundedSender, watch},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tracing::{error, info};
+
+use super::origin::{DEMO_AT_ONCE, Origin};
+
+/// A source that says nothing for so long has no more for the moment.
+const IDLE: Duration = Duration::from_secs(1);
+/// A block that is not older than this is live.
+const LIVE_AGE: Duration = Duration::from_secs(60);
+/// Time between two blocks of the demo, as on a real chain.
+const DEMO_PACE: Duration = Duration::from_millis(500);
+/// How often a long catching up is told of.
+const REPORT: Duration = Duration::from_secs(10);
+/// How long to wait before a store that failed is tried again, the first time and at most; doubled from time to time.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Names of conditions of readiness.
+const SOURCE: &str = "source";
+const BLOCK_STORE: &str = "block_store";
+const BUNDLES: &str = "bundles";
+
+/// What taking blocks needs.
+pub(crate) struct Ingest {
+    pub(crate) origin: Origin,
+    pub(crate) source: Source,
+    pub(crate) feed: Feed,
+    pub(crate) store: BlockStore,
+    pub(crate) dumps: UnboundedSender<AbiDump>,
+    pub(crate) forked: Arc<ForkedTransactions>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) readiness: Arc<Conditions>,
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Whether blocks are durable before they are seen.
+    pub(crate) live: bool,
+}
+
+/// Where the state of the parts is told.
+pub(crate) struct Conditions(pub(crate) dfuse_api::Api);
+
+impl Conditions {
+    fn readiness(&self) -> &Readiness {
+        self.0.readiness()
+    }
+
+    /// Whether no part fails.
+    pub(crate) fn all_hold(&self) -> bool {
+        self.readiness().all().values().all(Result::is_ok)
+    }
+
+    fn holds(&self, name: &'static str) {
+        self.readiness().set(name, Ok(()));
+    }
+
+    fn fails(&self, name: &'static str, why: String) {
+        self.readiness().set(name, Err(why));
+    }
+}
+
+/// How taking blocks ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The source has no more.
+    Source,
+    /// It was told to.
+    Stopped,
+}
+
+impl Ingest {
+    /// Takes blocks until the source ends or this is told to stop. Then all blocks are in files; the feed goes on, for
+    /// those who read from it.
+    pub(crate) async fn run(mut self) -> anyhow::Result<(Ended, Feed)> {
+        // What was there at the start is served at once.
+        let mut catching_up = self.feed.handle().head().is_none();
+        if catching_up {
+            self.readiness.fails(SOURCE, "waiting for the first block".to_owned());
+        }
+        let mut pace = interval(DEMO_PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut taken, mut reported) = (0_u64, self.clock.elapsed());
+        let mut stop = self.stop.clone();
+        let ended = loop {
+            let next = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break Ended::Stopped,
+                next = timeout(IDLE, self.source.next()) => next,
+            };
+            let event = match next {
+                Ok(event) => event?,
+                Err(_) => {
+                    self.caught_up(&mut catching_up).await?;
+                    continue;
+                }
+            };
+            let (block, encoded) = match event {
+                None => break Ended::Source,
+                Some(SourceEvent::AbiDump(dump)) => {
+                    if !self.retrying(async |ingest| ingest.store.write_abi_dump(dump.clone()).await).await? {
+                        break Ended::Stopped;
+                    }
+                    // The receiver goes when the process stops.
+                    let _ = self.dumps.send(dump);
+                    continue;
+                }
+                Some(SourceEvent::Block { block, encoded }) => (block, encoded),
+            };
+            let number = encoded.number();
+            let is_new = self.feed.handle().head().is_none_or(|head| number > head.number);
+            if matches!(self.origin, Origin::Demo) && number > DEMO_AT_ONCE && is_new {
+                if !self.live {
+                    info!("the rest of the recorded chain comes at two blocks a second");
+                }
+                self.caught_up(&mut catching_up).await?;
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => break Ended::Stopped,
+                    _ = pace.tick() => {}
+                }
+            }
+            let push = async |ingest: &mut Self| match &block {
+                Some(block) => ingest.feed.push_decoded(encoded.clone(), block.clone()).await,
+                None => ingest.feed.push(encoded.clone()).await,
+            };
+            let mut added = Added::Known;
+            let pushed = self.retrying(async |ingest| push(ingest).await.map(|result| added = result)).await?;
+            if !pushed {
+                break Ended::Stopped;
+            }
+            if added == Added::Side {
+                let block = block.map_or_else(|| encoded.decode().map(Arc::new), Ok)?;
+                self.forked.undone(&block);
+            }
+            taken += 1;
+            if self.is_live(&encoded) {
+                self.caught_up(&mut catching_up).await?;
+            } else if catching_up {
+                self.readiness.fails(SOURCE, format!("catching up, at block {number}"));
+            }
+            let now = self.clock.elapsed();
+            if catching_up && now - reported >= REPORT {
+                info!(block = number, taken, "catching up");
+                reported = now;
+            }
+        };
+        self.caught_up(&mut catching_up).await?;
+        Ok((ended, self.feed))
+    }
+
+    fn is_live(&self, block: &EncodedBlock) -> bool {
+        let age = self.clock.now().as_millis() as i64 - block.time().to_unix_ms();
+        age < LIVE_AGE.as_millis() as i64
+    }
+
+    /// From now on blocks are durable before they are seen.
+    async fn caught_up(&mut self, catching_up: &mut bool) -> anyhow::Result<()> {
+        if !self.live {
+            self.live = self.retrying(async |ingest| ingest.feed.go_live().await).await?;
+        }
+        if self.feed.handle().head().is_some() {
+            self.readiness.holds(SOURCE);
+            *catching_up = false;
+        }
+        Ok(())
+    }
+
+    /// Does `work` again and again as long as the store fails; false if the process is to stop first.
+    async fn retrying(&mut self, mut work: impl AsyncFnMut(&mut Self) -> Result<(), Error>) -> anyhow::Result<bool> {
+        let mut pause = PAUSES.0;
+        loop {
+            match work(self).await {
+                Ok(()) => {
+                    self.readiness.holds(BLOCK_STORE);
+                    return Ok(true);
+                }
+                Err(failure @ Error::Store { .. }) => {
+                    error!(error = %failure, "blocks cannot be stored, trying again in {} s", pause.as_secs());
+                    self.readiness.fails(BLOCK_STORE, failure.to_string());
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+            tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => return Ok(false),
+                () = sleep(pause) => {}
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+/// Keeps bundles until the feed has ended; a store that fails is tried again.
+pub(crate) async fn keep(
+    mut keeper: Keeper,
+    readiness: Arc<Conditions>,
+    mut stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut pause = PAUSES.0;
+    loop {
+        readiness.holds(BUNDLES);
+        match keeper.run().await {
+            Ok(()) => return Ok(()),
+            Err(failure @ Error::Store { .. }) => {
+                error!(error = %failure, "bundles cannot be written, trying again in {} s", pause.as_secs());
+                readiness.fails(BUNDLES, failure.to_string());
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+        tokio::select! {
+            // Blocks stay in one-block files.
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = sleep(pause) => {}
+        }
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}

@@ -1,0 +1,261 @@
+//! The parts of the process, and how they begin and end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use dfuse_api::{Chain, OpenAccess, Server};
+use dfuse_blocks::{
+    BlockStore, Clock, CursorKey, StoreOptions, SystemClock, SystemEntropy,
+    feed::{Feed, FeedHandle, FeedOptions, Mode},
+};
+use dfuse_index::{Options, Pipeline, Serving, follow_feed};
+use dfuse_kv::{Durability, FjallOptions, Store};
+use dfuse_trx::ForkedTransactions;
+use futures::stream;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+use tracing::{info, warn};
+
+use super::{
+    DataDir, Settings,
+    ingest::{Conditions, Ended, Ingest, keep},
+    origin::Origin,
+};
+use crate::{
+    failure::{one_line, usage},
+    indexes::{indexes, open_store},
+};
+
+/// How often it is looked whether the indexes have come to the end of the chain.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Runs until a signal, until the source has ended if that is wanted, or until something fails.
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let origin = Origin::parse(&settings.source)?;
+    let chain_id = origin.chain_id(settings)?;
+    let listener = listen(&settings.listen).await?;
+    let signals = Signals::new()?;
+    let data_dir = match (&settings.data_dir, &origin) {
+        (None, Origin::Demo) => DataDir::temporary()?,
+        (path, _) => DataDir::open(path.as_deref())?,
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), source = settings.source, data_dir = %data_dir.path().display(), "dfuse starts");
+
+    let clock = Arc::new(SystemClock::new());
+    let place = settings.blocks.store.clone().unwrap_or_else(|| data_dir.blocks().display().to_string());
+    let store_options = StoreOptions { fsync: settings.blocks.fsync, credentials: std::env::vars().collect() };
+    let files = BlockStore::open(&place, store_options)?;
+    let feed_options = FeedOptions {
+        data_dir: Some(data_dir.path().to_owned()),
+        first_streamable: settings.blocks.first_block,
+        mode: if origin.repeats() { Mode::CatchUp } else { Mode::Live },
+        memory_bytes: settings.blocks.memory_mib << 20,
+        keep_forked: settings.blocks.keep_forked,
+        ..FeedOptions::default()
+    };
+    let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;
+    let (feed, keeper) = Feed::open(files.clone(), key, feed_options, &*clock).await?;
+    let handle = feed.handle();
+
+    let fjall = FjallOptions { cache_bytes: settings.index.cache_mib << 20, ..FjallOptions::default() };
+    let options = Options {
+        chain_id,
+        overlay_bytes: settings.index.memory_mib << 20,
+        durability: if settings.index.fsync { Durability::Sync } else { Durability::Buffer },
+        ..Options::default()
+    };
+    let folder = data_dir.index();
+    let opened = spawn_blocking(move || -> anyhow::Result<_> {
+        let store: Arc<dyn Store> = Arc::new(open_store(&folder, &fjall)?);
+        let pipeline = Pipeline::open(store.clone(), None, indexes(), options)?;
+        Ok((store, pipeline))
+    });
+    let (store, pipeline) = opened.await??;
+    let forked = Arc::new(ForkedTransactions::restore(&handle).await?);
+    let chain = Chain {
+        serving: pipeline.serving().clone(),
+        feed: handle.clone(),
+        forked: forked.clone(),
+        chain_id,
+        clock: clock.clone(),
+        entropy: Arc::new(SystemEntropy),
+    };
+    let serving = chain.serving.clone();
+    let server = Server::new(chain, Arc::new(OpenAccess), settings.http.options());
+    let conditions = Arc::new(Conditions(server.api().clone()));
+
+    let (stop, stopped) = watch::channel(false);
+    let (dumps, offered) = mpsc::unbounded_channel();
+    for number in files.abi_dumps().await? {
+        dumps.send(files.read_abi_dump(number).await?)?;
+    }
+    let index = tokio::spawn({
+        let (handle, forked) = (handle.clone(), forked.clone());
+        let dumps = stream::unfold(offered, async |mut offered| Some((offered.recv().await?, offered)));
+        async move { follow_feed(pipeline, &handle, Box::pin(dumps), &*forked).await.map(drop) }
+    });
+    let source = origin.open(feed.resume_number())?;
+    let ingest = Ingest {
+        live: !origin.repeats(),
+        origin,
+        source,
+        feed,
+        store: files,
+        dumps,
+        forked,
+        clock: clock.clone(),
+        readiness: conditions.clone(),
+        stop: stopped.clone(),
+    };
+    let address = listener.local_addr()?;
+    let serve = tokio::spawn({
+        let mut stopped = stopped.clone();
+        async move { server.serve(listener, async { drop(stopped.wait_for(|stop| *stop).await) }).await }
+    });
+    info!("REST at http://{address}/v0/, WebSocket at ws://{address}/v1/stream, metrics at http://{address}/metrics");
+    let parts = Parts {
+        ingest: tokio::spawn(ingest.run()),
+        index,
+        keeper: tokio::spawn(keep(keeper, conditions.clone(), stopped)),
+        serve,
+        stop,
+        feed: handle,
+        serving,
+        conditions,
+    };
+    let result = parts.supervise(signals, settings.exit_at_end).await;
+    let closed = spawn_blocking(move || store.close()).await?.context("the indexes were not closed cleanly");
+    result.and(closed)
+}
+
+/// Binds the address of the server.
+async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    let parsed: SocketAddr = address.parse().map_err(|_| {
+        usage(format!("\"{address}\" is not an address to listen at; write it as 127.0.0.1:8080 or [::1]:8080"))
+    })?;
+    TcpListener::bind(parsed).await.with_context(|| {
+        format!("cannot listen at {address}; stop what uses this port, or name another address with --listen")
+    })
+}
+
+/// Signals that end the process.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// What runs.
+struct Parts {
+    ingest: JoinHandle<anyhow::Result<(Ended, Feed)>>,
+    index: JoinHandle<dfuse_index::Result<()>>,
+    keeper: JoinHandle<anyhow::Result<()>>,
+    serve: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    feed: FeedHandle,
+    serving: Arc<Serving>,
+    conditions: Arc<Conditions>,
+}
+
+impl Parts {
+    /// Waits for the reason to end, then ends everything in order. A second signal ends it at once.
+    async fn supervise(mut self, mut signals: Signals, exit_at_end: bool) -> anyhow::Result<()> {
+        let mut feed = None;
+        let mut is_ready = false;
+        let result = loop {
+            tokio::select! {
+                signal = signals.next() => {
+                    info!(signal, "dfuse stops");
+                    break Ok(());
+                }
+                ended = &mut self.ingest, if feed.is_none() => match ended? {
+                    Ok((Ended::Source, ended)) => {
+                        let head = self.feed.head().map_or(0, |head| head.number);
+                        info!(head, "the source has no more blocks{}", if exit_at_end { "" } else { ", the server goes on" });
+                        feed = Some(ended);
+                    }
+                    Ok((Ended::Stopped, ended)) => feed = Some(ended),
+                    Err(error) => {
+                        // It took the feed with it.
+                        self.ingest = tokio::spawn(async { anyhow::bail!("taking blocks has failed") });
+                        break Err(error);
+                    }
+                },
+                ended = &mut self.index => {
+                    self.index = tokio::spawn(async { Err(dfuse_blocks::Error::Closed.into()) });
+                    break ended?.map_err(Into::into);
+                }
+                ended = &mut self.keeper => {
+                    self.keeper = tokio::spawn(async { Ok(()) });
+                    match ended? {
+                        Ok(()) => {}
+                        Err(error) => break Err(error),
+                    }
+                }
+                () = sleep(POLL), if !is_ready || exit_at_end && feed.is_some() => {
+                    if !is_ready && self.conditions.all_hold() && self.is_indexed() {
+                        is_ready = true;
+                        info!(head = self.feed.head().map(|head| head.number), "ready");
+                    }
+                    if exit_at_end && feed.is_some() && self.is_indexed() {
+                        info!("all blocks are indexed, dfuse stops");
+                        break Ok(());
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            stopped = self.stop(feed) => result.and(stopped),
+            signal = signals.next() => Err(result.err().unwrap_or_else(|| {
+                anyhow::anyhow!("a second signal, {signal}, ended the process before it had stopped cleanly; nothing is lost")
+            })),
+        }
+    }
+
+    /// Whether the indexes have all that the feed has.
+    fn is_indexed(&self) -> bool {
+        let (snapshot, lib) = (self.serving.snapshot(), self.feed.lib());
+        // Before the first block is final, nothing is.
+        let none_final = lib.map(|lib| lib.number) < self.feed.first_block();
+        snapshot.head() == self.feed.head() && (none_final || snapshot.lib() == lib)
+    }
+
+    /// Ends every part; what one fails with does not keep the others.
+    async fn stop(self, feed: Option<Feed>) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        let feed = match feed {
+            Some(feed) => Some(feed),
+            None => self.ingest.await?.ok().map(|(_, feed)| feed),
+        };
+        let mut result = Ok(());
+        if let Some(feed) = feed {
+            result = feed.close().await.context("the last blocks were not written; the source must repeat them");
+        }
+        match self.index.await? {
+            Ok(()) | Err(dfuse_index::Error::Blocks(dfuse_blocks::Error::Closed)) => {}
+            Err(error) => warn!(%error, "the indexes ended"),
+        }
+        if let Err(error) = self.keeper.await? {
+            warn!(error = %one_line(&error), "bundles were not written");
+        }
+        self.serve.await?;
+        result
+    }
+}

@@ -1,0 +1,104 @@
+//! The source that was asked for.
+
+use dfuse_antelope::{Checksum256, Genesis};
+use dfuse_node::{Source, SourceOptions, SourceSpec};
+
+use super::settings::Settings;
+use crate::{
+    failure::{one_line, usage},
+    input,
+};
+
+/// Number of the last block of the demo's first three quarters, which come at once.
+pub(crate) const DEMO_AT_ONCE: u32 = 3033;
+
+/// Where blocks come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// The recorded chain that comes with the program.
+    Demo,
+    /// Somewhere else.
+    Spec(SourceSpec),
+}
+
+impl Origin {
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        match text {
+            "demo" => Ok(Self::Demo),
+            "nodeos" => Err(usage(
+                "this version does not start a node itself; pipe its deep-mind log into --source deep-mind:-",
+            )),
+            _ => text.parse().map(Self::Spec).map_err(|error: dfuse_node::Error| usage(error.to_string())),
+        }
+    }
+
+    /// Whether the source can begin again and repeat what a kill has lost.
+    pub(crate) fn repeats(&self) -> bool {
+        !matches!(self, Self::Spec(SourceSpec::StandardInput))
+    }
+
+    /// Begins to read. `start_block` is the first block of interest.
+    pub(crate) fn open(&self, start_block: u32) -> anyhow::Result<Source> {
+        match self {
+            Self::Demo => Ok(Source::of_log(input::DEMO)?),
+            Self::Spec(spec) => {
+                let options = SourceOptions { start_block, follow: true, ..SourceOptions::default() };
+                Source::open(spec, options).map_err(|error| usage(one_line(&error.into())))
+            }
+        }
+    }
+
+    /// The chain's id, as far as it is configured.
+    pub(crate) fn chain_id(&self, settings: &Settings) -> anyhow::Result<Option<Checksum256>> {
+        let of_genesis = |json: &[u8]| Genesis::from_json(json).and_then(|genesis| genesis.chain_id());
+        let configured = settings.chain_id.as_ref().map(|text| {
+            text.parse::<Checksum256>().map_err(|error| usage(format!("the chain id \"{text}\" is none: {error}")))
+        });
+        let read = settings.genesis.as_ref().map(|file| {
+            let wrong = |error: &dyn std::fmt::Display| usage(format!("genesis file {}: {error}", file.display()));
+            let json = std::fs::read(file).map_err(|error| wrong(&error))?;
+            of_genesis(&json).map_err(|error| wrong(&error))
+        });
+        let demo = matches!(self, Self::Demo).then(|| of_genesis(input::DEMO_GENESIS).map_err(anyhow::Error::from));
+        let known = [configured, read, demo].into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
+        match known[..] {
+            [first, .., other] | [first, other] if first != other => {
+                Err(usage(format!("the configured chain ids differ: {first} and {other}")))
+            }
+            [first, ..] => Ok(Some(first)),
+            [] => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfuse_deep_mind::{Event, Reader};
+    use dfuse_node::decompressed;
+
+    use super::*;
+
+    #[test]
+    fn three_quarters_of_the_demo_come_at_once() {
+        let mut reader = Reader::new(decompressed(input::DEMO).unwrap());
+        let (mut first, mut last) = (None, 0);
+        while let Some(event) = reader.next_event().unwrap() {
+            if let Event::Block(block) = event {
+                first.get_or_insert(block.number);
+                last = block.number;
+            }
+        }
+        let first = first.unwrap();
+        assert_eq!(DEMO_AT_ONCE, first - 1 + (last - first + 1) * 3 / 4);
+    }
+
+    #[test]
+    fn chain_ids_must_agree() {
+        let id = Origin::Demo.chain_id(&Settings::default()).unwrap().unwrap();
+        let with = |chain_id: String| Settings { chain_id: Some(chain_id), ..Settings::default() };
+        assert_eq!(Origin::Demo.chain_id(&with(id.to_string())).unwrap(), Some(id));
+        let other = Origin::Demo.chain_id(&with("00".repeat(32))).unwrap_err().to_string();
+        assert!(other.contains("differ"), "{other}");
+        assert!(Origin::Demo.chain_id(&with("xyz".into())).unwrap_err().to_string().contains("\"xyz\" is none"));
+    }
+}

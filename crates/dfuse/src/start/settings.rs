@@ -1,0 +1,254 @@
+//! Configuration: defaults, a TOML file, `DFUSE_*` variables and flags, in rising order.
+
+use std::{fmt::Write, path::PathBuf, time::Duration};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::usage;
+
+/// Everything that can be set. Field names are the keys of the file, and in capitals, after `DFUSE_`, the variables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) source: String,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) listen: String,
+    pub(crate) grpc_listen: String,
+    pub(crate) chain_id: Option<String>,
+    pub(crate) genesis: Option<PathBuf>,
+    pub(crate) exit_at_end: bool,
+    pub(crate) blocks: Blocks,
+    pub(crate) index: Index,
+    pub(crate) http: Http,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Blocks {
+    pub(crate) store: Option<String>,
+    pub(crate) first_block: u32,
+    pub(crate) memory_mib: usize,
+    pub(crate) keep_forked: u32,
+    pub(crate) fsync: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Index {
+    pub(crate) memory_mib: usize,
+    pub(crate) cache_mib: u64,
+    pub(crate) fsync: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Http {
+    pub(crate) max_connections: usize,
+    pub(crate) max_header_bytes: usize,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) header_timeout_seconds: u64,
+    pub(crate) body_timeout_seconds: u64,
+    pub(crate) read_timeout_seconds: u64,
+    pub(crate) readers: usize,
+    pub(crate) shutdown_grace_seconds: u64,
+    pub(crate) max_head_age_seconds: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let (feed, api) = (dfuse_blocks::feed::FeedOptions::default(), dfuse_api::Options::default());
+        Self {
+            source: "demo".to_owned(),
+            data_dir: None,
+            listen: "127.0.0.1:8080".to_owned(),
+            grpc_listen: "127.0.0.1:9000".to_owned(),
+            chain_id: None,
+            genesis: None,
+            exit_at_end: false,
+            blocks: Blocks {
+                store: None,
+                first_block: feed.first_streamable,
+                memory_mib: feed.memory_bytes >> 20,
+                keep_forked: feed.keep_forked,
+                fsync: false,
+            },
+            index: Index {
+                memory_mib: dfuse_index::Options::default().overlay_bytes >> 20,
+                cache_mib: dfuse_kv::FjallOptions::default().cache_bytes >> 20,
+                fsync: false,
+            },
+            http: Http {
+                max_connections: api.max_connections,
+                max_header_bytes: api.max_header_bytes,
+                max_body_bytes: api.max_body_bytes,
+                header_timeout_seconds: api.header_timeout.as_secs(),
+                body_timeout_seconds: api.body_timeout.as_secs(),
+                read_timeout_seconds: api.read_timeout.as_secs(),
+                readers: api.readers,
+                shutdown_grace_seconds: api.shutdown_grace.as_secs(),
+                max_head_age_seconds: api.max_head_age.map(|age| age.as_secs()),
+            },
+        }
+    }
+}
+
+impl Http {
+    pub(crate) fn options(&self) -> dfuse_api::Options {
+        dfuse_api::Options {
+            max_connections: self.max_connections,
+            max_header_bytes: self.max_header_bytes,
+            max_body_bytes: self.max_body_bytes,
+            header_timeout: Duration::from_secs(self.header_timeout_seconds),
+            body_timeout: Duration::from_secs(self.body_timeout_seconds),
+            read_timeout: Duration::from_secs(self.read_timeout_seconds),
+            readers: self.readers,
+            shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
+            max_head_age: self.max_head_age_seconds.map(Duration::from_secs),
+        }
+    }
+}
+
+/// What is said of each setting; sections are named before their first.
+const DESCRIPTIONS: &[(&str, &str)] = &[
+    (
+        "source",
+        "Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL. Flag: --source",
+    ),
+    (
+        "data_dir",
+        "Directory of everything that is kept. Not set: ./dfuse-data, but for the demo a temporary directory that goes with \
+         the process. Flag: --data-dir",
+    ),
+    ("listen", "Address of REST, WebSocket, /healthz and /metrics. Port 0 takes a free one. Flag: --listen"),
+    ("grpc_listen", "Address of gRPC, which this version does not serve yet. Flag: --grpc-listen"),
+    (
+        "chain_id",
+        "The chain's id. Without it, keys cannot be recovered from signatures. A data directory remembers it, and refuses \
+         another. Flag: --chain-id",
+    ),
+    ("genesis", "A genesis.json, from which the chain's id follows: instead of chain_id"),
+    ("exit_at_end", "End the process when the source has ended and all its blocks are indexed. Flag: --exit-at-end"),
+    ("blocks.store", "Directory or URL of the block files. Not set: blocks in the data directory"),
+    ("blocks.first_block", "Number of the first block of the chain's history that a node can give"),
+    ("blocks.memory_mib", "Memory for encoded blocks at the chain's end; others are read from files"),
+    ("blocks.keep_forked", "Blocks below the last irreversible one for which forked blocks are kept"),
+    (
+        "blocks.fsync",
+        "Have the operating system write every block file to the disk before it counts as written. Without it a power cut \
+         may lose the files of the last seconds; a killed process loses nothing either way",
+    ),
+    ("index.memory_mib", "Memory for what reversible blocks write into the indexes; more goes to disk"),
+    ("index.cache_mib", "Memory for what is read from the indexes"),
+    (
+        "index.fsync",
+        "Have the operating system write every commit of the indexes to the disk. Without it a power cut loses the last \
+         commits, which are made again from the block files",
+    ),
+    ("http.max_connections", "Most connections at a time; more wait to be accepted"),
+    ("http.max_header_bytes", "Most bytes of a request's header, path and query included"),
+    ("http.max_body_bytes", "Most bytes of a request's body"),
+    ("http.header_timeout_seconds", "How long the header of a request may take, and a connection may be idle"),
+    ("http.body_timeout_seconds", "How long the body of a request may take"),
+    ("http.read_timeout_seconds", "How long the server may take for one answer"),
+    ("http.readers", "Requests that read from the indexes at a time; more wait for their turn"),
+    ("http.shutdown_grace_seconds", "How long requests at work may go on when the process is told to stop"),
+    (
+        "http.max_head_age_seconds",
+        "From which age of the head block on /healthz says that the server is not ready. Not set: never",
+    ),
+];
+
+impl Settings {
+    /// Puts a file, the environment and flags over the defaults. `flags` holds what was given on the command line only.
+    pub(crate) fn load(file: Option<&PathBuf>, flags: &impl Serialize) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(usage(format!("there is no configuration file {}", file.display())));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        // Other variables with this prefix belong to tests and tools.
+        let known = |key: &figment::value::UncasedStr| {
+            let key = key.as_str().to_ascii_lowercase().replace("__", ".");
+            DESCRIPTIONS.iter().any(|(name, _)| *name == key)
+        };
+        let environment = Env::prefixed("DFUSE_").filter(known).split("__");
+        let settings = figment.merge(environment).merge(Serialized::defaults(flags)).extract();
+        settings
+            .map_err(|errors| usage(errors.into_iter().map(|error| describe(&error)).collect::<Vec<_>>().join("; ")))
+    }
+
+    /// The defaults as a commented configuration file.
+    pub(crate) fn reference() -> String {
+        let defaults = serde_json::to_value(Self::default()).expect("plain data");
+        let mut text = String::new();
+        let mut section = None;
+        for (name, description) in DESCRIPTIONS {
+            let key = match name.split_once('.') {
+                Some((in_section, key)) => {
+                    if section != Some(in_section) {
+                        section = Some(in_section);
+                        let _ = write!(text, "\n[{in_section}]\n");
+                    }
+                    key
+                }
+                None => name,
+            };
+            let variable = name.to_ascii_uppercase().replace('.', "__");
+            let value = name.split('.').try_fold(&defaults, |value, key| value.get(key)).unwrap_or(&Value::Null);
+            let _ = match value {
+                Value::Null => write!(text, "\n# {description}. Variable: DFUSE_{variable}\n# {key} =\n"),
+                value => write!(text, "\n# {description}. Variable: DFUSE_{variable}\n{key} = {value}\n"),
+            };
+        }
+        text.trim_start().to_owned()
+    }
+}
+
+/// Names the key, what is wrong with it, and where it was set.
+fn describe(error: &figment::Error) -> String {
+    let key = error.path.join(".");
+    let place = error.metadata.as_ref().map(|metadata| match &metadata.source {
+        Some(source) => format!(" (in {source})"),
+        None => format!(" (in {})", metadata.name),
+    });
+    let key = if key.is_empty() { String::new() } else { format!("setting \"{key}\": ") };
+    format!("{key}{}{}", error.kind, place.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn keys(value: &Value, prefix: &str, found: &mut BTreeSet<String>) {
+        for (key, value) in value.as_object().unwrap() {
+            let name = format!("{prefix}{key}");
+            match value {
+                Value::Object(_) => keys(value, &format!("{name}."), found),
+                _ => assert!(found.insert(name)),
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_is_described() {
+        let mut found = BTreeSet::new();
+        keys(&serde_json::to_value(Settings::default()).unwrap(), "", &mut found);
+        assert_eq!(found, DESCRIPTIONS.iter().map(|(name, _)| (*name).to_owned()).collect());
+    }
+
+    #[test]
+    fn the_reference_is_a_file_of_the_defaults() {
+        let figment = Figment::from(Serialized::defaults(Settings::default()));
+        let read: Settings = figment.merge(Toml::string(&Settings::reference())).extract().unwrap();
+        assert_eq!(read, Settings::default());
+    }
+}
