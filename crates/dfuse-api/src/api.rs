@@ -122,6 +122,10 @@ impl Api {
         Stopping(self.0.stop.subscribe())
     }
 
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.0.stop.borrow()
+    }
+
     pub(crate) fn stop(&self) -> &watch::Sender<bool> {
         &self.0.stop
     }

@@ -32,7 +32,9 @@ impl Field<'_> {
     }
 
     fn parse<T: FromStr>(&self, what: &str) -> Result<T, Problems> {
-        self.text.parse().map_err(|_| self.expected(what))
+        // No value that is parsed may begin with a plus sign, which numbers would take.
+        let text = Some(self.text).filter(|text| !text.starts_with('+'));
+        text.and_then(|text| text.parse().ok()).ok_or_else(|| self.expected(what))
     }
 }
 
