@@ -1,0 +1,145 @@
+use std::{sync::Arc, time::Duration};
+
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
+use dfuse_index::{Serving, ServingSnapshot};
+use dfuse_trx::ForkedTransactions;
+use tokio::sync::watch;
+
+use crate::{Access, ApiResult, Metrics, Readiness, Reading, Stopping, readers::Readers};
+
+/// What the API answers from.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    /// The indexes.
+    pub serving: Arc<Serving>,
+    /// The blocks.
+    pub feed: FeedHandle,
+    /// Transactions of blocks that were undone.
+    pub forked: Arc<ForkedTransactions>,
+    /// The chain's id where it is known: without it, keys cannot be recovered from signatures.
+    pub chain_id: Option<Checksum256>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives trace ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Limits of a server.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Most connections at a time; more wait to be accepted.
+    pub max_connections: usize,
+    /// Most bytes of a request's header, path and query included.
+    pub max_header_bytes: usize,
+    /// Most bytes of a request's body.
+    pub max_body_bytes: usize,
+    /// How long the header of a request may take. A connection between two requests is closed after this time, too.
+    pub header_timeout: Duration,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+    /// How long reading from stores may take, for one request.
+    pub read_timeout: Duration,
+    /// Requests that read from stores at a time; more wait for their turn, within their time.
+    pub readers: usize,
+    /// How long requests at work may go on after the server was told to stop.
+    pub shutdown_grace: Duration,
+    /// From which age of the head block on the server is not ready; never if absent, as for a chain that is replayed.
+    pub max_head_age: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_connections: 20_000,
+            max_header_bytes: 80 << 10,
+            max_body_bytes: 10 << 20,
+            header_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            read_timeout: Duration::from_secs(30),
+            readers: 64,
+            shutdown_grace: Duration::from_secs(20),
+            max_head_age: None,
+        }
+    }
+}
+
+/// What all handlers share. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Api(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    chain: Chain,
+    options: Options,
+    access: Arc<dyn Access>,
+    readers: Readers,
+    readiness: Readiness,
+    metrics: Metrics,
+    stop: watch::Sender<bool>,
+}
+
+impl Api {
+    pub(crate) fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
+        let readers = Readers::new(options.readers, options.read_timeout);
+        Self(Arc::new(Inner {
+            chain,
+            access,
+            readers,
+            readiness: Readiness::default(),
+            metrics: Metrics::new(),
+            stop: watch::Sender::new(false),
+            options,
+        }))
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &Chain {
+        &self.0.chain
+    }
+
+    /// The limits.
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// Conditions that must hold before clients are sent here.
+    pub fn readiness(&self) -> &Readiness {
+        &self.0.readiness
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn access(&self) -> &dyn Access {
+        &*self.0.access
+    }
+
+    /// Tells when the server is to stop, and holds it up until dropped.
+    pub fn stopping(&self) -> Stopping {
+        Stopping(self.0.stop.subscribe())
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.0.stop.borrow()
+    }
+
+    pub(crate) fn stop(&self) -> &watch::Sender<bool> {
+        &self.0.stop
+    }
+
+    /// Reads from the newest snapshot on a CPU thread. Within loops, `work` asks [`Reading::go_on`] now and then.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        // Taken when it is this request's turn: the newest then.
+        let serving = self.0.chain.serving.clone();
+        self.0.readers.run(move |reading| work(&serving.snapshot(), reading)).await
+    }
+}

@@ -1,0 +1,180 @@
+//! Errors as clients see them: one structure on every surface, `{code, trace_id, message, details?}`.
+
+mod convert;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::{borrow::Cow, fmt, fmt::Display};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+pub use table::{Detail, DetailType, ErrorCode, GrpcStatus, Retry, Row};
+
+use crate::TraceId;
+
+/// Result of whatever answers a client.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// An error for a client. It has a code of the table and keys of `details` that its row names.
+///
+/// As a response it has a status only: the request frame puts the body in, since it knows the trace id.
+#[derive(Debug, Clone)]
+pub struct ApiError(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    details: Map<String, Value>,
+    retry_after: Option<u32>,
+    cause: Option<String>,
+}
+
+impl ApiError {
+    /// An error with a message: an English sentence for people.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        Self(Box::new(Inner { code, message, details: Map::new(), retry_after: None, cause: None }))
+    }
+
+    /// A fault of ours: the client learns nothing of it, the log has the cause under the trace id.
+    pub fn unexpected(cause: impl Display) -> Self {
+        Self::new(ErrorCode::Unexpected, "An unexpected error occurred.").with_cause(cause)
+    }
+
+    /// Temporarily unavailable; says what is missing.
+    pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::ServiceUnavailable, message)
+    }
+
+    /// Adds a detail, of a key and type that the code's row has.
+    pub fn detail(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        debug_assert!(self.row().has_detail(key, &value), "{} has no detail {key} of this type", self.row().code);
+        self.0.details.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Says when to try again, in seconds.
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after = Some(seconds);
+        self
+    }
+
+    /// What happened inside, for the log only.
+    pub fn with_cause(mut self, cause: impl Display) -> Self {
+        self.0.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Its code.
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    /// Its row of the table.
+    pub fn row(&self) -> &'static Row {
+        self.0.code.row()
+    }
+
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.row().status
+    }
+
+    /// What it says to people.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What it says to programs.
+    pub fn details(&self) -> &Map<String, Value> {
+        &self.0.details
+    }
+
+    /// The structure that a client gets. Writes the cause, if there is one, to the log: call it once, when it is sent.
+    pub fn into_body(self, trace_id: TraceId) -> ErrorBody {
+        let missing = |detail: &&Detail| !detail.optional && !self.0.details.contains_key(detail.key);
+        debug_assert!(self.row().details.iter().find(missing).is_none(), "{self:?} lacks a detail");
+        if let Some(cause) = &self.0.cause {
+            tracing::error!(target: "dfuse_api::error", %trace_id, code = self.row().code, cause, "request failed");
+        }
+        ErrorBody { error: self, trace_id }
+    }
+}
+
+impl Row {
+    fn has_detail(&self, key: &str, value: &Value) -> bool {
+        let kind = match value {
+            Value::String(_) => DetailType::Text,
+            Value::Number(_) => DetailType::Number,
+            Value::Array(items) if items.iter().all(Value::is_string) => DetailType::Texts,
+            Value::Object(_) => DetailType::Object,
+            _ => return false,
+        };
+        self.details.iter().any(|detail| detail.key == key && detail.kind == kind)
+    }
+}
+
+impl Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.row().code, self.0.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.row().code)
+    }
+}
+
+/// The body of an error response, and the `data` of a WebSocket error message: exactly these keys.
+#[derive(Debug, Clone)]
+pub struct ErrorBody {
+    error: ApiError,
+    trace_id: TraceId,
+}
+
+impl ErrorBody {
+    /// The bytes of a body.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("keys are text and numbers finite");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+impl Serialize for ErrorBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let Inner { code, message, details, .. } = &*self.error.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("code", code)?;
+        map.serialize_entry("trace_id", &self.trace_id)?;
+        map.serialize_entry("message", message)?;
+        if !details.is_empty() {
+            map.serialize_entry("details", details)?;
+        }
+        map.end()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status();
+        if let Some(seconds) = self.0.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,96 @@
+//! What errors of the rooms below mean to a client. A client learns what it can do; what only an operator can mend is hidden
+//! and goes to the log.
+
+use serde_json::json;
+
+use super::{ApiError, ErrorCode};
+
+/// When to try again what is missing while the store is opened anew or an index catches up.
+const PAUSE_SECONDS: u32 = 5;
+
+impl From<dfuse_kv::Error> for ApiError {
+    fn from(error: dfuse_kv::Error) -> Self {
+        use dfuse_kv::Error as E;
+        match error {
+            // The pipeline opens the store again.
+            E::Failed | E::Closed | E::Locked { .. } => {
+                Self::unavailable("The store is being opened.").retry_after(PAUSE_SECONDS).with_cause(error)
+            }
+            E::Format { .. } | E::Corrupt { .. } | E::NoSpace { .. } | E::Io { .. } | E::Invalid(_) => {
+                Self::unexpected(error)
+            }
+        }
+    }
+}
+
+impl From<dfuse_index::Error> for ApiError {
+    fn from(error: dfuse_index::Error) -> Self {
+        use dfuse_index::Error as E;
+        match error {
+            E::Store(error) => error.into(),
+            E::Blocks(error) => error.into(),
+            E::NotBuilt { index } => {
+                Self::unavailable(format!("The index \"{index}\" is not built yet.")).retry_after(PAUSE_SECONDS)
+            }
+            E::Overloaded { .. } | E::Stalled(_) => {
+                Self::unavailable("The store takes no writes.").retry_after(PAUSE_SECONDS).with_cause(error)
+            }
+            E::Block(_)
+            | E::OtherChain(_)
+            | E::Conflict { .. }
+            | E::Unlinked { .. }
+            | E::NewerSchema { .. }
+            | E::OlderSchema { .. }
+            | E::Damaged { .. }
+            | E::Usage(_) => Self::unexpected(error),
+        }
+    }
+}
+
+impl From<dfuse_blocks::Error> for ApiError {
+    fn from(error: dfuse_blocks::Error) -> Self {
+        use dfuse_blocks::Error as E;
+        match error {
+            E::CursorMalformed
+            | E::CursorVersion(_)
+            | E::CursorForeign
+            | E::CursorUnknown(_)
+            | E::CursorNotFinal(_) => Self::new(ErrorCode::RequestValidation, "The cursor is not valid.")
+                .detail("errors", json!({"cursor": [error.to_string()]})),
+            E::CursorTooOld(_) => Self::new(ErrorCode::CursorTooOld, format!("Start without the cursor: {error}.")),
+            E::CursorAhead { .. } => {
+                Self::unavailable(format!("Behind the cursor: {error}.")).retry_after(PAUSE_SECONDS)
+            }
+            E::TooSlow { .. } => Self::unavailable("The stream was read too slowly; resume it from its last cursor."),
+            E::Closed => Self::unavailable("The server is going away.").retry_after(PAUSE_SECONDS),
+            // A block that the indexes know must be there; whoever asks for one that may be absent handles that.
+            E::NotFound(_)
+            | E::Damaged { .. }
+            | E::Unlinked { .. }
+            | E::OtherChain { .. }
+            | E::Invalid(_)
+            | E::Store { .. }
+            | E::Usage(_) => Self::unexpected(error),
+        }
+    }
+}
+
+impl From<dfuse_trx::Error> for ApiError {
+    fn from(error: dfuse_trx::Error) -> Self {
+        use dfuse_trx::Error as E;
+        match error {
+            E::Index(error) => error.into(),
+            E::Source { block, source } => match source.downcast::<dfuse_blocks::Error>() {
+                Ok(error) => {
+                    let cause = format!("block {block} cannot be read: {error}");
+                    Self::from(*error).with_cause(cause)
+                }
+                Err(source) => Self::unexpected(format!("block {block} cannot be read: {source}")),
+            },
+            E::Mismatch { .. } => Self::unexpected(error),
+            E::InvalidPrefix { .. } | E::AmbiguousPrefix { .. } => {
+                Self::new(ErrorCode::RequestValidation, format!("The transaction id is not usable: {error}."))
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The one table of error codes, for every surface. `docs/errors.md` is generated from it.
+
+use axum::http::StatusCode;
+
+/// The name of a gRPC status; its number is that of the gRPC specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+#[allow(missing_docs, reason = "the gRPC specification says what they mean")]
+pub enum GrpcStatus {
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    OutOfRange = 11,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+}
+
+impl GrpcStatus {
+    /// The name, as GraphQL shows it in `extensions.status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "InvalidArgument",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::NotFound => "NotFound",
+            Self::PermissionDenied => "PermissionDenied",
+            Self::ResourceExhausted => "ResourceExhausted",
+            Self::FailedPrecondition => "FailedPrecondition",
+            Self::OutOfRange => "OutOfRange",
+            Self::Unimplemented => "Unimplemented",
+            Self::Internal => "Internal",
+            Self::Unavailable => "Unavailable",
+        }
+    }
+}
+
+/// Whether the same request can succeed when it is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// No: change the request.
+    No,
+    /// Yes, after a pause: that of `Retry-After` if the answer has it.
+    Later,
+}
+
+/// JSON type of a detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DetailType {
+    /// A string.
+    Text,
+    /// A number.
+    Number,
+    /// A list of strings.
+    Texts,
+    /// An object.
+    Object,
+}
+
+/// A key of `details`.
+#[derive(Debug, Clone, Copy)]
+pub struct Detail {
+    /// The key.
+    pub key: &'static str,
+    /// Type of its value.
+    pub kind: DetailType,
+    /// Whether it may be absent.
+    pub optional: bool,
+    /// What it says.
+    pub meaning: &'static str,
+}
+
+/// What is fixed for a code.
+#[derive(Debug)]
+pub struct Row {
+    /// As clients see it; stable for ever.
+    pub code: &'static str,
+    /// HTTP status. Where a code is sent in WebSocket messages only, what it would be.
+    pub status: StatusCode,
+    /// gRPC status.
+    pub grpc: GrpcStatus,
+    /// Whether retrying helps.
+    pub retry: Retry,
+    /// When it is raised.
+    pub when: &'static str,
+    /// All keys that `details` may have.
+    pub details: &'static [Detail],
+}
+
+const fn text(key: &'static str, meaning: &'static str) -> Detail {
+    Detail { key, kind: DetailType::Text, optional: false, meaning }
+}
+
+const fn number(key: &'static str, meaning: &'static str) -> Detail {
+    Detail { key, kind: DetailType::Number, optional: false, meaning }
+}
+
+const fn texts(key: &'static str, meaning: &'static str) -> Detail {
+    Detail { key, kind: DetailType::Texts, optional: false, meaning }
+}
+
+const fn object(key: &'static str, meaning: &'static str) -> Detail {
+    Detail { key, kind: DetailType::Object, optional: false, meaning }
+}
+
+const fn optional(detail: Detail) -> Detail {
+    Detail { optional: true, ..detail }
+}
+
+macro_rules! error_codes {
+    ($($variant:ident: $code:literal, $status:ident, $grpc:ident, $retry:ident, [$($detail:expr),*], $when:literal;)+) => {
+        /// A code of the table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ErrorCode {
+            $(#[doc = $when] $variant,)+
+        }
+
+        impl ErrorCode {
+            /// Every code, by HTTP status.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Its row.
+            pub fn row(self) -> &'static Row {
+                match self {
+                    $(Self::$variant => const {
+                        &Row {
+                            code: $code,
+                            status: StatusCode::$status,
+                            grpc: GrpcStatus::$grpc,
+                            retry: Retry::$retry,
+                            when: $when,
+                            details: &[$($detail),*],
+                        }
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
+    RequestValidation: "request_validation_error", BAD_REQUEST, InvalidArgument, No,
+        [optional(object("errors", "for each wrong parameter the list of what is wrong with it"))],
+        "A parameter is missing or has a value that is not allowed.";
+    InvalidJson: "invalid_json_error", BAD_REQUEST, InvalidArgument, No,
+        [object("errors", "`source`: what the parser says")],
+        "The body is not JSON, or its JSON does not have the types that are wanted.";
+    MissingBody: "missing_body_error", BAD_REQUEST, InvalidArgument, No, [],
+        "The request needs a body and has none.";
+    RequestMalformed: "request_malformed_error", BAD_REQUEST, InvalidArgument, No, [],
+        "What came is not HTTP/1.1, or ended before it was complete.";
+    CursorTooOld: "cursor_too_old_error", BAD_REQUEST, FailedPrecondition, No, [],
+        "The cursor is on a fork that was given up so long ago that its blocks are not kept: start without it.";
+    CorsHeaderNotAllowed: "cors_header_not_allowed_error", FORBIDDEN, PermissionDenied, No,
+        [text("header", "the header that is not allowed"), texts("allowed", "those that are")],
+        "A browser asks whether a page of another origin may send a header that it may not send.";
+    RouteNotFound: "route_not_found_error", NOT_FOUND, Unimplemented, No,
+        [text("path", "the path, shortened")],
+        "There is nothing at this path.";
+    BlockNotFound: "data_block_not_found_error", NOT_FOUND, NotFound, Later,
+        [text("block", "id or number of the block, as decimal text")],
+        "The block is unknown: it does not exist, was not seen yet, or was on a fork that is not kept any more.";
+    BlockTimeNotFound: "block_time_not_found", NOT_FOUND, NotFound, Later, [],
+        "No block is at the time, or on the asked side of it.";
+    MethodNotAllowed: "method_not_allowed_error", METHOD_NOT_ALLOWED, Unimplemented, No,
+        [text("method", "the method of the request, shortened"), texts("allowed", "the methods that are allowed")],
+        "The resource does not have this method; the header `Allow` names those that it has.";
+    EncodingNotAcceptable: "encoding_not_acceptable_error", NOT_ACCEPTABLE, InvalidArgument, No, [],
+        "`Accept-Encoding` forbids every encoding that there is: identity, gzip and deflate.";
+    RequestTimeout: "request_timeout_error", REQUEST_TIMEOUT, DeadlineExceeded, Later, [],
+        "The header or the body of the request did not arrive in time.";
+    RequestBodyTooLarge: "request_body_too_large_error", PAYLOAD_TOO_LARGE, ResourceExhausted, No,
+        [number("limit", "most bytes that are accepted")],
+        "The body of the request is too large.";
+    RequestUriTooLong: "request_uri_too_long_error", URI_TOO_LONG, ResourceExhausted, No, [],
+        "Path and query are longer than 65,534 bytes: send the parameters in the body, with POST.";
+    MediaTypeUnsupported: "media_type_unsupported_error", UNSUPPORTED_MEDIA_TYPE, InvalidArgument, No,
+        [text("media_type", "what came, shortened"), texts("supported", "what is accepted")],
+        "The parameters in the body have a form that is not understood.";
+    RequestHeadersTooLarge: "request_headers_too_large_error", REQUEST_HEADER_FIELDS_TOO_LARGE, ResourceExhausted, No, [],
+        "The header of the request is too large.";
+    Unexpected: "unexpected_error", INTERNAL_SERVER_ERROR, Internal, Later, [],
+        "A fault of the server. Its cause is in the server's log under the trace id.";
+    ServiceUnavailable: "service_unavailable_error", SERVICE_UNAVAILABLE, Unavailable, Later,
+        [optional(object("conditions", "for each condition of readiness that does not hold, why"))],
+        "The server cannot answer for the moment: it starts, catches up, has too much to do, or its store is away.";
+}

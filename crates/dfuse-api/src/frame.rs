@@ -1,0 +1,174 @@
+//! What is around every request, of unknown routes too: trace id, CORS, errors in their one form, log line, counts.
+
+mod cors;
+mod record;
+
+use std::panic::AssertUnwindSafe;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use percent_encoding::percent_decode_str;
+use record::{Record, RouteSlot};
+use serde_json::json;
+use tower::ServiceExt;
+use tower_http::{CompressionLevel, compression::CompressionLayer};
+use tracing::Instrument;
+
+use crate::{
+    Api, ApiError, ErrorCode, TraceId,
+    params::{percent_encoding_problem, shorten},
+    trace_id::TraceIds,
+};
+
+pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+
+/// Answers requests, whatever comes.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    api: Api,
+    routes: Router,
+    trace_ids: TraceIds,
+}
+
+impl Frame {
+    pub(crate) fn new(api: Api, routes: Router) -> Self {
+        let routes = routes
+            .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+            .layer(from_fn(note_route));
+        let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
+        Self { api, routes, trace_ids }
+    }
+
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    pub(crate) async fn handle(&self, mut request: Request) -> Response {
+        let trace_id = self.trace_ids.next();
+        let record = Record::begin(&self.api, trace_id, &request);
+        request.extensions_mut().insert(trace_id);
+        request.extensions_mut().insert(record.route_slot());
+        let method = request.method().clone();
+        let answer = match cors::answer(&request) {
+            Some(answer) => answer.into_response(),
+            None => {
+                // Clients must not see when a handler fails by panic how far it came; state is behind locks that recover.
+                let work = AssertUnwindSafe(self.answer(request)).catch_unwind();
+                let span = tracing::error_span!("request", %trace_id);
+                work.instrument(span).await.unwrap_or_else(|panic| {
+                    let text = panic.downcast_ref::<String>().map(String::as_str);
+                    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("not a text");
+                    ApiError::unexpected(format!("panic: {text}")).into_response()
+                })
+            }
+        };
+        let response = finish(answer, &method, trace_id);
+        record.end(response.status());
+        response
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        if let Some(problem) = path_problem(&path) {
+            let error = ApiError::new(ErrorCode::RequestValidation, "The path of the request is malformed.");
+            return error.detail("errors", json!({"path": [problem]})).into_response();
+        }
+        let Ok(response) = self.routes.clone().oneshot(request).await;
+        in_one_form(response, &method, &path)
+    }
+
+    /// The whole answer to what came instead of a request.
+    pub(crate) fn refuse(&self, error: ApiError) -> Vec<u8> {
+        let trace_id = self.trace_ids.next();
+        let status = error.status();
+        tracing::info!(
+            target: record::TARGET, status = status.as_u16(), %trace_id, code = error.row().code, "not a request"
+        );
+        self.api.metrics().request_begins();
+        self.api.metrics().request_ends(record::NO_ROUTE, record::OTHER_METHOD, status.as_u16(), 0.0);
+        let body = error.into_body(trace_id).to_bytes();
+        let mut bytes = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\
+             {TRACE_ID}: {trace_id}\r\naccess-control-allow-origin: *\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        bytes.extend_from_slice(&body);
+        bytes
+    }
+}
+
+/// Tells the log and the counts which route it is.
+async fn note_route(request: Request, next: Next) -> Response {
+    if let (Some(slot), Some(path)) =
+        (request.extensions().get::<RouteSlot>(), request.extensions().get::<MatchedPath>())
+    {
+        slot.set(path);
+    }
+    next.run(request).await
+}
+
+fn path_problem(path: &str) -> Option<&'static str> {
+    percent_encoding_problem(path)
+        .or_else(|| percent_decode_str(path).decode_utf8().is_err().then_some("must be UTF-8, percent-encoded"))
+}
+
+/// Turns errors that the framework made into ours.
+fn in_one_form(response: Response, method: &Method, path: &str) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) || response.extensions().get::<ApiError>().is_some() {
+        return response;
+    }
+    match status {
+        StatusCode::NOT_FOUND => ApiError::new(ErrorCode::RouteNotFound, "There is nothing at this path.")
+            .detail("path", shorten(path))
+            .into_response(),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or("");
+            let methods = allowed.split(',').filter(|method| !method.is_empty()).chain(["OPTIONS"]);
+            method_not_allowed(method.as_str(), &methods.collect::<Vec<_>>())
+        }
+        StatusCode::NOT_ACCEPTABLE => {
+            let message = "Accept-Encoding allows none of the encodings that there are: identity, gzip, deflate.";
+            ApiError::new(ErrorCode::EncodingNotAcceptable, message).into_response()
+        }
+        _ => ApiError::unexpected(format!("a handler answered {status} without an error")).into_response(),
+    }
+}
+
+fn method_not_allowed(method: &str, allowed: &[&str]) -> Response {
+    let list = allowed.join(", ");
+    let mut response = ApiError::new(ErrorCode::MethodNotAllowed, format!("Use one of these methods: {list}."))
+        .detail("method", shorten(method))
+        .detail("allowed", allowed)
+        .into_response();
+    // Names of methods, from here or checked by the framework.
+    if let Ok(list) = HeaderValue::from_str(&list) {
+        response.headers_mut().insert(header::ALLOW, list);
+    }
+    response
+}
+
+/// Puts in what every response has.
+fn finish(mut response: Response, method: &Method, trace_id: TraceId) -> Response {
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let body = error.into_body(trace_id).to_bytes();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = if *method == Method::HEAD { Body::empty() } else { Body::from(body) };
+    }
+    let headers = response.headers_mut();
+    cors::allow(headers);
+    let trace_id = HeaderValue::from_str(&trace_id.to_string()).expect("hex digits");
+    headers.insert(TRACE_ID, trace_id);
+    response
+}

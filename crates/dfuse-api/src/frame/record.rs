@@ -1,0 +1,192 @@
+//! One line of log for each request, and its counts.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, Method, StatusCode, Uri},
+};
+
+use crate::{Api, TraceId, params::shorten_to};
+
+pub(super) const TARGET: &str = "dfuse_api::request";
+/// Label of requests that came to no route: their paths are too many.
+pub(super) const NO_ROUTE: &str = "none";
+/// Label of methods that are not HTTP's.
+pub(super) const OTHER_METHOD: &str = "other";
+/// Values of these parameters are not logged.
+const SECRETS: [&str; 5] = ["token", "secret", "api_key", "key", "password"];
+const MAX_LOGGED: usize = 512;
+
+/// Filled where the route is known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RouteSlot(Arc<OnceLock<MatchedPath>>);
+
+impl RouteSlot {
+    pub(super) fn set(&self, path: &MatchedPath) {
+        // One request takes one route.
+        let _ = self.0.set(path.clone());
+    }
+}
+
+/// A request at work. Is logged and counted at its end, also if the client leaves before.
+pub(super) struct Record {
+    api: Api,
+    trace_id: TraceId,
+    began: Duration,
+    method: Method,
+    target: String,
+    route: RouteSlot,
+    traceparent: Option<String>,
+    cloud_trace_context: Option<String>,
+    /// 0 until there is an answer.
+    status: u16,
+}
+
+impl Record {
+    pub(super) fn begin(api: &Api, trace_id: TraceId, request: &Request) -> Self {
+        api.metrics().request_begins();
+        Self {
+            api: api.clone(),
+            trace_id,
+            began: api.chain().clock.elapsed(),
+            method: request.method().clone(),
+            target: without_secrets(request.uri()),
+            route: RouteSlot::default(),
+            traceparent: header(request.headers(), "traceparent", is_traceparent),
+            cloud_trace_context: header(request.headers(), "x-cloud-trace-context", is_cloud_trace_context),
+            status: 0,
+        }
+    }
+
+    pub(super) fn route_slot(&self) -> RouteSlot {
+        self.route.clone()
+    }
+
+    pub(super) fn end(mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let taken = self.api.chain().clock.elapsed().saturating_sub(self.began);
+        let route = self.route.0.get().map_or(NO_ROUTE, MatchedPath::as_str);
+        self.api.metrics().request_ends(route, method_label(&self.method), self.status, taken.as_secs_f64());
+        tracing::info!(
+            target: TARGET,
+            method = shorten_to(self.method.as_str(), 32),
+            path = self.target,
+            status = self.status,
+            micros = taken.as_micros() as u64,
+            trace_id = %self.trace_id,
+            traceparent = self.traceparent,
+            cloud_trace_context = self.cloud_trace_context,
+            "{}", if self.status == 0 { "the client left" } else { "answered" }
+        );
+    }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+    known.into_iter().find(|known| method == known).unwrap_or(OTHER_METHOD)
+}
+
+/// Path and query as they came, with secrets replaced and cut.
+fn without_secrets(uri: &Uri) -> String {
+    let mut text = uri.path().to_owned();
+    for (i, pair) in uri.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
+        text.push(if i == 0 { '?' } else { '&' });
+        let name = pair.split('=').next().unwrap_or(pair);
+        let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+        if SECRETS.contains(&decoded.trim()) {
+            text.push_str(name);
+            text.push_str("=***");
+        } else {
+            text.push_str(pair);
+        }
+        if text.len() > MAX_LOGGED {
+            break;
+        }
+    }
+    shorten_to(&text, MAX_LOGGED)
+}
+
+fn header(headers: &HeaderMap, name: &str, is_well_formed: fn(&str) -> bool) -> Option<String> {
+    headers.get(name)?.to_str().ok().filter(|text| is_well_formed(text)).map(str::to_owned)
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`, of any version up to fe, as W3C Trace Context says.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<_> = text.splitn(5, '-').collect();
+    let [version, trace, span, flags, rest @ ..] = &parts[..] else { return false };
+    is_hex(version, 2)
+        && *version != "ff"
+        && (rest.is_empty() || *version != "00")
+        && text.len() <= 256
+        && is_hex(trace, 32)
+        && is_hex(span, 16)
+        && is_hex(flags, 2)
+        && [trace, span].iter().all(|id| id.bytes().any(|byte| byte != b'0'))
+}
+
+/// `<32 hex>/<decimal span id>;o=<0|1>`, where span and option may be absent.
+fn is_cloud_trace_context(text: &str) -> bool {
+    let (text, option) = text.split_once(";o=").unwrap_or((text, "0"));
+    let (trace, span) = text.split_once('/').unwrap_or((text, "0"));
+    is_hex(&trace.to_ascii_lowercase(), 32) && matches!(option, "0" | "1") && span.parse::<u64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_logged() {
+        for (uri, logged) in [
+            ("/v0/x", "/v0/x"),
+            ("/v0/x?", "/v0/x?"),
+            ("/v0/x?a=1&token=abc&b", "/v0/x?a=1&token=***&b"),
+            ("/?TOKEN=abc=d&%74oken=e&tokens=f", "/?TOKEN=***&%74oken=***&tokens=f"),
+            ("/?token", "/?token=***"),
+        ] {
+            assert_eq!(without_secrets(&uri.parse().unwrap()), logged);
+        }
+        let long = format!("/?{}&token=abc", "x=y&".repeat(1000));
+        assert!(without_secrets(&long.parse().unwrap()).len() < MAX_LOGGED + 10);
+    }
+
+    #[test]
+    fn well_formed_contexts_only() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        for (text, good) in [
+            (format!("00-{trace}-b7ad6b7169203331-01"), true),
+            (format!("01-{trace}-b7ad6b7169203331-01-more"), true),
+            (format!("00-{trace}-b7ad6b7169203331-01-more"), false),
+            (format!("ff-{trace}-b7ad6b7169203331-01"), false),
+            (format!("00-{trace}-0000000000000000-01"), false),
+            (format!("00-{}-b7ad6b7169203331-01", trace.to_uppercase()), false),
+            (format!("00-{trace}-b7ad6b7169203331"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(is_traceparent(&text), good, "{text}");
+        }
+        for (text, good) in [
+            (trace.to_owned(), true),
+            (format!("{trace}/123"), true),
+            (format!("{trace}/123;o=1"), true),
+            (format!("{trace}/123;o=2"), false),
+            (format!("{trace}/x;o=1"), false),
+            ("abc/1;o=1".to_owned(), false),
+        ] {
+            assert_eq!(is_cloud_trace_context(&text), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What operators ask: is it ready, what does it count, what is it.
+
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use dfuse_index::{BlockRef, IndexState, ServingSnapshot, Status, blocks};
+use metrics::gauge;
+use serde_json::{Value, json};
+
+use crate::{
+    Api, ApiError, ApiResult, Json,
+    metrics::{COMMITTED, HEAD, HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS},
+    readers::{blocking, within},
+    text::rfc3339,
+};
+
+/// How long looking at the head may take: it is in memory, unless the store hangs.
+const LOOK: Duration = Duration::from_secs(5);
+/// When to ask again.
+const PAUSE_SECONDS: u32 = 5;
+
+/// `GET /healthz`: whether clients may be sent here.
+pub(crate) async fn health(State(api): State<Api>) -> ApiResult<Json<Value>> {
+    let Look { head, lib, conditions, .. } = Look::take(&api).await?;
+    let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
+    let failing: BTreeMap<_, _> = failing.collect();
+    if !failing.is_empty() {
+        let message = format!("Not ready: {}.", failing.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+        return Err(ApiError::unavailable(message).retry_after(PAUSE_SECONDS).detail("conditions", json!(failing)));
+    }
+    let block = |block: BlockRef| json!({"num": block.number, "id": block.id});
+    let mut answer = json!({"lib": lib.map(block), "conditions": conditions.keys().collect::<Vec<_>>()});
+    if let Some(Head { block: reference, time, age_seconds }) = head {
+        answer["head"] = block(reference);
+        answer["head"]["time"] = json!(time);
+        answer["head"]["age_seconds"] = json!(age_seconds);
+    }
+    Ok(Json(answer))
+}
+
+/// `GET /metrics`: all counts, as Prometheus reads them.
+pub(crate) async fn metrics(State(api): State<Api>) -> ApiResult<Response> {
+    let Look { head, lib, conditions, status } = Look::take(&api).await?;
+    api.metrics().record(|| {
+        let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
+        if let Some(head) = &head {
+            gauge!(HEAD).set(head.block.number);
+            gauge!(HEAD_DRIFT).set(head.age_seconds);
+        }
+        gauge!(LIB).set(number(lib));
+        gauge!(COMMITTED).set(number(status.committed));
+        gauge!(INDEX_STALLED).set(u32::from(status.stall.is_some()));
+        gauge!(REVERSIBLE_BLOCKS).set(status.reversible_blocks as f64);
+        gauge!(OVERLAY_BYTES).set(status.overlay_bytes as f64);
+        gauge!(READY).set(u32::from(conditions.values().all(Result::is_ok)));
+        for index in &status.indexes {
+            gauge!(INDEX_LIVE, "index" => index.name).set(u32::from(index.state == IndexState::Live));
+        }
+    });
+    let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(([(header::CONTENT_TYPE, media_type)], api.metrics().render()).into_response())
+}
+
+/// `GET /`: what this is.
+pub(crate) async fn version() -> Json<Value> {
+    Json(json!({
+        "name": "dfuse",
+        "version": env!("CARGO_PKG_VERSION"),
+        "addresses": ["/v0", "/v1/stream", "/healthz", "/metrics"],
+    }))
+}
+
+struct Head {
+    block: BlockRef,
+    time: String,
+    age_seconds: f64,
+}
+
+/// The state of everything at one moment.
+struct Look {
+    head: Option<Head>,
+    lib: Option<BlockRef>,
+    /// By name: it holds, or why it does not.
+    conditions: BTreeMap<Cow<'static, str>, Result<(), String>>,
+    status: std::sync::Arc<Status>,
+}
+
+impl Look {
+    /// Not in line with other reads: a busy server is a healthy one.
+    async fn take(api: &Api) -> ApiResult<Self> {
+        let (shared, serving) = (api.clone(), api.chain().serving.clone());
+        let look = blocking(move |_| Self::at(&shared, &serving.snapshot(), serving.status()));
+        within(LOOK, "The store does not answer.", look).await
+    }
+
+    fn at(api: &Api, snapshot: &ServingSnapshot, status: std::sync::Arc<Status>) -> ApiResult<Self> {
+        let mut conditions = api.readiness().all();
+        let mut hold = |name: Cow<'static, str>, problem: Option<String>| {
+            conditions.insert(name, problem.map_or(Ok(()), Err));
+        };
+        let head = snapshot.head().map(|block| {
+            let time = blocks::by_number(snapshot.view(), block.number)?.map(|block| block.time).unwrap_or_default();
+            let age_ms = api.chain().clock.now().as_millis() as i64 - time.to_unix_ms();
+            Ok::<_, dfuse_index::Error>(Head { block, time: rfc3339(time), age_seconds: age_ms as f64 / 1000.0 })
+        });
+        let head = head.transpose();
+        let problem = match &head {
+            Ok(None) => Some("no block yet".to_owned()),
+            Ok(Some(_)) => None,
+            Err(error) => Some(format!("the index of blocks cannot be read: {error}")),
+        };
+        hold("head_block".into(), problem);
+        // What cannot be read is named; all else is still told.
+        let head = head.unwrap_or_default();
+        if let Some(most) = api.options().max_head_age {
+            let age = head.as_ref().map(|head| head.age_seconds).filter(|age| *age > most.as_secs_f64());
+            hold("head_age".into(), age.map(|age| format!("the head block is {age:.0} seconds old")));
+        }
+        let stall = status.stall.as_ref().map(|stall| format!("the store takes no writes: {}", stall.error));
+        hold("index_store".into(), stall);
+        for index in &status.indexes {
+            let problem = match index.state {
+                IndexState::Live => None,
+                IndexState::Behind(None) => Some("it must be built from the first block on".to_owned()),
+                IndexState::Behind(Some(block)) => Some(format!("it must be built from block {} on", block.number + 1)),
+            };
+            hold(format!("index_{}", index.name).into(), problem);
+        }
+        let stopping = api.is_stopping().then(|| "the server is going away".to_owned());
+        hold("running".into(), stopping);
+        Ok(Self { head, lib: snapshot.lib(), conditions, status })
+    }
+}

@@ -1,0 +1,86 @@
+use std::fmt;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// Seconds: from an answer out of memory to one that reads much.
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// The counts of one server, as `/metrics` shows them.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let duration = Matcher::Full(REQUEST_DURATION.to_owned());
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(duration, &BUCKETS);
+        let recorder = builder.expect("the list of buckets is not empty").build_recorder();
+        let metrics = Self { handle: recorder.handle(), recorder };
+        metrics.record(describe);
+        metrics
+    }
+
+    /// Runs `work` so that the macros of the `metrics` crate in it count here. For moments only: it must not await.
+    pub fn record<T>(&self, work: impl FnOnce() -> T) -> T {
+        metrics::with_local_recorder(&self.recorder, work)
+    }
+
+    /// All of them in Prometheus' text format.
+    pub(crate) fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Puts what was counted together, which nobody else does while `/metrics` is not read.
+    pub(crate) fn run_upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    pub(crate) fn request_begins(&self) {
+        self.record(|| gauge!(REQUESTS_IN_FLIGHT).increment(1.0));
+    }
+
+    pub(crate) fn request_ends(&self, route: &str, method: &'static str, status: u16, seconds: f64) {
+        let route = route.to_owned();
+        self.record(|| {
+            gauge!(REQUESTS_IN_FLIGHT).decrement(1.0);
+            counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string()).increment(1);
+            histogram!(REQUEST_DURATION, "route" => route).record(seconds);
+        });
+    }
+}
+
+const REQUESTS: &str = "dfuse_http_requests_total";
+const REQUEST_DURATION: &str = "dfuse_http_request_duration_seconds";
+const REQUESTS_IN_FLIGHT: &str = "dfuse_http_requests_in_flight";
+pub(crate) const HEAD: &str = "dfuse_head_block_number";
+pub(crate) const HEAD_DRIFT: &str = "dfuse_head_block_time_drift_seconds";
+pub(crate) const LIB: &str = "dfuse_lib_block_number";
+pub(crate) const COMMITTED: &str = "dfuse_index_committed_block_number";
+pub(crate) const INDEX_LIVE: &str = "dfuse_index_live";
+pub(crate) const INDEX_STALLED: &str = "dfuse_index_stalled";
+pub(crate) const REVERSIBLE_BLOCKS: &str = "dfuse_index_reversible_blocks";
+pub(crate) const OVERLAY_BYTES: &str = "dfuse_index_overlay_bytes";
+pub(crate) const READY: &str = "dfuse_ready";
+
+fn describe() {
+    describe_counter!(REQUESTS, "Requests that were answered; status 0: the client left before.");
+    describe_histogram!(REQUEST_DURATION, "Time from the header of a request to the header of its answer.");
+    describe_gauge!(REQUESTS_IN_FLIGHT, "Requests that are being answered.");
+    describe_gauge!(HEAD, "Height of the head block.");
+    describe_gauge!(HEAD_DRIFT, "How old the head block is.");
+    describe_gauge!(LIB, "Height of the last irreversible block.");
+    describe_gauge!(COMMITTED, "Height of the last block that is committed.");
+    describe_gauge!(INDEX_LIVE, "1 if the index follows the chain, 0 if it must be built.");
+    describe_gauge!(INDEX_STALLED, "1 while the store takes no writes.");
+    describe_gauge!(REVERSIBLE_BLOCKS, "Blocks of all branches that are not committed.");
+    describe_gauge!(OVERLAY_BYTES, "Memory that their writes take.");
+    describe_gauge!(READY, "1 if all conditions of readiness hold.");
+}

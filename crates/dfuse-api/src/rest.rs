@@ -1,0 +1,19 @@
+//! The HTTP endpoints. A module has its part of the table of routes.
+
+mod block_id;
+mod blocks;
+
+use axum::{Router, middleware::from_fn_with_state, routing::get};
+
+use crate::{Api, access, health};
+
+/// All routes.
+pub(crate) fn router(api: Api) -> Router {
+    let protected = Router::new().merge(block_id::routes()).merge(blocks::routes());
+    let protected = protected.route_layer(from_fn_with_state(api.clone(), access::check));
+    let open = Router::new()
+        .route("/", get(health::version))
+        .route("/healthz", get(health::health))
+        .route("/metrics", get(health::metrics));
+    Router::new().merge(protected).merge(open).with_state(api)
+}

@@ -1,0 +1,188 @@
+//! `/v0/blocks`: blocks as the explorer shows them.
+
+use axum::{Router, extract::State, routing::get};
+use dfuse_antelope::{
+    Checksum256, Name,
+    model::{Block, BlockHeader, ProducerAuthoritySchedule, ProducerSchedule},
+};
+use dfuse_index::{BlockRef, ServingSnapshot, blocks};
+use dfuse_kv::Direction;
+use dfuse_trx::{BlockSource, FeedBlocks};
+use serde::Serialize;
+
+use crate::{
+    Api, ApiError, ApiResult, ErrorCode, Json, Params, Reading,
+    params::rules::{between, block_num, id},
+    text::chain_time,
+};
+
+/// How far siblings may be above or below.
+const SIBLINGS: u32 = 5;
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route("/v0/blocks", get(list).post(list)).route("/v0/blocks/{id}", get(one).post(one))
+}
+
+/// Newest first, from the head or the block `skip` down.
+async fn list(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Vec<BlockSummary>>> {
+    let limit = params.required("limit", between(1..=100));
+    let highest = params.optional_or("skip", u32::MAX, block_num);
+    let (limit, highest): (u8, u32) = params.finish((limit, highest))?;
+    let feed = api.chain().feed.clone();
+    let summaries = api.read(move |snapshot, reading| {
+        let blocks = blocks::range(snapshot.view(), 0..=highest, Direction::Reverse)?.take(limit.into());
+        let blocks = blocks.map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }));
+        let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
+        summaries(&FeedBlocks::new(feed), snapshot, reading, blocks)
+    });
+    summaries.await.map(Json)
+}
+
+/// A block of any branch, with the blocks of all branches near its height, newest first and itself among them.
+async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<Json<BlockSummary>> {
+    let id = params.required("id", id);
+    let id = params.finish(id)?;
+    let feed = api.chain().feed.clone();
+    let summary = api.read(move |snapshot, reading| {
+        let (number, blocks) = (id.block_num(), FeedBlocks::new(feed));
+        let block = blocks.block(BlockRef { number, id }).map_err(|error| {
+            let absent = matches!(&error, dfuse_trx::Error::Source { source, .. }
+                if matches!(source.downcast_ref(), Some(dfuse_blocks::Error::NotFound(_))));
+            if absent { unknown(id) } else { error.into() }
+        })?;
+        let mut summary = BlockSummary::new(&block, is_irreversible(snapshot, number, id)?);
+        let near = number.saturating_sub(SIBLINGS)..=number.saturating_add(SIBLINGS);
+        let mut siblings = blocks::range(snapshot.view(), near.clone(), Direction::Forward)?
+            .map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }))
+            .collect::<Result<Vec<_>, _>>()?;
+        siblings.extend(snapshot.forked_blocks().filter(|block| near.contains(&block.number)));
+        siblings.push(BlockRef { number, id });
+        siblings.sort_unstable_by(|a, b| b.cmp(a));
+        siblings.dedup();
+        summary.sibling_blocks = Some(summaries(&blocks, snapshot, reading, siblings)?);
+        Ok(summary)
+    });
+    summary.await.map(Json)
+}
+
+fn unknown(id: Checksum256) -> ApiError {
+    let message = "No block of this id is known: it may be on a fork that is not kept any more.";
+    ApiError::new(ErrorCode::BlockNotFound, message).detail("block", id.to_string())
+}
+
+fn is_irreversible(snapshot: &ServingSnapshot, number: u32, id: Checksum256) -> ApiResult<bool> {
+    let final_number = snapshot.lib().map_or(0, |lib| lib.number);
+    Ok(number <= final_number && blocks::by_number(snapshot.view(), number)?.is_some_and(|block| block.id == id))
+}
+
+fn summaries(
+    source: &FeedBlocks,
+    snapshot: &ServingSnapshot,
+    reading: &Reading,
+    blocks: Vec<BlockRef>,
+) -> ApiResult<Vec<BlockSummary>> {
+    let summary = |block: BlockRef| {
+        reading.go_on()?;
+        Ok(BlockSummary::new(&*source.block(block)?, is_irreversible(snapshot, block.number, block.id)?))
+    };
+    blocks.into_iter().map(summary).collect()
+}
+
+#[derive(Debug, Serialize)]
+struct BlockSummary {
+    id: Checksum256,
+    block_num: u32,
+    irreversible: bool,
+    header: Header,
+    active_schedule: Schedule,
+    transaction_count: u32,
+    /// Absent in lists.
+    sibling_blocks: Option<Vec<BlockSummary>>,
+    dpos_lib_num: u32,
+}
+
+/// A header as nodeos shows it.
+#[derive(Debug, Serialize)]
+struct Header {
+    timestamp: String,
+    producer: Name,
+    confirmed: u32,
+    previous: Checksum256,
+    transaction_mroot: Checksum256,
+    action_mroot: Checksum256,
+    schedule_version: u32,
+    new_producers: Option<Schedule>,
+    /// Type and hex data.
+    header_extensions: Vec<(u32, String)>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Schedule {
+    version: u32,
+    producers: Vec<Producer>,
+}
+
+#[derive(Debug, Serialize)]
+struct Producer {
+    producer_name: Name,
+    /// Of several the first; empty if it has none.
+    block_signing_key: String,
+}
+
+impl BlockSummary {
+    fn new(block: &Block, irreversible: bool) -> Self {
+        let schedule = match (&block.active_schedule_v2, &block.active_schedule_v1) {
+            (Some(schedule), _) => schedule.into(),
+            (None, Some(schedule)) => schedule.into(),
+            (None, None) => Schedule::default(),
+        };
+        Self {
+            id: block.id,
+            block_num: block.number,
+            irreversible,
+            header: (&block.header).into(),
+            active_schedule: schedule,
+            transaction_count: block.unfiltered_transaction_count,
+            sibling_blocks: None,
+            dpos_lib_num: block.lib_num(),
+        }
+    }
+}
+
+impl From<&BlockHeader> for Header {
+    fn from(header: &BlockHeader) -> Self {
+        let extensions = header.header_extensions.iter();
+        Self {
+            timestamp: chain_time(header.timestamp),
+            producer: header.producer,
+            confirmed: header.confirmed,
+            previous: header.previous,
+            transaction_mroot: dfuse_antelope::Checksum(header.transaction_mroot),
+            action_mroot: dfuse_antelope::Checksum(header.action_mroot),
+            schedule_version: header.schedule_version,
+            new_producers: header.new_producers_v1.as_ref().map(Schedule::from),
+            header_extensions: extensions.map(|it| (it.r#type, const_hex::encode(&it.data))).collect(),
+        }
+    }
+}
+
+impl From<&ProducerSchedule> for Schedule {
+    fn from(schedule: &ProducerSchedule) -> Self {
+        let producers = schedule.producers.iter().map(|producer| Producer {
+            producer_name: producer.account_name,
+            block_signing_key: producer.block_signing_key.clone(),
+        });
+        Self { version: schedule.version, producers: producers.collect() }
+    }
+}
+
+impl From<&ProducerAuthoritySchedule> for Schedule {
+    fn from(schedule: &ProducerAuthoritySchedule) -> Self {
+        let producers = schedule.producers.iter().map(|producer| {
+            let keys = producer.block_signing_authority.v0.as_ref().map(|authority| &authority.keys[..]);
+            let key = keys.and_then(<[_]>::first).map(|key| key.public_key.clone());
+            Producer { producer_name: producer.account_name, block_signing_key: key.unwrap_or_default() }
+        });
+        Self { version: schedule.version, producers: producers.collect() }
+    }
+}

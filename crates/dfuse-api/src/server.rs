@@ -1,0 +1,185 @@
+//! Connections: accepting them, what is not HTTP, time-outs, the end.
+
+mod refusal;
+
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request},
+    response::Response,
+};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use refusal::RefusalCatcher;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    time::{interval, sleep, timeout},
+};
+
+use crate::{Access, Api, ApiError, Chain, ErrorCode, Options, frame::Frame, rest};
+
+/// After an accept that failed for lack of resources.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often counts are put together.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// What a client may still send after it was refused, so that it reads the answer before the connection is reset.
+const LINGER: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
+
+/// The HTTP server. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Server(Arc<Frame>);
+
+/// Tells when the server is to stop. As long as one is held, the server waits for its holder, up to its grace time.
+#[derive(Debug)]
+pub struct Stopping(pub(crate) watch::Receiver<bool>);
+
+impl Stopping {
+    /// Returns when the server is to stop.
+    pub async fn begun(&mut self) {
+        // An error says that the server is gone.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+impl Server {
+    /// A server with all routes.
+    pub fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
+        let api = Api::new(chain, access, options);
+        Self(Arc::new(Frame::new(api.clone(), rest::router(api))))
+    }
+
+    /// What its handlers share: to set conditions of readiness, and to count.
+    pub fn api(&self) -> &Api {
+        self.0.api()
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request) -> Response {
+        self.0.handle(request).await
+    }
+
+    /// Serves until `shutdown` is done: then no connection is accepted any more, requests at work come to their end, and
+    /// after [`Options::shutdown_grace`] what is left is given up.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let places = Arc::new(Semaphore::new(self.api().options().max_connections.min(Semaphore::MAX_PERMITS)));
+        let mut upkeep = interval(UPKEEP);
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                _ = upkeep.tick() => self.api().metrics().run_upkeep(),
+                accepted = accept(&listener, &places) => match accepted {
+                    Ok((stream, peer, place)) => {
+                        let server = self.clone();
+                        tokio::spawn(async move {
+                            server.connection(stream, peer).await;
+                            drop(place);
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let stop = self.api().stop();
+        stop.send_replace(true);
+        let grace = self.api().options().shutdown_grace;
+        if timeout(grace, stop.closed()).await.is_err() {
+            tracing::warn!(connections = stop.receiver_count(), "clients did not leave in time");
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+        let mut stopping = self.api().stopping();
+        // Answers are small, and wait for nothing.
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            Ok::<_, Infallible>(self.handle(request).await)
+        });
+        let options = self.api().options();
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(options.header_timeout)
+            .max_header_size(options.max_header_bytes)
+            .max_buf_size(options.max_header_bytes.max(400 << 10));
+        let io = TokioIo::new(RefusalCatcher::new(stream));
+        let mut connection = builder.serve_connection(io, service).with_upgrades();
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = stopping.begun() => {
+                Pin::new(&mut connection).graceful_shutdown();
+                match timeout(options.shutdown_grace, &mut connection).await {
+                    Ok(ended) => ended,
+                    Err(_) => return,
+                }
+            }
+        };
+        if let Err(error) = ended
+            && let Some(parts) = connection.into_parts()
+        {
+            let catcher = parts.io.into_inner();
+            if let Some(refusal) = self.refusal(&error, catcher.refused(), parts.read_buf.is_empty()) {
+                refuse(catcher.into_inner(), &self.0.refuse(refusal)).await;
+            }
+        }
+    }
+
+    /// What to say to one who did not send a request.
+    fn refusal(&self, error: &hyper::Error, refused: Option<u16>, is_idle: bool) -> Option<ApiError> {
+        let options = self.api().options();
+        Some(match refused {
+            Some(431) => {
+                let message = format!("The header has more than {} bytes or 100 fields.", options.max_header_bytes);
+                ApiError::new(ErrorCode::RequestHeadersTooLarge, message)
+            }
+            Some(414) => ApiError::new(ErrorCode::RequestUriTooLong, "Path and query are too long."),
+            Some(_) => ApiError::new(ErrorCode::RequestMalformed, "This is not a valid HTTP/1.1 request."),
+            None if error.is_timeout() && !is_idle => {
+                let message = format!("The header did not arrive within {:?}.", options.header_timeout);
+                ApiError::new(ErrorCode::RequestTimeout, message)
+            }
+            None if error.is_parse() || error.is_incomplete_message() && !is_idle => {
+                ApiError::new(ErrorCode::RequestMalformed, "This is not a valid HTTP/1.1 request.")
+            }
+            None => return None,
+        })
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.expect("never closed");
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+/// Sends the answer and takes what the client is still sending for a while: closing with unread bytes would reset the
+/// connection, and the answer might be lost.
+async fn refuse(mut stream: TcpStream, answer: &[u8]) {
+    let exchange = async {
+        stream.write_all(answer).await?;
+        stream.shutdown().await?;
+        let mut left = LINGER.1;
+        let mut buffer = [0; 4096];
+        while left > 0 {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // A client that is gone needs no answer.
+    let _ = timeout(LINGER.0, exchange).await;
+}
