@@ -39,9 +39,8 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn new(api: Api, routes: Router) -> Self {
-        let routes = routes
-            .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-            .layer(from_fn(note_route));
+        let routes =
+            routes.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
         Self { api, routes, trace_ids }
     }

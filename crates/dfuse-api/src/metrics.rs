@@ -51,7 +51,8 @@ impl Metrics {
         let route = route.to_owned();
         self.record(|| {
             gauge!(REQUESTS_IN_FLIGHT).decrement(1.0);
-            counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string()).increment(1);
+            counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
+                .increment(1);
             histogram!(REQUEST_DURATION, "route" => route).record(seconds);
         });
     }

@@ -95,7 +95,9 @@ impl Params {
 
     /// Checks a parameter that must be there and not be empty.
     pub fn required<T>(&mut self, name: &'static str, rule: impl Fn(&Field<'_>) -> Result<T, Problems>) -> Checked<T> {
-        if self.given(name).is_some_and(|value| value.as_ref().is_ok_and(String::is_empty)) || !self.given.contains_key(name) {
+        if self.given(name).is_some_and(|value| value.as_ref().is_ok_and(String::is_empty))
+            || !self.given.contains_key(name)
+        {
             self.missing.push(name);
             // A value that is empty breaks further rules, perhaps: all are named.
             let further = rule(&Field { name, text: "" }).err().unwrap_or_default();

@@ -121,7 +121,10 @@ mod tests {
         });
         assert_eq!(slow.await.unwrap_err().message(), "Answering took too long.");
         let busy = readers.run(|_| Ok(())).await.unwrap_err();
-        assert_eq!((busy.code(), busy.message()), (ErrorCode::ServiceUnavailable, "Too many requests are being answered."));
+        assert_eq!(
+            (busy.code(), busy.message()),
+            (ErrorCode::ServiceUnavailable, "Too many requests are being answered.")
+        );
         release.send(()).unwrap();
         assert!(heard.recv().unwrap(), "it learns that nobody waits");
         let patient = Readers { places: readers.places.clone(), timeout: Duration::from_secs(60) };

@@ -25,9 +25,8 @@ const HEADERS: [&str; 11] = [
     "tracestate",
     "x-cloud-trace-context",
 ];
-const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-Trace-ID, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
-);
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("X-Trace-ID, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset");
 const MAX_AGE_SECONDS: u32 = 86_400;
 
 /// What every response says.

@@ -89,7 +89,8 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn too_large(limit: usize) -> ApiError {
-    ApiError::new(ErrorCode::RequestBodyTooLarge, format!("The body has more than {limit} bytes.")).detail("limit", limit)
+    ApiError::new(ErrorCode::RequestBodyTooLarge, format!("The body has more than {limit} bytes."))
+        .detail("limit", limit)
 }
 
 /// Takes some of the rest: a connection that is closed with unread bytes is reset, and the answer might be lost.

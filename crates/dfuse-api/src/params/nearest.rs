@@ -5,7 +5,8 @@ const LONGEST: usize = 40;
 pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = letters(text)?;
     let most = (text.len() / 3).clamp(1, 3);
-    let distances = candidates.into_iter().filter_map(|candidate| Some((distance(&text, &letters(candidate)?), candidate)));
+    let distances =
+        candidates.into_iter().filter_map(|candidate| Some((distance(&text, &letters(candidate)?), candidate)));
     distances.filter(|(distance, _)| *distance <= most).min().map(|(_, candidate)| candidate)
 }
 

@@ -72,11 +72,10 @@ pub fn extended_name(field: &Field<'_>) -> Result<Name, Problems> {
 }
 
 /// Up to 1500 values between `|`; blank ones are left out.
-pub fn list<T>(
-    element: impl Fn(&Field<'_>) -> Result<T, Problems>,
-) -> impl Fn(&Field<'_>) -> Result<Vec<T>, Problems> {
+pub fn list<T>(element: impl Fn(&Field<'_>) -> Result<T, Problems>) -> impl Fn(&Field<'_>) -> Result<Vec<T>, Problems> {
     move |field| {
-        let texts: Vec<_> = field.text.split('|').map(str::trim).filter(|text| !text.is_empty()).take(MAX_LIST + 1).collect();
+        let texts: Vec<_> =
+            field.text.split('|').map(str::trim).filter(|text| !text.is_empty()).take(MAX_LIST + 1).collect();
         if texts.is_empty() {
             return Err(vec!["must have at least 1 element".to_owned()]);
         }

@@ -75,7 +75,8 @@ impl Comparator {
 
 /// ISO 8601 and RFC 3339, UTC where there is no zone, seconds and time of day optional; seconds or milliseconds since 1970.
 fn moment(field: &Field<'_>) -> Result<TimePoint, Problems> {
-    let time = if field.text.bytes().all(|byte| byte.is_ascii_digit()) { unix(field.text) } else { iso8601(field.text) };
+    let time =
+        if field.text.bytes().all(|byte| byte.is_ascii_digit()) { unix(field.text) } else { iso8601(field.text) };
     time.ok_or_else(|| {
         field.expected("a time such as 2019-03-04T10:36:14.5Z, 2019-03-04, 1551695774 or 1551695774500 (since 1970)")
     })
@@ -180,7 +181,10 @@ mod tests {
         let slot = |slot, which| Some((BlockTimestamp(slot), which));
         let all = |moment| COMPARATORS.map(|(_, comparator)| comparator.look_up(moment));
         use TimeMatch::{After, AtOrAfter, AtOrBefore, Before, Exact};
-        assert_eq!(all(at(0)), [slot(7, After), slot(7, AtOrAfter), slot(7, Before), slot(7, AtOrBefore), slot(7, Exact)]);
+        assert_eq!(
+            all(at(0)),
+            [slot(7, After), slot(7, AtOrAfter), slot(7, Before), slot(7, AtOrBefore), slot(7, Exact)]
+        );
         assert_eq!(all(at(1)), [slot(7, After), slot(7, After), slot(7, AtOrBefore), slot(7, AtOrBefore), None]);
         assert_eq!(all(at(-4_000_000)), [slot(0, AtOrAfter), slot(0, AtOrAfter), None, None, None]);
         let late = slot(u32::MAX, AtOrBefore);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dfuse_antelope::AbiDump;
+use dfuse_antelope::{AbiDump, model::Block};
 use dfuse_api::Readiness;
 use dfuse_blocks::{
     Added, BlockStore, Clock, EncodedBlock, Error,
@@ -80,6 +80,13 @@ pub(crate) enum Ended {
     Stopped,
 }
 
+/// What needs the block store.
+enum Work {
+    Keep(AbiDump),
+    Push(EncodedBlock, Option<Arc<Block>>),
+    GoLive,
+}
+
 impl Ingest {
     /// Takes blocks until the source ends or this is told to stop. Then all blocks are in files; the feed goes on, for
     /// those who read from it.
@@ -109,7 +116,7 @@ impl Ingest {
             let (block, encoded) = match event {
                 None => break Ended::Source,
                 Some(SourceEvent::AbiDump(dump)) => {
-                    if !self.retrying(async |ingest| ingest.store.write_abi_dump(dump.clone()).await).await? {
+                    if self.retrying(&Work::Keep(dump.clone())).await?.is_none() {
                         break Ended::Stopped;
                     }
                     // The receiver goes when the process stops.
@@ -130,15 +137,8 @@ impl Ingest {
                     _ = pace.tick() => {}
                 }
             }
-            let push = async |ingest: &mut Self| match &block {
-                Some(block) => ingest.feed.push_decoded(encoded.clone(), block.clone()).await,
-                None => ingest.feed.push(encoded.clone()).await,
-            };
-            let mut added = Added::Known;
-            let pushed = self.retrying(async |ingest| push(ingest).await.map(|result| added = result)).await?;
-            if !pushed {
-                break Ended::Stopped;
-            }
+            let push = Work::Push(encoded.clone(), block.clone());
+            let Some(added) = self.retrying(&push).await? else { break Ended::Stopped };
             if added == Added::Side {
                 let block = block.map_or_else(|| encoded.decode().map(Arc::new), Ok)?;
                 self.forked.undone(&block);
@@ -167,7 +167,7 @@ impl Ingest {
     /// From now on blocks are durable before they are seen.
     async fn caught_up(&mut self, catching_up: &mut bool) -> anyhow::Result<()> {
         if !self.live {
-            self.live = self.retrying(async |ingest| ingest.feed.go_live().await).await?;
+            self.live = self.retrying(&Work::GoLive).await?.is_some();
         }
         if self.feed.handle().head().is_some() {
             self.readiness.holds(SOURCE);
@@ -176,14 +176,24 @@ impl Ingest {
         Ok(())
     }
 
-    /// Does `work` again and again as long as the store fails; false if the process is to stop first.
-    async fn retrying(&mut self, mut work: impl AsyncFnMut(&mut Self) -> Result<(), Error>) -> anyhow::Result<bool> {
+    async fn attempt(&mut self, work: &Work) -> Result<Added, Error> {
+        match work {
+            Work::Keep(dump) => self.store.write_abi_dump(dump.clone()).await?,
+            Work::Push(encoded, Some(block)) => return self.feed.push_decoded(encoded.clone(), block.clone()).await,
+            Work::Push(encoded, None) => return self.feed.push(encoded.clone()).await,
+            Work::GoLive => self.feed.go_live().await?,
+        }
+        Ok(Added::Known)
+    }
+
+    /// Does `work` again and again as long as the store fails; nothing if the process is to stop first.
+    async fn retrying(&mut self, work: &Work) -> anyhow::Result<Option<Added>> {
         let mut pause = PAUSES.0;
         loop {
-            match work(self).await {
-                Ok(()) => {
+            match self.attempt(work).await {
+                Ok(added) => {
                     self.readiness.holds(BLOCK_STORE);
-                    return Ok(true);
+                    return Ok(Some(added));
                 }
                 Err(failure @ Error::Store { .. }) => {
                     error!(error = %failure, "blocks cannot be stored, trying again in {} s", pause.as_secs());
@@ -192,7 +202,7 @@ impl Ingest {
                 Err(failure) => return Err(failure.into()),
             }
             tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return Ok(false),
+                _ = self.stop.wait_for(|stop| *stop) => return Ok(None),
                 () = sleep(pause) => {}
             }
             pause = (pause * 2).min(PAUSES.1);

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use dfuse_api::{Chain, OpenAccess, Server};
 use dfuse_blocks::{
-    BlockStore, Clock, CursorKey, StoreOptions, SystemClock, SystemEntropy,
+    BlockStore, CursorKey, StoreOptions, SystemClock, SystemEntropy,
     feed::{Feed, FeedHandle, FeedOptions, Mode},
 };
 use dfuse_index::{Options, Pipeline, Serving, follow_feed};
