@@ -47,10 +47,11 @@ pub trait ChainObserver: Sync {
     fn finalized(&self, time: BlockTimestamp);
 }
 
-/// Follows a feed from the committed block on, and acknowledges what is committed, so that the feed may give it up. Ends with
-/// an error only; see [`follow`].
+/// Follows a feed from the committed block on, and acknowledges what is committed, so that the feed may give it up. See
+/// [`follow`].
 ///
-/// ABI dumps are taken before the blocks that come into the feed after them.
+/// ABI dumps are taken before the blocks that come into the feed after them. When `until` is done, the pipeline comes back
+/// at its last step.
 ///
 /// The feed must still know the committed block; otherwise the error is that of its cursor.
 pub async fn follow_feed(
@@ -58,6 +59,7 @@ pub async fn follow_feed(
     feed: &FeedHandle,
     dumps: impl Stream<Item = AbiDump> + Send,
     observer: &dyn ChainObserver,
+    until: impl Future<Output = ()> + Send,
 ) -> Result<Pipeline> {
     let committer = feed.committer("index");
     let start = match pipeline.committed() {
@@ -71,7 +73,7 @@ pub async fn follow_feed(
         Ok(Some((chain_step(event, observer).await?, subscription)))
     });
     let dumps_first = |(): &mut ()| PollNext::Left;
-    let steps = stream::select_with_strategy(dumps, blocks, dumps_first);
+    let steps = stream::select_with_strategy(dumps, blocks, dumps_first).take_until(until);
     follow(pipeline, steps, |block| committer.acknowledge(block)).await
 }
 

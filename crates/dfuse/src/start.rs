@@ -1,6 +1,7 @@
 //! `dfuse start`: everything in one process.
 
 mod data_dir;
+mod index;
 mod ingest;
 mod node;
 mod origin;

@@ -1,15 +1,17 @@
 //! `dfuse tools`: inspection and repair.
 
 mod check_blocks;
+mod index;
 mod merge;
 mod print_blocks;
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 
+use anyhow::Context;
 use clap::Subcommand;
 use dfuse_deep_mind::Reader;
 
-use crate::failure;
+use crate::{failure, start::Settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tool {
@@ -20,12 +22,18 @@ pub(crate) enum Tool {
     Check(Check),
     /// Turn a log into a block store, or add to one
     Merge(merge::Merge),
+    /// Build indexes anew from the block files
+    Reindex(index::Reindex),
+    /// Print all settings of `dfuse start` with their defaults, as a configuration file
+    PrintConfig,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Check {
     /// Holes, overlaps, damage and broken links in a block store; ends with code 1 if there are any
     Blocks(check_blocks::CheckBlocks),
+    /// Entries of the indexes that differ from the blocks; ends with code 1 if there are any
+    Index(index::CheckIndex),
 }
 
 impl Tool {
@@ -33,7 +41,10 @@ impl Tool {
         let result = match self {
             Self::PrintBlocks(tool) => tool.run(),
             Self::Check(Check::Blocks(tool)) => tool.run(),
+            Self::Check(Check::Index(tool)) => tool.run(),
             Self::Merge(tool) => tool.run(),
+            Self::Reindex(tool) => tool.run(),
+            Self::PrintConfig => io::stdout().write_all(Settings::reference().as_bytes()).context(failure::STDOUT),
         };
         result.map_err(failure::explained)
     }

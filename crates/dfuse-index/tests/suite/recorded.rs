@@ -306,7 +306,7 @@ async fn the_feed_is_followed() {
             }
         };
         tokio::select! {
-            ended = follow_feed(pipeline, &handle, stream::empty(), &Nobody) => panic!("{:?}", ended.map(drop)),
+            ended = follow_feed(pipeline, &handle, stream::empty(), &Nobody, std::future::pending()) => panic!("{:?}", ended.map(drop)),
             () = arrived => {}
         }
     }

@@ -50,7 +50,7 @@ async fn a_restart_knows_what_was_forked_out() {
         }
     };
     tokio::select! {
-        ended = follow_feed(pipeline, &handle, stream::empty(), &forked) => panic!("{:?}", ended.map(drop)),
+        ended = follow_feed(pipeline, &handle, stream::empty(), &forked, std::future::pending()) => panic!("{:?}", ended.map(drop)),
         () = follow => {}
     }
     assert!(forked.len() > 50, "{}", forked.len());

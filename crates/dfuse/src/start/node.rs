@@ -8,7 +8,7 @@ use dfuse_blocks::{
     BlockStore, CursorKey, StoreOptions, SystemClock, SystemEntropy,
     feed::{Feed, FeedHandle, FeedOptions, Mode},
 };
-use dfuse_index::{Options, Pipeline, Serving, follow_feed};
+use dfuse_index::{Options, Pipeline, Serving};
 use dfuse_kv::{Durability, FjallOptions, Store};
 use dfuse_trx::ForkedTransactions;
 use futures::stream;
@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use super::{
     DataDir, Settings,
+    index::Indexing,
     ingest::{Conditions, Ended, Ingest, keep},
     origin::Origin,
 };
@@ -72,10 +73,10 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let folder = data_dir.index();
     let opened = spawn_blocking(move || -> anyhow::Result<_> {
         let store: Arc<dyn Store> = Arc::new(open_store(&folder, &fjall)?);
-        let pipeline = Pipeline::open(store.clone(), None, indexes(), options)?;
-        Ok((store, pipeline))
+        let pipeline = Pipeline::open(store.clone(), None, indexes(), options.clone())?;
+        Ok((store, pipeline, options))
     });
-    let (store, pipeline) = opened.await??;
+    let (store, pipeline, options) = opened.await??;
     let forked = Arc::new(ForkedTransactions::restore(&handle).await?);
     let chain = Chain {
         serving: pipeline.serving().clone(),
@@ -94,11 +95,10 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     for number in files.abi_dumps().await? {
         dumps.send(files.read_abi_dump(number).await?)?;
     }
-    let index = tokio::spawn({
-        let (handle, forked) = (handle.clone(), forked.clone());
-        let dumps = stream::unfold(offered, async |mut offered| Some((offered.recv().await?, offered)));
-        async move { follow_feed(pipeline, &handle, Box::pin(dumps), &*forked).await.map(drop) }
-    });
+    let indexing =
+        Indexing { store: store.clone(), options, files: files.clone(), feed: handle.clone(), forked: forked.clone() };
+    let offered = stream::unfold(offered, async |mut offered| Some((offered.recv().await?, offered)));
+    let index = tokio::spawn(indexing.run(pipeline, Box::pin(offered)));
     let source = origin.open(feed.resume_number())?;
     let ingest = Ingest {
         live: !origin.repeats(),

@@ -1,0 +1,132 @@
+//! `dfuse tools reindex` and `dfuse tools check index`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::bail;
+use clap::Args;
+use dfuse_blocks::{BlockStore, StoreOptions};
+use dfuse_index::{Options, Progress as Step, Rebuild, check_indexes, reindex};
+use dfuse_kv::{FjallOptions, Store};
+
+use crate::{
+    failure::usage,
+    indexes::{indexes, open_store},
+    progress::Progress,
+    start::DataDir,
+    tools::runtime,
+};
+
+/// Differences that are listed.
+const MAX_LISTED: usize = 20;
+
+/// Where indexes and blocks are.
+#[derive(Debug, Args)]
+struct Place {
+    /// Data directory [default: ./dfuse-data]
+    #[arg(long, value_name = "DIR", env = "DFUSE_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    /// Directory or URL of the block files [default: blocks in the data directory]
+    #[arg(long, value_name = "STORE", env = "DFUSE_BLOCKS__STORE", hide_env_values = true)]
+    blocks: Option<String>,
+}
+
+impl Place {
+    fn open(&self) -> anyhow::Result<(DataDir, BlockStore, Arc<dyn Store>)> {
+        let data_dir = DataDir::existing(self.data_dir.as_deref())?;
+        let place = self.blocks.clone().unwrap_or_else(|| data_dir.blocks().display().to_string());
+        let options = StoreOptions { credentials: std::env::vars().collect(), ..StoreOptions::default() };
+        let files = BlockStore::open(&place, options)?;
+        let store = open_store(&data_dir.index(), &FjallOptions::default())?;
+        Ok((data_dir, files, Arc::new(store)))
+    }
+}
+
+/// The names that were given, all if there are none, in the order in which they are built.
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static str>> {
+    let known: Vec<_> = indexes().iter().map(|index| index.name()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(usage(format!("there is no index \"{unknown}\"; there are {}", known.join(", "))));
+    }
+    Ok(known.into_iter().filter(|name| names.is_empty() || names.iter().any(|chosen| chosen == name)).collect())
+}
+
+/// Build indexes anew from the block files. No other process may use the data directory; an index that `dfuse start` finds
+/// to lack blocks is built by it, while the others serve. What was begun and interrupted is continued.
+#[derive(Debug, Args)]
+pub(crate) struct Reindex {
+    #[command(flatten)]
+    place: Place,
+    /// Which [default: all]
+    #[arg(value_name = "INDEX")]
+    indexes: Vec<String>,
+}
+
+impl Reindex {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let names = chosen(&self.indexes)?;
+        let (_data_dir, files, store) = self.place.open()?;
+        let runtime = runtime()?;
+        let result = names.into_iter().try_for_each(|name| {
+            let blocks = Progress::new(&format!("blocks, index {name}"));
+            let rebuild = Rebuild::open(store.clone(), &indexes(), name, Options::default(), |_| ())?;
+            let built = runtime.block_on(reindex(&files, rebuild, |step| {
+                if let Step::Blocks { number, .. } = step {
+                    blocks.set(number.into());
+                }
+            }))?;
+            drop(blocks);
+            let Some(last) = built else { bail!("there are no blocks to build indexes from; run dfuse start first") };
+            tracing::info!(index = name, block = last.number, "built");
+            Ok(())
+        });
+        store.close()?;
+        result
+    }
+}
+
+/// Compare indexes with what the block files say. Ends with code 1 if there is any difference. No other process may use the
+/// data directory.
+#[derive(Debug, Args)]
+pub(crate) struct CheckIndex {
+    #[command(flatten)]
+    place: Place,
+    /// Which, beside those that they are built from [default: all]
+    #[arg(value_name = "INDEX")]
+    indexes: Vec<String>,
+}
+
+impl CheckIndex {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let names = chosen(&self.indexes)?;
+        let (data_dir, files, store) = self.place.open()?;
+        // An index reads from those before it at most.
+        let last = indexes().iter().rposition(|index| names.contains(&index.name())).map_or(0, |last| last + 1);
+        let checked = indexes().drain(..last).collect::<Vec<_>>();
+        let folder = tempfile::Builder::new().prefix("check-").tempdir_in(data_dir.path())?;
+        let empty: Arc<dyn Store> = Arc::new(open_store(folder.path(), &FjallOptions::default())?);
+        let progress = Progress::new("blocks");
+        let report =
+            runtime()?.block_on(check_indexes(&files, &*store, empty, &checked, MAX_LISTED, |step| match step {
+                Step::Blocks { number, .. } => progress.set(number.into()),
+                Step::Comparing { entries, .. } => progress.set(entries),
+                Step::Dropping(_) => {}
+            }));
+        drop(progress);
+        store.close()?;
+        let report = report?;
+        for difference in &report.differences {
+            let (kind, key) = (format!("{:?}", difference.kind).to_lowercase(), const_hex::encode(&difference.key));
+            tracing::warn!(family = difference.family.name(), key, "an entry is {kind}");
+        }
+        let Some(block) = report.block else { bail!("there are no indexes to check; run dfuse start first") };
+        if report.different > 0 {
+            bail!(
+                "{} of {} entries differ from the blocks; build the indexes anew with dfuse tools reindex",
+                report.different,
+                report.equal + report.different
+            );
+        }
+        tracing::info!(block = block.number, entries = report.equal, "the indexes are what the blocks say");
+        Ok(())
+    }
+}

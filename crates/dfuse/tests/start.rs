@@ -1,0 +1,185 @@
+//! `dfuse start` as a user runs it: the real process, what it says and how it ends.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use dfuse_testkit::synthetic::SyntheticChain;
+use support::{Server, text};
+use tempfile::TempDir;
+
+/// A file with the log of a chain, whose first blocks are the same for all lengths.
+fn log_file(folder: &Path, name: &str, seed: u64, blocks: u32) -> String {
+    let mut log = vec![];
+    SyntheticChain::builder().seed(seed).blocks(blocks).build().write_log(&mut log).unwrap();
+    let path = folder.join(name);
+    fs::write(&path, log).unwrap();
+    format!("deep-mind:{}", text(&path))
+}
+
+#[test]
+fn a_file_is_served_and_continued() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let short = log_file(folder.path(), "short", 1, 250);
+    let mut server = Server::start(&["--source", &short, "--data-dir", text(&data)]);
+    server.wait_for("the source has no more blocks, the server goes on");
+    server.wait_for("ready");
+    let health = server.get("/healthz");
+    assert_eq!(health.status, 200, "{:?}", health.json());
+    let head = health.json()["head"].clone();
+    let blocks = server.get("/v0/blocks?limit=100").json();
+    assert_eq!(blocks[0]["id"], head["id"]);
+    server.stop();
+
+    // Ready at once with what it has, before the log has been read again.
+    let mut server = Server::start(&["--source", &short, "--data-dir", text(&data)]);
+    server.wait_for("ready");
+    assert_eq!(server.get("/v0/blocks?limit=100").json(), blocks);
+    server.stop();
+
+    let whole = log_file(folder.path(), "whole", 1, 400);
+    let mut server = Server::start(&["--source", &whole, "--data-dir", text(&data), "--exit-at-end"]);
+    assert_eq!(server.wait().code(), Some(0), "{:#?}", server.log);
+    assert!(server.log.iter().any(|line| line.contains("all blocks are indexed")), "{:#?}", server.log);
+    let mut server = Server::start(&["--source", &whole, "--data-dir", text(&data)]);
+    server.wait_for("ready");
+    assert!(server.get("/healthz").json()["head"]["num"].as_u64() > head["num"].as_u64());
+    server.stop();
+    for tool in [
+        &["tools", "check", "index", "--data-dir", text(&data)][..],
+        &["tools", "check", "blocks", text(&data.join("blocks"))],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_dfuse")).args(tool).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_pipe_is_followed() {
+    let folder = TempDir::new().unwrap();
+    let log = log_file(folder.path(), "log", 2, 120);
+    let content = fs::read(log.strip_prefix("deep-mind:").unwrap()).unwrap();
+    let data = folder.path().join("data");
+    let arguments = ["--source", "deep-mind:-", "--data-dir", text(&data)];
+    let mut server = Server::start_with(&arguments, Stdio::piped());
+    let mut stdin = server.stdin();
+    assert_eq!(server.get("/healthz").status, 503);
+    assert!(server.get("/healthz").json()["details"]["conditions"].to_string().contains("first block"));
+    stdin.write_all(&content).unwrap();
+    stdin.flush().unwrap();
+    // The pipe stays open, as that of a node.
+    server.wait_for("ready");
+    assert_eq!(server.get("/healthz").status, 200);
+    server.stop();
+}
+
+#[test]
+fn what_cannot_be_used_is_one_line() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let log = log_file(folder.path(), "log", 1, 60);
+    let id = "11".repeat(32);
+    let arguments = ["--source", &log, "--data-dir", text(&data), "--chain-id", &id];
+    let mut server = Server::start(&arguments);
+    server.wait_for("ready");
+    let address = server.address();
+    Server::start(&arguments).fails(1, &format!("in use by process {}; stop it, or name another", server.id()));
+    let mut taken = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    Server::spawn(taken.args(["start", "--listen", &address]))
+        .fails(1, "stop what uses this port, or name another address");
+    server.stop();
+
+    let other = log_file(folder.path(), "other", 99, 60);
+    Server::start(&["--source", &other, "--data-dir", text(&data)]).fails(1, "contradicts the final chain");
+    Server::start(&["--source", &log, "--data-dir", text(&data), "--chain-id", &"22".repeat(32)])
+        .fails(1, "the indexes are of another chain: their chain id is 1111");
+    let wrong = [
+        (&["--source", "nowhere"][..], "nowhere"),
+        (&["--source", "deep-mind:/no/such/file"], "/no/such/file"),
+        (&["--chain-id", "xyz"], "the chain id \"xyz\" is none"),
+        (&["--config", "/no/such/file"], "there is no configuration file /no/such/file"),
+        (&["--source", "nodeos"], "deep-mind:-"),
+    ];
+    for (arguments, message) in wrong {
+        Server::start(arguments).fails(2, message);
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    Server::spawn(command.args(["start", "--listen", "8080"])).fails(2, "\"8080\" is not an address");
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    Server::start(&["--data-dir", text(&file.join("below"))]).fails(1, "cannot use the data directory");
+}
+
+#[test]
+fn settings_come_from_file_environment_and_flags() {
+    let folder = TempDir::new().unwrap();
+    let log = log_file(folder.path(), "log", 1, 60);
+    let file = folder.path().join("dfuse.toml");
+    let from_file = folder.path().join("from-file");
+    fs::write(&file, format!("data_dir = {:?}\nsource = \"nowhere\"\n[http]\nmax_body_bytes = 10\n", text(&from_file)))
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.args(["start", "--listen", "127.0.0.1:0", "--config", text(&file), "--source", &log, "--exit-at-end"]);
+    let from_environment = folder.path().join("from-environment");
+    let mut server = Server::spawn(command.env("DFUSE_DATA_DIR", text(&from_environment)));
+    assert_eq!(server.wait().code(), Some(0), "{:#?}", server.log);
+    assert!(from_environment.exists() && !from_file.exists());
+
+    for (content, message) in [
+        ("sorce = \"demo\"", "unknown field: found `sorce`"),
+        ("[http]\nreaders = \"many\"", "setting \"http.readers\""),
+        ("listen = ", "dfuse.toml"),
+    ] {
+        fs::write(&file, content).unwrap();
+        Server::start(&["--config", text(&file)]).fails(2, message);
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.args(["start", "--exit-at-end", "--source", &log, "--data-dir", text(&from_environment)]);
+    let mut server = Server::spawn(command.env("DFUSE_LISTEN", port.to_string()));
+    assert_eq!(server.address(), port.to_string());
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn an_index_that_was_lost_is_built_beside_the_others() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let log = log_file(folder.path(), "log", 3, 300);
+    let arguments = ["--source", &log, "--data-dir", text(&data)];
+    let mut server = Server::start(&arguments);
+    server.wait_for("ready");
+    server.stop();
+    let tool = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        command.args(["tools"]).args(arguments).args(["--data-dir", text(&data)]).output().unwrap()
+    };
+    let rebuilt = tool(&["reindex", "accounts"]);
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    assert!(tool(&["check", "index"]).status.success());
+    assert_eq!(tool(&["reindex", "nothing"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_second_signal_is_quick() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let mut server = Server::start_with(&["--source", "deep-mind:-", "--data-dir", text(&data)], Stdio::piped());
+    // A client that does not finish its request holds up a clean stop.
+    let mut client = std::net::TcpStream::connect(server.address()).unwrap();
+    write!(client, "POST /v0/blocks HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n12").unwrap();
+    server.get("/healthz");
+    server.signal("INT");
+    server.wait_for("dfuse stops");
+    server.signal("INT");
+    assert_eq!(server.wait().code(), Some(1), "{:#?}", server.log);
+    assert!(server.log.last().unwrap().contains("nothing is lost"), "{:#?}", server.log);
+}

@@ -1,0 +1,178 @@
+//! A running `dfuse start`, and requests to it.
+#![allow(dead_code, reason = "not every test uses all of it")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+/// Longest that anything may take that happens at all.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The process. It is killed when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    /// What it has logged so far, as far as it was looked at.
+    pub(crate) log: Vec<String>,
+    address: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+impl Server {
+    /// Starts `dfuse start` with a free port and these arguments.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, Stdio::null())
+    }
+
+    pub(crate) fn start_with(arguments: &[&str], stdin: Stdio) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        command.args(["start", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::spawn(command.stdin(stdin))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                // Whoever started it may be gone.
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines, log: Vec::new(), address: None }
+    }
+
+    pub(crate) fn stdin(&mut self) -> std::process::ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        if let Some(line) = self.log.iter().find(|line| line.contains(text)) {
+            return line.clone();
+        }
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.log.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("no {text:?} in {:#?}", self.log),
+                Err(RecvTimeoutError::Disconnected) => panic!("it ended without {text:?}: {:#?}", self.log),
+            }
+        }
+    }
+
+    /// Address and port of the server.
+    pub(crate) fn address(&mut self) -> String {
+        if self.address.is_none() {
+            let line = self.wait_for("REST at http://");
+            let (_, rest) = line.split_once("REST at http://").unwrap();
+            self.address = Some(rest.split('/').next().unwrap().to_owned());
+        }
+        self.address.clone().unwrap()
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        let headers = String::from_utf8(answer[..end].to_vec()).unwrap().to_ascii_lowercase();
+        let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut body = answer.split_off(end + 4);
+        if headers.contains("transfer-encoding: chunked") {
+            body = unchunk(&body);
+        }
+        Answer { status, headers, body }
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let status = self.child.wait().unwrap();
+        while let Ok(line) = self.lines.recv() {
+            self.log.push(line);
+        }
+        status
+    }
+
+    /// Waits for the end, which must come with `code` and one error that contains `message`.
+    #[track_caller]
+    pub(crate) fn fails(mut self, code: i32, message: &str) {
+        let status = self.wait();
+        let errors: Vec<_> = self.log.iter().filter(|line| line.contains("ERROR")).collect();
+        assert_eq!(status.code(), Some(code), "{:#?}", self.log);
+        assert!(errors.len() == 1 && errors[0].contains(message), "{message:?}: {:#?}", self.log);
+    }
+
+    /// Ends it with SIGTERM, which must be clean.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> Vec<String> {
+        self.signal("TERM");
+        assert_eq!(self.wait().code(), Some(0), "{:#?}", self.log);
+        std::mem::take(&mut self.log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn unchunk(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let end = body.windows(2).position(|bytes| bytes == b"\r\n").unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return whole;
+        }
+        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
+        body = &body[end + 4 + size..];
+    }
+}
+
+/// Text of a path.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
