@@ -13,6 +13,7 @@ mod error;
 mod frame;
 mod health;
 mod json;
+pub mod lifecycle;
 mod metrics;
 pub mod params;
 mod readers;
