@@ -26,7 +26,7 @@ mod trace_id;
 pub use access::{Access, Credentials, OpenAccess};
 pub use api::{Api, Chain, Options};
 pub use error::{ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row};
-pub use json::Json;
+pub use json::{Json, JsonText};
 pub use metrics::Metrics;
 pub use params::Params;
 pub use readers::Reading;

@@ -4,15 +4,15 @@
 //! streams of actions.
 
 mod abis;
-mod json;
 mod operations;
 mod render;
 mod trace;
 mod transaction;
 mod tree;
+mod writer;
 
 pub use abis::{AbiCache, AbiSource, ViewAbis};
-pub use json::Json;
 pub use operations::Rows;
 pub use render::Renderer;
 pub use tree::ActionTree;
+pub use writer::JsonWriter;

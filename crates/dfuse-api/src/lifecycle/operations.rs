@@ -11,8 +11,8 @@ use dfuse_antelope::{
 use dfuse_index::Result;
 
 use super::{
-    json::Json,
     render::{Renderer, sequence_at},
+    writer::JsonWriter,
 };
 
 /// What a change of a row shows of it.
@@ -95,7 +95,7 @@ impl Renderer<'_> {
     }
 }
 
-impl Json<'_> {
+impl JsonWriter<'_> {
     /// A `DBOp` of version 0.
     pub fn db_op_v0(&mut self, op: &DbOp) {
         self.begin_object();

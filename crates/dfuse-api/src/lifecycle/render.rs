@@ -7,7 +7,7 @@ use dfuse_antelope::{
 use dfuse_index::{Result, global_sequences};
 use dfuse_trx::Status;
 
-use super::{AbiSource, json::Json};
+use super::{AbiSource, writer::JsonWriter};
 
 /// JSON of decoded data that one lifecycle or trace may have. A few bytes on the chain can stand for a great many here;
 /// what a chain lets a transaction do stays far below.
@@ -22,7 +22,7 @@ const DECODED_BYTES: usize = 32 << 20;
 /// Every method appends one value, with a comma before it where one is needed. An [`Err`] means that the ABIs could not be
 /// read and leaves half a value behind.
 pub struct Renderer<'a> {
-    pub(super) json: Json<'a>,
+    pub(super) json: JsonWriter<'a>,
     pub(super) abis: &'a dyn AbiSource,
     /// What is left of [`DECODED_BYTES`].
     pub(super) room: usize,
@@ -37,11 +37,11 @@ impl std::fmt::Debug for Renderer<'_> {
 impl<'a> Renderer<'a> {
     /// Appends to `text`.
     pub fn new(text: &'a mut Vec<u8>, abis: &'a dyn AbiSource) -> Self {
-        Self { json: Json { text }, abis, room: DECODED_BYTES }
+        Self { json: JsonWriter { text }, abis, room: DECODED_BYTES }
     }
 
     /// What is appended to, for what stands around.
-    pub fn json(&mut self) -> &mut Json<'a> {
+    pub fn json(&mut self) -> &mut JsonWriter<'a> {
         &mut self.json
     }
 
@@ -120,7 +120,10 @@ impl<'a> Renderer<'a> {
         }
         self.json.key("creation_tree").array(trace.creation_tree.iter().zip(0u32..), |json, (node, index)| {
             let CreationFlatNode { creator_action_index, execution_action_index } = *node;
-            json.array([index.into(), i64::from(creator_action_index), execution_action_index.into()], Json::signed);
+            json.array(
+                [index.into(), i64::from(creator_action_index), execution_action_index.into()],
+                JsonWriter::signed,
+            );
         });
         self.json.key("dbops").array_or_null(&trace.db_ops, |json, op| json.db_op_v1(op));
         self.json.key("ramops").array_or_null(&trace.ram_ops, |json, op| json.ram_op_v1(op));

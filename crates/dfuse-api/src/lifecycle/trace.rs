@@ -13,9 +13,9 @@ use serde::de::IgnoredAny;
 
 use super::{
     ActionTree,
-    json::Json,
     render::{Renderer, sequence_at},
     tree::Visit,
+    writer::JsonWriter,
 };
 
 impl Renderer<'_> {
@@ -162,7 +162,7 @@ impl Renderer<'_> {
     }
 }
 
-impl Json<'_> {
+impl JsonWriter<'_> {
     /// Empty text if there is none.
     pub(super) fn optional_id(&mut self, id: Option<Checksum256>) {
         self.hex(id.as_ref().map_or(&[], |id| &id.0));

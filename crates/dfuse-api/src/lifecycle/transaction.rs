@@ -6,7 +6,7 @@ use dfuse_antelope::model::{
 };
 use dfuse_index::Result;
 
-use super::{json::Json, render::Renderer};
+use super::{render::Renderer, writer::JsonWriter};
 
 impl Renderer<'_> {
     /// A transaction and the trace of its execution, if there is one: every action is decoded with the ABI that was in force
@@ -102,7 +102,7 @@ impl Renderer<'_> {
     }
 }
 
-impl Json<'_> {
+impl JsonWriter<'_> {
     pub(super) fn block_header(&mut self, header: &BlockHeader) {
         self.begin_object();
         self.key("timestamp").block_time(header.timestamp);

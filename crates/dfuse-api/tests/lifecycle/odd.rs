@@ -241,7 +241,7 @@ proptest! {
                     renderer.table_delta(op, undone, rows);
                 }
             }
-            renderer.json().array(&trace.ram_ops, dfuse_api::lifecycle::Json::ram_op_v0);
+            renderer.json().array(&trace.ram_ops, dfuse_api::lifecycle::JsonWriter::ram_op_v0);
             renderer.json().end_array();
             Ok(())
         });

@@ -1,7 +1,7 @@
 //! What messages of streams say of actions and rows.
 
 use dfuse_antelope::{Name, abi::AbiSerializer, model::TransactionTrace};
-use dfuse_api::lifecycle::{ActionTree, Json, Renderer, Rows};
+use dfuse_api::lifecycle::{ActionTree, JsonWriter, Renderer, Rows};
 use dfuse_testkit::recorded;
 use serde_json::{Value, json};
 
@@ -27,8 +27,8 @@ fn an_action_with_all_that_it_did() {
         renderer.json().begin_object();
         renderer.json().key("trace");
         renderer.action_trace(&trace, 0, Some(&tree))?;
-        renderer.json().key("dbops").array(&trace.db_ops, Json::db_op_v0);
-        renderer.json().key("ramops").array(&trace.ram_ops, Json::ram_op_v0);
+        renderer.json().key("dbops").array(&trace.db_ops, JsonWriter::db_op_v0);
+        renderer.json().key("ramops").array(&trace.ram_ops, JsonWriter::ram_op_v0);
         renderer.json().key("dtrxops").begin_array();
         for op in &trace.dtrx_ops {
             renderer.dtrx_op_v0(op, &trace)?;

@@ -4,14 +4,19 @@ use dfuse_antelope::{BlockTimestamp, Checksum256, Name, TimePoint, TimePointSec,
 
 /// Appends JSON text and puts commas where they belong: before everything that follows a value.
 #[derive(Debug)]
-pub struct Json<'o> {
+pub struct JsonWriter<'o> {
     pub(super) text: &'o mut Vec<u8>,
 }
 
-impl<'o> Json<'o> {
+impl<'o> JsonWriter<'o> {
     /// Appends to `text`.
     pub fn new(text: &'o mut Vec<u8>) -> Self {
         Self { text }
+    }
+
+    /// Bytes of text by now, those that were there before included.
+    pub fn len(&self) -> usize {
+        self.text.len()
     }
 
     /// A value or key comes next. No value ends with one of these, so that the last byte tells where we are.
@@ -61,7 +66,7 @@ impl<'o> Json<'o> {
         self.end_array();
     }
 
-    /// As [`Json::array`], `null` if there are no items.
+    /// As [`JsonWriter::array`], `null` if there are no items.
     pub fn array_or_null<T>(&mut self, items: &[T], mut item: impl FnMut(&mut Self, &T)) {
         match items {
             [] => self.null(),
@@ -190,11 +195,11 @@ mod tests {
     #[test]
     fn commas_are_between_values() {
         let mut text = Vec::new();
-        let mut json = Json { text: &mut text };
+        let mut json = JsonWriter { text: &mut text };
         json.begin_array();
         json.begin_object();
         json.key("a").null();
-        json.key("b").array([1u32, 2], Json::unsigned);
+        json.key("b").array([1u32, 2], JsonWriter::unsigned);
         assert_eq!(json.try_value("c", |text| Err::<(), _>(text.push(b'{'))), Err(()));
         json.key("d").string("[");
         json.end_object();
