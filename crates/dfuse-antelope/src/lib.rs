@@ -10,6 +10,7 @@ pub mod chain;
 mod checksum;
 mod error;
 mod genesis;
+pub mod json;
 mod key;
 pub mod model;
 mod name;

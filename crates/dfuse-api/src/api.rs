@@ -6,7 +6,10 @@ use dfuse_index::{Serving, ServingSnapshot};
 use dfuse_trx::ForkedTransactions;
 use tokio::sync::watch;
 
-use crate::{Access, ApiResult, Metrics, Readiness, Reading, Stopping, readers::Readers};
+use crate::{Access, ApiResult, Metrics, Readiness, Reading, Stopping, lifecycle::AbiCache, readers::Readers};
+
+/// Packed ABIs that are kept parsed: those of some two thousand contracts.
+const ABI_CACHE_BYTES: usize = 16 << 20;
 
 /// What the API answers from.
 #[derive(Debug, Clone)]
@@ -76,6 +79,7 @@ struct Inner {
     readers: Readers,
     readiness: Readiness,
     metrics: Metrics,
+    abis: AbiCache,
     stop: watch::Sender<bool>,
 }
 
@@ -88,6 +92,7 @@ impl Api {
             readers,
             readiness: Readiness::default(),
             metrics: Metrics::new(),
+            abis: AbiCache::new(ABI_CACHE_BYTES),
             stop: watch::Sender::new(false),
             options,
         }))
@@ -111,6 +116,11 @@ impl Api {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Parsed ABIs.
+    pub fn abis(&self) -> &AbiCache {
+        &self.0.abis
     }
 
     pub(crate) fn access(&self) -> &dyn Access {

@@ -14,14 +14,22 @@ pub struct Json<T>(pub T);
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(mut bytes) => {
-                bytes.push(b'\n');
-                let mut response = Response::new(Body::from(bytes));
-                let media_type = HeaderValue::from_static("application/json");
-                response.headers_mut().insert(header::CONTENT_TYPE, media_type);
-                response
-            }
+            Ok(text) => JsonText(text).into_response(),
             Err(error) => ApiError::unexpected(format!("an answer has no JSON form: {error}")).into_response(),
         }
+    }
+}
+
+/// A JSON answer that is text already.
+#[derive(Debug)]
+pub struct JsonText(pub Vec<u8>);
+
+impl IntoResponse for JsonText {
+    fn into_response(self) -> Response {
+        let mut text = self.0;
+        text.push(b'\n');
+        let mut response = Response::new(Body::from(text));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
     }
 }

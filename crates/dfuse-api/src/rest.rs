@@ -2,6 +2,7 @@
 
 mod block_id;
 mod blocks;
+mod transactions;
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 
@@ -9,7 +10,7 @@ use crate::{Api, access, health};
 
 /// All routes.
 pub(crate) fn router(api: Api) -> Router {
-    let protected = Router::new().merge(block_id::routes()).merge(blocks::routes());
+    let protected = Router::new().merge(block_id::routes()).merge(blocks::routes()).merge(transactions::routes());
     let protected = protected.route_layer(from_fn_with_state(api.clone(), access::check));
     let open = Router::new()
         .route("/", get(health::version))

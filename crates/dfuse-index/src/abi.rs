@@ -131,6 +131,14 @@ pub fn at(view: &View, account: Name, global_sequence: u64) -> Result<Option<Abi
     Ok(Some(AbiRecord::decode(&key, &value)?).filter(|record| !record.abi.is_empty()))
 }
 
+/// Global sequence of the first change of the account's ABI that is not in force yet when the action with that global
+/// sequence is executed; absent if none came since. Up to and including it, [`at`] gives the same.
+pub fn next_change(view: &View, account: Name, global_sequence: u64) -> Result<Option<u64>> {
+    let range = KeyRange::new(key(account, u64::MAX)..=key(account, global_sequence));
+    let Some((key, value)) = view.first(ABIS, &range, Direction::Reverse)? else { return Ok(None) };
+    Ok(Some(AbiRecord::decode(&key, &value)?.global_sequence))
+}
+
 /// The ABI after the view's block; absent if the account has none.
 pub fn at_head(view: &View, account: Name) -> Result<Option<AbiRecord>> {
     at(view, account, u64::MAX)

@@ -1,5 +1,6 @@
 //! Test support: recorded data, a seeded synthetic chain, and damage to logs. Nothing outside tests and benchmarks depends on it.
 
+pub mod compare;
 pub mod damage;
 mod random;
 pub mod recorded;

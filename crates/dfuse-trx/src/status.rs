@@ -28,16 +28,7 @@ pub enum Status {
 impl Status {
     /// The status that a lifecycle tells.
     pub fn of(lifecycle: &TransactionLifecycle) -> Self {
-        match lifecycle.transaction_status {
-            TransactionStatus::None => Self::Pending,
-            TransactionStatus::Executed => Self::Executed,
-            TransactionStatus::SoftFail => Self::SoftFail,
-            TransactionStatus::HardFail => Self::HardFail,
-            TransactionStatus::Delayed => Self::Delayed,
-            TransactionStatus::Expired => Self::Expired,
-            TransactionStatus::Unknown => Self::Unknown,
-            TransactionStatus::Canceled => Self::Canceled,
-        }
+        lifecycle.transaction_status.into()
     }
 
     /// In the block model, where `None` says pending.
@@ -65,6 +56,22 @@ impl Status {
             Self::Expired => "expired",
             Self::Canceled => "canceled",
             Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<TransactionStatus> for Status {
+    /// In the block model, where `None` says pending.
+    fn from(status: TransactionStatus) -> Self {
+        match status {
+            TransactionStatus::None => Self::Pending,
+            TransactionStatus::Executed => Self::Executed,
+            TransactionStatus::SoftFail => Self::SoftFail,
+            TransactionStatus::HardFail => Self::HardFail,
+            TransactionStatus::Delayed => Self::Delayed,
+            TransactionStatus::Expired => Self::Expired,
+            TransactionStatus::Unknown => Self::Unknown,
+            TransactionStatus::Canceled => Self::Canceled,
         }
     }
 }

@@ -4,16 +4,14 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::{Rendering, json};
+use super::Rendering;
 use crate::{
     Asset, BlockTimestamp, Checksum, Error, ExtendedAsset, PublicKey, Result, Signature, Symbol, SymbolCode, TimePoint,
     TimePointSec,
     error::shorten,
+    json,
     raw::{Reader, Writer},
 };
-
-/// Largest magnitude of an integer that is a JSON number; beyond it is a string of decimal digits.
-const MAX_NUMBER: u64 = 0xffff_ffff;
 
 macro_rules! builtins {
     ($($variant:ident = $name:literal),+ $(,)?) => {
@@ -94,16 +92,8 @@ impl Builtin {
             Self::Uint16 => json::write_unsigned(out, reader.u16()?.into()),
             Self::Int32 => json::write_signed(out, (reader.u32()? as i32).into()),
             Self::Uint32 => json::write_unsigned(out, reader.u32()?.into()),
-            Self::Int64 => match reader.i64()? {
-                value if value.unsigned_abs() > MAX_NUMBER => {
-                    json::write_quoted(out, |out| json::write_signed(out, value));
-                }
-                value => json::write_signed(out, value),
-            },
-            Self::Uint64 => match reader.u64()? {
-                value if value > MAX_NUMBER => json::write_quoted(out, |out| json::write_unsigned(out, value)),
-                value => json::write_unsigned(out, value),
-            },
+            Self::Int64 => json::write_i64(out, reader.i64()?),
+            Self::Uint64 => json::write_u64(out, reader.u64()?),
             Self::Int128 | Self::Uint128 | Self::Float128 => {
                 let bytes = reader.array(self.name())?;
                 json::write_quoted(out, |out| match self {

@@ -3,12 +3,12 @@
 use super::{
     Rendering,
     builtin::Builtin,
-    json,
     resolve::{AbiSerializer, AbiType, MAX_DEPTH, Node, NodeId, Struct},
 };
 use crate::{
     Error, Result,
     error::shorten,
+    json,
     raw::{MAX_ITEMS, Reader},
 };
 

@@ -25,7 +25,6 @@ mod builtin;
 mod decode;
 mod definition;
 mod encode;
-mod json;
 mod resolve;
 mod validate;
 

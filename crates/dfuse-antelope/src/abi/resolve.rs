@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Abi, FieldDef, StructDef, VariantDef, builtin::Builtin, json};
-use crate::{Error, Name, Result, error::shorten};
+use super::{Abi, FieldDef, StructDef, VariantDef, builtin::Builtin};
+use crate::{Error, Name, Result, error::shorten, json};
 
 /// Nesting that nodeos refuses to reach, in values and in type definitions (`max_recursion_depth`).
 pub(super) const MAX_DEPTH: usize = 32;

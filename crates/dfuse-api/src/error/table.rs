@@ -162,6 +162,10 @@ error_codes! {
     BlockNotFound: "data_block_not_found_error", NOT_FOUND, NotFound, Later,
         [text("block", "id or number of the block, as decimal text")],
         "The block is unknown: it does not exist, was not seen yet, or was on a fork that is not kept any more.";
+    TransactionNotFound: "data_trx_not_found_error", NOT_FOUND, NotFound, Later,
+        [text("trx_id", "id of the transaction")],
+        "The transaction is unknown: it does not exist, was not seen yet, or was in no block but such as were undone, and has \
+         expired.";
     BlockTimeNotFound: "block_time_not_found", NOT_FOUND, NotFound, Later, [],
         "No block is at the time, or on the asked side of it.";
     MethodNotAllowed: "method_not_allowed_error", METHOD_NOT_ALLOWED, Unimplemented, No,

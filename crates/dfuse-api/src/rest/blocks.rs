@@ -65,7 +65,7 @@ async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Block
     summary.await.map(Json)
 }
 
-fn unknown(id: Checksum256) -> ApiError {
+pub(super) fn unknown(id: Checksum256) -> ApiError {
     let message = "No block of this id is known: it may be on a fork that is not kept any more.";
     ApiError::new(ErrorCode::BlockNotFound, message).detail("block", id.to_string())
 }

@@ -25,7 +25,7 @@ pub use keeper::{Committer, Keeper};
 pub use subscription::{FeedEvent, Request, Start, Subscription};
 pub use writer::Feed;
 
-use crate::{BlockRef, Cursor, Error, Linked, OneBlockName, Result};
+use crate::{BlockRef, Cursor, CursorKey, Error, Linked, OneBlockName, Result};
 use shared::Shared;
 
 /// How blocks become durable.
@@ -166,6 +166,11 @@ impl FeedHandle {
         // One that was pruned meanwhile is not kept any more.
         let kept = aside.filter(|block| ready(!matches!(block, Err(Error::NotFound(_)))));
         Ok(kept.chain(recent))
+    }
+
+    /// What cursors are sealed with, for positions of other kinds.
+    pub fn cursor_key(&self) -> &CursorKey {
+        &self.shared.key
     }
 
     /// The text of a cursor, for clients.

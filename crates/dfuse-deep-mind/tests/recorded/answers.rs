@@ -5,12 +5,11 @@ use dfuse_antelope::{
     model::{Block, PackedTransaction, ProducerAuthoritySchedule, TransactionReceipt},
     raw::Reader,
 };
-use dfuse_testkit::recorded;
+use dfuse_testkit::{compare::assert_same, recorded};
 use serde_json::{Value, json};
 
 use crate::{
     chains::{BUSY, FORK, Log, SMALL},
-    compare::assert_same,
     node_json::{self, hex, list, without},
 };
 

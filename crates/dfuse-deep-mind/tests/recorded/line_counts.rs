@@ -4,12 +4,9 @@
 use std::collections::BTreeMap;
 
 use dfuse_antelope::model::{Block, RlimitKind, RlimitOp, TransactionStatus, TransactionTrace};
-use dfuse_testkit::recorded;
+use dfuse_testkit::{compare::assert_same_map, recorded};
 
-use crate::{
-    chains::{BUSY, Chain, DEMO, EMPTY, FORK, LEAP_5, LEAP_UNIT, Log, SMALL, SPRING, traces_of_receipts},
-    compare::assert_same_map,
-};
+use crate::chains::{BUSY, Chain, DEMO, EMPTY, FORK, LEAP_5, LEAP_UNIT, Log, SMALL, SPRING, traces_of_receipts};
 
 /// Lines by kind, named as the `opcounts.txt` files of the recorded chains do.
 type Counts = BTreeMap<String, u64>;

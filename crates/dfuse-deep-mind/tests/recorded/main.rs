@@ -7,7 +7,6 @@
 mod answers;
 mod block_log;
 mod chains;
-mod compare;
 mod consistency;
 mod forks;
 mod line_counts;

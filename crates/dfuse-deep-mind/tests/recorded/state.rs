@@ -14,12 +14,14 @@ use dfuse_antelope::{
     },
     raw::{Reader, Writer},
 };
-use dfuse_testkit::recorded;
+use dfuse_testkit::{
+    compare::{assert_same, assert_same_map},
+    recorded,
+};
 use serde_json::{Value, json};
 
 use crate::{
     chains::{BUSY, FORK, Log, SMALL},
-    compare::{assert_same, assert_same_map},
     node_json::{self, hex, list, number, without},
     state_history::{entries, variant},
 };

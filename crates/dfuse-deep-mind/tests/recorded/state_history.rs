@@ -14,13 +14,10 @@ use dfuse_antelope::{
     },
     raw::Reader,
 };
-use dfuse_testkit::recorded;
+use dfuse_testkit::{compare::assert_same, recorded};
 use serde_json::Value;
 
-use crate::{
-    chains::{FORK, Log, SMALL, traces_of_receipts},
-    compare::assert_same,
-};
+use crate::chains::{FORK, Log, SMALL, traces_of_receipts};
 
 const ARCHIVE: &str = "ship-and-blocks.tar.zst";
 

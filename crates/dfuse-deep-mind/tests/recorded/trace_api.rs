@@ -6,12 +6,11 @@ use dfuse_antelope::{
     Checksum256,
     model::{ActionTrace, Block, SignedTransaction, TransactionTrace},
 };
-use dfuse_testkit::recorded;
+use dfuse_testkit::{compare::assert_same, recorded};
 use serde_json::{Value, json};
 
 use crate::{
     chains::{BUSY, FORK, Log, SMALL},
-    compare::assert_same,
     node_json::{self, hex, list},
 };
 

@@ -207,6 +207,10 @@ fn every_abi_at_its_moment() {
         assert_eq!(abi::at(serving.view(), account, sequence).unwrap(), known);
         let now = Some(record.clone()).filter(|record| !record.abi.is_empty());
         assert_eq!(abi::at(serving.view(), account, sequence + 1).unwrap(), now);
+        let since = before.get(&account).map_or(1, |record| record.global_sequence + 1);
+        for earlier in [since, sequence] {
+            assert_eq!(abi::next_change(serving.view(), account, earlier).unwrap(), Some(sequence));
+        }
         before.insert(account, record);
     }
     assert!(in_one_block > 0);
@@ -215,6 +219,7 @@ fn every_abi_at_its_moment() {
         abi::at(serving.view(), "eosio".parse().unwrap(), 1).unwrap().is_some_and(|record| record.global_sequence == 0)
     );
     for (account, record) in before {
+        assert_eq!(abi::next_change(serving.view(), account, record.global_sequence + 1).unwrap(), None);
         let after = abi::after_block(serving.view(), account, record.block_number).unwrap();
         assert_eq!(after, Some(record).filter(|record| !record.abi.is_empty()));
     }

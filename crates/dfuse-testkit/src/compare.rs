@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 /// Panics with the path of the first difference, if there is one. A key that only one side has is a difference.
 #[track_caller]
-pub(crate) fn assert_same(what: impl Display, ours: &Value, theirs: &Value) {
+pub fn assert_same(what: impl Display, ours: &Value, theirs: &Value) {
     if let Some(difference) = difference(ours, theirs) {
         panic!("{what}{difference}");
     }
@@ -17,7 +17,7 @@ pub(crate) fn assert_same(what: impl Display, ours: &Value, theirs: &Value) {
 
 /// Panics with the first key whose values differ, if there is one.
 #[track_caller]
-pub(crate) fn assert_same_map<K: Ord + Debug, V: PartialEq + Debug>(
+pub fn assert_same_map<K: Ord + Debug, V: PartialEq + Debug>(
     what: impl Display,
     ours: &BTreeMap<K, V>,
     theirs: &BTreeMap<K, V>,

@@ -1,4 +1,7 @@
-//! Pieces of JSON text, appended to a byte vector.
+//! Pieces of JSON text as nodeos writes them, appended to a byte vector.
+
+/// Largest 64-bit integer that is shown as a number; larger ones are text.
+const MAX_NUMBER: u64 = u32::MAX as u64;
 
 /// Bytes that do not stand for themselves in a JSON string: controls, `"`, `\`, DEL, and 0xc2, which starts the second
 /// range of control characters (U+0080 to U+009F).
@@ -17,7 +20,7 @@ const SPECIAL: [bool; 256] = {
 };
 
 /// A string. `replacement` takes the place of each byte that is not part of UTF-8.
-pub(super) fn write_string(out: &mut Vec<u8>, text: &[u8], replacement: &str) {
+pub fn write_string(out: &mut Vec<u8>, text: &[u8], replacement: &str) {
     out.push(b'"');
     if text.is_ascii() {
         write_escaped(out, text);
@@ -64,14 +67,14 @@ fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Lower-case hex, without quotes.
-pub(super) fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     let at = out.len();
     out.resize(at + 2 * bytes.len(), 0);
     const_hex::encode_to_slice(bytes, &mut out[at..]).expect("two digits for each byte");
 }
 
 /// Decimal digits.
-pub(super) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
+pub fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -86,22 +89,39 @@ pub(super) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Decimal digits after a minus sign if there must be one.
-pub(super) fn write_signed(out: &mut Vec<u8>, value: i64) {
+pub fn write_signed(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
         out.push(b'-');
     }
     write_unsigned(out, value.unsigned_abs());
 }
 
-/// What `text` writes, in quotes.
-pub(super) fn write_quoted(out: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
+/// A signed 64-bit integer as nodeos shows it: a number up to 2^32 - 1 either way, decimal text beyond, which
+/// JavaScript could not read exactly.
+pub fn write_i64(out: &mut Vec<u8>, value: i64) {
+    match value.unsigned_abs() > MAX_NUMBER {
+        true => write_quoted(out, |out| write_signed(out, value)),
+        false => write_signed(out, value),
+    }
+}
+
+/// An unsigned 64-bit integer as nodeos shows it: a number up to 2^32 - 1, decimal text beyond.
+pub fn write_u64(out: &mut Vec<u8>, value: u64) {
+    match value > MAX_NUMBER {
+        true => write_quoted(out, |out| write_unsigned(out, value)),
+        false => write_unsigned(out, value),
+    }
+}
+
+/// What `text` writes, in quotes; it must need no escaping.
+pub fn write_quoted(out: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'"');
     text(out);
     out.push(b'"');
 }
 
 /// What `text` writes, in quotes and escaped.
-pub(super) fn write_text(out: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
+pub fn write_text(out: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'"');
     let start = out.len();
     text(out);
@@ -141,5 +161,16 @@ mod tests {
         write_signed(&mut out, i64::MIN);
         write_signed(&mut out, 0);
         assert_eq!(out, b"18446744073709551615-92233720368547758080");
+    }
+
+    #[test]
+    fn long_numbers_are_text() {
+        let mut out = Vec::new();
+        for value in [4_294_967_295, 4_294_967_296] {
+            write_u64(&mut out, value as u64);
+            write_i64(&mut out, value);
+            write_i64(&mut out, -value);
+        }
+        assert_eq!(out, br#"42949672954294967295-4294967295"4294967296""4294967296""-4294967296""#);
     }
 }

@@ -1,0 +1,182 @@
+//! `/v0/transactions`: lifecycles, one by one or in pages.
+
+use axum::{Router, extract::State, routing::get};
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::CursorKey;
+use dfuse_index::{ServingSnapshot, View, blocks};
+use dfuse_trx::{FeedBlocks, Lifecycles, Place, block_transactions, recent_transactions};
+
+use super::blocks::unknown as unknown_block;
+use crate::{
+    Api, ApiError, ApiResult, ErrorCode, JsonText, Params, Reading,
+    lifecycle::{JsonWriter, Renderer, ViewAbis},
+    params::rules::{Field, Problems, between, id},
+};
+
+/// A page ends when it has so many bytes, before as many transactions as were asked for are in it.
+const PAGE_BYTES: usize = 16 << 20;
+/// A page ends when so many transactions were passed that the chain itself made.
+const PASSED: usize = 10_000;
+/// Lifecycles that are in memory at a time.
+const AT_ONCE: usize = 10;
+/// Kind of the cursor among those that the key seals.
+const CURSOR_VERSION: u8 = b'T';
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v0/transactions", get(recent).post(recent))
+        .route("/v0/transactions/{id}", get(one).post(one))
+        .route("/v0/blocks/{id}/transactions", get(of_block).post(of_block))
+}
+
+async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+    let id = params.required("id", id);
+    let id = params.finish(id)?;
+    let reader = api.clone();
+    let text = api.read(move |snapshot, _| {
+        let found = lifecycles(&reader, snapshot.view(), |lifecycles| Ok(lifecycles.get(id)?))?;
+        let lifecycle = found.ok_or_else(|| {
+            let message = "No transaction of this id is known: it may be in no block yet, or have expired.";
+            ApiError::new(ErrorCode::TransactionNotFound, message).detail("trx_id", id.to_string())
+        })?;
+        let mut text = Vec::new();
+        Renderer::new(&mut text, &ViewAbis::new(snapshot.view(), reader.abis())).lifecycle(&lifecycle)?;
+        Ok(text)
+    });
+    text.await.map(JsonText)
+}
+
+/// The newest first: what the blocks of the best chain name, not what the chain itself made. The cursor is empty at the end.
+async fn recent(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+    let limit = params.required("limit", between(1..=100));
+    let before = params.optional("cursor", cursor(api.chain().feed.cursor_key()));
+    let (limit, before): (u8, _) = params.finish((limit, before))?;
+    let reader = api.clone();
+    let text = api.read(move |snapshot, reading| {
+        let view = snapshot.view();
+        let mut page = Page::new(&reader, view, reading);
+        let mut transactions = recent_transactions(view, before.flatten())?;
+        let mut passed = None;
+        for transaction in transactions.by_ref().take(PASSED) {
+            reading.go_on()?;
+            let transaction = transaction?;
+            passed = Some(transaction.place);
+            if transaction.has_receipt {
+                page.listed.push((transaction.id, transaction.place));
+                if page.listed.len() == usize::from(limit) {
+                    break;
+                }
+            }
+        }
+        let is_last = transactions.next().transpose()?.is_none();
+        let (text, cut) = page.render()?;
+        Ok(with_cursor(&reader, cut.or(passed).filter(|_| cut.is_some() || !is_last), &text))
+    });
+    text.await.map(JsonText)
+}
+
+/// In the order of execution, as the block's branch tells them. The cursor is never empty: what follows it may be, though.
+async fn of_block(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+    let id = params.required("id", id);
+    let limit = params.optional_or("limit", 100, between(1..=100));
+    let after = params.optional("cursor", cursor(api.chain().feed.cursor_key()));
+    let (id, limit, after): (_, u8, _) = params.finish((id, limit, after))?;
+    let reader = api.clone();
+    let text = api.read(move |snapshot, reading| {
+        let number = id.block_num();
+        let view = view_of(snapshot, id)?.ok_or_else(|| unknown_block(id))?;
+        let mut page = Page::new(&reader, &view, reading);
+        let mut listed = block_transactions(&view, number)?;
+        listed.retain(|it| it.has_receipt && after.flatten().is_none_or(|after| it.place > after));
+        listed.truncate(limit.into());
+        page.listed.extend(listed.iter().map(|it| (it.id, it.place)));
+        let (text, cut) = page.render()?;
+        let last = cut.or(listed.last().map(|it| it.place)).or(after.flatten());
+        let first = Place { block_number: number.saturating_sub(1), position: u32::MAX };
+        Ok(with_cursor(&reader, Some(last.unwrap_or(first)), &text))
+    });
+    text.await.map(JsonText)
+}
+
+/// The view to which the block belongs: at the head if it is on the best chain, else at the block.
+fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<Option<View>> {
+    match blocks::by_id(snapshot.view(), id)? {
+        Some(_) => Ok(Some(snapshot.view().clone())),
+        None => Ok(snapshot.view_at(id)?),
+    }
+}
+
+fn lifecycles<T>(api: &Api, view: &View, read: impl FnOnce(&Lifecycles<'_>) -> ApiResult<T>) -> ApiResult<T> {
+    let chain = api.chain();
+    let blocks = FeedBlocks::new(chain.feed.clone());
+    read(&Lifecycles { view, forked: &chain.forked, blocks: &blocks, chain_id: chain.chain_id })
+}
+
+/// Transactions of a page and their places.
+struct Page<'a> {
+    api: &'a Api,
+    view: &'a View,
+    reading: &'a Reading,
+    listed: Vec<(Checksum256, Place)>,
+}
+
+impl<'a> Page<'a> {
+    fn new(api: &'a Api, view: &'a View, reading: &'a Reading) -> Self {
+        Self { api, view, reading, listed: Vec::new() }
+    }
+
+    /// The list as JSON, and the place of the last one in it if it has become too long.
+    fn render(&self) -> ApiResult<(Vec<u8>, Option<Place>)> {
+        let abis = ViewAbis::new(self.view, self.api.abis());
+        let mut text = Vec::new();
+        let mut renderer = Renderer::new(&mut text, &abis);
+        renderer.json().begin_array();
+        let mut left = self.listed.len();
+        for listed in self.listed.chunks(AT_ONCE) {
+            let ids: Vec<_> = listed.iter().map(|(id, _)| *id).collect();
+            let found = lifecycles(self.api, self.view, |lifecycles| Ok(lifecycles.get_all(&ids)?))?;
+            for (lifecycle, (_, place)) in found.iter().zip(listed) {
+                self.reading.go_on()?;
+                if let Some(lifecycle) = lifecycle {
+                    renderer.lifecycle(lifecycle)?;
+                }
+                left -= 1;
+                if left > 0 && renderer.json().len() > PAGE_BYTES {
+                    renderer.json().end_array();
+                    return Ok((text, Some(*place)));
+                }
+            }
+        }
+        renderer.json().end_array();
+        Ok((text, None))
+    }
+}
+
+/// Number of the block and position, big-endian.
+fn cursor(key: &CursorKey) -> impl Fn(&Field<'_>) -> Result<Option<Place>, Problems> {
+    |field| {
+        if field.text.is_empty() {
+            return Ok(None);
+        }
+        let content =
+            key.open_content(CURSOR_VERSION, field.text).map_err(|error| vec![format!("is not valid: {error}")])?;
+        let place = content.split_first_chunk().zip(content.last_chunk()).filter(|_| content.len() == 8);
+        let ((number, _), position) = place.ok_or_else(|| field.expected("a cursor of this list"))?;
+        Ok(Some(Place { block_number: u32::from_be_bytes(*number), position: u32::from_be_bytes(*position) }))
+    }
+}
+
+/// `place` is that after which the next page begins.
+fn with_cursor(api: &Api, place: Option<Place>, transactions: &[u8]) -> Vec<u8> {
+    let seal = |place: Place| {
+        let content = [place.block_number.to_be_bytes(), place.position.to_be_bytes()].concat();
+        api.chain().feed.cursor_key().seal_content(CURSOR_VERSION, &content)
+    };
+    let mut text = Vec::with_capacity(transactions.len() + 100);
+    let mut json = JsonWriter::new(&mut text);
+    json.begin_object();
+    json.key("cursor").string(&place.map(seal).unwrap_or_default());
+    json.key("transactions").raw(transactions);
+    json.end_object();
+    text
+}
