@@ -1,6 +1,6 @@
 //! Drives a pipeline with the steps of a stream.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use dfuse_antelope::{AbiDump, BlockTimestamp, model::Block};
 use dfuse_blocks::{
@@ -53,7 +53,8 @@ pub trait ChainObserver: Sync {
 /// ABI dumps are taken before the blocks that come into the feed after them. When `until` is done, the pipeline comes back
 /// at its last step.
 ///
-/// The feed must still know the committed block; otherwise the error is that of its cursor.
+/// A feed that catches up may be behind what is committed after a kill: then this waits until its source has repeated what
+/// was lost. The feed must know the committed block; otherwise the error is that of its cursor.
 pub async fn follow_feed(
     pipeline: Pipeline,
     feed: &FeedHandle,
@@ -62,8 +63,16 @@ pub async fn follow_feed(
     until: impl Future<Output = ()> + Send,
 ) -> Result<Pipeline> {
     let committer = feed.committer("index");
+    let mut until = pin!(until);
     let start = match pipeline.committed() {
-        Some(block) => Start::Cursor(Cursor { step: Step::New, block, tip: block, lib: block.number }),
+        Some(block) => {
+            committer.acknowledge(block);
+            tokio::select! {
+                reached = feed.reaches(block.number) => reached?,
+                () = &mut until => return Ok(pipeline),
+            }
+            Start::Cursor(Cursor { step: Step::New, block, tip: block, lib: block.number })
+        }
         None => Start::Block(feed.first_block().unwrap_or(0)),
     };
     let subscription = feed.subscribe(start).await?;
@@ -105,7 +114,7 @@ pub async fn follow<E: Into<Error>>(
     steps: impl Stream<Item = Result<ChainStep, E>> + Send,
     mut committed: impl FnMut(BlockRef) + Send,
 ) -> Result<Pipeline> {
-    let mut steps = std::pin::pin!(steps.ready_chunks(READY_STEPS));
+    let mut steps = pin!(steps.ready_chunks(READY_STEPS));
     let mut waiting: Vec<ChainStep> = Vec::new();
     let mut told = None;
     let mut pause = PAUSES.0;

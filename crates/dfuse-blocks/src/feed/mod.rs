@@ -114,6 +114,18 @@ impl FeedHandle {
         self.shared.hub().as_ref().map(|hub| hub.lib())
     }
 
+    /// Waits until the best chain is that long.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the feed ends before.
+    pub async fn reaches(&self, number: u32) -> Result<()> {
+        let mut changes = self.shared.changes.clone();
+        while self.head().is_none_or(|head| head.number < number) {
+            changes.changed().await.map_err(|_| Error::Closed)?;
+        }
+        Ok(())
+    }
+
     /// Number of the first block that can be read; none before there is one.
     pub fn first_block(&self) -> Option<u32> {
         self.shared.hub().as_ref().map(|hub| hub.first)

@@ -45,6 +45,8 @@ pub(crate) struct Ingest {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Arc<Conditions>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Number of the last block that the indexes had at the start.
+    pub(crate) committed: u32,
     /// Whether blocks are durable before they are seen.
     pub(crate) live: bool,
 }
@@ -92,7 +94,7 @@ impl Ingest {
     /// those who read from it.
     pub(crate) async fn run(mut self) -> anyhow::Result<(Ended, Feed)> {
         // What was there at the start is served at once.
-        let mut catching_up = self.feed.handle().head().is_none();
+        let mut catching_up = self.is_behind();
         if catching_up {
             self.readiness.fails(SOURCE, "waiting for the first block".to_owned());
         }
@@ -159,6 +161,11 @@ impl Ingest {
         Ok((ended, self.feed))
     }
 
+    /// Whether there is no block, or the indexes have blocks that were lost with a kill.
+    fn is_behind(&self) -> bool {
+        self.feed.handle().head().is_none_or(|head| head.number < self.committed)
+    }
+
     fn is_live(&self, block: &EncodedBlock) -> bool {
         let age = self.clock.now().as_millis() as i64 - block.time().to_unix_ms();
         age < LIVE_AGE.as_millis() as i64
@@ -169,7 +176,7 @@ impl Ingest {
         if !self.live {
             self.live = self.retrying(&Work::GoLive).await?.is_some();
         }
-        if self.feed.handle().head().is_some() {
+        if !self.is_behind() {
             self.readiness.holds(SOURCE);
             *catching_up = false;
         }

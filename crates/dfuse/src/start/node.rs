@@ -111,6 +111,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         clock: clock.clone(),
         readiness: conditions.clone(),
         stop: stopped.clone(),
+        committed: serving.status().committed.map_or(0, |block| block.number),
     };
     let address = listener.local_addr()?;
     let serve = tokio::spawn({
