@@ -34,11 +34,32 @@ fn command_line_reference() {
         1 for anything else.\n"
         .to_owned();
     describe(&[], &mut document);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/command-line.md");
+    check("command-line.md", &document);
+}
+
+#[test]
+fn configuration_reference() {
+    let output = Command::new(env!("CARGO_BIN_EXE_dfuse")).args(["tools", "print-config"]).output().unwrap();
+    let settings = String::from_utf8(output.stdout).unwrap();
+    let document = format!(
+        "# Configuration\n\nWhat `dfuse start` can be told, with the defaults, in the form of its configuration file \
+         (`--config`). Each setting has a variable, too, and the most used ones a flag; flags come before variables, variables \
+         before the file. This page is generated from what `dfuse tools print-config` prints; `DFUSE_UPDATE_DOCS=1 cargo \
+         test -p dfuse --test documents` writes it anew.\n\n```toml\n{settings}```\n\nCredentials of object stores come \
+         from the variables that their own tools use (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`, \
+         `AZURE_STORAGE_ACCOUNT_KEY` and others). `--log-format` and `--log-level` have the variables `DFUSE_LOG_FORMAT` and \
+         `DFUSE_LOG_LEVEL`.\n"
+    );
+    check("configuration.md", &document);
+}
+
+/// The document that is checked in must be this one.
+#[track_caller]
+fn check(name: &str, document: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
     if std::env::var_os("DFUSE_UPDATE_DOCS").is_some() {
-        fs::write(&path, &document).unwrap();
+        fs::write(&path, document).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
-    let how = "run DFUSE_UPDATE_DOCS=1 cargo test -p dfuse --test documents";
-    assert!(found == document, "docs/command-line.md differs: {how}");
+    assert!(found == document, "docs/{name} differs: run DFUSE_UPDATE_DOCS=1 cargo test -p dfuse --test documents");
 }
