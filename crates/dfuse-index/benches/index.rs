@@ -1,4 +1,4 @@
-//! A log to its indexes, against zstd's unpacking of the same log; bytes by family; reads above many reversible blocks.
+//! A log to its indexes, against zstd's unpacking of the same log; bytes by family.
 //!
 //! `cargo bench -p dfuse-index --bench index`; the log is the recorded busy chain.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
@@ -9,15 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dfuse_antelope::{
-    Checksum256,
-    model::{Block, BlockHeader},
-};
+use dfuse_antelope::model::Block;
 use dfuse_deep_mind::{Event, Reader};
-use dfuse_index::{
-    BlockContext, BlockRef, Delta, DeltaBuilder, Family, Index, Options, Pipeline, Result, View, abi::Abis,
-    accounts::Accounts, blocks::Blocks, keyspaces,
-};
+use dfuse_index::{BlockRef, Index, Options, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, keyspaces};
 use dfuse_kv::{Direction, FjallOptions, FjallStore, KeyRange, MemoryStore, Store};
 
 #[global_allocator]
@@ -139,90 +133,6 @@ fn log() {
     }
 }
 
-const ROWS: Family = Family::new("rows");
-
-/// A hundred random rows a block, some of them again and again.
-struct Rows;
-
-impl Index for Rows {
-    fn name(&self) -> &'static str {
-        "rows"
-    }
-
-    fn schema_version(&self) -> u32 {
-        1
-    }
-
-    fn families(&self) -> &'static [Family] {
-        &[ROWS]
-    }
-
-    fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
-        let mut delta = DeltaBuilder::new();
-        for row in 0..100u32 {
-            let key = row_key(context.block().number, row);
-            black_box(view.get(ROWS, &key)?);
-            delta.put(ROWS, key, [0; 60]);
-        }
-        Ok(delta.build())
-    }
-}
-
-fn row_key(number: u32, row: u32) -> [u8; 32] {
-    let number = if row < 10 { 0 } else { number };
-    Checksum256::sha256(&[number.to_be_bytes(), row.to_be_bytes()].concat()).0
-}
-
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
-}
-
-fn reversible() {
-    println!(
-        "\n| reversible blocks | overlay in memory | apply a block | point read | first of a range | resident, above the start |"
-    );
-    println!("|---|---|---|---|---|---|");
-    let id = |number: u32| {
-        let mut id = Checksum256::sha256(&number.to_be_bytes());
-        id.0[..4].copy_from_slice(&number.to_be_bytes());
-        id
-    };
-    for (count, overlay_bytes) in [(12u32, 512 << 20), (330, 512 << 20), (10_000, 512 << 20), (100_000, 512 << 20)] {
-        let before = resident_bytes();
-        let folder = tempfile::tempdir().unwrap();
-        let indexes: Vec<Arc<dyn Index>> = vec![Arc::new(Rows)];
-        let store = FjallStore::open(folder.path(), &keyspaces(&indexes), &FjallOptions::default()).unwrap();
-        let options = Options { overlay_bytes, ..Options::default() };
-        let mut pipeline = Pipeline::open(Arc::new(store), None, indexes, options).unwrap();
-        let start = Instant::now();
-        for number in 2..2 + count {
-            let header = BlockHeader { previous: id(number - 1), ..Default::default() };
-            pipeline.apply(&Block { id: id(number), number, header, ..Default::default() }).unwrap();
-        }
-        let apply = start.elapsed() / count;
-        let serving = pipeline.serving().snapshot();
-        let reads = 100_000u32;
-        let per_read = |read: &dyn Fn(&[u8; 32])| {
-            let keys: Vec<_> = (0..reads).map(|at| row_key(2 + at.wrapping_mul(7919) % count, 10 + at % 90)).collect();
-            best(3, || keys.iter().for_each(read)) / reads
-        };
-        let get = per_read(&|key| drop(black_box(serving.view().get(ROWS, key).unwrap())));
-        let first = per_read(&|key| {
-            let range = KeyRange::new(key.as_slice()..);
-            drop(black_box(serving.view().first(ROWS, &range, Direction::Forward).unwrap()));
-        });
-        let status = pipeline.serving().status();
-        println!(
-            "| {count} ({} spilled) | {} MB | {apply:.1?} | {get:.2?} | {first:.2?} | {} MB |",
-            status.spilled_blocks,
-            status.overlay_bytes >> 20,
-            resident_bytes().saturating_sub(before) >> 20,
-        );
-    }
-}
-
 fn main() {
     log();
-    reversible();
 }

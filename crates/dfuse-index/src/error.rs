@@ -78,9 +78,9 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
-    /// Too much is waiting in memory for a store that takes no writes: offer the block again after
-    /// [`Pipeline::resume`](crate::Pipeline::resume).
-    #[error("the store takes no writes, and {bytes} bytes of reversible blocks fill the memory set aside for them")]
+    /// Nothing more can wait in memory for a store that takes no writes: there is no room, or the block cannot be indexed
+    /// because the store is being opened again. Offer it again after [`Pipeline::resume`](crate::Pipeline::resume).
+    #[error("the store takes no writes, and {bytes} bytes of reversible blocks wait in memory for it")]
     Overloaded {
         /// What is held.
         bytes: usize,

@@ -3,7 +3,7 @@
 mod commit;
 mod open;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use dfuse_antelope::{AbiDump, Checksum256, model::Block};
 use dfuse_blocks::BlockRef;
@@ -15,6 +15,7 @@ use crate::{
     BlockContext, ChainIdentity, CheckpointState, Delta, Error, Index, IndexState, IndexStatus, Result, Serving,
     ServingSnapshot, Stall, Status, View, blocks,
     overlay::Overlay,
+    serving::Forks,
     tree::Tree,
     view::{Committed, Families},
 };
@@ -94,8 +95,8 @@ pub struct Pipeline {
     /// The last final block, where it is not committed yet.
     target: Option<BlockRef>,
     stall: Option<Stall>,
-    /// Cleared when the tree changes other than by a longer best chain.
-    forks: Option<Arc<BTreeMap<Checksum256, View>>>,
+    /// Reversible blocks that are not on the best chain.
+    forks: Arc<Forks>,
     /// ABI dumps that wait for their blocks.
     dumps: Vec<AbiDump>,
     serving: Arc<Serving>,
@@ -110,6 +111,11 @@ impl Pipeline {
     /// The head of the best chain.
     pub fn head(&self) -> Option<BlockRef> {
         self.head
+    }
+
+    /// The store, which is another one once it was opened again.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// The last committed block: all that came before need not be sent again.
@@ -173,19 +179,30 @@ impl Pipeline {
     /// The head is undone: step Undo. Its parent is the head now.
     pub fn undo(&mut self, block: BlockRef) -> Result<()> {
         let parent = self.tree.get(block.id).filter(|_| self.head == Some(block)).map(|node| node.parent);
-        let Some(parent) = parent else {
+        let Some((root, parent)) = self.root.zip(parent) else {
             return Err(Error::unlinked(block, format!("it is to be undone, but the head is {:?}", self.head)));
         };
         if self.target.is_some_and(|target| target.number >= block.number) {
             return Err(Error::unlinked(block, "it is to be undone, but it is irreversible"));
         }
         self.head = Some(parent);
-        self.forks = None;
+        let branch = self.tree.branch(root, block);
+        Arc::make_mut(&mut self.forks).insert(block.id, (block, branch));
         self.publish();
         Ok(())
     }
 
     fn advance(&mut self, block: &Block) -> Result<Applied> {
+        self.try_advance(block).map_err(|error| match error {
+            // The store is being opened again.
+            Error::Store(dfuse_kv::Error::Closed) if self.is_stalled() => {
+                Error::Overloaded { bytes: self.tree.bytes() }
+            }
+            other => other,
+        })
+    }
+
+    fn try_advance(&mut self, block: &Block) -> Result<Applied> {
         let context = BlockContext::new(block);
         let (reference, parent) = (context.reference(), context.parent());
         if reference.id.block_num() != reference.number || parent.id.block_num() != parent.number {
@@ -217,7 +234,7 @@ impl Pipeline {
             }
             self.tree.insert(reference, parent, branch, place, deltas);
         } else {
-            self.forks = None;
+            Arc::make_mut(&mut self.forks).remove(&reference.id);
         }
         self.root = Some(root);
         self.head = Some(reference);
@@ -266,11 +283,7 @@ impl Pipeline {
     fn publish(&mut self) {
         let status = self.status();
         let view = self.head_view();
-        let forks = match &self.forks {
-            Some(forks) => forks.clone(),
-            None => self.forked_views(),
-        };
-        self.forks = Some(forks.clone());
+        let forks = self.forks.clone();
         self.serving.publish(ServingSnapshot { view, lib: self.committed.block, forks }, status);
         // What was published before no longer holds on to what is committed.
         self.overlay.forget(&self.families, self.committed.generation, Vec::new());
@@ -283,16 +296,6 @@ impl Pipeline {
 
     fn publish_status(&self) {
         self.serving.publish_status(self.status());
-    }
-
-    /// Views of the reversible blocks that are not on the best chain.
-    fn forked_views(&self) -> Arc<BTreeMap<Checksum256, View>> {
-        let (Some(root), Some(head)) = (self.root, self.head) else { return Arc::default() };
-        if self.tree.len() == (head.number - root.number) as usize {
-            return Arc::default();
-        }
-        let side = self.tree.nodes().filter(|node| !self.tree.is_ancestor(node.block, head));
-        Arc::new(side.map(|node| (node.block.id, self.view(root, node.block))).collect())
     }
 
     fn status(&self) -> Status {

@@ -6,7 +6,10 @@ use std::{
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::BlockRef;
 
-use crate::{Result, View, blocks};
+use crate::{Result, View, blocks, branch::Branch};
+
+/// Reversible blocks that are not on the best chain, and their branches.
+pub(crate) type Forks = BTreeMap<Checksum256, (BlockRef, Branch)>;
 
 /// What a request reads from: everything at the head of the best chain, at one moment. Take one for each request, and a
 /// new one now and then in a long stream.
@@ -14,8 +17,7 @@ use crate::{Result, View, blocks};
 pub struct ServingSnapshot {
     pub(crate) view: View,
     pub(crate) lib: Option<BlockRef>,
-    /// Reversible blocks that are not on the best chain.
-    pub(crate) forks: Arc<BTreeMap<Checksum256, View>>,
+    pub(crate) forks: Arc<Forks>,
 }
 
 impl ServingSnapshot {
@@ -46,15 +48,15 @@ impl ServingSnapshot {
 
     /// The indexes at a reversible block of any branch, or at the last irreversible one; absent for others.
     pub fn view_at(&self, id: Checksum256) -> Result<Option<View>> {
-        if let Some(view) = self.forks.get(&id) {
-            return Ok(Some(view.clone()));
+        if let Some((block, branch)) = self.forks.get(&id) {
+            return Ok(Some(self.view.on_branch(branch.clone(), *block)));
         }
         Ok(self.view_at_number(id.block_num())?.filter(|view| view.block().is_some_and(|block| block.id == id)))
     }
 
     /// Reversible blocks that are not on the best chain, by number.
     pub fn forked_blocks(&self) -> impl Iterator<Item = BlockRef> {
-        self.forks.values().filter_map(View::block)
+        self.forks.values().map(|(block, _)| *block)
     }
 }
 

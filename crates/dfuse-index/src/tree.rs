@@ -147,11 +147,16 @@ impl Tree {
             gone.extend(self.remove(id));
         }
         let mut lost = BTreeSet::new();
-        // Parents come before their children.
+        let mut last = root.number + 1;
+        // Parents come before their children, so the search ends where no lost block has one.
         for node in self.nodes.values() {
+            if node.block.number > last {
+                break;
+            }
             let orphaned = node.parent.number == root.number && node.parent.id != root.id;
             if orphaned || lost.contains(&node.parent.id) {
                 lost.insert(node.block.id);
+                last = node.block.number + 1;
             }
         }
         gone.extend(lost.into_iter().filter_map(|id| self.remove(id)));

@@ -141,6 +141,11 @@ impl View {
         Self { sight, block: Some(block), ..self.clone() }
     }
 
+    /// The same committed state with another branch above it.
+    pub(crate) fn on_branch(&self, branch: Branch, block: BlockRef) -> Self {
+        Self::new(self.committed.clone(), branch, Some(block))
+    }
+
     /// The value of `key`. Independent of the number of reversible blocks.
     pub fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>> {
         let keyspace = self.committed.families.readable(family)?;

@@ -19,6 +19,9 @@ use crate::{
 /// Blocks whose writes are removed from the scratch space in one commit.
 const SPILLED_STEP: usize = 16;
 
+/// When memory is full one part in so many is freed, so that no block waits for long.
+const ROOM_PARTS: usize = 8;
+
 impl Pipeline {
     /// Everything up to `to`, on the best chain, is final: step Irreversible. Commits it.
     ///
@@ -50,25 +53,13 @@ impl Pipeline {
     /// Where the store can only be opened again once nobody reads from it, nothing can be read
     /// ([`dfuse_kv::Error::Closed`]) until requests at work have let go of their snapshots.
     pub fn resume(&mut self) -> Result<()> {
-        let Some(stall) = &mut self.stall else { return Ok(()) };
-        if let Some(reopen) = &mut self.reopen {
-            match reopen() {
-                Ok(store) => self.store = store,
-                Err(failure) => {
-                    stall.attempts += 1;
-                    stall.error = failure.to_string();
-                    warn!(attempts = stall.attempts, error = %failure, "the store cannot be opened again");
-                    if matches!(failure, dfuse_kv::Error::Locked { .. }) {
-                        self.replace_snapshot(Arc::new(Unavailable), self.committed.block);
-                        self.publish();
-                    } else {
-                        self.publish_status();
-                    }
-                    return Ok(());
-                }
-            }
+        let Some(attempts) = self.stall.as_ref().map(|stall| stall.attempts + 1) else { return Ok(()) };
+        if let Err(failure) = self.open_again() {
+            warn!(attempts, error = %failure, "the store cannot be opened again");
+            self.stall = Some(Stall { error: failure.to_string(), attempts });
+            self.publish_status();
+            return Ok(());
         }
-        let attempts = stall.attempts + 1;
         match self.written() {
             Ok(written) => {
                 self.stall = None;
@@ -88,6 +79,19 @@ impl Pipeline {
         Ok(())
     }
 
+    fn open_again(&mut self) -> dfuse_kv::Result<()> {
+        let Some(mut reopen) = self.reopen.take() else { return Ok(()) };
+        let mut opened = reopen();
+        if matches!(opened, Err(dfuse_kv::Error::Locked { .. })) {
+            // What is published holds a snapshot.
+            self.replace_snapshot(Arc::new(Unavailable), self.committed.block);
+            self.publish();
+            opened = reopen();
+        }
+        self.reopen = Some(reopen);
+        opened.map(|store| self.store = store)
+    }
+
     /// The last block that the store has of the live indexes. A failed commit may have happened.
     fn written(&self) -> Result<Option<BlockRef>> {
         let snapshot = self.store.snapshot()?;
@@ -105,6 +109,12 @@ impl Pipeline {
     }
 
     fn commit_target(&mut self) -> Result<()> {
+        let committed = self.commit_to_target();
+        self.publish();
+        committed
+    }
+
+    fn commit_to_target(&mut self) -> Result<()> {
         let path = self.target.map_or_else(Vec::new, |target| self.tree.path(target));
         let mut rest = &path[..];
         while !rest.is_empty() && self.stall.is_none() {
@@ -121,9 +131,7 @@ impl Pipeline {
         if self.stall.is_none() {
             self.target = None;
         }
-        self.enter_dumps()?;
-        self.publish();
-        Ok(())
+        self.enter_dumps()
     }
 
     fn commit_blocks(&mut self, blocks: &[BlockRef]) -> Result<()> {
@@ -168,8 +176,15 @@ impl Pipeline {
         {
             let view = View::new(self.committed.clone(), Branch::committed(root), self.committed.block);
             let live = self.slots.iter().filter(|slot| slot.is_live());
-            let deltas = live.map(|slot| slot.index.abi_dump(&self.dumps[at], &view)).collect::<Result<Vec<_>>>()?;
+            let deltas = live.map(|slot| slot.index.abi_dump(&self.dumps[at], &view)).collect::<Result<Vec<_>>>();
             drop(view);
+            let deltas = match deltas {
+                Err(Error::Store(failure)) => {
+                    self.stall(&failure);
+                    break;
+                }
+                deltas => deltas?,
+            };
             if self.write(batch(&self.families, deltas.iter())?)? {
                 self.dumps.remove(at);
                 self.settle(self.committed.block)?;
@@ -223,6 +238,10 @@ impl Pipeline {
         if let Some(block) = block.filter(|block| Some(*block) != self.root) {
             self.root = Some(block);
             gone = self.tree.cut(block);
+            if !self.forks.is_empty() {
+                let forks = Arc::make_mut(&mut self.forks);
+                gone.iter().for_each(|node| drop(forks.remove(&node.block.id)));
+            }
         }
         let (spilled, held): (Vec<_>, Vec<_>) = gone.into_iter().partition(|node| node.deltas.is_none());
         self.replace_snapshot(snapshot, block);
@@ -250,7 +269,6 @@ impl Pipeline {
         let (families, overlay) = (self.families.clone(), self.overlay.clone());
         let scratch = (self.tree.spilled() > 0).then_some(self.scratch);
         self.committed = Arc::new(Committed::new(snapshot, families, overlay, block, generation, scratch));
-        self.forks = None;
     }
 
     /// Puts the oldest writes into the scratch space when memory is full. Fails if that cannot be done.
@@ -259,12 +277,13 @@ impl Pipeline {
             return Ok(());
         }
         let mut garbage = Vec::new();
-        while self.stall.is_none() && self.tree.bytes() > self.options.overlay_bytes / 2 {
+        let room = self.options.overlay_bytes / ROOM_PARTS;
+        while self.stall.is_none() && self.tree.bytes() > self.options.overlay_bytes - room {
             let in_memory = self.tree.nodes().filter(|node| node.deltas.is_some());
             let mut bytes = 0;
             let step: Vec<_> = in_memory
                 .take_while(|node| {
-                    let enough = bytes >= self.options.batch_bytes.min(self.options.overlay_bytes / 2);
+                    let enough = bytes >= self.options.batch_bytes.min(room).max(1);
                     bytes += node.bytes;
                     !enough
                 })

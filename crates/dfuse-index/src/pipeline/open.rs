@@ -175,7 +175,7 @@ impl Pipeline {
             head: block,
             target: None,
             stall: None,
-            forks: None,
+            forks: Arc::default(),
             dumps: Vec::new(),
             serving: Arc::new(Serving::new(serving, Status::default())),
         };

@@ -9,7 +9,7 @@ mod options;
 use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
-    io,
+    io::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
@@ -30,6 +30,15 @@ use crate::{
 
 /// How long to wait before looking again whether the workers are done; the engine has no event for it.
 const FLUSH_POLL: Duration = Duration::from_millis(2);
+
+/// A write waits while a keyspace has so many memtables, or tables in its first level, that wait for the workers. Fewer than
+/// the engine puts up with (4 and 30), and two may come while a write is at work: the engine would wait for ever for workers
+/// that have failed meanwhile.
+const MAX_WAITING: (usize, usize) = (2, 27);
+
+/// Bytes that must be free before the engine is opened again after a failed write: about a memtable, which it may have to
+/// write out.
+const PROBE_BYTES: usize = 16 << 20;
 
 /// Longest name of a keyspace in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -107,6 +116,23 @@ impl FjallStore {
         })
     }
 
+    /// Opens the store again after a failed write: closes this one and returns another. Keyspaces named in
+    /// [`FjallOptions::discard`] are kept.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] or [`Error::Io`] as long as some megabytes cannot be written beside the store: it stays open for
+    /// reads. After any other error it is closed: [`Error::Locked`] while a snapshot of it lives. Call this again then.
+    pub fn reopen(&self, options: &FjallOptions) -> Result<Self> {
+        // Once it is closed there is nothing left to lose.
+        if !self.closing.load(Ordering::Acquire) {
+            probe(&self.path.join("probe"))?;
+        }
+        // That it cannot be flushed is why it is opened again; the journal has all that was committed.
+        let _ = self.close();
+        let names: Vec<_> = self.names.iter().map(String::as_str).collect();
+        Self::open(&self.path, &names, &FjallOptions { discard: Vec::new(), ..options.clone() })
+    }
+
     /// Runs `operation`, which holds off closing.
     fn with<T>(&self, operation: impl FnOnce(&Inner) -> Result<T>) -> Result<T> {
         // Who waits to close waits for writes in progress; who comes later must not queue up behind it.
@@ -126,7 +152,19 @@ impl FjallStore {
         for keyspace in inner.all_keyspaces() {
             keyspace.rotate_memtable().map_err(|error| self.error(error))?;
         }
-        while inner.all_keyspaces().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
+        self.wait_for_workers(inner, |keyspace| keyspace.sealed_memtable_count() > 0)
+    }
+
+    /// Waits until all keyspaces are below [`MAX_WAITING`].
+    fn wait_for_room(&self, inner: &Inner) -> Result<()> {
+        let (memtables, tables) = MAX_WAITING;
+        self.wait_for_workers(inner, |keyspace| {
+            keyspace.sealed_memtable_count() >= memtables || keyspace.l0_table_count() >= tables
+        })
+    }
+
+    fn wait_for_workers(&self, inner: &Inner, at_work: impl Fn(&::fjall::Keyspace) -> bool) -> Result<()> {
+        while inner.all_keyspaces().any(&at_work) {
             // Answers with an error if a worker has failed, for example for lack of space.
             inner.database.persist(PersistMode::Buffer).map_err(|error| self.error(error))?;
             #[expect(
@@ -150,6 +188,32 @@ fn lock(path: &Path) -> Result<File> {
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(fail(source)),
     }
+}
+
+/// Whether there is space: writes a file, and removes it.
+fn probe(file: &Path) -> Result<()> {
+    let write = || {
+        let mut probe = File::create(file)?;
+        // Noise (xorshift), which no file system compresses.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut piece = vec![0; PROBE_BYTES / 256];
+        for _ in 0..256 {
+            for word in piece.chunks_exact_mut(8) {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                word.copy_from_slice(&state.to_le_bytes());
+            }
+            probe.write_all(&piece)?;
+        }
+        probe.sync_all()
+    };
+    let written = write();
+    let removed = fs::remove_file(file).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    });
+    written.and(removed).map_err(|source| Error::io(file, source))
 }
 
 /// Opens the engine, which must be new or whole. The caller holds the lock.
@@ -246,6 +310,7 @@ impl Store for FjallStore {
         };
         self.with(|inner| {
             let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            self.wait_for_room(inner)?;
             let mut engine = ::fjall::OwnedWriteBatch::with_capacity(inner.database.clone(), writes.len());
             engine = engine.durability(Some(mode));
             // All writes of a batch get one sequence number; of those to one key the engine keeps the last.
