@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 use crate::{
     Api, ApiError, ApiResult, Json,
-    metrics::{COMMITTED, HEAD, HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS},
+    metrics::{
+        COMMITTED, FEED_BYTES, HEAD, HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY,
+        REVERSIBLE_BLOCKS,
+    },
     readers::{blocking, within},
     text::rfc3339,
 };
@@ -56,6 +59,7 @@ pub(crate) async fn metrics(State(api): State<Api>) -> ApiResult<Response> {
         gauge!(INDEX_STALLED).set(u32::from(status.stall.is_some()));
         gauge!(REVERSIBLE_BLOCKS).set(status.reversible_blocks as f64);
         gauge!(OVERLAY_BYTES).set(status.overlay_bytes as f64);
+        gauge!(FEED_BYTES).set(api.chain().feed.memory_bytes() as f64);
         gauge!(READY).set(u32::from(conditions.values().all(Result::is_ok)));
         for index in &status.indexes {
             gauge!(INDEX_LIVE, "index" => index.name).set(u32::from(index.state == IndexState::Live));

@@ -69,6 +69,7 @@ pub(crate) const INDEX_LIVE: &str = "dfuse_index_live";
 pub(crate) const INDEX_STALLED: &str = "dfuse_index_stalled";
 pub(crate) const REVERSIBLE_BLOCKS: &str = "dfuse_index_reversible_blocks";
 pub(crate) const OVERLAY_BYTES: &str = "dfuse_index_overlay_bytes";
+pub(crate) const FEED_BYTES: &str = "dfuse_feed_memory_bytes";
 pub(crate) const READY: &str = "dfuse_ready";
 
 fn describe() {
@@ -83,5 +84,6 @@ fn describe() {
     describe_gauge!(INDEX_STALLED, "1 while the store takes no writes.");
     describe_gauge!(REVERSIBLE_BLOCKS, "Blocks of all branches that are not committed.");
     describe_gauge!(OVERLAY_BYTES, "Memory that their writes take.");
+    describe_gauge!(FEED_BYTES, "Memory that encoded blocks of the chain's end take.");
     describe_gauge!(READY, "1 if all conditions of readiness hold.");
 }

@@ -69,6 +69,14 @@ impl<T> Finish for Checked<T> {
     }
 }
 
+impl Finish for () {
+    type Values = ();
+
+    fn values(self) -> Option<()> {
+        Some(())
+    }
+}
+
 macro_rules! finish_tuples {
     ($(($($name:ident)+))+) => {$(
         impl<$($name: Finish),+> Finish for ($($name,)+) {

@@ -116,7 +116,7 @@ impl Server {
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = stopping.begun() => {
-                Pin::new(&mut connection).graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
                 match timeout(options.shutdown_grace, &mut connection).await {
                     Ok(ended) => ended,
                     Err(_) => return,

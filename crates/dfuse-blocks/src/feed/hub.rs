@@ -271,6 +271,11 @@ impl Hub {
         }
     }
 
+    /// What the blocks in memory take.
+    pub(super) fn resident_bytes(&self) -> usize {
+        self.resident_bytes
+    }
+
     /// Lets blocks go from memory, the oldest first, until they fit the budget. Comes to one that is in no file: returns it
     /// to be written, then to be reported with [`Self::written`].
     pub(super) fn shrink(&mut self, budget: usize) -> Option<Arc<FeedBlock>> {

@@ -131,6 +131,11 @@ impl FeedHandle {
         self.shared.hub().as_ref().map(|hub| hub.first)
     }
 
+    /// What the encoded blocks in memory take.
+    pub fn memory_bytes(&self) -> usize {
+        self.shared.hub().as_ref().map_or(0, |hub| hub.resident_bytes())
+    }
+
     /// The block of the best chain at a height, from memory, one-block files or bundles.
     pub async fn canonical_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
         let entry = self.shared.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());

@@ -1,0 +1,150 @@
+//! What only a socket shows: what is not HTTP, slow clients, the end of the server.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use dfuse_api::{ErrorCode, OpenAccess, Options};
+use dfuse_testkit::synthetic::SyntheticChain;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{Answer, Listening, TestChain};
+
+async fn serve(options: Options) -> (TestChain, Listening) {
+    let chain = SyntheticChain::builder().seed(1).blocks(5).build();
+    let mut chain = TestChain::synthetic(chain, Arc::new(OpenAccess), options).await;
+    chain.grow(usize::MAX).await;
+    let listening = chain.listen().await;
+    (chain, listening)
+}
+
+/// Sends bytes and reads until the server closes.
+async fn exchange(listening: &Listening, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(listening.address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
+}
+
+/// All responses that were sent.
+fn answers(mut bytes: &[u8]) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|part| part == b"\r\n\r\n").unwrap() + 4;
+        let head = std::str::from_utf8(&bytes[..end]).unwrap();
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap();
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            headers.insert(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+        }
+        let length: usize = headers["content-length"].to_str().unwrap().parse().unwrap();
+        let body = bytes[end..end + length].to_vec().into();
+        answers.push(Answer { status: StatusCode::from_bytes(status.as_bytes()).unwrap(), headers, body });
+        bytes = &bytes[end + length..];
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_http_gets_an_answer() {
+    let (_chain, listening) = serve(Options { max_header_bytes: 10_000, ..Options::default() }).await;
+    let many = "x: y\r\n".repeat(200);
+    let long = "y".repeat(20_000);
+    let uri = "z".repeat(70_000);
+    for (request, code) in [
+        ("\0\0\0\0\r\n\r\n".to_owned(), ErrorCode::RequestMalformed),
+        ("HELLO\r\n\r\n".to_owned(), ErrorCode::RequestMalformed),
+        ("GET / HTTP/7.3\r\n\r\n".to_owned(), ErrorCode::RequestMalformed),
+        ("GET /\u{e4}\u{0} HTTP/1.1\r\n\r\n".to_owned(), ErrorCode::RequestMalformed),
+        ("GET / HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), ErrorCode::RequestMalformed),
+        ("GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n".to_owned(), ErrorCode::RequestMalformed),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), ErrorCode::RequestMalformed),
+        (format!("GET / HTTP/1.1\r\n{many}\r\n"), ErrorCode::RequestHeadersTooLarge),
+        (format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n"), ErrorCode::RequestHeadersTooLarge),
+    ] {
+        let sent = exchange(&listening, request.as_bytes()).await;
+        let shown = format!("{:.60}: {}", request, String::from_utf8_lossy(&sent));
+        let [answer] = &answers(&sent)[..] else { panic!("{shown}") };
+        assert_eq!(answer.error().0, code, "{shown}");
+        assert_eq!(answer.header("connection"), "close");
+    }
+    let (_chain, listening) = serve(Options { max_header_bytes: 100_000, ..Options::default() }).await;
+    let sent = exchange(&listening, format!("GET /{uri} HTTP/1.1\r\n\r\n").as_bytes()).await;
+    assert_eq!(answers(&sent)[0].error().0, ErrorCode::RequestUriTooLong);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_after_a_request_does_not_harm_its_answer() {
+    let (_chain, listening) = serve(Options::default()).await;
+    let sent = exchange(&listening, b"GET /x HTTP/1.1\r\nhost: a\r\n\r\nGET /y HTTP/1.1\r\n\r\nGARBAGE\r\n\r\n").await;
+    let codes: Vec<_> = answers(&sent).iter().map(|answer| answer.error().0).collect();
+    assert_eq!(codes, [ErrorCode::RouteNotFound, ErrorCode::RouteNotFound, ErrorCode::RequestMalformed]);
+    let head = exchange(&listening, b"HEAD /x HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 404 ") && head.ends_with("\r\n\r\n") && head.contains("\r\ncontent-length: "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_are_told() {
+    let short = Duration::from_millis(100);
+    let (_chain, listening) = serve(Options { header_timeout: short, body_timeout: short, ..Options::default() }).await;
+    let sent = exchange(&listening, b"GET / HTTP/1.1\r\nhost:").await;
+    assert_eq!(answers(&sent)[0].error().0, ErrorCode::RequestTimeout);
+    let sent = exchange(&listening, b"POST /v0/blocks HTTP/1.1\r\ncontent-length: 10\r\n\r\nlimit").await;
+    assert_eq!(answers(&sent)[0].error().0, ErrorCode::RequestTimeout);
+    // One that only keeps its connection is not talked to.
+    assert_eq!(exchange(&listening, b"").await, b"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_have_limits() {
+    let (_chain, listening) = serve(Options { max_body_bytes: 1000, ..Options::default() }).await;
+    let body = "limit=1&".repeat(20_000);
+    let length = body.len();
+    let chunked =
+        format!("POST /v0/blocks HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n");
+    for request in [
+        format!("POST /v0/blocks HTTP/1.1\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"),
+        format!("POST /v0/blocks HTTP/1.1\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"),
+        chunked.replacen("transfer-encoding", "connection: close\r\ntransfer-encoding", 1),
+    ] {
+        let sent = exchange(&listening, request.as_bytes()).await;
+        let (code, error) = answers(&sent)[0].error();
+        assert_eq!((code, &error["details"]["limit"]), (ErrorCode::RequestBodyTooLarge, &serde_json::json!(1000)));
+    }
+    let broken = b"POST /v0/blocks HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
+    assert_eq!(answers(&exchange(&listening, broken).await)[0].error().0, ErrorCode::RequestMalformed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_waits_for_those_at_work() {
+    let (chain, listening) = serve(Options::default()).await;
+    let mut idle = TcpStream::connect(listening.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut buffer = vec![0; 4096];
+    assert!(idle.read(&mut buffer).await.unwrap() > 0);
+    // A stream holds the server up until it has said goodbye.
+    let mut stream = chain.api().stopping();
+    listening.stop.send(()).unwrap();
+    stream.begun().await;
+    assert_eq!(idle.read(&mut buffer).await.unwrap(), 0, "idle connections are closed");
+    let (_, error) = chain.get("/healthz").await.error();
+    assert_eq!(error["details"]["conditions"]["running"], "the server is going away");
+    assert!(!listening.task.is_finished());
+    drop(stream);
+    listening.task.await.unwrap();
+    assert!(TcpStream::connect(listening.address).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_does_not_wait_for_ever() {
+    let (chain, listening) = serve(Options { shutdown_grace: Duration::from_millis(50), ..Options::default() }).await;
+    let _stream = chain.api().stopping();
+    listening.stop.send(()).unwrap();
+    listening.task.await.unwrap();
+}

@@ -1,0 +1,252 @@
+//! What is around every request.
+
+use std::{
+    io::{Read, Write},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, request::Parts},
+};
+use dfuse_api::{Access, ApiError, Credentials, ErrorCode, OpenAccess, Options};
+use dfuse_testkit::synthetic::SyntheticChain;
+use serde_json::json;
+
+use crate::support::{Answer, TestChain};
+
+fn synthetic() -> SyntheticChain {
+    SyntheticChain::builder().seed(1).blocks(20).lib_lag(3).build()
+}
+
+async fn ask(chain: &TestChain, method: &str, uri: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = Request::builder().method(method).uri(uri);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    chain.request(request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn preflights() {
+    let chain = TestChain::small().await;
+    let origin = ("origin", "https://example.com");
+    for (path, asked) in [
+        ("/v0/blocks", "authorization"),
+        ("/v1/chain/push_transaction", "Content-Type, X-Eos-Push-Guarantee"),
+        ("/nowhere", "authorization,content-type,x-requested-with,traceparent"),
+        ("/healthz", ""),
+    ] {
+        let headers = [origin, ("access-control-request-method", "POST"), ("access-control-request-headers", asked)];
+        let answer = ask(&chain, "OPTIONS", path, &headers).await;
+        assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 0));
+        assert_eq!(answer.header("access-control-allow-methods"), "GET, HEAD, POST, OPTIONS");
+        assert_eq!(answer.header("access-control-max-age"), "86400");
+        let allowed = answer.header("access-control-allow-headers");
+        for name in asked.to_ascii_lowercase().split(',').map(str::trim) {
+            assert!(allowed.contains(name), "{name}");
+        }
+    }
+    let (code, error) = ask(&chain, "OPTIONS", "/", &[origin]).await.error();
+    assert_eq!(code, ErrorCode::RequestValidation);
+    assert!(error["details"]["errors"]["Access-Control-Request-Method"].is_array());
+    let answer = ask(&chain, "OPTIONS", "/", &[origin, ("access-control-request-method", "PUT")]).await;
+    assert_eq!(answer.error().0, ErrorCode::MethodNotAllowed);
+    assert_eq!(answer.header("allow"), "GET, HEAD, POST, OPTIONS");
+    let headers =
+        [origin, ("access-control-request-method", "GET"), ("access-control-request-headers", "accept, x-evil")];
+    let (code, error) = ask(&chain, "OPTIONS", "/", &headers).await.error();
+    assert_eq!((code, &error["details"]["header"]), (ErrorCode::CorsHeaderNotAllowed, &json!("x-evil")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_compressed_when_wanted() {
+    let chain = TestChain::small().await;
+    let uri = "/v0/blocks?limit=10";
+    let plain = chain.get(uri).await;
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"));
+    for (accept, encoding) in [
+        ("gzip", "gzip"),
+        ("deflate", "deflate"),
+        ("gzip;q=0.5, deflate;q=0.8", "deflate"),
+        ("gzip;q=0, deflate", "deflate"),
+        ("br, gzip;q=0.1", "gzip"),
+        ("*", "gzip"),
+        ("br", ""),
+        ("identity", ""),
+        ("gzip;q=0", ""),
+        ("gzip;q=0.2, identity;q=0.9", ""),
+    ] {
+        let answer = ask(&chain, "GET", uri, &[("accept-encoding", accept)]).await;
+        assert_eq!((answer.status, answer.header("content-encoding")), (StatusCode::OK, encoding), "{accept}");
+        assert_eq!(answer.header("vary"), "accept-encoding");
+        let mut body = Vec::new();
+        match encoding {
+            "gzip" => flate2::read::GzDecoder::new(&*answer.body).read_to_end(&mut body).unwrap(),
+            "deflate" => flate2::read::ZlibDecoder::new(&*answer.body).read_to_end(&mut body).unwrap(),
+            _ => body.write(&answer.body).unwrap(),
+        };
+        assert!(body == plain.body, "{accept}");
+    }
+    let answer = ask(&chain, "GET", uri, &[("accept-encoding", "identity;q=0")]).await;
+    assert_eq!(answer.error().0, ErrorCode::EncodingNotAcceptable);
+    let answer = ask(&chain, "GET", "/v0/blocks", &[("accept-encoding", "gzip")]).await;
+    assert_eq!(answer.error().0, ErrorCode::RequestValidation);
+}
+
+/// Lets in who has the token "good"; "bug" is one.
+#[derive(Debug)]
+struct Guard;
+
+impl Access for Guard {
+    fn check(&self, request: &Parts) -> Result<Credentials, ApiError> {
+        match request.uri.query().unwrap_or_default() {
+            query if query.contains("token=good") => Ok(Credentials { start_block: Some(-3600) }),
+            query if query.contains("token=bug") => panic!("a bug of token {query}"),
+            _ => Err(ApiError::unavailable("nobody is let in")),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_is_checked_and_panics_are_answers() {
+    let mut chain = TestChain::synthetic(synthetic(), Arc::new(Guard), Options::default()).await;
+    chain.grow(usize::MAX).await;
+    assert_eq!(chain.get("/v0/blocks?limit=1&token=good").await.status, StatusCode::OK);
+    assert_eq!(chain.get("/v0/blocks?limit=1").await.error().0, ErrorCode::ServiceUnavailable);
+    assert_eq!(chain.get("/healthz").await.status, StatusCode::OK);
+    assert_eq!(chain.get("/nowhere").await.error().0, ErrorCode::RouteNotFound);
+    assert_eq!(ask(&chain, "DELETE", "/v0/blocks?token=good", &[]).await.error().0, ErrorCode::MethodNotAllowed);
+    let (code, error) = chain.get("/v0/blocks?limit=1&token=bug").await.error();
+    assert_eq!((code, &error["message"]), (ErrorCode::Unexpected, &json!("An unexpected error occurred.")));
+    assert_eq!(error.get("details"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_is_a_list_of_conditions() {
+    let options = Options { max_head_age: Some(Duration::from_secs(60)), ..Options::default() };
+    let mut chain = TestChain::synthetic(synthetic(), Arc::new(OpenAccess), options).await;
+    let answer = chain.get("/healthz").await;
+    let (code, error) = answer.error();
+    assert_eq!(code, ErrorCode::ServiceUnavailable);
+    assert_eq!(error["details"], json!({"conditions": {"head_block": "no block yet"}}));
+    assert_eq!(answer.header("retry-after"), "5");
+
+    chain.grow(usize::MAX).await;
+    let last = chain.blocks.last().unwrap().clone();
+    let health = chain.get("/healthz").await.json();
+    assert_eq!((&health["head"]["num"], &health["head"]["id"]), (&json!(last.number), &json!(last.id)));
+    assert_eq!(health["head"]["age_seconds"], 0.0);
+    assert_eq!(health["lib"]["num"], last.lib_num());
+    let conditions = [
+        "head_age",
+        "head_block",
+        "index_abis",
+        "index_accounts",
+        "index_blocks",
+        "index_store",
+        "index_transactions",
+        "running",
+    ];
+    assert_eq!(health["conditions"], json!(conditions));
+
+    chain.api().readiness().set("node", Err("it does not answer".to_owned()));
+    chain.clock.set(dfuse_antelope::BlockTimestamp(last.header.timestamp.0 + 122));
+    let (_, error) = chain.get("/healthz").await.error();
+    let conditions = json!({"node": "it does not answer", "head_age": "the head block is 61 seconds old"});
+    assert_eq!(error["details"]["conditions"], conditions);
+    // What is not ready still answers.
+    assert_eq!(chain.get("/v0/blocks?limit=1").await.status, StatusCode::OK);
+    chain.api().readiness().set("node", Ok(()));
+    chain.clock.set(last.header.timestamp);
+    assert_eq!(chain.get("/healthz").await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_requests_by_route() {
+    let chain = TestChain::small().await;
+    for uri in ["/v0/blocks?limit=1", "/v0/blocks?limit=2", "/v0/blocks", "/v0/blocks/00", "/secret/path", "/other"] {
+        chain.get(uri).await;
+    }
+    ask(&chain, "BREW", "/v0/blocks", &[]).await;
+    chain.get("/metrics").await;
+    let answer = chain.get("/metrics").await;
+    assert!(answer.header("content-type").starts_with("text/plain"));
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let head = chain.blocks.last().unwrap().number;
+    for line in [
+        "dfuse_http_requests_total{route=\"/v0/blocks\",method=\"GET\",status=\"200\"} 2",
+        "dfuse_http_requests_total{route=\"/v0/blocks\",method=\"GET\",status=\"400\"} 1",
+        "dfuse_http_requests_total{route=\"/v0/blocks\",method=\"other\",status=\"405\"} 1",
+        "dfuse_http_requests_total{route=\"/v0/blocks/{id}\",method=\"GET\",status=\"400\"} 1",
+        "dfuse_http_requests_total{route=\"none\",method=\"GET\",status=\"404\"} 2",
+        "dfuse_http_request_duration_seconds_count{route=\"none\"} 2",
+        "dfuse_http_requests_in_flight 1",
+        &format!("dfuse_head_block_number {head}"),
+        "dfuse_index_live{index=\"blocks\"} 1",
+        "dfuse_index_stalled 0",
+        "dfuse_ready 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("secret"));
+}
+
+/// Collects lines of a log.
+#[derive(Debug, Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn one_line_of_log_for_each_request() {
+    let chain = TestChain::small().await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let first = ask(&chain, "GET", "/nowhere?a=1&token=geheim", &[("traceparent", traceparent)]).await;
+    let second = ask(&chain, "POST", "/", &[("traceparent", "x\tgeheim")]).await;
+    // A client that leaves.
+    drop(Box::pin(chain.get("/v0/blocks?limit=1")));
+    let left = AtomicBool::new(false);
+    let waiting = async {
+        tokio::select! {
+            biased;
+            _ = chain.get("/v0/blocks?limit=1") => {}
+            () = std::future::ready(()) => left.store(true, Ordering::Relaxed),
+        }
+    };
+    waiting.await;
+    drop(guard);
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(!log.contains("geheim"), "{log}");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<_> =
+        lines.iter().filter(|line| line["target"] == "dfuse_api::request").map(|line| &line["fields"]).collect();
+    assert_eq!(lines.len(), 2 + usize::from(left.into_inner()), "{log}");
+    assert_eq!(
+        *lines[0],
+        json!({
+            "message": "answered", "method": "GET", "path": "/nowhere?a=1&token=***", "status": 404, "micros": 0,
+            "trace_id": first.trace_id(), "traceparent": traceparent,
+        })
+    );
+    let expected = json!({
+        "message": "answered", "method": "POST", "path": "/", "status": 405, "micros": 0, "trace_id": second.trace_id(),
+    });
+    assert_eq!(*lines[1], expected);
+    assert_eq!((&lines[2]["message"], &lines[2]["status"]), (&json!("the client left"), &json!(0)));
+}

@@ -1,0 +1,8 @@
+//! The server from outside: requests in process, and over sockets where only those show something.
+#![allow(clippy::unwrap_used)]
+
+mod blocks;
+mod connections;
+mod frame;
+mod support;
+mod walk;

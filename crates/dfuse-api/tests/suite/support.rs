@@ -1,0 +1,259 @@
+//! A chain in one process, from the log of a recorded or a synthetic one, and a server on it.
+
+use std::{
+    io::BufRead,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, StatusCode},
+};
+use bytes::Bytes;
+use dfuse_antelope::{
+    AbiDump, BlockTimestamp,
+    model::{Block, wire::ReverseWriter},
+};
+use dfuse_api::{Access, Api, Chain, ErrorCode, OpenAccess, Options, Server};
+use dfuse_blocks::{
+    BlockStore, Clock, CursorKey, EncodedBlock, Entropy, StoreOptions, SystemClock,
+    feed::{Feed, FeedOptions, Keeper},
+};
+use dfuse_deep_mind::{Event, Reader};
+use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, follow_feed, keyspaces};
+use dfuse_kv::MemoryStore;
+use dfuse_testkit::{recorded, synthetic::SyntheticChain};
+use dfuse_trx::{ForkedTransactions, Transactions};
+use futures::channel::mpsc;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::{JoinHandle, yield_now},
+};
+
+/// A time that tests set.
+#[derive(Debug, Default)]
+pub(crate) struct SetClock(Mutex<Duration>);
+
+impl SetClock {
+    pub(crate) fn set(&self, time: BlockTimestamp) {
+        *self.0.lock().unwrap() = Duration::from_millis(time.to_unix_ms() as u64);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Repeats from a seed.
+#[derive(Debug)]
+pub(crate) struct SeededEntropy(Mutex<u64>);
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> dfuse_blocks::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        for byte in bytes {
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (*state >> 56) as u8;
+        }
+        Ok(())
+    }
+}
+
+/// A chain that grows when the test says so, and its server.
+pub(crate) struct TestChain {
+    pub(crate) server: Server,
+    pub(crate) clock: Arc<SetClock>,
+    /// The blocks so far, in the order in which the node had them, forks included.
+    pub(crate) blocks: Vec<Arc<Block>>,
+    reader: Reader<Box<dyn BufRead + Send>>,
+    feed: Feed,
+    dumps: mpsc::UnboundedSender<AbiDump>,
+    follower: JoinHandle<()>,
+    _keeper: Keeper,
+}
+
+impl Drop for TestChain {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+impl TestChain {
+    /// Of a recorded log, up to its end; none without the file.
+    pub(crate) async fn recorded(file: &str) -> Option<Self> {
+        let mut chain = Self::new(Box::new(recorded::open(file)?), Arc::new(OpenAccess), Options::default()).await;
+        chain.grow(usize::MAX).await;
+        Some(chain)
+    }
+
+    /// A synthetic one, with no block yet.
+    pub(crate) async fn synthetic(chain: SyntheticChain, access: Arc<dyn Access>, options: Options) -> Self {
+        let mut log = Vec::new();
+        chain.write_log(&mut log).unwrap();
+        Self::new(Box::new(std::io::Cursor::new(log)), access, options).await
+    }
+
+    /// A synthetic one of some blocks, with everything as usual.
+    pub(crate) async fn small() -> Self {
+        let chain = SyntheticChain::builder().seed(1).blocks(30).build();
+        let mut chain = Self::synthetic(chain, Arc::new(OpenAccess), Options::default()).await;
+        chain.grow(usize::MAX).await;
+        chain
+    }
+
+    async fn new(log: Box<dyn BufRead + Send>, access: Arc<dyn Access>, options: Options) -> Self {
+        let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
+        let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
+        let (feed, keeper) = opened.unwrap();
+        let indexes: Vec<Arc<dyn Index>> =
+            vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)];
+        let store = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
+        let pipeline = Pipeline::open(store, None, indexes, dfuse_index::Options::default()).unwrap();
+        let clock = Arc::new(SetClock::default());
+        let forked = Arc::new(ForkedTransactions::new());
+        let chain = Chain {
+            serving: pipeline.serving().clone(),
+            feed: feed.handle(),
+            forked: forked.clone(),
+            chain_id: None,
+            clock: clock.clone(),
+            entropy: Arc::new(SeededEntropy(Mutex::new(7))),
+        };
+        let (dumps, coming) = mpsc::unbounded();
+        let handle = feed.handle();
+        let follower = tokio::spawn(async move {
+            follow_feed(pipeline, &handle, coming, &*forked).await.unwrap();
+        });
+        let server = Server::new(chain, access, options);
+        let reader = Reader::new(log);
+        Self { server, clock, blocks: Vec::new(), reader, feed, dumps, follower, _keeper: keeper }
+    }
+
+    pub(crate) fn api(&self) -> &Api {
+        self.server.api()
+    }
+
+    /// Takes so many more blocks of the log, and waits after each until it is served: branches that come and go unseen are not
+    /// streamed. Returns how many there were.
+    pub(crate) async fn grow(&mut self, blocks: usize) -> usize {
+        let mut writer = ReverseWriter::new();
+        let mut taken = 0;
+        while taken < blocks
+            && let Some(event) = self.reader.next_event().unwrap()
+        {
+            match event {
+                Event::Block(block) => {
+                    let encoded = EncodedBlock::encode(&block, &mut writer).unwrap();
+                    let block: Arc<Block> = Arc::from(block);
+                    self.clock.set(block.header.timestamp);
+                    self.feed.push_decoded(encoded, block.clone()).await.unwrap();
+                    self.blocks.push(block);
+                    taken += 1;
+                    self.served().await;
+                }
+                Event::AbiDump(dump) => self.dumps.unbounded_send(dump).unwrap(),
+                Event::SwitchFork { .. } => {}
+            }
+        }
+        taken
+    }
+
+    async fn served(&self) {
+        let (serving, feed) = (&self.api().chain().serving, self.feed.handle());
+        // Before any block is final, the feed's LIB is the one before the first.
+        let lib = || feed.lib().filter(|lib| feed.first_block().is_some_and(|first| lib.number >= first));
+        while serving.snapshot().head() != feed.head() || serving.snapshot().lib() != lib() {
+            assert!(!self.follower.is_finished());
+            yield_now().await;
+        }
+    }
+
+    pub(crate) async fn get(&self, uri: &str) -> Answer {
+        self.request(Request::get(uri).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn request(&self, request: Request<Body>) -> Answer {
+        let response = self.server.handle(request).await;
+        let (parts, body) = response.into_parts();
+        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+
+    /// Serves on a port of its own.
+    pub(crate) async fn listen(&self) -> Listening {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = self.server.clone();
+        let task = tokio::spawn(async move {
+            server
+                .serve(listener, async {
+                    let _ = stopped.await;
+                })
+                .await;
+        });
+        Listening { address, stop, task }
+    }
+}
+
+/// A server at a port.
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) task: JoinHandle<()>,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), "application/json", "{self:?}");
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn trace_id(&self) -> &str {
+        let trace_id = self.header("x-trace-id");
+        assert!(trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace_id}");
+        trace_id
+    }
+
+    /// Asserts that the body is an error in its one form, and returns it with its code.
+    pub(crate) fn error(&self) -> (ErrorCode, Value) {
+        let body = self.json();
+        let keys: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let with_details = ["code", "details", "message", "trace_id"];
+        let without: Vec<_> = with_details.into_iter().filter(|key| *key != "details").collect();
+        assert!(keys == with_details || keys == without, "{body}");
+        assert!(body.get("details").is_none_or(|details| !details.as_object().unwrap().is_empty()), "{body}");
+        assert_eq!(body["trace_id"], self.trace_id());
+        assert!(!body["message"].as_str().unwrap().is_empty());
+        assert!(self.body.ends_with(b"}\n"));
+        let code = ErrorCode::ALL.iter().find(|code| code.row().code == body["code"]);
+        let code = *code.unwrap_or_else(|| panic!("{body} has a code that is not in the table"));
+        assert_eq!(self.status, code.row().status, "{body}");
+        for detail in code.row().details {
+            assert!(detail.optional || body["details"].get(detail.key).is_some(), "{body} lacks {}", detail.key);
+        }
+        (code, body)
+    }
+}

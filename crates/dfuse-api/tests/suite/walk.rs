@@ -1,0 +1,147 @@
+//! Every route, every method, every kind of bad input: one form of errors.
+
+use std::collections::BTreeSet;
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use dfuse_api::ErrorCode;
+
+use crate::support::TestChain;
+
+/// Path, methods beside OPTIONS, and whether it may answer without parameters.
+const ROUTES: &[(&str, &[&str], bool)] = &[
+    ("/", &["GET", "HEAD"], true),
+    ("/healthz", &["GET", "HEAD"], true),
+    ("/metrics", &["GET", "HEAD"], true),
+    ("/v0/block_id/by_time", &["GET", "HEAD", "POST"], false),
+    ("/v0/blocks", &["GET", "HEAD", "POST"], false),
+    ("/v0/blocks/00", &["GET", "HEAD", "POST"], false),
+    ("/v0/blocks/0000000200000000000000000000000000000000000000000000000000000000", &["GET", "HEAD", "POST"], false),
+];
+
+/// Paths where nothing is.
+const NOWHERE: &[&str] =
+    &["/x", "/v0", "/v0/", "/v0/blocks/", "/v0/blocks/00/x", "/healthz/", "//", "/v0/blocks/%2f/x"];
+
+const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "BREW"];
+
+const QUERIES: &[&str] = &[
+    "",
+    "?",
+    "?&&=&a",
+    "?limit=&skip=&time=&comparator=&id=",
+    "?limit=%zz&time=%zz&comparator=%",
+    "?limit=%ff&time=%ff&comparator=%ff",
+    "?limit=-1&skip=-1&time=-1&comparator=-1",
+    "?limit=1e3&skip=99999999999999999999&time=99999999999999999999&comparator=GT",
+    "?limit=a&limit=1&limt=5&tim=5",
+    "?limit[]=1&time[]=2",
+    "?%=%&%zz=%zz&\u{22}",
+];
+
+fn bodies() -> Vec<(Option<&'static str>, Vec<u8>)> {
+    let form = Some("application/x-www-form-urlencoded");
+    vec![
+        (None, vec![]),
+        (form, vec![]),
+        (form, b"limit=%zz&time=\xff\xfe&&&".to_vec()),
+        (form, b"limit=a|b&time=a,b".to_vec()),
+        (form, vec![b'a'; 11 << 20]),
+        (Some("application/json"), b"{".to_vec()),
+        (Some("application/json; charset=utf-8"), b"{\"limit\": 1}".to_vec()),
+        (Some("multipart/form-data"), b"--x".to_vec()),
+        (Some("\u{7f}"), b"x".to_vec()),
+        (None, b"\0\0\0".to_vec()),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_have_one_form() {
+    let chain = TestChain::small().await;
+    let mut trace_ids = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut requests = 0;
+    let routes = ROUTES.iter().map(|(path, methods, bare)| (*path, Some((*methods, *bare))));
+    for (path, route) in routes.chain(NOWHERE.iter().map(|path| (*path, None))) {
+        for method in METHODS {
+            for query in QUERIES {
+                for (media_type, body) in bodies() {
+                    let has_body = matches!(*method, "POST" | "PUT" | "PATCH");
+                    if !has_body && !body.is_empty() || body.len() > 1 << 20 && !query.is_empty() {
+                        continue;
+                    }
+                    let uri = format!("{path}{}", query.replace('"', "%22"));
+                    let mut request = Request::builder().method(*method).uri(&uri);
+                    request = request.header("x-trace-id", "00".repeat(16));
+                    request = request.header("x-cloud-trace-context", format!("{}/1;o=1", "ab".repeat(16)));
+                    if let Some(media_type) = media_type.filter(|it| *it != "\u{7f}") {
+                        request = request.header("content-type", media_type);
+                    }
+                    let answer = chain.request(request.body(Body::from(body)).unwrap()).await;
+                    let what = format!("{method} {uri} {media_type:?}: {answer:?}");
+                    requests += 1;
+                    assert!(trace_ids.insert(answer.trace_id().to_owned()), "{what}");
+                    assert_eq!(answer.header("access-control-allow-origin"), "*", "{what}");
+                    if *method == "OPTIONS" {
+                        assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 0), "{what}");
+                        continue;
+                    }
+                    if *method == "HEAD" {
+                        assert!(answer.body.is_empty(), "{what}");
+                        if answer.status != StatusCode::OK {
+                            assert!(answer.header("content-length").parse::<u32>().unwrap() > 80, "{what}");
+                            assert_eq!(answer.header("content-type"), "application/json");
+                        }
+                        continue;
+                    }
+                    if answer.status == StatusCode::OK {
+                        assert!(route.is_some_and(|(methods, _)| methods.contains(method)), "{what}");
+                        continue;
+                    }
+                    let (code, error) = answer.error();
+                    seen.insert(code);
+                    match route {
+                        None => assert_eq!(code, ErrorCode::RouteNotFound, "{what}"),
+                        Some((methods, _)) if !methods.contains(method) => {
+                            assert_eq!(code, ErrorCode::MethodNotAllowed, "{what}");
+                            let allowed = [methods, &["OPTIONS"]].concat();
+                            assert_eq!(answer.header("allow"), allowed.join(", "));
+                            assert_eq!(error["details"]["allowed"], serde_json::json!(allowed));
+                            assert_eq!(error["details"]["method"], *method);
+                        }
+                        Some((_, bare)) => {
+                            assert!(!bare, "{what}");
+                            assert!(answer.status.is_client_error(), "{what}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(requests > 2000, "{requests}");
+    let expected = [
+        ErrorCode::RequestValidation,
+        ErrorCode::RouteNotFound,
+        ErrorCode::BlockNotFound,
+        ErrorCode::MethodNotAllowed,
+        ErrorCode::RequestBodyTooLarge,
+        ErrorCode::MediaTypeUnsupported,
+    ];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn malformed_paths() {
+    let chain = TestChain::small().await;
+    for path in ["/v0/blocks/%", "/v0/blocks/%zz", "/v0/blocks/%ff", "/x/%e9%"] {
+        let (code, error) = chain.get(path).await.error();
+        assert_eq!(code, ErrorCode::RequestValidation, "{path}");
+        assert_eq!(error["details"]["errors"]["path"].as_array().unwrap().len(), 1);
+    }
+    let request = Request::builder().method(Method::OPTIONS).uri("*").body(Body::empty()).unwrap();
+    assert_eq!(chain.request(request).await.status, StatusCode::OK);
+    let request = Request::builder().method(Method::CONNECT).uri("example.com:443").body(Body::empty()).unwrap();
+    assert_eq!(chain.request(request).await.error().0, ErrorCode::RouteNotFound);
+}
