@@ -174,3 +174,50 @@ impl Halves {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With a struct of that name; `size` makes it longer.
+    fn record(global_sequence: u64, name: &str, size: usize) -> AbiRecord {
+        let abi =
+            format!(r#"{{"version":"eosio::abi/1.1{}","actions":[{{"name":"a","type":"{name}"}}]}}"#, "x".repeat(size));
+        let abi: Abi = serde_json::from_str(&abi).unwrap();
+        AbiRecord { block_number: 1, global_sequence, abi: abi.to_bytes().into() }
+    }
+
+    fn parsed(cache: &AbiCache, record: &AbiRecord) -> Arc<AbiSerializer> {
+        cache.get(Name::literal("account"), record).unwrap()
+    }
+
+    #[test]
+    fn abis_are_parsed_once() {
+        let cache = AbiCache::new(1 << 20);
+        let first = parsed(&cache, &record(5, "name", 0));
+        assert!(Arc::ptr_eq(&first, &parsed(&cache, &record(5, "name", 0))));
+        assert!(!Arc::ptr_eq(&first, &parsed(&cache, &record(6, "name", 0))));
+        // On another branch the account got another one at the same sequence.
+        let other = parsed(&cache, &record(5, "uint64", 0));
+        assert!(other.action(Name::literal("a")).is_ok() && !Arc::ptr_eq(&first, &other));
+        let broken = AbiRecord { block_number: 1, global_sequence: 7, abi: Bytes::from_static(b"\xff") };
+        assert!(cache.get(Name::literal("account"), &broken).is_none());
+        assert!(cache.get(Name::literal("account"), &broken).is_none());
+    }
+
+    #[test]
+    fn the_least_used_leave() {
+        let cache = AbiCache::new(20_000);
+        let often = parsed(&cache, &record(0, "name", 1000));
+        let once = parsed(&cache, &record(1, "name", 1000));
+        for sequence in 2..100 {
+            parsed(&cache, &record(sequence, "name", 1000));
+            assert!(Arc::ptr_eq(&often, &parsed(&cache, &record(0, "name", 1000))));
+            let halves = cache.lock();
+            assert!(halves.newer.len() + halves.older.len() <= 17);
+        }
+        assert!(!Arc::ptr_eq(&once, &parsed(&cache, &record(1, "name", 1000))));
+        // What is larger than the cache comes through it.
+        parsed(&cache, &record(100, "name", 100_000));
+    }
+}

@@ -15,7 +15,7 @@ impl<'o> JsonWriter<'o> {
     }
 
     /// Bytes of text by now, those that were there before included.
-    pub fn len(&self) -> usize {
+    pub fn written(&self) -> usize {
         self.text.len()
     }
 
@@ -200,7 +200,11 @@ mod tests {
         json.begin_object();
         json.key("a").null();
         json.key("b").array([1u32, 2], JsonWriter::unsigned);
-        assert_eq!(json.try_value("c", |text| Err::<(), _>(text.push(b'{'))), Err(()));
+        let refused = json.try_value("c", |text| {
+            text.push(b'{');
+            Err("no")
+        });
+        assert_eq!(refused, Err("no"));
         json.key("d").string("[");
         json.end_object();
         json.array_or_null(&[0; 0], |_, _| ());

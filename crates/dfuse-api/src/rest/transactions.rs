@@ -141,7 +141,7 @@ impl<'a> Page<'a> {
                     renderer.lifecycle(lifecycle)?;
                 }
                 left -= 1;
-                if left > 0 && renderer.json().len() > PAGE_BYTES {
+                if left > 0 && renderer.json().written() > PAGE_BYTES {
                     renderer.json().end_array();
                     return Ok((text, Some(*place)));
                 }
