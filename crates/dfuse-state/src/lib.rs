@@ -16,6 +16,9 @@ mod table;
 pub mod tokens;
 mod versions;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use dfuse_index::Index;

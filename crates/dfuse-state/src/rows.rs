@@ -8,6 +8,8 @@ mod scan;
 use dfuse_antelope::model::{DbOp, DbOperation};
 use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View};
 
+#[cfg(test)]
+pub(crate) use self::scan::Limits;
 pub use self::{
     difference::{RowDifference, TableDifference},
     history::{RowChange, RowHistory, row_history},
@@ -28,18 +30,16 @@ pub const ROW_REMOVALS: Family = Family::new("row-removal");
 /// Contract, table, scope, block number and a primary key to the keys from that one on that the table then had.
 pub const ROW_KEYS: Family = Family::new("row-keys");
 
-/// Removals from a table, at the least, between two lists of its keys.
-const REMOVALS: u64 = 1024;
-
 /// The index of rows. Its name is `rows`.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows {
-    removals: u64,
+    /// Removals from a table, at the least, between two lists of its keys.
+    pub(crate) removals: u64,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Self { removals: REMOVALS }
+        Self { removals: 1024 }
     }
 }
 

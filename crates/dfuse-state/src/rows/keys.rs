@@ -83,7 +83,9 @@ fn present_keys(
             return Ok(None);
         }
     }
-    removed.iter().for_each(|write| drop(keys.remove(&write.key.primary_key)));
+    for write in removed {
+        keys.remove(&write.key.primary_key);
+    }
     Ok(Some(keys))
 }
 
