@@ -152,10 +152,7 @@ fn count(at: &StateAt, table: TableKey) -> usize {
 
 #[divan::bench(args = [2, 3], sample_count = 100, sample_size = 1)]
 fn table_at_any_block(bencher: Bencher<'_, '_>, which: u64) {
-    bencher
-        .counter(ItemsCount::new(LIVE))
-        .with_inputs(at_random)
-        .bench_values(|at| count(&at, table(which, 0)));
+    bencher.counter(ItemsCount::new(LIVE)).with_inputs(at_random).bench_values(|at| count(&at, table(which, 0)));
 }
 
 #[divan::bench(args = [2, 3], sample_count = 100, sample_size = 1)]

@@ -61,7 +61,11 @@ impl StateAt {
 
     /// A row: one read.
     pub fn row(&self, key: &RowKey) -> Result<Option<TableRow>> {
-        if self.is_newest() { row_now(&self.view, key) } else { row_at(&self.view, key, self.number) }
+        if self.is_newest() {
+            Ok(row_now(&self.view, key)?.map(|(row, _)| row))
+        } else {
+            row_at(&self.view, key, self.number)
+        }
     }
 
     /// The rows of a table, lazily. A page goes on after its last row with [`RowRange::after`].

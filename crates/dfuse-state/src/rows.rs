@@ -5,9 +5,11 @@ mod history;
 mod keys;
 mod scan;
 
+use bytes::Bytes;
 use dfuse_antelope::model::{DbOp, DbOperation};
 use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View};
 
+use self::keys::KeyChanges;
 #[cfg(test)]
 pub(crate) use self::scan::Limits;
 pub use self::{
@@ -17,17 +19,19 @@ pub use self::{
 };
 use crate::{
     Row, RowKey, TableRow,
+    table::Version,
     versions::{newest, versioned},
 };
 
 /// Contract, table, scope, primary key and inverted block number to payer and data; empty where the row was removed.
 pub const ROW_HISTORY: Family = Family::new("row-history");
-/// Contract, table, scope and primary key to block number, payer and data of the rows that are there now.
+/// Contract, table, scope and primary key to version, payer and data of the rows that are there now.
 pub const ROW_CURRENT: Family = Family::new("row-current");
 /// Contract, table, scope, block number and primary key of every removal, to how many there were since the table's last
-/// list of keys.
+/// list of keys, and the version that was removed.
 pub const ROW_REMOVALS: Family = Family::new("row-removal");
-/// Contract, table, scope, block number and a primary key to the keys from that one on that the table then had.
+/// Contract, table, scope, block number and a primary key to the keys from that one on that the table then had, with the
+/// versions of their rows.
 pub const ROW_KEYS: Family = Family::new("row-keys");
 
 /// The index of rows. Its name is `rows`.
@@ -85,33 +89,40 @@ impl Index for Rows {
         &[ROW_HISTORY, ROW_CURRENT, ROW_REMOVALS, ROW_KEYS]
     }
 
-    /// What a row was before is taken from the operations: reading it would cost a random read for every write.
+    /// What a row was before a write is taken from the operations: reading it would cost a random read for every write.
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
         let number = context.block().number;
         let mut delta = DeltaBuilder::new();
         let writes = row_writes(context, |_| true);
-        for write in &writes {
-            let key = write.key.to_bytes();
-            let Some(row) = &write.after else {
-                delta.put(ROW_HISTORY, versioned(&key, number), []);
-                delta.delete(ROW_CURRENT, key);
-                continue;
-            };
-            if write.before.as_ref().is_some_and(|before| before == row) && row_now(view, &write.key)?.is_some() {
-                continue;
-            }
-            delta.put(ROW_HISTORY, versioned(&key, number), row.encode_version());
-            delta.put(ROW_CURRENT, key, TableRow::encode_current(row, number));
-        }
         for of_table in writes.chunk_by(|write, next| write.key.table == next.key.table) {
-            keys::write(&mut delta, view, number, self.removals, of_table)?;
+            let mut changes = KeyChanges::default();
+            for RowWrite { key, before, after } in of_table {
+                let bytes = key.to_bytes();
+                let Some(row) = after else {
+                    let Some((_, version)) = row_now(view, key)? else { continue };
+                    delta.put(ROW_HISTORY, versioned(&bytes, number), []);
+                    delta.delete(ROW_CURRENT, bytes);
+                    changes.removed.push((key.primary_key, version));
+                    continue;
+                };
+                if before == after && row_now(view, key)?.is_some_and(|(now, _)| now.row == *row) {
+                    continue;
+                }
+                let version = Version { number, is_first: before.is_none() };
+                delta.put(ROW_HISTORY, versioned(&bytes, number), row.encode_version());
+                delta.put(ROW_CURRENT, bytes, TableRow::encode_current(row, version));
+                changes.written.push((key.primary_key, version));
+            }
+            if let [first, ..] = of_table {
+                changes.note(&mut delta, view, first.key.table, number, self.removals)?;
+            }
         }
         Ok(delta.build())
     }
 }
 
 /// The row at the view's block.
-pub(crate) fn row_now(view: &View, key: &RowKey) -> Result<Option<TableRow>> {
+pub(crate) fn row_now(view: &View, key: &RowKey) -> Result<Option<(TableRow, Version)>> {
     let value = view.get(ROW_CURRENT, &key.to_bytes())?;
     value.map(|value| TableRow::decode_current(ROW_CURRENT, key.primary_key, &value)).transpose()
 }
@@ -119,6 +130,16 @@ pub(crate) fn row_now(view: &View, key: &RowKey) -> Result<Option<TableRow>> {
 /// The row at a height on the view's branch.
 pub(crate) fn row_at(view: &View, key: &RowKey, number: u32) -> Result<Option<TableRow>> {
     let Some((block_number, value)) = newest(view, ROW_HISTORY, &key.to_bytes(), number)? else { return Ok(None) };
-    let row = Row::decode_version(ROW_HISTORY, &value)?;
+    table_row(key, block_number, &value)
+}
+
+/// The row as that block wrote it, if it did: less than half the cost of [`row_at`].
+fn row_written(view: &View, key: &RowKey, block_number: u32) -> Result<Option<TableRow>> {
+    let value = view.get(ROW_HISTORY, &versioned(&key.to_bytes(), block_number))?;
+    value.map_or(Ok(None), |value| table_row(key, block_number, &value))
+}
+
+fn table_row(key: &RowKey, block_number: u32, value: &Bytes) -> Result<Option<TableRow>> {
+    let row = Row::decode_version(ROW_HISTORY, value)?;
     Ok(row.map(|row| TableRow { primary_key: key.primary_key, row, block_number }))
 }

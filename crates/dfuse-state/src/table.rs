@@ -99,20 +99,43 @@ pub struct TableRow {
 }
 
 impl TableRow {
-    /// Block number (varint), payer (8 bytes), data.
-    pub(crate) fn encode_current(row: &Row, block_number: u32) -> Vec<u8> {
+    /// Version, payer (8 bytes), data.
+    pub(crate) fn encode_current(row: &Row, version: Version) -> Vec<u8> {
         let mut value = Vec::with_capacity(13 + row.data.len());
-        put_varint(&mut value, block_number.into());
+        version.encode(&mut value);
         value.extend_from_slice(&row.payer.0.to_be_bytes());
         value.extend_from_slice(&row.data);
         value
     }
 
     /// The inverse of [`TableRow::encode_current`].
-    pub(crate) fn decode_current(family: Family, primary_key: u64, value: &Bytes) -> Result<Self> {
+    pub(crate) fn decode_current(family: Family, primary_key: u64, value: &Bytes) -> Result<(Self, Version)> {
         let mut reader = ValueReader::new(family, value);
-        let (block_number, payer) = (reader.varint32()?, reader.name()?);
+        let (version, payer) = (Version::decode(&mut reader)?, reader.name()?);
         let data = value.slice(value.len() - reader.rest().len()..);
-        Ok(Self { primary_key, row: Row { payer, data }, block_number })
+        Ok((Self { primary_key, row: Row { payer, data }, block_number: version.number }, version))
+    }
+}
+
+/// Which version of a row it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// The block that wrote it.
+    pub(crate) number: u32,
+    /// There was no row before that block.
+    pub(crate) is_first: bool,
+}
+
+impl Version {
+    /// Twice the block number (varint), and one if it is the first.
+    pub(crate) fn encode(self, out: &mut Vec<u8>) {
+        put_varint(out, u64::from(self.number) << 1 | u64::from(self.is_first));
+    }
+
+    /// The inverse of [`Version::encode`].
+    pub(crate) fn decode(reader: &mut ValueReader<'_>) -> Result<Self> {
+        let value = reader.varint()?;
+        let number = u32::try_from(value >> 1).map_err(|_| reader.damaged("a block number over 32 bits"))?;
+        Ok(Self { number, is_first: value & 1 == 1 })
     }
 }

@@ -5,7 +5,7 @@
 //! height the next list (or the rows that are there now) and the removals up to it are few, and they cost
 //! a few bytes for each removal to write.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use dfuse_index::{
     DeltaBuilder, Result, View, ViewScan,
@@ -13,8 +13,11 @@ use dfuse_index::{
 };
 use dfuse_kv::{Bytes, Direction, KeyRange};
 
-use super::{ROW_CURRENT, ROW_KEYS, ROW_REMOVALS, RowRange, RowWrite};
-use crate::{TableKey, table::TABLE_BYTES};
+use super::{ROW_CURRENT, ROW_KEYS, ROW_REMOVALS, RowRange};
+use crate::{
+    TableKey,
+    table::{TABLE_BYTES, Version},
+};
 
 /// Keys of one entry of a list.
 const ENTRY_KEYS: usize = 1024;
@@ -37,56 +40,63 @@ fn read_place(key: &[u8]) -> Result<(u32, u64)> {
     Ok(place)
 }
 
-/// Notes the removals of a block from a table, and lists the keys that the table has if it is time. `writes` are those to
-/// the table, at least one, in the order of keys.
-pub(super) fn write(
-    delta: &mut DeltaBuilder,
-    view: &View,
-    number: u32,
-    interval: u64,
-    writes: &[RowWrite],
-) -> Result<()> {
-    let (removed, written): (Vec<_>, Vec<_>) = writes.iter().partition(|write| write.after.is_none());
-    let [first, ..] = &removed[..] else { return Ok(()) };
-    let table = first.key.table;
-    let last = view.first(ROW_REMOVALS, &KeyRange::prefix(table.to_bytes().to_vec()), Direction::Reverse)?;
-    let before = last.map_or(Ok(0), |(_, value)| ValueReader::new(ROW_REMOVALS, &value).varint())?;
-    let mut since = before + removed.len() as u64;
-    // Whenever the count has doubled: looking costs about as much as listing.
-    let doublings = |count: u64| (count / interval).checked_ilog2();
-    if doublings(since) > doublings(before)
-        && let Some(keys) = present_keys(view, table, since, &removed, &written)?
-    {
-        put_list(delta, table, number, &keys);
-        since = 0;
-    }
-    let mut count = Vec::new();
-    put_varint(&mut count, since);
-    for write in removed {
-        delta.put(ROW_REMOVALS, place(table, number, write.key.primary_key), &count);
-    }
-    Ok(())
+/// What a block changes in the keys of a table. Versions are those that it writes, or removes.
+#[derive(Default)]
+pub(super) struct KeyChanges {
+    pub(super) written: Vec<(u64, Version)>,
+    pub(super) removed: Vec<(u64, Version)>,
 }
 
-/// The keys that a table has after a block, unless they are more than `limit` (about).
-fn present_keys(
-    view: &View,
-    table: TableKey,
-    limit: u64,
-    removed: &[&RowWrite],
-    written: &[&RowWrite],
-) -> Result<Option<BTreeSet<u64>>> {
-    let mut keys: BTreeSet<_> = written.iter().map(|write| write.key.primary_key).collect();
-    for entry in view.scan(ROW_CURRENT, &KeyRange::prefix(table.to_bytes().to_vec()), Direction::Forward)? {
-        keys.insert(primary_key(&entry?.0)?);
-        if keys.len() as u64 > limit {
-            return Ok(None);
+impl KeyChanges {
+    /// Notes what was removed, and lists the keys that the table has if it is time.
+    pub(super) fn note(
+        &self,
+        delta: &mut DeltaBuilder,
+        view: &View,
+        table: TableKey,
+        number: u32,
+        interval: u64,
+    ) -> Result<()> {
+        if self.removed.is_empty() {
+            return Ok(());
         }
+        let last = view.first(ROW_REMOVALS, &KeyRange::prefix(table.to_bytes().to_vec()), Direction::Reverse)?;
+        let before = last.map_or(Ok(0), |(_, value)| ValueReader::new(ROW_REMOVALS, &value).varint())?;
+        let mut since = before + self.removed.len() as u64;
+        // Whenever the count has doubled: looking costs about as much as listing.
+        let doublings = |count: u64| (count / interval).checked_ilog2();
+        if doublings(since) > doublings(before)
+            && let Some(keys) = self.present_keys(view, table, since)?
+        {
+            put_list(delta, table, number, &keys);
+            since = 0;
+        }
+        let mut value = Vec::new();
+        for (key, version) in &self.removed {
+            value.clear();
+            put_varint(&mut value, since);
+            version.encode(&mut value);
+            delta.put(ROW_REMOVALS, place(table, number, *key), &value);
+        }
+        Ok(())
     }
-    for write in removed {
-        keys.remove(&write.key.primary_key);
+
+    /// The keys that the table has after the block, unless they are more than `limit` (about).
+    fn present_keys(&self, view: &View, table: TableKey, limit: u64) -> Result<Option<BTreeMap<u64, Version>>> {
+        let mut keys: BTreeMap<_, _> = self.written.iter().copied().collect();
+        for entry in view.scan(ROW_CURRENT, &KeyRange::prefix(table.to_bytes().to_vec()), Direction::Forward)? {
+            let (key, value) = entry?;
+            let version = Version::decode(&mut ValueReader::new(ROW_CURRENT, &value))?;
+            keys.entry(primary_key(&key)?).or_insert(version);
+            if keys.len() as u64 > limit {
+                return Ok(None);
+            }
+        }
+        for (key, _) in &self.removed {
+            keys.remove(key);
+        }
+        Ok(Some(keys))
     }
-    Ok(Some(keys))
 }
 
 /// The primary key in a row's key.
@@ -97,19 +107,21 @@ pub(super) fn primary_key(key: &[u8]) -> Result<u64> {
 }
 
 /// An empty list has an entry too, for key 0.
-fn put_list(delta: &mut DeltaBuilder, table: TableKey, number: u32, keys: &BTreeSet<u64>) {
-    let keys: Vec<_> = keys.iter().copied().collect();
+fn put_list(delta: &mut DeltaBuilder, table: TableKey, number: u32, keys: &BTreeMap<u64, Version>) {
+    let keys: Vec<_> = keys.iter().collect();
     if keys.is_empty() {
         delta.put(ROW_KEYS, place(table, number, 0), []);
     }
     for keys in keys.chunks(ENTRY_KEYS) {
         let mut value = Vec::new();
-        let mut last = keys[0];
-        for key in keys {
-            put_varint(&mut value, key - last);
-            last = *key;
+        let first = *keys[0].0;
+        let mut last = first;
+        for (key, version) in keys {
+            put_varint(&mut value, *key - last);
+            version.encode(&mut value);
+            last = **key;
         }
-        delta.put(ROW_KEYS, place(table, number, keys[0]), value);
+        delta.put(ROW_KEYS, place(table, number, first), value);
     }
 }
 
@@ -125,7 +137,7 @@ pub(super) struct ListedKeys {
     scan: ViewScan,
     range: RowRange,
     /// Of the entry at hand; the next one last.
-    keys: Vec<u64>,
+    keys: Vec<(u64, Version)>,
 }
 
 impl ListedKeys {
@@ -139,11 +151,11 @@ impl ListedKeys {
         Ok(Self { scan, range, keys: Vec::new() })
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<u64>> {
+    pub(super) fn next(&mut self) -> Result<Option<(u64, Version)>> {
         loop {
-            while let Some(key) = self.keys.pop() {
-                if self.range.keys.contains(&key) {
-                    return Ok(Some(key));
+            while let Some(listed) = self.keys.pop() {
+                if self.range.keys.contains(&listed.0) {
+                    return Ok(Some(listed));
                 }
             }
             let Some((key, value)) = self.scan.next().transpose()? else { return Ok(None) };
@@ -156,7 +168,7 @@ impl ListedKeys {
         let mut reader = ValueReader::new(ROW_KEYS, value);
         while !reader.rest().is_empty() {
             last = last.checked_add(reader.varint()?).ok_or_else(|| reader.damaged("a key over 64 bits"))?;
-            self.keys.push(last);
+            self.keys.push((last, Version::decode(&mut reader)?));
         }
         if self.range.direction == Direction::Forward {
             self.keys.reverse();
@@ -165,14 +177,15 @@ impl ListedKeys {
     }
 }
 
-/// Keys of a range that were removed between two heights, in the range's order, each once.
+/// Keys of a range that were removed between two heights, in the range's order, each once, with the versions that were removed
+/// first.
 pub(super) struct RemovedKeys {
     view: View,
     /// Of all removals between the heights.
     removals: KeyRange,
     rest: Option<RowRange>,
     direction: Direction,
-    window: BTreeSet<u64>,
+    window: BTreeMap<u64, Version>,
     /// Keys that are held at a time.
     size: usize,
 }
@@ -182,10 +195,10 @@ impl RemovedKeys {
     pub(super) fn new(view: &View, table: TableKey, from: u32, to: u32, range: RowRange, size: usize) -> Self {
         let removals = KeyRange::new(place(table, from.saturating_add(1), 0)..=place(table, to, u64::MAX));
         let direction = range.direction;
-        Self { view: view.clone(), removals, rest: Some(range), direction, window: BTreeSet::new(), size }
+        Self { view: view.clone(), removals, rest: Some(range), direction, window: BTreeMap::new(), size }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<u64>> {
+    pub(super) fn next(&mut self) -> Result<Option<(u64, Version)>> {
         if self.window.is_empty() {
             self.fill()?;
         }
@@ -200,20 +213,24 @@ impl RemovedKeys {
         let Some(range) = self.rest.take() else { return Ok(()) };
         let mut more = None;
         for entry in self.view.scan(ROW_REMOVALS, &self.removals, Direction::Forward)? {
-            let (_, key) = read_place(&entry?.0)?;
+            let (key, value) = entry?;
+            let (_, key) = read_place(&key)?;
             if !range.keys.contains(&key) {
                 continue;
             }
-            self.window.insert(key);
+            let mut reader = ValueReader::new(ROW_REMOVALS, &value);
+            reader.varint()?;
+            self.window.entry(key).or_insert(Version::decode(&mut reader)?);
             if self.window.len() > self.size {
                 match self.direction {
                     Direction::Forward => self.window.pop_last(),
                     Direction::Reverse => self.window.pop_first(),
                 };
                 more = match self.direction {
-                    Direction::Forward => self.window.last().copied(),
-                    Direction::Reverse => self.window.first().copied(),
-                };
+                    Direction::Forward => self.window.last_key_value(),
+                    Direction::Reverse => self.window.first_key_value(),
+                }
+                .map(|(key, _)| *key);
             }
         }
         self.rest = more.and_then(|last| range.after(last));

@@ -8,11 +8,11 @@ use dfuse_kv::{Direction, KeyRange};
 use super::{
     ROW_CURRENT, ROW_HISTORY,
     keys::{ListedKeys, RemovedKeys, next_list, primary_key},
-    row_at,
+    row_at, row_written,
 };
 use crate::{
     Row, TableKey, TableRow,
-    table::ROW_BYTES,
+    table::{ROW_BYTES, Version},
     versions::{Newest, versioned},
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { passed: 1024, passed_per_row: 16, held: 1 << 19 }
+        Self { passed: 256, passed_per_row: 8, held: 1 << 18 }
     }
 }
 
@@ -114,7 +114,7 @@ impl TableRows {
                 Plan::Current(scan) => {
                     let Some((key, value)) = scan.next().transpose()? else { return Ok(None) };
                     let key = primary_key(&key)?;
-                    (key, Some(TableRow::decode_current(ROW_CURRENT, key, &value)?))
+                    (key, Some(TableRow::decode_current(ROW_CURRENT, key, &value)?.0))
                 }
                 Plan::Skip { versions, found, passed } => {
                     let Some((key, version)) = versions.next().transpose()? else { return Ok(None) };
@@ -136,10 +136,16 @@ impl TableRows {
                     (primary_key, row)
                 }
                 Plan::Keys(candidates) => {
-                    let Some((key, row)) = candidates.next()? else { return Ok(None) };
-                    let row = match row {
-                        Some(row) if row.block_number <= self.number => Some(row),
-                        _ => row_at(&self.view, &self.table.row(key), self.number)?,
+                    let Some((key, version, row)) = candidates.next()? else { return Ok(None) };
+                    let row_key = self.table.row(key);
+                    let row = match version {
+                        Version { number, .. } if number <= self.number => match row {
+                            None => row_written(&self.view, &row_key, number)?,
+                            row => row,
+                        },
+                        // Not there yet.
+                        Version { is_first: true, .. } => None,
+                        _ => row_at(&self.view, &row_key, self.number)?,
                     };
                     (key, row)
                 }
@@ -171,11 +177,11 @@ struct Candidates {
     later: Later,
     removed: RemovedKeys,
     /// Next of the former and of the latter.
-    next: (Option<Candidate>, Option<u64>),
+    next: (Option<Candidate>, Option<(u64, Version)>),
 }
 
-/// A key, and its row as it is now if that is known.
-type Candidate = (u64, Option<TableRow>);
+/// A key, the version that its row has later or had when it was removed, and the row itself if it is at hand.
+type Candidate = (u64, Version, Option<TableRow>);
 
 enum Later {
     Listed(ListedKeys),
@@ -185,11 +191,12 @@ enum Later {
 impl Later {
     fn next(&mut self) -> Result<Option<Candidate>> {
         match self {
-            Self::Listed(keys) => Ok(keys.next()?.map(|key| (key, None))),
+            Self::Listed(keys) => Ok(keys.next()?.map(|(key, version)| (key, version, None))),
             Self::Current(scan) => {
                 let Some((key, value)) = scan.next().transpose()? else { return Ok(None) };
                 let key = primary_key(&key)?;
-                Ok(Some((key, Some(TableRow::decode_current(ROW_CURRENT, key, &value)?))))
+                let (row, version) = TableRow::decode_current(ROW_CURRENT, key, &value)?;
+                Ok(Some((key, version, Some(row))))
             }
         }
     }
@@ -215,19 +222,20 @@ impl Candidates {
             (None, None) => return Ok(None),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some((later, _)), Some(removed)) if self.direction == Direction::Forward => later.cmp(removed),
-            (Some((later, _)), Some(removed)) => removed.cmp(later),
+            (Some((later, ..)), Some((removed, _))) if self.direction == Direction::Forward => later.cmp(removed),
+            (Some((later, ..)), Some((removed, _))) => removed.cmp(later),
         };
-        let removed = if order.is_ge() {
-            let removed = self.removed.next()?;
-            std::mem::replace(&mut self.next.1, removed)
-        } else {
-            None
-        };
-        if order.is_gt() {
-            return Ok(removed.map(|key| (key, None)));
+        let mut candidate = None;
+        if order.is_le() {
+            let later = self.later.next()?;
+            candidate = std::mem::replace(&mut self.next.0, later);
         }
-        let later = self.later.next()?;
-        Ok(std::mem::replace(&mut self.next.0, later))
+        // What was removed first was there before what came again.
+        if order.is_ge() {
+            let removed = self.removed.next()?;
+            let removed = std::mem::replace(&mut self.next.1, removed);
+            candidate = removed.map(|(key, version)| (key, version, None));
+        }
+        Ok(candidate)
     }
 }

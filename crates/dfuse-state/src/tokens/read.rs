@@ -33,7 +33,7 @@ pub fn get(view: &View, key: TokenKey) -> Result<Option<Token>> {
 fn token(view: &View, key: TokenKey, value: &[u8]) -> Result<Option<Token>> {
     let Entry { has_stat: true, holders } = Entry::decode(value)? else { return Ok(None) };
     let row_key = key.stat_row();
-    let stat = row_now(view, &row_key)?.and_then(|row| read_stat(&row_key, &row.row.data));
+    let stat = row_now(view, &row_key)?.and_then(|(row, _)| read_stat(&row_key, &row.row.data));
     Ok(stat.map(|(supply, max_supply, issuer)| Token { key, supply, max_supply, issuer, holders }))
 }
 
@@ -97,7 +97,7 @@ fn with_balances<P: Fn(&[u8]) -> Result<(TokenKey, Name)> + Send>(
         let read = |(key, _): dfuse_kv::Entry| {
             let (token, account) = place(&key)?;
             let row = row_now(&view, &token.balance_row(account))?;
-            let balance = row.and_then(|row| read_balance(token.symbol_code.0, &row.row.data));
+            let balance = row.and_then(|(row, _)| read_balance(token.symbol_code.0, &row.row.data));
             Ok(balance.map(|balance| TokenHolder { token, account, balance }))
         };
         entry.and_then(read).transpose()
