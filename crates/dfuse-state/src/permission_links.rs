@@ -1,0 +1,97 @@
+//! Which permission of an account suffices for which actions.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use dfuse_antelope::{Name, raw};
+use dfuse_index::{BlockContext, Delta, DeltaBuilder, ExecutedAction, Family, Index, Result, View, codec::ValueReader};
+
+use crate::versions::{newest, present, versioned};
+
+/// Account, contract, action and inverted block number to permission; empty where the link was removed.
+pub const PERMISSION_LINKS: Family = Family::new("permission-link");
+
+const EOSIO: Name = Name::literal("eosio");
+const LINKAUTH: Name = Name::literal("linkauth");
+const UNLINKAUTH: Name = Name::literal("unlinkauth");
+
+/// The index of permission links. Its name is `permission-links`.
+///
+/// The chain has no operation lines for links: they follow from the actions that were executed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PermissionLinks;
+
+/// A link of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PermissionLink {
+    /// The contract.
+    pub contract: Name,
+    /// The action; empty for all actions of the contract that have no link of their own.
+    pub action: Name,
+    /// The permission that suffices.
+    pub permission: Name,
+    /// The block that made the link so.
+    pub block_number: u32,
+}
+
+/// Account, contract and action of the link that an action sets or removes, and the permission that it sets.
+fn read(executed: &ExecutedAction<'_>) -> Option<([Name; 3], Option<Name>)> {
+    let action = &executed.action.action;
+    if (executed.action.receiver, action.account) != (EOSIO, EOSIO) || ![LINKAUTH, UNLINKAUTH].contains(&action.name) {
+        return None;
+    }
+    // The chain has decoded what it executed.
+    let mut data = raw::Reader::new(&action.raw_data);
+    let link = [data.name().ok()?, data.name().ok()?, data.name().ok()?];
+    let permission = if action.name == LINKAUTH { Some(data.name().ok()?) } else { None };
+    Some((link, permission))
+}
+
+impl Index for PermissionLinks {
+    fn name(&self) -> &'static str {
+        "permission-links"
+    }
+
+    fn schema_version(&self) -> u32 {
+        1
+    }
+
+    fn families(&self) -> &'static [Family] {
+        &[PERMISSION_LINKS]
+    }
+
+    fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
+        let number = context.block().number;
+        let mut set: Vec<_> = context
+            .executed_actions()
+            .filter_map(|executed| Some((executed.global_sequence, read(&executed)?)))
+            .collect();
+        set.sort_by_key(|(global_sequence, _)| *global_sequence);
+        let last: BTreeMap<_, _> = set.into_iter().map(|(_, change)| change).collect();
+        let mut delta = DeltaBuilder::new();
+        for (link, permission) in last {
+            let key = link.map(|name| name.0.to_be_bytes()).concat();
+            let after = permission.map_or_else(Bytes::new, |name| Bytes::copy_from_slice(&name.0.to_be_bytes()));
+            let before = newest(view, PERMISSION_LINKS, &key, number)?.map_or_else(Bytes::new, |(_, value)| value);
+            if before != after {
+                delta.put(PERMISSION_LINKS, versioned(&key, number), after);
+            }
+        }
+        Ok(delta.build())
+    }
+}
+
+pub(crate) fn permission_links(
+    view: &View,
+    account: Name,
+    number: u32,
+) -> Result<impl Iterator<Item = Result<PermissionLink>> + Send + use<>> {
+    let links = present(view, PERMISSION_LINKS, &account.0.to_be_bytes(), number)?;
+    Ok(links.map(|entry| {
+        let (key, block_number, value) = entry?;
+        let mut reader = ValueReader::new(PERMISSION_LINKS, &key);
+        let (_, contract, action) = (reader.name()?, reader.name()?, reader.name()?);
+        let permission = ValueReader::new(PERMISSION_LINKS, &value).name()?;
+        Ok(PermissionLink { contract, action, permission, block_number })
+    }))
+}

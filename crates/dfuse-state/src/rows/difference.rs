@@ -1,0 +1,71 @@
+//! What changed in a table between two heights.
+
+use std::{cmp::Ordering, iter::Peekable};
+
+use dfuse_index::Result;
+use dfuse_kv::Direction;
+
+use super::{RowRange, TableRows};
+use crate::{StateAt, TableKey, TableRow};
+
+/// A row that is not the same at two heights: inserted if there is no old one, removed if there is no new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowDifference {
+    /// At the first height.
+    pub old: Option<TableRow>,
+    /// At the second one.
+    pub new: Option<TableRow>,
+}
+
+/// The rows that differ, in the order of their primary keys, lazily. Ends after the first error.
+#[derive(Debug)]
+pub struct TableDifference {
+    old: Peekable<TableRows>,
+    new: Peekable<TableRows>,
+    direction: Direction,
+}
+
+impl RowDifference {
+    /// Its primary key.
+    pub fn primary_key(&self) -> u64 {
+        self.old.as_ref().or(self.new.as_ref()).map_or(0, |row| row.primary_key)
+    }
+}
+
+impl TableDifference {
+    pub(crate) fn new(from: &StateAt, to: &StateAt, table: TableKey, range: RowRange) -> Result<Self> {
+        let direction = range.direction;
+        let [old, new] = [from.rows(table, range.clone())?.peekable(), to.rows(table, range)?.peekable()];
+        Ok(Self { old, new, direction })
+    }
+
+    fn step(&mut self) -> Result<Option<RowDifference>> {
+        loop {
+            let order = match (self.old.peek(), self.new.peek()) {
+                (Some(Ok(old)), Some(Ok(new))) => match self.direction {
+                    Direction::Forward => old.primary_key.cmp(&new.primary_key),
+                    Direction::Reverse => new.primary_key.cmp(&old.primary_key),
+                },
+                (Some(_), None) | (Some(Err(_)), _) => Ordering::Less,
+                _ => Ordering::Greater,
+            };
+            let old = if order.is_le() { self.old.next().transpose()? } else { None };
+            let new = if order.is_ge() { self.new.next().transpose()? } else { None };
+            let content = |row: &Option<TableRow>| row.as_ref().map(|row| row.row.clone());
+            match (&old, &new) {
+                (None, None) => return Ok(None),
+                // Changed and changed back is not changed.
+                _ if content(&old) == content(&new) => {}
+                _ => return Ok(Some(RowDifference { old, new })),
+            }
+        }
+    }
+}
+
+impl Iterator for TableDifference {
+    type Item = Result<RowDifference>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}

@@ -1,0 +1,91 @@
+//! Which tables a contract has in which scopes, and who pays for them.
+
+use bytes::Bytes;
+use dfuse_antelope::{Name, model::TableOperation};
+use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View, codec::ValueReader};
+use dfuse_kv::{Direction, KeyRange};
+
+use crate::{
+    TableKey,
+    versions::{newest, present, versioned},
+};
+
+/// Contract, table, scope and inverted block number to payer; empty where the table was removed.
+pub const SCOPES: Family = Family::new("scope");
+
+/// The index of tables and their scopes. Its name is `scopes`.
+///
+/// It follows the chain's own operations on tables. Contracts have tables of secondary indexes beside those of their ABI.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scopes;
+
+/// A scope in which a contract has a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableScope {
+    /// The scope.
+    pub scope: Name,
+    /// Who pays for the table's entry.
+    pub payer: Name,
+    /// The block that made the table.
+    pub block_number: u32,
+}
+
+impl Index for Scopes {
+    fn name(&self) -> &'static str {
+        "scopes"
+    }
+
+    fn schema_version(&self) -> u32 {
+        1
+    }
+
+    fn families(&self) -> &'static [Family] {
+        &[SCOPES]
+    }
+
+    fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
+        let number = context.block().number;
+        let traces = context.block().transaction_traces().iter().filter(|trace| !trace.is_reverted());
+        let mut delta = DeltaBuilder::new();
+        let mut operations: Vec<_> = traces
+            .flat_map(|trace| &trace.table_ops)
+            .filter(|op| op.operation != TableOperation::Unknown)
+            .map(|op| (TableKey { contract: op.code, table: op.table_name, scope: op.scope }, op))
+            .collect();
+        // Stable: operations on one table stay in their order.
+        operations.sort_by_key(|(key, _)| *key);
+        for of_one in operations.chunk_by(|(key, _), (next, _)| key == next) {
+            let Some((key, last)) = of_one.last() else { continue };
+            let key = key.to_bytes();
+            let after = match last.operation {
+                TableOperation::Remove => Bytes::new(),
+                _ => Bytes::copy_from_slice(&last.payer.0.to_be_bytes()),
+            };
+            let before = newest(view, SCOPES, &key, number)?.map_or_else(Bytes::new, |(_, payer)| payer);
+            if before != after {
+                delta.put(SCOPES, versioned(&key, number), after);
+            }
+        }
+        Ok(delta.build())
+    }
+}
+
+pub(crate) fn scopes(
+    view: &View,
+    contract: Name,
+    table: Name,
+    number: u32,
+) -> Result<impl Iterator<Item = Result<TableScope>> + Send + use<>> {
+    let prefix = [contract, table].map(|name| name.0.to_be_bytes()).concat();
+    Ok(present(view, SCOPES, &prefix, number)?.map(move |entry| {
+        let (key, block_number, value) = entry?;
+        let mut reader = ValueReader::new(SCOPES, &key);
+        reader.take(prefix.len())?;
+        Ok(TableScope { scope: reader.name()?, payer: ValueReader::new(SCOPES, &value).name()?, block_number })
+    }))
+}
+
+pub(crate) fn was_seen(view: &View, contract: Name, table: Name) -> Result<bool> {
+    let prefix = [contract, table].map(|name| name.0.to_be_bytes()).concat();
+    Ok(view.first(SCOPES, &KeyRange::prefix(prefix), Direction::Forward)?.is_some())
+}

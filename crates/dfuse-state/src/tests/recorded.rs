@@ -1,0 +1,189 @@
+//! Recorded chains.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dfuse_antelope::{Asset, Name, PublicKey};
+use dfuse_testkit::{
+    recorded,
+    synthetic::{History, Software, SyntheticChain},
+};
+use serde_json::{Value, json};
+
+use super::node::Node;
+use crate::{RowRange, StateAt, TableKey, tokens};
+
+fn follow(log: &str, sample: u32, at_head: impl FnMut(&mut Node)) -> Option<Node> {
+    Some(Node::follow(recorded::open(log)?, sample, at_head))
+}
+
+/// Every height that is kept, and what only the head has.
+fn check_all(node: &Node) {
+    let head = node.best.last().unwrap().number;
+    for number in 0..=head {
+        if number < node.best[0].number || node.state(node.best[(number - node.best[0].number) as usize].id).is_some() {
+            node.check_at(number);
+        }
+    }
+    let snapshot = node.snapshot();
+    assert!(StateAt::at_number(&snapshot, head + 1).unwrap().is_none());
+    let at = StateAt::at_number(&snapshot, head).unwrap().unwrap();
+    node.head_state().check_seen(&at, &node.head_state());
+    node.head_state().check_tokens(&at);
+}
+
+/// Rows, permissions' keys and links as the node answers.
+fn check_answers(folder: &str, node: &Node) -> [usize; 2] {
+    let answers = recorded::json(&format!("{folder}/answers.json.gz")).unwrap();
+    let at = StateAt::of(node.snapshot().view().clone());
+    let mut counts = [0, 0];
+    let answered = answers["raw_tables"].as_object().unwrap();
+    for (key, answer) in answered {
+        let [contract, scope, table] = key.split('/').map(|part| part.parse::<Name>().unwrap()).collect::<Vec<_>>()[..]
+        else {
+            panic!("{key}")
+        };
+        let scopes: BTreeMap<_, _> = at
+            .scopes(contract, table)
+            .unwrap()
+            .map(Result::unwrap)
+            .map(|it| (it.scope.to_string(), it.payer.to_string()))
+            .collect();
+        assert_eq!(answer["payer"], scopes[&scope.to_string()], "{key}");
+        if !answer["rows"]["http_error"].is_null() {
+            continue;
+        }
+        let rows = at.rows(TableKey { contract, table, scope }, RowRange::default()).unwrap().map(Result::unwrap);
+        let ours: Vec<_> =
+            rows.map(|row| json!({"payer": row.row.payer, "data": const_hex::encode(&row.row.data)})).collect();
+        counts[0] += ours.len();
+        assert_eq!(Value::from(ours), answer["rows"], "{key}");
+    }
+    let mut keys: BTreeMap<PublicKey, Vec<(Name, Name)>> = BTreeMap::new();
+    for (account, answer) in answers["account"].as_object().unwrap() {
+        for permission in answer["permissions"].as_array().unwrap() {
+            let name: Name = permission["perm_name"].as_str().unwrap().parse().unwrap();
+            for key in permission["required_auth"]["keys"].as_array().unwrap() {
+                let key = key["key"].as_str().unwrap().parse().unwrap();
+                keys.entry(key).or_default().push((account.parse().unwrap(), name));
+            }
+        }
+    }
+    for (key, mut expected) in keys {
+        expected.sort();
+        counts[1] += expected.len();
+        let found = at.key_accounts(&key).unwrap().map(Result::unwrap);
+        assert!(found.map(|it| (it.account, it.permission)).eq(expected), "{key}");
+    }
+    counts
+}
+
+#[test]
+fn a_chain_without_forks() {
+    let node = follow("small/small.dmlog.zst", 1, |node| {
+        let at = StateAt::of(node.snapshot().view().clone());
+        node.head_state().check(&at, &node.head_state());
+        node.head_state().check_tokens(&at);
+    });
+    let Some(mut node) = node else { return };
+    assert_eq!(node.best.len(), 364);
+    check_all(&node);
+    assert_eq!(node.head_state().counts(), [178, 68, 81, 2]);
+    assert_eq!(check_answers("small", &node), [113, 81]);
+    node.restart();
+    check_answers("small", &node);
+    let at = StateAt::of(node.snapshot().view().clone());
+    let staked = |account: &str| tokens::staked(at.view(), account.parse().unwrap()).unwrap();
+    assert_eq!(staked("alice"), Some("2002.0000 SYS".parse::<Asset>().unwrap()));
+    assert_eq!(staked("nobody"), None);
+}
+
+#[test]
+fn three_forks() {
+    let mut forked = 0;
+    let node = follow("fork/fork.dmlog.zst", 1, |node| {
+        let head = node.best.last().unwrap().number;
+        let at = StateAt::of(node.snapshot().view().clone());
+        node.head_state().check(&at, &node.head_state());
+        if head % 10 == 0 {
+            forked += node.check_branches();
+            ((node.lib().max(3) - 2)..=head).for_each(|number| node.check_at(number));
+        }
+    });
+    let Some(node) = node else { return };
+    assert!(forked > 60, "{forked}");
+    check_all(&node);
+    assert_eq!(check_answers("fork", &node), [19, 34]);
+}
+
+#[test]
+fn a_long_chain() {
+    let Some(node) = follow("demo/demo.dmlog.zst", 499, |_| ()) else { return };
+    check_all(&node);
+    assert_eq!(node.head_state().counts(), [793, 69, 81, 2]);
+}
+
+#[test]
+fn balances_of_a_busy_chain() {
+    let Some(node) = follow("busy/busy.dmlog.zst", 150, |_| ()) else { return };
+    check_all(&node);
+    let Some(answers) = recorded::json("busy/answers.json.gz") else { return };
+    let view = node.snapshot().view().clone();
+    let mut compared = 0;
+    for (key, contract) in [("balances", "eosio.token"), ("usd", "othertoken")] {
+        for (owner, theirs) in answers[key].as_object().unwrap() {
+            let balances = tokens::balances(&view, owner.parse().unwrap()).unwrap().map(Result::unwrap);
+            let ours: Vec<_> = balances.filter(|it| it.token.contract.to_string() == contract).collect();
+            let ours: Vec<_> = ours.iter().map(|it| it.balance.to_string()).collect();
+            assert_eq!(json!(ours), *theirs, "{contract}: {owner}");
+            compared += ours.len();
+        }
+    }
+    assert_eq!(compared, 1189);
+}
+
+/// Chains of other software, with forks. What their maker says of them is what the model says.
+#[test]
+fn synthetic_chains() {
+    for (seed, software) in [Software::Leap, Software::Eosio20, Software::Eosio21].into_iter().enumerate() {
+        let chain = SyntheticChain::builder().seed(seed as u64).software(software).blocks(120).random_forks(80, 4);
+        let chain = chain.build();
+        let (mut log, mut history, mut links) = (chain.prelude().to_vec(), History::new(), BTreeMap::new());
+        for block in chain {
+            log.extend_from_slice(&block.lines);
+            history.record(&block);
+            links.insert(block.id, block.facts.changes().flat_map(|it| it.links.clone()).collect::<Vec<_>>());
+        }
+        let node = Node::follow(&log[..], 1, |node| {
+            node.check_branches();
+        });
+        check_all(&node);
+        let state = node.head_state();
+        assert!(state.counts().iter().all(|count| *count > 0), "{:?}", state.counts());
+        let head = node.best.last().unwrap().id;
+        let rows = state.rows.iter().map(|(key, row)| {
+            let TableKey { contract, table, scope } = key.table;
+            ((contract, table, scope, key.primary_key), (row.row.payer, row.row.data.to_vec()))
+        });
+        let expected = history.rows(&head).into_iter().map(|(key, row)| {
+            ((key.table.code, key.table.table, key.table.scope, key.primary_key), (row.payer, row.data.to_vec()))
+        });
+        assert_eq!(rows.collect::<BTreeMap<_, _>>(), expected.collect::<BTreeMap<_, _>>());
+        let mut linked = BTreeMap::new();
+        for change in node.best.iter().flat_map(|block| &links[&block.id]) {
+            let link = [change.account, change.code, change.action];
+            match change.permission {
+                Some(permission) => drop(linked.insert(link, permission)),
+                None => assert!(linked.remove(&link).is_some()),
+            }
+        }
+        assert!(state.links().eq(linked));
+        let mut keys: BTreeSet<_> = state.keys().map(|(key, place)| (place, key.clone())).collect();
+        for (place, expected) in history.keys(&head) {
+            for key in expected {
+                assert!(keys.remove(&(place, key.parse().unwrap())), "{place:?}");
+            }
+        }
+        // Genesis has one for each of these.
+        assert!(keys.iter().all(|((account, _), _)| account.to_string() == "eosio"), "{keys:?}");
+    }
+}
