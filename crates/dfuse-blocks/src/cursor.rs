@@ -23,7 +23,7 @@ use crate::{BlockRef, Entropy, Error, Result};
 
 const VERSION: u8 = 1;
 const TAG_BYTES: usize = 16;
-const HEADER_BYTES: usize = 6;
+const HEADER_BYTES: usize = 5;
 /// A text longer than any cursor is not decoded.
 const MAX_TEXT: usize = 140;
 const OTHER_TIP: u8 = 1 << 2;
@@ -106,7 +106,7 @@ impl CursorKey {
 
     /// The text of a cursor, 72 to 120 characters.
     pub fn seal(&self, cursor: &Cursor) -> String {
-        let mut bytes = Vec::with_capacity(90);
+        let mut bytes = Vec::with_capacity(69);
         let step = match cursor.step {
             Step::New => 1,
             Step::Undo => 2,
@@ -114,8 +114,6 @@ impl CursorKey {
         };
         let (other_tip, other_lib) = (cursor.tip != cursor.block, cursor.lib != cursor.block.number);
         let flags = if other_tip { OTHER_TIP } else { 0 } | if other_lib { OTHER_LIB } else { 0 };
-        bytes.push(VERSION);
-        bytes.extend(self.fingerprint);
         bytes.push(step | flags);
         bytes.extend(cursor.block.id.0);
         if other_tip {
@@ -124,6 +122,12 @@ impl CursorKey {
         if other_lib {
             bytes.extend(cursor.lib.to_be_bytes());
         }
+        self.seal_content(VERSION, &bytes)
+    }
+
+    /// The text of a position of another kind: `version` tells kinds and their versions apart, this module's among them.
+    pub fn seal_content(&self, version: u8, content: &[u8]) -> String {
+        let mut bytes = [&[version], &self.fingerprint[..], content].concat();
         let tag = self.mac.clone().chain_update(&bytes).finalize().into_bytes();
         bytes.extend(&tag[..TAG_BYTES]);
         URL_SAFE_NO_PAD.encode(bytes)
@@ -135,24 +139,10 @@ impl CursorKey {
     /// [`Error::CursorMalformed`], [`Error::CursorVersion`], [`Error::CursorForeign`].
     pub fn open_cursor(&self, text: &str) -> Result<Cursor> {
         let malformed = || Error::CursorMalformed;
-        if text.len() > MAX_TEXT {
-            return Err(malformed());
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed())?;
-        match bytes.first() {
-            Some(&VERSION) => {}
-            Some(&version) if bytes.len() > HEADER_BYTES + TAG_BYTES => return Err(Error::CursorVersion(version)),
-            _ => return Err(malformed()),
-        }
-        let (content, tag) = bytes.len().checked_sub(TAG_BYTES).map(|at| bytes.split_at(at)).ok_or_else(malformed)?;
-        let (header, mut body) = content.split_at_checked(HEADER_BYTES).ok_or_else(malformed)?;
-        if header[1..5] != self.fingerprint {
-            return Err(Error::CursorForeign);
-        }
-        self.mac.clone().chain_update(content).verify_truncated_left(tag).map_err(|_| malformed())?;
+        let content = self.open_content(VERSION, text)?;
+        let (&flags, mut body) = content.split_first().ok_or_else(malformed)?;
 
-        // Authentic from here on: what follows fails for no text that was sealed.
-        let flags = header[5];
+        // Authentic: what follows fails for no text that was sealed.
         let step = match flags & 3 {
             1 => Step::New,
             2 => Step::Undo,
@@ -173,6 +163,30 @@ impl CursorKey {
             _ => return Err(malformed()),
         };
         Ok(Cursor { step, block: at, tip, lib })
+    }
+
+    /// Reads a text of [`CursorKey::seal_content`].
+    ///
+    /// # Errors
+    /// [`Error::CursorMalformed`], [`Error::CursorVersion`], [`Error::CursorForeign`].
+    pub fn open_content(&self, version: u8, text: &str) -> Result<Vec<u8>> {
+        let malformed = || Error::CursorMalformed;
+        if text.len() > MAX_TEXT {
+            return Err(malformed());
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed())?;
+        match bytes.first() {
+            Some(found) if *found == version => {}
+            Some(&found) if bytes.len() > HEADER_BYTES + TAG_BYTES => return Err(Error::CursorVersion(found)),
+            _ => return Err(malformed()),
+        }
+        let (sealed, tag) = bytes.len().checked_sub(TAG_BYTES).map(|at| bytes.split_at(at)).ok_or_else(malformed)?;
+        let (header, content) = sealed.split_at_checked(HEADER_BYTES).ok_or_else(malformed)?;
+        if header[1..] != self.fingerprint {
+            return Err(Error::CursorForeign);
+        }
+        self.mac.clone().chain_update(sealed).verify_truncated_left(tag).map_err(|_| malformed())?;
+        Ok(content.to_vec())
     }
 }
 
