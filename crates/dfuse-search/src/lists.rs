@@ -89,16 +89,10 @@ pub(crate) struct TermList {
     term: Box<[u8]>,
     /// In the open chunk.
     open: Option<(u64, RoaringBitmap)>,
-    /// The next entry of the store, once one was looked for.
-    next: Next,
+    /// The next entry of the store, and the chunk from which on it is the first.
+    next: Option<(u64, Option<(u64, Bytes)>)>,
     scan: Option<ViewScan>,
     seeks: u32,
-}
-
-enum Next {
-    Unknown,
-    Entry(u64, Bytes),
-    End,
 }
 
 impl TermList {
@@ -106,10 +100,10 @@ impl TermList {
         let open = open.filter(|open| course.chunks.contains(&open.chunk));
         let open = open.map(|open| open.find(term).map(|list| (open.chunk, list))).transpose()?;
         let open = open.filter(|(_, list)| !list.is_empty());
-        Ok(Self { term: term.into(), open, next: Next::Unknown, scan: None, seeks: 0 })
+        Ok(Self { term: term.into(), open, next: None, scan: None, seeks: 0 })
     }
 
-    /// The first chunk from `target` on where the term is. Targets must not go back.
+    /// The first chunk from `target` on where the term is. Targets that go on are cheaper than others.
     pub(crate) fn seek(
         &mut self,
         target: u64,
@@ -125,16 +119,18 @@ impl TermList {
         if course.direction == Direction::Reverse && open.is_some() {
             return Ok(open);
         }
-        match self.next {
-            Next::End => return Ok(open),
-            Next::Entry(chunk, _) if course.reaches(chunk, target) => return Ok(Some(chunk)),
-            _ => {}
+        match &self.next {
+            Some((from, entry)) if course.reaches(target, *from) => match entry {
+                None => return Ok(open),
+                Some((chunk, _)) if course.reaches(*chunk, target) => return Ok(Some(*chunk)),
+                Some(_) => {}
+            },
+            _ => self.scan = None,
         }
-        self.next = self.look(target, course, may_scan, view, budget)?;
-        match self.next {
-            Next::Entry(chunk, _) => Ok(Some(chunk)),
-            _ => Ok(open),
-        }
+        let entry = self.look(target, course, may_scan, view, budget)?;
+        let chunk = entry.as_ref().map(|(chunk, _)| *chunk);
+        self.next = Some((target, entry));
+        Ok(chunk.or(open))
     }
 
     fn look(
@@ -144,7 +140,7 @@ impl TermList {
         may_scan: bool,
         view: &View,
         budget: &mut Budget<'_>,
-    ) -> Result<Next> {
+    ) -> Result<Option<(u64, Bytes)>> {
         self.seeks += 1;
         if self.scan.is_none() && may_scan && self.seeks > 1 {
             budget.spend(0);
@@ -152,11 +148,11 @@ impl TermList {
         }
         if let Some(scan) = &mut self.scan {
             for _ in 0..SKIPPED_ENTRIES {
-                let Some((key, value)) = scan.next().transpose()? else { return Ok(Next::End) };
+                let Some((key, value)) = scan.next().transpose()? else { return Ok(None) };
                 budget.spend(value.len());
                 let chunk = chunk(&self.term, &key)?;
                 if course.reaches(chunk, target) {
-                    return Ok(Next::Entry(chunk, value));
+                    return Ok(Some((chunk, value)));
                 }
             }
             self.scan = None;
@@ -164,17 +160,17 @@ impl TermList {
         let found = view.first(POSTINGS, &course.keys(&self.term, target), course.direction)?;
         let Some((key, value)) = found else {
             budget.spend(0);
-            return Ok(Next::End);
+            return Ok(None);
         };
         budget.spend(value.len());
-        Ok(Next::Entry(chunk(&self.term, &key)?, value))
+        Ok(Some((chunk(&self.term, &key)?, value)))
     }
 
     /// The list in a chunk that was sought.
     pub(crate) fn in_chunk(&self, chunk: u64) -> Result<RoaringBitmap> {
         match (&self.open, &self.next) {
             (Some((open, list)), _) if *open == chunk => Ok(list.clone()),
-            (_, Next::Entry(next, bytes)) if *next == chunk => Ok(posting::decode(bytes)?),
+            (_, Some((_, Some((next, bytes))))) if *next == chunk => Ok(posting::decode(bytes)?),
             _ => Ok(RoaringBitmap::new()),
         }
     }
@@ -183,7 +179,7 @@ impl TermList {
     pub(crate) fn length_in(&self, chunk: u64) -> usize {
         match (&self.open, &self.next) {
             (Some((open, list)), _) if *open == chunk => list.len() as usize,
-            (_, Next::Entry(next, bytes)) if *next == chunk => bytes.len(),
+            (_, Some((_, Some((next, bytes))))) if *next == chunk => bytes.len(),
             _ => 0,
         }
     }

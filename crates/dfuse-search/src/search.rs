@@ -192,6 +192,14 @@ fn ordinals(view: &View, request: &Request<'_>, budget: &mut Budget<'_>) -> Resu
         let rest = transactions.iter().skip(next_transaction.map_or(usize::MAX, |position| position as usize));
         let boundary = match rest.filter_map(|transaction| transaction.first_global_sequence).next() {
             Some(boundary) => Some(boundary),
+            // Not the next block's first one: there may be chunks without an action between them.
+            None if request.direction == Direction::Reverse => {
+                let known = blocks::by_number(view, block.number)?.and_then(|block| block.global_sequences);
+                match known {
+                    Some(own) => own.end().checked_add(1),
+                    None => first_global_sequence_from(view, block.number)?,
+                }
+            }
             None => after(block.number, budget)?,
         };
         match (request.direction, boundary) {
