@@ -4,6 +4,8 @@ mod abis;
 mod collector;
 mod data;
 mod event;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, ops::Range};
 
