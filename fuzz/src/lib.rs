@@ -7,19 +7,21 @@ mod abi;
 mod blocks;
 mod log;
 mod mutate;
+mod search;
 mod text;
 
 pub use abi::abi_decode;
 pub use blocks::bundle_file;
 pub use log::{log_lines, log_reader};
 pub use mutate::mutate_log;
+pub use search::query;
 pub use text::{assets, keys, names};
 
 /// What a target does with its input.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus`.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("abi_decode", abi_decode),
     ("assets", assets),
     ("bundle_file", bundle_file),
@@ -27,4 +29,5 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("log_lines", log_lines),
     ("log_reader", log_reader),
     ("names", names),
+    ("query", query),
 ];

@@ -52,8 +52,8 @@ pub enum Error {
     /// Not the text of a cursor, or it was changed.
     #[error("this is not a cursor: send one as it was received")]
     CursorMalformed,
-    /// A cursor of a later release.
-    #[error("the cursor has version {0}, this release reads 1 only")]
+    /// A cursor of another kind, or of a later release.
+    #[error("the cursor has version {0}: it is of another kind of stream, or of a later release")]
     CursorVersion(u8),
     /// A cursor that was sealed with the key of another data directory.
     #[error("the cursor was issued by another data directory (its `cursor.key`): start without it")]

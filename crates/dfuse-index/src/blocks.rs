@@ -72,6 +72,9 @@ pub enum TimeMatch {
     After,
 }
 
+/// Blocks without actions that are read before they are skipped.
+const NEAR_BLOCKS: u32 = 16;
+
 impl Blocks {
     pub(crate) const fn name(self) -> &'static str {
         "blocks"
@@ -217,6 +220,33 @@ pub fn by_global_sequence(view: &View, sequence: u64) -> Result<Option<IndexedBl
     Ok(block.filter(|block| block.global_sequences.as_ref().is_some_and(|held| held.contains(&sequence))))
 }
 
+/// The first global sequence at or above the block with that number; absent if no action was executed from there on.
+pub fn first_global_sequence_from(view: &View, number: u32) -> Result<Option<u64>> {
+    // Nearly every block has actions.
+    for block in range(view, number..=number.saturating_add(NEAR_BLOCKS), Direction::Forward)? {
+        if let Some(sequences) = block?.global_sequences {
+            return Ok(Some(*sequences.start()));
+        }
+    }
+    // A filtered chain: both ascend, so that the boundary is found by halves.
+    let sequence_from = |low: u64| -> Result<Option<(u64, u32)>> {
+        let found = view.first(SEQUENCES, &KeyRange::new(low.to_be_bytes()..), Direction::Forward)?;
+        let read = |(key, value): (Bytes, Bytes)| {
+            Ok((ValueReader::new(SEQUENCES, &key).u64()?, ValueReader::new(SEQUENCES, &value).u32()?))
+        };
+        found.map(read).transpose()
+    };
+    let (mut low, mut high) = (0, u64::MAX);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match sequence_from(middle)? {
+            Some((sequence, block)) if block < number => low = sequence.saturating_add(1),
+            _ => high = middle,
+        }
+    }
+    Ok(sequence_from(low)?.filter(|(_, block)| *block >= number).map(|(sequence, _)| sequence))
+}
+
 /// Blocks of the range on the view's branch, in either direction.
 pub fn range(
     view: &View,
@@ -232,9 +262,16 @@ pub fn range(
 
 /// Transaction traces of the block with that number, in the order of execution; empty if the block is unknown.
 pub fn transactions(view: &View, number: u32) -> Result<Vec<BlockTransaction>> {
-    let key = number.to_be_bytes();
-    let Some(value) = view.get(BLOCK_TRANSACTIONS, &key)? else { return Ok(Vec::new()) };
-    let first = by_number(view, number)?.and_then(|block| block.global_sequences).map_or(0, |own| *own.start());
+    match by_number(view, number)? {
+        Some(block) => transactions_of(view, &block),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Transaction traces of a block on the view's branch, in the order of execution.
+pub fn transactions_of(view: &View, block: &IndexedBlock) -> Result<Vec<BlockTransaction>> {
+    let Some(value) = view.get(BLOCK_TRANSACTIONS, &block.number.to_be_bytes())? else { return Ok(Vec::new()) };
+    let first = block.global_sequences.as_ref().map_or(0, |own| *own.start());
     let mut reader = ValueReader::new(BLOCK_TRANSACTIONS, &value);
     let mut transactions = Vec::new();
     while !reader.rest().is_empty() {

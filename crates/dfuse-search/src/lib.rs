@@ -1,1 +1,36 @@
-//! Query language, term extraction, posting lists, query execution.
+//! Search: the query language, the terms of actions and their index, and the evaluation of queries.
+//!
+//! A document is one action; a match is a transaction with the actions of it that match. [`SearchIndex`] keeps for every
+//! term the actions that have it. [`search`] reads a view of the indexes in either direction, a page at a time, and what
+//! ended a page is where the next one begins: a [`Position`], sealed as a cursor for clients. [`Evaluations`] evaluates
+//! queries over single blocks as they come, once for all who ask the same. [`undone`] tells what a stream sent of blocks
+//! that lost.
+//!
+//! Everything here is synchronous and may block on a disk: call it from CPU threads.
+
+mod budget;
+mod cursor;
+mod error;
+mod field;
+mod index;
+mod lists;
+mod live;
+mod plan;
+mod posting;
+mod query;
+mod range;
+mod search;
+mod segment;
+mod terms;
+
+pub use budget::Budget;
+pub use cursor::{Place, Position};
+pub use error::{Error, Result};
+pub use field::{MAX_PATH_BYTES, MAX_PREFIX_BYTES, MAX_VALUE_BYTES};
+pub use index::{POSTINGS, SEGMENTS, SearchIndex};
+pub use lists::MAX_PREFIX_TERMS;
+pub use live::{Evaluations, LiveRow, LiveTail, LostBlocks, Resumed, resume};
+pub use query::{MAX_QUERY_BYTES, ParseError, Query};
+pub use range::{Bounds, Heads};
+pub use search::{Count, Match, Page, PageEnd, Request, count, search};
+pub use terms::{ActionPattern, BlockTerms, EventAction, MAX_DATA_BYTES, MAX_DATA_VALUES, TermOptions};

@@ -1,0 +1,303 @@
+//! The terms of a block's actions: what can be found, and where.
+
+mod abis;
+mod collector;
+mod data;
+mod event;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, ops::Range};
+
+use dfuse_antelope::{
+    Checksum256, Name,
+    model::{ActionTrace, Block, TransactionStatus, TransactionTrace},
+};
+use dfuse_index::{BlockContext, BlockRef, ExecutedAction, Result, global_sequences};
+
+pub(crate) use self::abis::{AbiCache, AbiSource, BlockAbis};
+pub use self::data::{MAX_DATA_BYTES, MAX_DATA_VALUES};
+use self::{collector::Collector, data::DataTerms};
+use crate::{
+    field::{Field, INDEXED, TRANSACTION_START},
+    posting::{chunk_of, low},
+    segment::SegmentBuilder,
+};
+
+const EOSIO: Name = Name::literal("eosio");
+const SETABI: Name = Name::literal("setabi");
+
+/// Which terms are indexed. Whoever changes it must build the index again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TermOptions {
+    /// First segments of the paths below `data.` that are indexed; all of them if absent.
+    pub data_fields: Option<BTreeSet<String>>,
+    /// Whether `act_digest` is indexed: a term for every action, which costs some 20 bytes each.
+    pub act_digest: bool,
+    /// The action whose parameters become `event.*` terms of the action that called it; none by default.
+    pub events: Option<EventAction>,
+    /// Actions that are not indexed.
+    pub exclude: Vec<ActionPattern>,
+}
+
+/// The action by which contracts tell of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventAction {
+    /// Its contract.
+    pub contract: Name,
+    /// Its name.
+    pub action: Name,
+    /// Without limits on number and length of keys and values.
+    pub unrestricted: bool,
+}
+
+/// Actions by receiver, contract and name; what is absent may be anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActionPattern {
+    /// The account that executed it.
+    pub receiver: Option<Name>,
+    /// The contract that it is an action of.
+    pub account: Option<Name>,
+    /// Its name.
+    pub action: Option<Name>,
+}
+
+impl ActionPattern {
+    fn matches(&self, trace: &ActionTrace) -> bool {
+        let fits = |wanted: Option<Name>, found: Name| wanted.is_none_or(|wanted| wanted == found);
+        fits(self.receiver, trace.receiver)
+            && fits(self.account, trace.action.account)
+            && fits(self.action, trace.action.name)
+    }
+}
+
+impl TermOptions {
+    /// Whether the field can be searched.
+    pub(crate) fn has_field(&self, field: &Field) -> bool {
+        match field {
+            Field::Data(path) => self.has_data(path),
+            Field::ActDigest => self.act_digest,
+            _ => true,
+        }
+    }
+
+    fn has_data(&self, path: &str) -> bool {
+        let first = path.split('.').next().unwrap_or_default();
+        self.data_fields.as_ref().is_none_or(|fields| fields.contains(first))
+    }
+
+    /// A number that other options do not have, as far as 15 bits can tell; 0 for the default.
+    pub(crate) fn fingerprint(&self) -> u32 {
+        if *self == Self::default() {
+            return 0;
+        }
+        let digest = Checksum256::sha256(format!("{self:?}").as_bytes()).0;
+        u32::from(u16::from_be_bytes([digest[0], digest[1]]) >> 1).max(1)
+    }
+
+    /// Whether the action is one that can be found. Of a filtered block those are the actions that passed, and those that
+    /// set an ABI.
+    fn includes(&self, block: &Block, trace: &ActionTrace) -> bool {
+        let passed = !block.filtering_applied
+            || trace.filtering_matched
+                && (!trace.filtering_matched_system_action_filter
+                    || (trace.receiver, trace.action.account, trace.action.name) == (EOSIO, EOSIO, SETABI));
+        passed && !self.exclude.iter().any(|pattern| pattern.matches(trace))
+    }
+}
+
+/// A transaction of a block that executed actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TermTransaction {
+    /// First global sequence, above that of the block.
+    pub(crate) first: u32,
+    /// Position among the block's traces.
+    pub(crate) position: u32,
+    pub(crate) id: Checksum256,
+}
+
+/// All terms of one block, each with the actions that have it.
+#[derive(Debug)]
+pub struct BlockTerms {
+    block: BlockRef,
+    /// Global sequence from which offsets count.
+    first: u64,
+    /// In ascending order; offsets ascend too.
+    terms: Vec<(Box<[u8]>, Vec<u32>)>,
+    transactions: Vec<TermTransaction>,
+}
+
+impl BlockTerms {
+    /// The terms of a block; data is decoded with the ABI in force at each action.
+    pub(crate) fn new(context: &BlockContext<'_>, options: &TermOptions, abis: &mut impl AbiSource) -> Result<Self> {
+        let block = context.block();
+        let first = context.global_sequences().map_or(0, |sequences| *sequences.start());
+        let mut terms = Self { block: context.reference(), first, terms: Vec::new(), transactions: Vec::new() };
+        // Offsets are 32 bits wide; a block with sequences further apart is none of a chain.
+        let offset = |sequence: u64| u32::try_from(sequence - first).ok();
+        let mut collector = Collector::default();
+        let start = collector.id(TRANSACTION_START);
+        for (position, trace) in (0..).zip(block.transaction_traces()) {
+            let Some(own) = global_sequences(trace).and_then(|own| offset(*own.start())) else { continue };
+            collector.add(start, own);
+            terms.transactions.push(TermTransaction { first: own, position, id: trace.id });
+        }
+        terms.transactions.sort_by_key(|transaction| transaction.first);
+        let mut actions: Vec<ExecutedAction<'_>> = context.executed_actions().collect();
+        actions.sort_by_key(|action| action.global_sequence);
+        let mut data = DataTerms::default();
+        for of_one in actions.chunk_by(|action, next| action.position == next.position) {
+            let operations = Operations::of(of_one[0].transaction);
+            for executed in of_one {
+                let Some(at) = offset(executed.global_sequence) else { continue };
+                if !options.includes(block, executed.action) {
+                    continue;
+                }
+                add_action(&mut collector, executed, at, options.act_digest);
+                operations.add(&mut collector, executed, at);
+                let abi = abis.at(executed.action.action.account, executed.global_sequence)?;
+                data.add(&mut collector, executed.action, abi.as_ref(), at, options);
+            }
+            if let Some(events) = &options.events {
+                let place = |action: &ExecutedAction<'_>| {
+                    options.includes(block, action.action).then(|| offset(action.global_sequence))?
+                };
+                event::add(&mut collector, of_one, events, place, abis)?;
+            }
+        }
+        terms.terms = collector.finish();
+        Ok(terms)
+    }
+
+    /// The block.
+    pub fn block(&self) -> BlockRef {
+        self.block
+    }
+
+    /// Number of different terms.
+    pub fn len(&self) -> usize {
+        self.terms.len()
+    }
+
+    /// Whether there is nothing to find.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    pub(crate) fn transactions(&self) -> &[TermTransaction] {
+        &self.transactions
+    }
+
+    /// Offsets of the actions that have the term.
+    pub(crate) fn find(&self, term: &[u8]) -> &[u32] {
+        let at = self.terms.binary_search_by(|(known, _)| (**known).cmp(term));
+        at.map_or(&[], |at| &self.terms[at].1)
+    }
+
+    /// The lists of all terms that begin so.
+    pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = &'a [u32]> {
+        let from = self.terms.partition_point(|(term, _)| **term < *prefix);
+        let terms = self.terms[from..].iter().take_while(move |(term, _)| term.starts_with(prefix));
+        terms.map(|(_, list)| &list[..])
+    }
+
+    /// What the index keeps of the block: for each chunk its first ordinal and the terms.
+    pub(crate) fn segments(&self) -> Vec<(u64, Vec<u8>)> {
+        let Some(last) = self.terms.iter().filter_map(|(_, list)| list.last()).max() else { return Vec::new() };
+        let chunks = chunk_of(self.first)..=chunk_of(self.first + u64::from(*last));
+        let mut list = Vec::new();
+        let segment = |chunk: u64| {
+            let mut builder = SegmentBuilder::default();
+            let mut begin = u64::MAX;
+            for (term, offsets) in &self.terms {
+                list.clear();
+                let ordinals = offsets.iter().map(|offset| self.first + u64::from(*offset));
+                let own = ordinals.filter(|ordinal| chunk_of(*ordinal) == chunk);
+                list.extend(own.inspect(|ordinal| begin = begin.min(*ordinal)).map(low));
+                if !list.is_empty() {
+                    builder.push(term, &list);
+                }
+            }
+            (begin < u64::MAX).then(|| (begin, builder.finish()))
+        };
+        chunks.filter_map(segment).collect()
+    }
+}
+
+fn add_action(collector: &mut Collector, executed: &ExecutedAction<'_>, at: u32, act_digest: bool) {
+    let ExecutedAction { action: trace, transaction, .. } = *executed;
+    let action = &trace.action;
+    collector.put(INDEXED, at);
+    collector.put_name(&Field::Receiver, trace.receiver, at);
+    collector.put_name(&Field::Account, action.account, at);
+    collector.put_name(&Field::Action, action.name, at);
+    for authorization in &action.authorization {
+        collector.put_auth(authorization.actor, authorization.permission, at);
+    }
+    if !action.authorization.is_empty() {
+        collector.put_presence(&Field::Auth, at);
+    }
+    let flags = [
+        (Field::Scheduled, transaction.scheduled),
+        (Field::Notif, trace.receiver != action.account),
+        (Field::Input, trace.is_input()),
+    ];
+    for (flag, _) in flags.iter().filter(|(_, set)| *set) {
+        collector.put_text(flag, b"", at);
+    }
+    let status = transaction.receipt.as_ref().map(|receipt| receipt.status);
+    let status: &[u8] = if status == Some(TransactionStatus::SoftFail) { b"soft_fail" } else { b"executed" };
+    collector.put_text(&Field::Status, status, at);
+    if act_digest && let Some(receipt) = &trace.receipt {
+        collector.put_text(&Field::ActDigest, const_hex::encode(&receipt.digest.0[..8]).as_bytes(), at);
+    }
+}
+
+/// The operations of a transaction, by the action that did them.
+struct Operations<'a> {
+    trace: &'a TransactionTrace,
+    /// Action and position of each operation, sorted.
+    rows: Vec<(u32, usize)>,
+    ram: Vec<(u32, usize)>,
+}
+
+impl<'a> Operations<'a> {
+    fn of(trace: &'a TransactionTrace) -> Self {
+        let sorted = |actions: &mut dyn Iterator<Item = u32>| {
+            let mut sorted: Vec<_> = actions.zip(0..).collect();
+            sorted.sort_unstable();
+            sorted
+        };
+        let rows = sorted(&mut trace.db_ops.iter().map(|op| op.action_index));
+        let ram = sorted(&mut trace.ram_ops.iter().map(|op| op.action_index));
+        Self { trace, rows, ram }
+    }
+
+    fn add(&self, collector: &mut Collector, executed: &ExecutedAction<'_>, at: u32) {
+        let index = executed.action.execution_index;
+        let rows = &self.rows[range_of(&self.rows, index)];
+        for (_, position) in rows {
+            let op = &self.trace.db_ops[*position];
+            collector.put_row(op.table_name, op.scope, op.primary_key, at);
+        }
+        if !rows.is_empty() {
+            collector.put_presence(&Field::DbTable, at);
+            collector.put_presence(&Field::DbKey, at);
+        }
+        for (_, position) in &self.ram[range_of(&self.ram, index)] {
+            let op = &self.trace.ram_ops[*position];
+            let field = match op.delta {
+                0 => continue,
+                1.. => Field::RamConsumed,
+                _ => Field::RamReleased,
+            };
+            collector.put_name(&field, op.payer, at);
+            collector.put_presence(&field, at);
+        }
+    }
+}
+
+fn range_of(sorted: &[(u32, usize)], action: u32) -> Range<usize> {
+    let start = sorted.partition_point(|(index, _)| *index < action);
+    start..start + sorted[start..].partition_point(|(index, _)| *index == action)
+}

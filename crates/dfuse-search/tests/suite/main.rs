@@ -1,0 +1,8 @@
+//! Searches compared with a scan of all blocks that shares no code with them.
+
+mod histories;
+mod naive;
+mod node;
+mod queries;
+mod rebuilding;
+mod recorded;
