@@ -7,11 +7,16 @@ use std::{
 
 use dfuse_index::{Index, Reopen, abi::Abis, accounts::Accounts, blocks::Blocks};
 use dfuse_kv::{FjallOptions, Store};
+use dfuse_search::SearchIndex;
 use dfuse_trx::Transactions;
 
 /// All of them; one that reads from others comes after those.
 pub(crate) fn indexes() -> Vec<Arc<dyn Index>> {
-    vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)]
+    let mut indexes: Vec<Arc<dyn Index>> =
+        vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)];
+    indexes.extend(dfuse_state::indexes());
+    indexes.push(Arc::new(SearchIndex::default()));
+    indexes
 }
 
 /// The store of the indexes, which is another one after the store was opened again.
