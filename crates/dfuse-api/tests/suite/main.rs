@@ -5,4 +5,5 @@ mod blocks;
 mod connections;
 mod frame;
 mod support;
+mod transactions;
 mod walk;

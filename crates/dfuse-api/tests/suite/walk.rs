@@ -19,6 +19,14 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
     ("/v0/blocks", &["GET", "HEAD", "POST"], false),
     ("/v0/blocks/00", &["GET", "HEAD", "POST"], false),
     ("/v0/blocks/0000000200000000000000000000000000000000000000000000000000000000", &["GET", "HEAD", "POST"], false),
+    ("/v0/blocks/00/transactions", &["GET", "HEAD", "POST"], false),
+    ("/v0/transactions", &["GET", "HEAD", "POST"], false),
+    ("/v0/transactions/00", &["GET", "HEAD", "POST"], false),
+    (
+        "/v0/transactions/0000000000000000000000000000000000000000000000000000000000000000",
+        &["GET", "HEAD", "POST"],
+        false,
+    ),
 ];
 
 /// Paths where nothing is.
@@ -125,6 +133,7 @@ async fn errors_have_one_form() {
         ErrorCode::RequestValidation,
         ErrorCode::RouteNotFound,
         ErrorCode::BlockNotFound,
+        ErrorCode::TransactionNotFound,
         ErrorCode::MethodNotAllowed,
         ErrorCode::RequestBodyTooLarge,
         ErrorCode::MediaTypeUnsupported,
