@@ -143,7 +143,7 @@ async fn readiness_is_a_list_of_conditions() {
     let conditions = [
         "head_age",
         "head_block",
-        "index_abis",
+        "index_abi",
         "index_accounts",
         "index_blocks",
         "index_store",

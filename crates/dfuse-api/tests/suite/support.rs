@@ -133,7 +133,7 @@ impl TestChain {
         let (dumps, coming) = mpsc::unbounded();
         let handle = feed.handle();
         let follower = tokio::spawn(async move {
-            follow_feed(pipeline, &handle, coming, &*forked).await.unwrap();
+            follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
         let server = Server::new(chain, access, options);
         let reader = Reader::new(log);
