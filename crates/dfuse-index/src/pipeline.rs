@@ -123,6 +123,11 @@ impl Pipeline {
         self.committed.block
     }
 
+    /// The chain's id, from the options or as the store remembers it.
+    pub fn chain_id(&self) -> Option<Checksum256> {
+        self.identity.map_or(self.options.chain_id, |identity| identity.chain_id)
+    }
+
     /// Number of the block that must come next, if it is known.
     pub fn next_number(&self) -> Option<u32> {
         self.head.map(|head| head.number + 1)

@@ -1,9 +1,12 @@
 //! The indexes that a data directory has.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use dfuse_index::{Index, abi::Abis, accounts::Accounts, blocks::Blocks, keyspaces};
-use dfuse_kv::{FjallOptions, FjallStore};
+use dfuse_index::{Index, Reopen, abi::Abis, accounts::Accounts, blocks::Blocks};
+use dfuse_kv::{FjallOptions, Store};
 use dfuse_trx::Transactions;
 
 /// All of them; one that reads from others comes after those.
@@ -11,7 +14,31 @@ pub(crate) fn indexes() -> Vec<Arc<dyn Index>> {
     vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)]
 }
 
-/// Opens their store.
-pub(crate) fn open_store(folder: &Path, options: &FjallOptions) -> dfuse_kv::Result<FjallStore> {
-    FjallStore::open(folder, &keyspaces(&indexes()), options)
+/// The store of the indexes, which is another one after the store was opened again.
+#[derive(Clone)]
+pub(crate) struct IndexStore(Arc<Mutex<Arc<dyn Store>>>);
+
+impl IndexStore {
+    /// Opens the indexes in a directory, and makes what opens them again after a failed write.
+    pub(crate) fn open(folder: &Path, options: FjallOptions) -> dfuse_kv::Result<(Self, Reopen)> {
+        let (store, mut reopen) = dfuse_index::open_store(folder, &indexes(), options)?;
+        let current = Self(Arc::new(Mutex::new(store)));
+        let slot = current.clone();
+        let reopen = move || {
+            let store = reopen()?;
+            *slot.slot() = store.clone();
+            Ok(store)
+        };
+        Ok((current, Box::new(reopen)))
+    }
+
+    /// The one that is open.
+    pub(crate) fn current(&self) -> Arc<dyn Store> {
+        self.slot().clone()
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Arc<dyn Store>> {
+        // Nothing can panic while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use dfuse_antelope::AbiDump;
 use dfuse_blocks::{BlockRef, BlockStore, feed::FeedHandle};
 use dfuse_index::{Error, IndexState, Options, Pipeline, Progress, Rebuild, Result, follow_feed, reindex};
-use dfuse_kv::Store;
 use dfuse_trx::{BlockSource, FeedBlocks, ForkedTransactions};
 use futures::{FutureExt, Stream};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::indexes::indexes;
+use crate::indexes::{IndexStore, indexes};
 
 /// Blocks between two reports of an index that is being built.
 const REPORT_BLOCKS: u32 = 50_000;
 
 /// What the indexes live on.
 pub(crate) struct Indexing {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: IndexStore,
     pub(crate) options: Options,
     pub(crate) files: BlockStore,
     pub(crate) feed: FeedHandle,
@@ -57,7 +56,7 @@ impl Indexing {
 
     /// Builds an index up to where the others are.
     async fn build(&self, name: &'static str) -> Result<()> {
-        let (store, options) = (self.store.clone(), self.options.clone());
+        let (store, options) = (self.store.current(), self.options.clone());
         let opened = spawn_blocking(move || Rebuild::open(store, &indexes(), name, options, |_| ())).await;
         let rebuild = opened.map_err(|_| Error::Usage("the process stops".to_owned()))??;
         let mut reported = 0;

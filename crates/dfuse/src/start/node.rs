@@ -9,7 +9,7 @@ use dfuse_blocks::{
     feed::{Feed, FeedHandle, FeedOptions, Mode},
 };
 use dfuse_index::{Options, Pipeline, Serving};
-use dfuse_kv::{Durability, FjallOptions, Store};
+use dfuse_kv::{Durability, FjallOptions};
 use dfuse_trx::ForkedTransactions;
 use futures::stream;
 use tokio::{
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     failure::{one_line, usage},
-    indexes::{indexes, open_store},
+    indexes::{IndexStore, indexes},
 };
 
 /// How often it is looked whether the indexes have come to the end of the chain.
@@ -72,8 +72,8 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     };
     let folder = data_dir.index();
     let opened = spawn_blocking(move || -> anyhow::Result<_> {
-        let store: Arc<dyn Store> = Arc::new(open_store(&folder, &fjall)?);
-        let pipeline = Pipeline::open(store.clone(), None, indexes(), options.clone())?;
+        let (store, reopen) = IndexStore::open(&folder, fjall)?;
+        let pipeline = Pipeline::open(store.current(), Some(reopen), indexes(), options.clone())?;
         Ok((store, pipeline, options))
     });
     let (store, pipeline, options) = opened.await??;
@@ -82,7 +82,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         serving: pipeline.serving().clone(),
         feed: handle.clone(),
         forked: forked.clone(),
-        chain_id,
+        chain_id: pipeline.chain_id(),
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),
     };
@@ -130,7 +130,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         conditions,
     };
     let result = parts.supervise(signals, settings.exit_at_end).await;
-    let closed = spawn_blocking(move || store.close()).await?.context("the indexes were not closed cleanly");
+    let closed = spawn_blocking(move || store.current().close()).await?.context("the indexes were not closed cleanly");
     result.and(closed)
 }
 

@@ -8,13 +8,7 @@ use dfuse_blocks::{BlockStore, StoreOptions};
 use dfuse_index::{Options, Progress as Step, Rebuild, check_indexes, reindex};
 use dfuse_kv::{FjallOptions, Store};
 
-use crate::{
-    failure::usage,
-    indexes::{indexes, open_store},
-    progress::Progress,
-    start::DataDir,
-    tools::runtime,
-};
+use crate::{failure::usage, indexes::indexes, progress::Progress, start::DataDir, tools::runtime};
 
 /// Differences that are listed.
 const MAX_LISTED: usize = 20;
@@ -36,8 +30,8 @@ impl Place {
         let place = self.blocks.clone().unwrap_or_else(|| data_dir.blocks().display().to_string());
         let options = StoreOptions { credentials: std::env::vars().collect(), ..StoreOptions::default() };
         let files = BlockStore::open(&place, options)?;
-        let store = open_store(&data_dir.index(), &FjallOptions::default())?;
-        Ok((data_dir, files, Arc::new(store)))
+        let (store, _) = dfuse_index::open_store(data_dir.index(), &indexes(), FjallOptions::default())?;
+        Ok((data_dir, files, store))
     }
 }
 
@@ -103,7 +97,7 @@ impl CheckIndex {
         let last = indexes().iter().rposition(|index| names.contains(&index.name())).map_or(0, |last| last + 1);
         let checked = indexes().drain(..last).collect::<Vec<_>>();
         let folder = tempfile::Builder::new().prefix("check-").tempdir_in(data_dir.path())?;
-        let empty: Arc<dyn Store> = Arc::new(open_store(folder.path(), &FjallOptions::default())?);
+        let (empty, _) = dfuse_index::open_store(folder.path(), &indexes(), FjallOptions::default())?;
         let progress = Progress::new("blocks");
         let report =
             runtime()?.block_on(check_indexes(&files, &*store, empty, &checked, MAX_LISTED, |step| match step {
