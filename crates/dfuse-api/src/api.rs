@@ -6,7 +6,9 @@ use dfuse_index::{Serving, ServingSnapshot};
 use dfuse_trx::ForkedTransactions;
 use tokio::sync::watch;
 
-use crate::{Access, ApiResult, Metrics, Readiness, Reading, Stopping, lifecycle::AbiCache, readers::Readers};
+use crate::{
+    Access, ApiResult, Metrics, Readiness, Reading, Stopping, WebSocketOptions, lifecycle::AbiCache, readers::Readers,
+};
 
 /// Packed ABIs that are kept parsed: those of some two thousand contracts.
 const ABI_CACHE_BYTES: usize = 16 << 20;
@@ -47,6 +49,8 @@ pub struct Options {
     pub readers: usize,
     /// How long requests at work may go on after the server was told to stop.
     pub shutdown_grace: Duration,
+    /// Of WebSocket connections.
+    pub websocket: WebSocketOptions,
     /// From which age of the head block on the server is not ready; never if absent, as for a chain that is replayed.
     pub max_head_age: Option<Duration>,
 }
@@ -62,6 +66,7 @@ impl Default for Options {
             read_timeout: Duration::from_secs(30),
             readers: 64,
             shutdown_grace: Duration::from_secs(20),
+            websocket: WebSocketOptions::default(),
             max_head_age: None,
         }
     }

@@ -3,7 +3,7 @@
 mod cors;
 mod record;
 
-use std::panic::AssertUnwindSafe;
+use std::{any::Any, panic::AssertUnwindSafe};
 
 use axum::{
     Router,
@@ -61,11 +61,7 @@ impl Frame {
                 // Clients must not see when a handler fails by panic how far it came; state is behind locks that recover.
                 let work = AssertUnwindSafe(self.answer(request)).catch_unwind();
                 let span = tracing::error_span!("request", %trace_id);
-                work.instrument(span).await.unwrap_or_else(|panic| {
-                    let text = panic.downcast_ref::<String>().map(String::as_str);
-                    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("not a text");
-                    ApiError::unexpected(format!("panic: {text}")).into_response()
-                })
+                work.instrument(span).await.unwrap_or_else(|panic| panicked(&*panic).into_response())
             }
         };
         let response = finish(answer, &method, trace_id);
@@ -103,6 +99,13 @@ impl Frame {
         bytes.extend_from_slice(&body);
         bytes
     }
+}
+
+/// What a client learns of a panic.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ApiError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("not a text");
+    ApiError::unexpected(format!("panic: {text}"))
 }
 
 /// Tells the log and the counts which route it is.

@@ -22,6 +22,7 @@ mod rest;
 mod server;
 mod text;
 mod trace_id;
+mod websocket;
 
 pub use access::{Access, Credentials, OpenAccess};
 pub use api::{Api, Chain, Options};
@@ -33,3 +34,4 @@ pub use readers::Reading;
 pub use readiness::Readiness;
 pub use server::{Server, Stopping};
 pub use trace_id::TraceId;
+pub use websocket::WebSocketOptions;

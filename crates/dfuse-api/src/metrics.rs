@@ -58,6 +58,12 @@ impl Metrics {
     }
 }
 
+pub(crate) const WS_CONNECTIONS: &str = "dfuse_websocket_connections";
+pub(crate) const WS_STREAMS: &str = "dfuse_websocket_streams";
+pub(crate) const WS_REQUESTS: &str = "dfuse_websocket_requests_total";
+pub(crate) const WS_MESSAGES: &str = "dfuse_websocket_messages_total";
+pub(crate) const WS_ERRORS: &str = "dfuse_websocket_errors_total";
+pub(crate) const WS_CLOSED: &str = "dfuse_websocket_closed_total";
 const REQUESTS: &str = "dfuse_http_requests_total";
 const REQUEST_DURATION: &str = "dfuse_http_request_duration_seconds";
 const REQUESTS_IN_FLIGHT: &str = "dfuse_http_requests_in_flight";
@@ -85,5 +91,11 @@ fn describe() {
     describe_gauge!(REVERSIBLE_BLOCKS, "Blocks of all branches that are not committed.");
     describe_gauge!(OVERLAY_BYTES, "Memory that their writes take.");
     describe_gauge!(FEED_BYTES, "Memory that encoded blocks of the chain's end take.");
+    describe_gauge!(WS_CONNECTIONS, "Open WebSocket connections.");
+    describe_gauge!(WS_STREAMS, "Open streams on WebSocket connections.");
+    describe_counter!(WS_REQUESTS, "Requests that came over WebSocket.");
+    describe_counter!(WS_MESSAGES, "Messages that were sent over WebSocket.");
+    describe_counter!(WS_ERRORS, "Errors that were sent over WebSocket.");
+    describe_counter!(WS_CLOSED, "WebSocket connections that ended; code 0: the client left.");
     describe_gauge!(READY, "1 if all conditions of readiness hold.");
 }

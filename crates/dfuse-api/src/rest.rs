@@ -6,11 +6,12 @@ mod transactions;
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 
-use crate::{Api, access, health};
+use crate::{Api, access, health, websocket};
 
 /// All routes.
 pub(crate) fn router(api: Api) -> Router {
     let protected = Router::new().merge(block_id::routes()).merge(blocks::routes()).merge(transactions::routes());
+    let protected = protected.merge(websocket::routes(&api));
     let protected = protected.route_layer(from_fn_with_state(api.clone(), access::check));
     let open = Router::new()
         .route("/", get(health::version))

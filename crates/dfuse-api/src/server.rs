@@ -15,7 +15,7 @@ use refusal::RefusalCatcher;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{interval, sleep, timeout},
 };
 
@@ -31,6 +31,11 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
 /// The HTTP server. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Server(Arc<Frame>);
+
+/// A connection's place among the [`Options::max_connections`]; in the extensions of its requests. A connection that becomes
+/// something else than HTTP keeps it.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionPlace(#[expect(dead_code, reason = "is held")] Arc<OwnedSemaphorePermit>);
 
 /// Tells when the server is to stop. As long as one is held, the server waits for its holder, up to its grace time.
 #[derive(Debug)]
@@ -75,8 +80,7 @@ impl Server {
                     Ok((stream, peer, place)) => {
                         let server = self.clone();
                         tokio::spawn(async move {
-                            server.connection(stream, peer).await;
-                            drop(place);
+                            server.connection(stream, peer, ConnectionPlace(Arc::new(place))).await;
                         });
                     }
                     Err(error) => {
@@ -95,14 +99,15 @@ impl Server {
         }
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, place: ConnectionPlace) {
         let mut stopping = self.api().stopping();
         // Answers are small, and wait for nothing.
         let _ = stream.set_nodelay(true);
-        let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+        let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            Ok::<_, Infallible>(self.handle(request).await)
+            request.extensions_mut().insert(place.clone());
+            async move { Ok::<_, Infallible>(self.handle(request).await) }
         });
         let options = self.api().options();
         let mut builder = http1::Builder::new();
@@ -158,7 +163,7 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.expect("never closed");
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, place))

@@ -1,10 +1,11 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::BlockRef;
+use tokio::sync::watch;
 
 use crate::{Result, View, blocks, branch::Branch};
 
@@ -112,31 +113,44 @@ pub struct Status {
 
 /// Hands out what the pipeline publishes. Requests share one; asking never waits for the pipeline's work.
 #[derive(Debug)]
-pub struct Serving(Mutex<(Arc<ServingSnapshot>, Arc<Status>)>);
+pub struct Serving {
+    newest: Mutex<(Arc<ServingSnapshot>, Arc<Status>)>,
+    changes: watch::Sender<()>,
+}
 
 impl Serving {
     pub(crate) fn new(snapshot: ServingSnapshot, status: Status) -> Self {
-        Self(Mutex::new((Arc::new(snapshot), Arc::new(status))))
+        Self { newest: Mutex::new((Arc::new(snapshot), Arc::new(status))), changes: watch::Sender::default() }
+    }
+
+    fn newest(&self) -> MutexGuard<'_, (Arc<ServingSnapshot>, Arc<Status>)> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest snapshot.
     pub fn snapshot(&self) -> Arc<ServingSnapshot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.newest().0.clone()
     }
 
     /// The newest status.
     pub fn status(&self) -> Arc<Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+        self.newest().1.clone()
+    }
+
+    /// Tells of every new snapshot from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     pub(crate) fn publish(&self, snapshot: ServingSnapshot, status: Status) {
         let new = (Arc::new(snapshot), Arc::new(status));
-        let old = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), new);
+        let old = std::mem::replace(&mut *self.newest(), new);
         // Freed outside of the lock.
         drop(old);
+        self.changes.send_replace(());
     }
 
     pub(crate) fn publish_status(&self, status: Status) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Arc::new(status);
+        self.newest().1 = Arc::new(status);
     }
 }

@@ -153,6 +153,28 @@ error_codes! {
         "What came is not HTTP/1.1, or ended before it was complete.";
     CursorTooOld: "cursor_too_old_error", BAD_REQUEST, FailedPrecondition, No, [],
         "The cursor is on a fork that was given up so long ago that its blocks are not kept: start without it.";
+    WsUpgradeFailed: "ws_upgrade_failed_error", BAD_REQUEST, InvalidArgument, No,
+        [text("reason", "what the request lacks")],
+        "The request for a WebSocket connection is not one.";
+    WsBinaryMessageUnsupported: "ws_binary_message_unsupported_error", BAD_REQUEST, InvalidArgument, No, [],
+        "A WebSocket message is binary: send text.";
+    WsInvalidJsonMessage: "ws_invalid_json_message_error", BAD_REQUEST, InvalidArgument, No,
+        [text("reason", "what is wrong")],
+        "A WebSocket message is not a JSON object, or its `type`, `req_id` or `listen` have a wrong JSON type.";
+    WsInvalidJsonMessageData: "ws_invalid_json_message_data_error", BAD_REQUEST, InvalidArgument, No,
+        [text("reason", "what is wrong")],
+        "A field of a WebSocket message or of its `data` has a wrong JSON type.";
+    WsMessageDataValidation: "ws_message_data_validation_error", BAD_REQUEST, InvalidArgument, No,
+        [text("reason", "what is wrong")],
+        "A WebSocket message asks for what is not allowed or not possible.";
+    WsUnknownMessage: "ws_unknown_message_error", BAD_REQUEST, Unimplemented, No,
+        [text("type", "what came, shortened")],
+        "A WebSocket message has a type that does not exist.";
+    WsUnavailableMessage: "ws_unavailable_message_error", BAD_REQUEST, Unimplemented, No,
+        [text("type", "the type")],
+        "A WebSocket message has a type that this server does not offer.";
+    StreamStartNotAllowed: "auth_invalid_streaming_start_block_error", FORBIDDEN, PermissionDenied, No, [],
+        "The stream begins further back than the caller may go.";
     CorsHeaderNotAllowed: "cors_header_not_allowed_error", FORBIDDEN, PermissionDenied, No,
         [text("header", "the header that is not allowed"), texts("allowed", "those that are")],
         "A browser asks whether a page of another origin may send a header that it may not send.";
@@ -173,6 +195,12 @@ error_codes! {
         "The resource does not have this method; the header `Allow` names those that it has.";
     EncodingNotAcceptable: "encoding_not_acceptable_error", NOT_ACCEPTABLE, InvalidArgument, No, [],
         "`Accept-Encoding` forbids every encoding that there is: identity, gzip and deflate.";
+    WsStreamAlreadyExists: "ws_stream_already_exist_error", CONFLICT, FailedPrecondition, No,
+        [text("request_id", "the `req_id`")],
+        "A stream of this `req_id` is open on this WebSocket connection.";
+    WsStreamNotFound: "ws_stream_not_found_error", CONFLICT, FailedPrecondition, No,
+        [text("request_id", "the `req_id`")],
+        "No stream of this `req_id` is open on this WebSocket connection: it was not opened, or has ended.";
     RequestTimeout: "request_timeout_error", REQUEST_TIMEOUT, DeadlineExceeded, Later, [],
         "The header or the body of the request did not arrive in time.";
     RequestBodyTooLarge: "request_body_too_large_error", PAYLOAD_TOO_LARGE, ResourceExhausted, No,
@@ -185,9 +213,22 @@ error_codes! {
         "The parameters in the body have a form that is not understood.";
     RequestHeadersTooLarge: "request_headers_too_large_error", REQUEST_HEADER_FIELDS_TOO_LARGE, ResourceExhausted, No, [],
         "The header of the request is too large.";
+    WsTooManyStreams: "ws_too_much_stream_error", TOO_MANY_REQUESTS, ResourceExhausted, No,
+        [
+            number("actual_listener_count", "open streams"),
+            number("maximum_listener_count", "most streams that may be open")
+        ],
+        "Too many streams are open on this WebSocket connection: end one, or open another connection.";
     Unexpected: "unexpected_error", INTERNAL_SERVER_ERROR, Internal, Later, [],
         "A fault of the server. Its cause is in the server's log under the trace id.";
     ServiceUnavailable: "service_unavailable_error", SERVICE_UNAVAILABLE, Unavailable, Later,
         [optional(object("conditions", "for each condition of readiness that does not hold, why"))],
         "The server cannot answer for the moment: it starts, catches up, has too much to do, or its store is away.";
+    HeadInfoNotReady: "app_head_info_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
+        "No block is known yet.";
+    PriceNotReady: "app_price_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
+        "No price is known: this server has no source of prices.";
+    TransactionAppearanceTimeout: "data_trx_appearance_timeout_error", SERVICE_UNAVAILABLE, Unavailable, Later,
+        [text("trx_id", "id of the transaction"), text("last_seen_block_id", "the block that is not indexed")],
+        "A block concerns the transaction, but the indexes did not come to it in time.";
 }

@@ -136,6 +136,14 @@ impl FeedHandle {
         self.shared.hub().as_ref().map_or(0, |hub| hub.resident_bytes())
     }
 
+    /// Whether the best chain has another block at that height, or none. `false` for heights that are in bundles only.
+    pub fn is_off_chain(&self, block: BlockRef) -> bool {
+        self.shared.hub().as_ref().is_some_and(|hub| match hub.canonical_id(block.number) {
+            Some(id) => id != block.id,
+            None => block.number > hub.head().number,
+        })
+    }
+
     /// The block of the best chain at a height, from memory, one-block files or bundles.
     pub async fn canonical_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
         let entry = self.shared.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());

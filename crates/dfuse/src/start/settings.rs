@@ -109,6 +109,7 @@ impl Http {
             readers: self.readers,
             shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
             max_head_age: self.max_head_age_seconds.map(Duration::from_secs),
+            ..dfuse_api::Options::default()
         }
     }
 }

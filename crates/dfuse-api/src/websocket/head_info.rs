@@ -1,0 +1,82 @@
+use bytes::Bytes;
+use dfuse_blocks::{
+    BlockRef, Error, Step,
+    feed::{FeedBlock, Start},
+};
+use std::sync::Arc;
+
+use super::{context::Context, message::Message, request::Request};
+use crate::{ApiError, ApiResult, ErrorCode, lifecycle::JsonWriter, text::rfc3339};
+
+const HEAD_INFO: &str = "head_info";
+
+/// `get_head_info`: the head of the chain, now or whenever there is a new one.
+pub(super) struct HeadInfo {
+    listen: bool,
+}
+
+impl Request for HeadInfo {
+    const NAMES: &[&str] = &["get_head_info"];
+
+    fn read(message: &Message) -> ApiResult<Self> {
+        message.wants_something()?;
+        message.takes_reversible()?;
+        Ok(Self { listen: message.listen })
+    }
+
+    async fn run(self, context: Context) -> ApiResult<()> {
+        if self.listen { listen(&context).await } else { fetch(&context).await }
+    }
+}
+
+async fn fetch(context: &Context) -> ApiResult<()> {
+    let feed = &context.api().chain().feed;
+    let (Some(head), Some(lib)) = (feed.head(), feed.lib()) else {
+        return Err(ApiError::new(ErrorCode::HeadInfoNotReady, "No block is known yet."));
+    };
+    let block = feed.block(head).await?;
+    context.send(HEAD_INFO, &data(context, &block, lib).await?).await;
+    Ok(())
+}
+
+async fn listen(context: &Context) -> ApiResult<()> {
+    let feed = &context.api().chain().feed;
+    context.answered();
+    loop {
+        let mut subscription = feed.subscribe(Start::Head(0)).await?;
+        loop {
+            match subscription.next().await {
+                Ok(Some(event)) if event.step == Step::New => {
+                    let data = data(context, &event.block, event.lib).await?;
+                    context.send(HEAD_INFO, &data).await;
+                }
+                Ok(Some(_)) => {}
+                // What the client missed is of no use to it any more.
+                Ok(None) | Err(Error::TooSlow { .. }) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The same for all who ask at about the same time.
+async fn data(context: &Context, block: &Arc<FeedBlock>, lib: BlockRef) -> ApiResult<Bytes> {
+    let head = BlockRef::from(block.encoded());
+    // One that came late may be below the last irreversible one by now.
+    let lib = if lib.number < head.number { lib } else { head };
+    let render = async {
+        let decoded = block.block().await?;
+        let mut text = Vec::with_capacity(320);
+        let mut json = JsonWriter::new(&mut text);
+        json.begin_object();
+        json.key("last_irreversible_block_num").unsigned(lib.number);
+        json.key("last_irreversible_block_id").checksum(lib.id);
+        json.key("head_block_num").unsigned(head.number);
+        json.key("head_block_id").checksum(head.id);
+        json.key("head_block_time").string(&rfc3339(block.encoded().time()));
+        json.key("head_block_producer").name(decoded.header.producer);
+        json.end_object();
+        Ok(text.into())
+    };
+    context.shared().head_infos.get((head.id, lib.id), render).await
+}

@@ -1,0 +1,134 @@
+//! `/v1/stream`: requests and streams of a WebSocket connection.
+//!
+//! ```text
+//! socket -> connection::read -> Session: Envelope -> Message -> a type of requests -> a task for each request
+//!        <- connection::write <- Outbox, bounded <- Context
+//! ```
+//!
+//! A type of requests is a [`request::Request`] with a row in [`request::TYPES`].
+
+mod action_traces;
+mod connection;
+mod context;
+mod follow;
+mod head_info;
+mod message;
+mod outbox;
+mod price;
+mod progress;
+mod recent;
+mod request;
+mod session;
+mod start_block;
+mod transaction_lifecycle;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use action_traces::Rendered;
+use axum::{
+    Extension, Router,
+    extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use connection::Connection;
+use dfuse_antelope::Checksum256;
+use recent::Recent;
+
+use crate::{Api, ApiError, Credentials, ErrorCode, TraceId, server::ConnectionPlace, trace_id::TraceIds};
+
+/// Bytes of a connection's buffers: there may be many connections.
+const READ_BUFFER: usize = 4 << 10;
+const WRITE_BUFFER: usize = 16 << 10;
+
+/// Limits of WebSocket connections.
+#[derive(Debug, Clone)]
+pub struct WebSocketOptions {
+    /// Most streams of a connection.
+    pub max_streams: usize,
+    /// Most bytes of a message from a client. A longer one ends the connection.
+    pub max_message_bytes: usize,
+    /// Bytes of a connection that wait for the client to read. When there are more, its streams wait.
+    pub max_pending_bytes: usize,
+    /// How long a client may take to read one message. The connection ends after that.
+    pub slow_client_time: Duration,
+    /// Time between two `ping` messages.
+    pub ping_interval: Duration,
+    /// Types of requests that are not offered.
+    pub disabled_messages: BTreeSet<String>,
+}
+
+impl Default for WebSocketOptions {
+    fn default() -> Self {
+        Self {
+            max_streams: 12,
+            max_message_bytes: 128 << 10,
+            max_pending_bytes: 4 << 20,
+            slow_client_time: Duration::from_secs(60),
+            ping_interval: Duration::from_secs(10),
+            disabled_messages: BTreeSet::new(),
+        }
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    api: Api,
+    trace_ids: TraceIds,
+    /// The `data` of `head_info` messages, by head and last irreversible block.
+    head_infos: Recent<(Checksum256, Checksum256), Bytes>,
+    /// The transactions that a block says something of, in the order of ids, by the block's id.
+    mentions: Recent<Checksum256, Arc<[Checksum256]>>,
+    /// What a block has for a filter.
+    actions: Recent<action_traces::Key, Rendered>,
+}
+
+impl Shared {
+    fn new(api: &Api) -> Self {
+        let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
+        Self {
+            api: api.clone(),
+            trace_ids,
+            head_infos: Recent::new(16),
+            mentions: Recent::new(512),
+            actions: Recent::new(64),
+        }
+    }
+}
+
+pub(crate) fn routes(api: &Api) -> Router<Api> {
+    Router::new().route("/v1/stream", get(upgrade)).layer(Extension(Arc::new(Shared::new(api))))
+}
+
+async fn upgrade(
+    Extension(shared): Extension<Arc<Shared>>,
+    Extension(trace_id): Extension<TraceId>,
+    Extension(credentials): Extension<Credentials>,
+    place: Option<Extension<ConnectionPlace>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            let message = "The request for a WebSocket connection is not one.";
+            let error = ApiError::new(ErrorCode::WsUpgradeFailed, message).detail("reason", rejection.body_text());
+            let mut response = error.into_response();
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            return response;
+        }
+    };
+    let limit = shared.api.options().websocket.max_message_bytes;
+    let connection = Connection { stopping: shared.api.stopping(), shared, credentials, trace_id };
+    upgrade
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .on_upgrade(async move |socket| {
+            connection.run(socket).await;
+            drop(place);
+        })
+}

@@ -1,0 +1,316 @@
+//! The requests of a connection: which are at work, and in what order they are answered.
+
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::FutureExt;
+use metrics::{counter, gauge};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task::JoinSet,
+};
+use tracing::Instrument;
+
+use super::{
+    context::{ConnectionContext, Context},
+    message::{Envelope, Message, check},
+    request::{Prepared, TYPES, find},
+};
+use crate::{
+    ApiError, ApiResult, ErrorCode,
+    frame::panicked,
+    metrics::{WS_REQUESTS, WS_STREAMS},
+    params::{nearest, shorten},
+};
+
+/// Requests of a connection that wait for their answer. No more messages are read while there are so many.
+const AT_WORK: usize = 64;
+const UNLISTEN: &str = "unlisten";
+const PONG: &str = "pong";
+
+/// Ends all work when dropped.
+#[derive(Debug)]
+pub(super) struct Session {
+    context: Arc<ConnectionContext>,
+    registry: Arc<Registry>,
+    at_work: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+}
+
+/// What becomes of a message.
+enum Task {
+    Answer(Prepared),
+    Stream(Prepared, Place),
+    /// The stream is told to end already.
+    Unlisten(oneshot::Receiver<()>),
+    Refuse(ApiError),
+}
+
+impl Session {
+    pub(super) fn new(context: ConnectionContext) -> Self {
+        Self {
+            context: Arc::new(context),
+            registry: Arc::default(),
+            at_work: Arc::new(Semaphore::new(AT_WORK)),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    fn new_context(&self, kind: &str, req_id: &str) -> Context {
+        Context::new(self.context.clone(), self.context.shared.trace_ids.next(), kind, req_id)
+    }
+
+    pub(super) async fn refuse_binary(&self) {
+        let error =
+            ApiError::new(ErrorCode::WsBinaryMessageUnsupported, "Binary messages are not supported: send text.");
+        self.new_context("", "").fail(error).await;
+    }
+
+    /// Takes a message. Returns while it is being answered, unless too many are.
+    pub(super) async fn take(&mut self, text: &str) {
+        while self.tasks.try_join_next().is_some() {}
+        let envelope = match Envelope::parse(text) {
+            Ok(envelope) if envelope.kind == PONG => return,
+            Ok(envelope) => envelope,
+            Err(error) => return self.new_context("", "").fail(error).await,
+        };
+        let at_work = self.at_work.clone().acquire_owned().await.expect("never closed");
+        let turn = self.registry.turn(&envelope.req_id, at_work);
+        let context = self.new_context(&envelope.kind, &envelope.req_id);
+        let task = self.prepare(&envelope).unwrap_or_else(Task::Refuse);
+        self.tasks.spawn(task.run(context, turn));
+    }
+
+    fn prepare(&self, envelope: &Envelope) -> ApiResult<Task> {
+        let api = &self.context.shared.api;
+        let options = &api.options().websocket;
+        let kind = envelope.kind.as_str();
+        if options.disabled_messages.contains(kind) {
+            let error =
+                ApiError::new(ErrorCode::WsUnavailableMessage, "This server does not offer this type of message.");
+            return Err(error.detail("type", kind));
+        }
+        let request_type = find(kind);
+        if request_type.is_none() && kind != UNLISTEN {
+            return Err(unknown(kind));
+        }
+        let count = |name: &str| counter!(WS_REQUESTS, "type" => name.to_owned()).increment(1);
+        api.metrics().record(|| count(kind));
+        let message = Message::read(envelope)?;
+        let Some(request_type) = request_type else {
+            let req_id = message.data.text("req_id")?;
+            check(!req_id.is_empty(), "'req_id' is required")?;
+            return self.registry.end(req_id).map(Task::Unlisten);
+        };
+        let prepared = (request_type.prepare)(&message)?;
+        if !message.listen {
+            return Ok(Task::Answer(prepared));
+        }
+        let place = self.registry.clone().begin(&envelope.req_id, options.max_streams)?;
+        Ok(Task::Stream(prepared, place))
+    }
+}
+
+fn unknown(kind: &str) -> ApiError {
+    let names = TYPES.iter().flat_map(|it| it.names).copied().chain([UNLISTEN]);
+    let message = match nearest(kind, names) {
+        Some(name) => format!("There is no such type of message; did you mean \"{name}\"?"),
+        None => "There is no such type of message.".to_owned(),
+    };
+    ApiError::new(ErrorCode::WsUnknownMessage, message).detail("type", shorten(kind))
+}
+
+impl Task {
+    async fn run(self, context: Context, turn: Turn) {
+        match self {
+            Self::Refuse(error) => {
+                let _turn = turn.come().await;
+                context.fail(error).await;
+            }
+            Self::Unlisten(ended) => {
+                let _turn = turn.come().await;
+                // An error says the same: the stream's task is gone.
+                let _ = ended.await;
+                context.send("unlistened", b"{\"success\":true}").await;
+            }
+            Self::Answer(prepared) => {
+                let _turn = turn.come().await;
+                if let Err(error) = run(prepared, &context).await {
+                    context.fail(error).await;
+                }
+            }
+            Self::Stream(prepared, mut place) => {
+                let _streams = StreamCount::begin(&context);
+                let stream = async {
+                    context.hold(turn.come().await);
+                    run(prepared, &context).await
+                };
+                let result = tokio::select! {
+                    biased;
+                    _ = &mut place.end => None,
+                    result = stream => Some(result),
+                };
+                // The client may use the `req_id` again when it learns of the end.
+                let _ended = place.release();
+                match result {
+                    // The client said so.
+                    None => {}
+                    Some(Ok(())) => context.complete().await,
+                    Some(Err(error)) => context.fail(error).await,
+                }
+                context.answered();
+            }
+        }
+    }
+}
+
+/// Work that fails by panic fails alone.
+async fn run(prepared: Prepared, context: &Context) -> ApiResult<()> {
+    let span = tracing::error_span!("websocket", trace_id = %context.trace_id());
+    let work = AssertUnwindSafe(prepared(context.clone())).catch_unwind().instrument(span);
+    work.await.unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+/// Counts an open stream.
+struct StreamCount(Context);
+
+impl StreamCount {
+    fn begin(context: &Context) -> Self {
+        context.api().metrics().record(|| gauge!(WS_STREAMS).increment(1.0));
+        Self(context.clone())
+    }
+}
+
+impl Drop for StreamCount {
+    fn drop(&mut self) {
+        self.0.api().metrics().record(|| gauge!(WS_STREAMS).decrement(1.0));
+    }
+}
+
+/// The streams of a connection, and whose turn it is for each `req_id`.
+#[derive(Debug, Default)]
+struct Registry(Mutex<Registered>);
+
+#[derive(Debug, Default)]
+struct Registered {
+    /// Rises with every entry.
+    serial: u64,
+    streams: BTreeMap<Arc<str>, Stream>,
+    turns: BTreeMap<Arc<str>, (u64, oneshot::Receiver<()>)>,
+}
+
+/// An open stream as others see it.
+#[derive(Debug)]
+struct Stream {
+    serial: u64,
+    /// Ends the stream when dropped.
+    end: oneshot::Sender<()>,
+    /// Is ready when the stream has ended.
+    ended: oneshot::Receiver<()>,
+}
+
+/// An open stream as it sees itself.
+struct Place {
+    registry: Arc<Registry>,
+    req_id: Arc<str>,
+    serial: u64,
+    /// Is ready when the stream is to end.
+    end: oneshot::Receiver<()>,
+    ended: Option<oneshot::Sender<()>>,
+}
+
+/// The turn of a request to be answered; ends when dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    registry: Arc<Registry>,
+    req_id: Arc<str>,
+    serial: u64,
+    before: Option<oneshot::Receiver<()>>,
+    _end: oneshot::Sender<()>,
+    _at_work: OwnedSemaphorePermit,
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, Registered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stands in line behind the last request of the same `req_id`.
+    fn turn(self: &Arc<Self>, req_id: &str, at_work: OwnedSemaphorePermit) -> Turn {
+        let mut registered = self.lock();
+        registered.serial += 1;
+        let (req_id, serial): (Arc<str>, _) = (req_id.into(), registered.serial);
+        let (end, ended) = oneshot::channel();
+        let before = registered.turns.insert(req_id.clone(), (serial, ended)).map(|(_, before)| before);
+        Turn { registry: self.clone(), req_id, serial, before, _end: end, _at_work: at_work }
+    }
+
+    fn begin(self: Arc<Self>, req_id: &str, most: usize) -> ApiResult<Place> {
+        let mut registered = self.lock();
+        if registered.streams.contains_key(req_id) {
+            let message = "A stream of this req_id is open: end it first, or choose another req_id.";
+            return Err(ApiError::new(ErrorCode::WsStreamAlreadyExists, message).detail("request_id", req_id));
+        }
+        let open = registered.streams.len();
+        if open >= most {
+            return Err(ApiError::new(ErrorCode::WsTooManyStreams, "Too many streams are open on this connection.")
+                .detail("actual_listener_count", open)
+                .detail("maximum_listener_count", most));
+        }
+        registered.serial += 1;
+        let (req_id, serial): (Arc<str>, _) = (req_id.into(), registered.serial);
+        let (end, to_end) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel();
+        registered.streams.insert(req_id.clone(), Stream { serial, end, ended: has_ended });
+        drop(registered);
+        Ok(Place { registry: self, req_id, serial, end: to_end, ended: Some(ended) })
+    }
+
+    /// Tells a stream to end; it is none any more.
+    fn end(&self, req_id: &str) -> ApiResult<oneshot::Receiver<()>> {
+        match self.lock().streams.remove(req_id) {
+            Some(Stream { end, ended, .. }) => {
+                drop(end);
+                Ok(ended)
+            }
+            None => {
+                Err(ApiError::new(ErrorCode::WsStreamNotFound, "No stream of this req_id is open on this connection.")
+                    .detail("request_id", req_id))
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Frees the place. What is returned tells of the end when dropped.
+    fn release(&mut self) -> Option<oneshot::Sender<()>> {
+        let mut registered = self.registry.lock();
+        if registered.streams.get(&self.req_id).is_some_and(|stream| stream.serial == self.serial) {
+            registered.streams.remove(&self.req_id);
+        }
+        self.ended.take()
+    }
+}
+
+impl Turn {
+    /// Returns when it is this request's turn.
+    async fn come(mut self) -> Self {
+        if let Some(before) = self.before.take() {
+            // An error says that it is gone.
+            let _ = before.await;
+        }
+        self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut registered = self.registry.lock();
+        if registered.turns.get(&self.req_id).is_some_and(|(serial, _)| *serial == self.serial) {
+            registered.turns.remove(&self.req_id);
+        }
+    }
+}

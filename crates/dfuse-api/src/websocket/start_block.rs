@@ -1,0 +1,79 @@
+use dfuse_blocks::{
+    Error,
+    feed::{FeedHandle, Start},
+};
+use serde_json::json;
+
+use super::follow::Steps;
+use crate::{ApiError, ApiResult, Credentials, ErrorCode};
+
+/// The block that a stream begins with: 0 the head, above 0 that height, below 0 so many blocks below the head, but not below
+/// the first block.
+///
+/// # Errors
+/// `auth_invalid_streaming_start_block_error`, and `request_validation_error` for a height that no chain has.
+pub(super) fn start_block(asked: i64, feed: &FeedHandle, credentials: &Credentials) -> ApiResult<u32> {
+    allowed(asked, feed.head().map_or(0, |head| head.number), feed.first_block().unwrap_or(0), credentials)
+}
+
+/// A stream that begins with that block.
+///
+/// # Errors
+/// `request_validation_error` if the block is below the first one that can be read.
+pub(super) async fn steps_from(start: u32, irreversible_only: bool, feed: &FeedHandle) -> ApiResult<Steps> {
+    Steps::from(Start::Block(start), irreversible_only, feed).await.map_err(|error| match error {
+        Error::NotFound(_) => wrong(&format!("must be {} or above", feed.first_block().unwrap_or(0))),
+        error => error.into(),
+    })
+}
+
+fn allowed(asked: i64, head: u32, first: u32, credentials: &Credentials) -> ApiResult<u32> {
+    if asked == 0 {
+        return Ok(head);
+    }
+    let start = if asked > 0 { asked } else { i64::from(head).saturating_add(asked).max(first.into()) };
+    let start = u32::try_from(start).map_err(|_| wrong("must be below 4294967296"))?;
+    let floor = credentials.first_block(head);
+    if start < floor {
+        let message = format!("Streams may begin at block {floor} or later: block {start} is too far back.");
+        return Err(ApiError::new(ErrorCode::StreamStartNotAllowed, message));
+    }
+    Ok(start)
+}
+
+fn wrong(problem: &str) -> ApiError {
+    ApiError::new(ErrorCode::RequestValidation, "The stream cannot begin there.")
+        .detail("errors", json!({"start_block": [problem]}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_streams_begin() {
+        for (permitted, asked, start) in [
+            (None, 0, Some(10_000)),
+            (None, 1, Some(1)),
+            (None, 20_000, Some(20_000)),
+            (None, -1, Some(9999)),
+            (None, -10_000, Some(2)),
+            (None, i64::MIN, Some(2)),
+            (None, 4_294_967_295, Some(u32::MAX)),
+            (None, 4_294_967_296, None),
+            (Some(-1000), 0, Some(10_000)),
+            (Some(20_000), 0, Some(10_000)),
+            (Some(-1000), -1000, Some(9000)),
+            (Some(-1000), -1001, None),
+            (Some(-1000), 9000, Some(9000)),
+            (Some(-1000), 8999, None),
+            (Some(9000), 9000, Some(9000)),
+            (Some(9000), 8999, None),
+            (Some(9000), -1000, Some(9000)),
+            (Some(9000), -1001, None),
+        ] {
+            let credentials = Credentials { start_block: permitted };
+            assert_eq!(allowed(asked, 10_000, 2, &credentials).ok(), start, "{permitted:?} {asked}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `get_transaction_lifecycle`: what has become of a transaction, now and whenever it changes.
+
+use std::{sync::Arc, time::Duration};
+
+use dfuse_antelope::{
+    Checksum256, TimePointSec,
+    model::{TransactionLifecycle, TransactionStatus},
+};
+use dfuse_blocks::{
+    BlockRef, Cursor, Step,
+    feed::{FeedEvent, Start},
+};
+use dfuse_index::ServingSnapshot;
+use dfuse_trx::{Error, FeedBlocks, IdPrefix, Lifecycles, Status};
+use tokio::time::timeout;
+
+use super::{
+    context::Context,
+    follow::{Steps, read_after},
+    message::{Message, check, invalid},
+    progress::Progress,
+    request::Request,
+};
+use crate::{
+    Api, ApiError, ApiResult, ErrorCode,
+    lifecycle::{Renderer, ViewAbis},
+};
+
+/// How far the indexes may be behind the feed.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is asked for.
+pub(super) enum TransactionLifecycles {
+    /// The transaction whose id begins so.
+    Fetch { prefix: IdPrefix, text: String },
+    /// The transaction of that id, from now on.
+    Listen { id: Checksum256, with_progress: i64 },
+}
+
+impl Request for TransactionLifecycles {
+    const NAMES: &[&str] = &["get_transaction_lifecycle", "get_transaction"];
+
+    fn read(message: &Message) -> ApiResult<Self> {
+        let id = message.data.text("id")?;
+        check(id.len() >= 8, "transaction id too short")?;
+        check(id.len() <= 64, "transaction id too long")?;
+        check(id.len().is_multiple_of(2), "transaction id odd length")?;
+        let prefix = IdPrefix::from_hex(id).map_err(|_| invalid("transaction id not hexadecimal"))?;
+        message.wants_something()?;
+        message.takes_reversible()?;
+        if !message.listen {
+            return Ok(Self::Fetch { prefix, text: id.to_owned() });
+        }
+        let id = id.to_ascii_lowercase().parse();
+        let id = id.map_err(|_| invalid("'listen' requires a whole transaction id of 64 characters"))?;
+        Ok(Self::Listen { id, with_progress: message.with_progress })
+    }
+
+    async fn run(self, context: Context) -> ApiResult<()> {
+        match self {
+            Self::Fetch { prefix, text } => fetch(&context, prefix, text).await,
+            Self::Listen { id, with_progress } => listen(&context, id, with_progress).await,
+        }
+    }
+}
+
+/// A transaction at one moment.
+struct Found {
+    /// The `data` of its message.
+    text: Vec<u8>,
+    state: State,
+    execution_block: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unknown,
+    /// Can come into a block until then.
+    Pending(TimePointSec),
+    /// A later block can change what is said of it.
+    Reversible,
+    /// Nothing can change any more.
+    Settled,
+}
+
+async fn fetch(context: &Context, prefix: IdPrefix, text: String) -> ApiResult<()> {
+    let api = context.api().clone();
+    let found = context.api().read(move |snapshot, _| {
+        let id = with_lifecycles(&api, snapshot, |lifecycles| match lifecycles.find(&prefix) {
+            Err(error @ Error::AmbiguousPrefix { .. }) => Err(invalid(error.to_string())),
+            found => Ok(found?),
+        });
+        id?.map_or(Ok(None), |id| look_up(&api, snapshot, id))
+    });
+    match found.await? {
+        Some(found) => context.send("transaction_lifecycle", &found.text).await,
+        None => {
+            let message = "No transaction of this id is known: it may be in no block yet, or have expired.";
+            return Err(ApiError::new(ErrorCode::TransactionNotFound, message).detail("trx_id", text));
+        }
+    }
+    Ok(())
+}
+
+/// First what is known, then the same again after every step that changes it, until nothing can change any more.
+async fn listen(context: &Context, id: Checksum256, with_progress: i64) -> ApiResult<()> {
+    let (api, chain) = (context.api(), context.api().chain());
+    let mut progress = Progress::new(with_progress, context.clock());
+    let reader = api.clone();
+    let begin = api.read(move |snapshot, _| Ok((look_up(&reader, snapshot, id)?, snapshot.head(), snapshot.lib())));
+    let (found, head, lib) = begin.await?;
+    let before_first = || chain.feed.first_block().unwrap_or(0).saturating_sub(1);
+    let lib = lib.map_or_else(before_first, |lib| lib.number);
+    // What comes after the snapshot, without a gap.
+    let start =
+        head.map_or(Start::Block(0), |head| Start::Cursor(Cursor { step: Step::New, block: head, tip: head, lib }));
+    let mut steps = Steps::from(start, false, &chain.feed).await?;
+    let mut state = State::Unknown;
+    let mut next_block = lib;
+    if let Some(found) = found {
+        context.send("transaction_lifecycle", &found.text).await;
+        state = found.state;
+        next_block = next_block.max(found.execution_block);
+    }
+    context.listening(next_block).await;
+    while state != State::Settled {
+        let event = steps.next().await?;
+        if may_change(context, &event, id, state).await? {
+            let Some(found) = after(context, &event, id).await? else { continue };
+            // A transaction that expires without a block is told once.
+            if found.state != State::Unknown || state != State::Unknown {
+                context.send("transaction_lifecycle", &found.text).await;
+            }
+            if matches!((state, found.state), (State::Pending(_), State::Unknown)) && event.step != Step::Undo {
+                return Ok(());
+            }
+            state = found.state;
+        }
+        let block = BlockRef::from(event.block.encoded());
+        if event.step == Step::New && progress.is_due(block.number) {
+            context.progress(block).await;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the block of the step says something of the transaction, or ends the wait for it.
+async fn may_change(context: &Context, event: &FeedEvent, id: Checksum256, state: State) -> ApiResult<bool> {
+    if let State::Pending(until) = state
+        && (event.is_final || event.step == Step::Irreversible)
+        && event.block.encoded().time().to_unix_ms() > i64::from(until.0) * 1000
+    {
+        return Ok(true);
+    }
+    let mentions = async {
+        let block = event.block.block().await?;
+        let traces = block.transaction_traces();
+        let deferred = traces.iter().flat_map(|trace| &trace.dtrx_ops).map(|op| op.transaction_id);
+        let receipts = block.transactions().iter().map(|receipt| receipt.id);
+        let implicit = block.implicit_transaction_ops().iter().map(|op| op.transaction_id);
+        let mut ids: Vec<_> =
+            traces.iter().map(|trace| trace.id).chain(deferred).chain(receipts).chain(implicit).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(Arc::from(ids))
+    };
+    let mentions = context.shared().mentions.get(event.block.encoded().id(), mentions).await?;
+    Ok(mentions.binary_search(&id).is_ok())
+}
+
+/// The transaction after that step, also one that is unknown by then; absent if the step was taken back meanwhile.
+async fn after(context: &Context, event: &FeedEvent, id: Checksum256) -> ApiResult<Option<Found>> {
+    let api = context.api().clone();
+    let reading = read_after(context.api(), event, move |snapshot, _| {
+        look_up(&api, snapshot, id)?.map_or_else(|| unknown(&api, snapshot, id), Ok)
+    });
+    timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
+        let message = "The indexes did not come to a block that concerns the transaction.";
+        Err(ApiError::new(ErrorCode::TransactionAppearanceTimeout, message)
+            .detail("trx_id", id.to_string())
+            .detail("last_seen_block_id", event.block.encoded().id().to_string()))
+    })
+}
+
+fn look_up(api: &Api, snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<Option<Found>> {
+    let lifecycle = with_lifecycles(api, snapshot, |lifecycles| Ok(lifecycles.get(id)?))?;
+    lifecycle.map(|lifecycle| render(api, snapshot, &lifecycle)).transpose()
+}
+
+fn unknown(api: &Api, snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<Found> {
+    let transaction_status = TransactionStatus::Unknown;
+    let nothing = TransactionLifecycle { id, transaction_status, ..TransactionLifecycle::default() };
+    Ok(Found { state: State::Unknown, ..render(api, snapshot, &nothing)? })
+}
+
+fn with_lifecycles<T>(
+    api: &Api,
+    snapshot: &ServingSnapshot,
+    read: impl FnOnce(&Lifecycles<'_>) -> ApiResult<T>,
+) -> ApiResult<T> {
+    let chain = api.chain();
+    let blocks = FeedBlocks::new(chain.feed.clone());
+    read(&Lifecycles { view: snapshot.view(), forked: &chain.forked, blocks: &blocks, chain_id: chain.chain_id })
+}
+
+fn render(api: &Api, snapshot: &ServingSnapshot, lifecycle: &TransactionLifecycle) -> ApiResult<Found> {
+    let mut text = Vec::new();
+    let abis = ViewAbis::new(snapshot.view(), api.abis());
+    let mut renderer = Renderer::new(&mut text, &abis);
+    renderer.json().begin_object();
+    renderer.json().key("lifecycle");
+    renderer.lifecycle(lifecycle)?;
+    renderer.json().end_object();
+    let trace = lifecycle.execution_trace.as_ref();
+    let execution_block = trace.map_or(0, |trace| u32::try_from(trace.block_num).unwrap_or(u32::MAX));
+    Ok(Found { text, state: State::of(lifecycle), execution_block })
+}
+
+impl State {
+    fn of(lifecycle: &TransactionLifecycle) -> Self {
+        let TransactionLifecycle { execution_trace, transaction, .. } = lifecycle;
+        // The trace of pushing with a delay, or of failing on the producer alone, is not the last one.
+        let is_last = execution_trace.as_ref().is_some_and(|trace| trace.receipt.is_some());
+        match Status::of(lifecycle) {
+            Status::Pending => transaction
+                .as_ref()
+                .map_or(Self::Reversible, |transaction| Self::Pending(transaction.transaction.header.expiration)),
+            Status::Delayed => Self::Reversible,
+            Status::Canceled if lifecycle.cancelation_irreversible => Self::Settled,
+            _ if lifecycle.execution_irreversible && is_last => Self::Settled,
+            _ => Self::Reversible,
+        }
+    }
+}
