@@ -178,7 +178,38 @@ fn first_hundred_of_lost_keys(bencher: Bencher<'_, '_>) {
         .bench_values(|at| at.rows(table(3, 0), RowRange::default()).unwrap().take(100).map(Result::unwrap).count());
 }
 
+/// What this thread has run, as Linux counts it: of use where the cores are shared.
+fn cpu_nanoseconds() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok()
+}
+
+fn print_cpu_time(name: &str, reads: u32, read: impl Fn()) {
+    let before = cpu_nanoseconds();
+    (0..reads).for_each(|_| read());
+    let Some((before, after)) = before.zip(cpu_nanoseconds()) else { return };
+    println!("  {name}: {:.1} µs", (after - before) as f64 / 1e3 / f64::from(reads));
+}
+
 fn main() {
     LazyLock::force(&CHAIN);
+    println!("mean CPU time of a read:");
+    let row = || {
+        let row = next();
+        table(1, row % SCOPES).row(row / SCOPES % SCOPES)
+    };
+    print_cpu_time("row at any block", 100_000, || drop(at_random().row(&row())));
+    print_cpu_time("row at the head", 100_000, || drop(StateAt::of(CHAIN.view.clone()).row(&row())));
+    for which in [2, 3] {
+        print_cpu_time(&format!("table {which} at any block"), 500, || {
+            count(&at_random(), table(which, 0));
+        });
+        print_cpu_time(&format!("table {which} just below the head"), 500, || {
+            count(&StateAt::below(CHAIN.view.clone(), BLOCKS - 1), table(which, 0));
+        });
+        print_cpu_time(&format!("table {which} at the head"), 500, || {
+            count(&StateAt::of(CHAIN.view.clone()), table(which, 0));
+        });
+    }
     divan::main();
 }

@@ -8,10 +8,10 @@ use dfuse_kv::{Direction, KeyRange};
 use super::{
     ROW_CURRENT, ROW_HISTORY,
     keys::{ListedKeys, RemovedKeys, next_list, primary_key},
-    row_at, row_written,
+    row_at, row_written, table_row,
 };
 use crate::{
-    Row, TableKey, TableRow,
+    TableKey, TableRow,
     table::{ROW_BYTES, Version},
     versions::{Newest, versioned},
 };
@@ -19,7 +19,7 @@ use crate::{
 /// When to do what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Removed keys that are passed one by one, at the least, before the table's lists of keys are looked for.
+    /// Keys without a row that are passed one by one, at the least, before the table's lists of keys are looked for.
     pub(crate) passed: usize,
     /// So many more for each row that is found.
     pub(crate) passed_per_row: usize,
@@ -85,9 +85,45 @@ enum Plan {
     /// The height is the view's.
     Current(ViewScan),
     /// From key to key through the history.
-    Skip { versions: Box<Newest>, found: usize, passed: usize },
+    Skip { versions: Box<Newest>, passed: Passed },
     /// Through keys of which all rows are.
     Keys(Box<Candidates>),
+}
+
+/// What a scan from key to key has met.
+#[derive(Default)]
+struct Passed {
+    rows: usize,
+    /// Keys of rows that had been removed.
+    removed: usize,
+    /// Keys of rows that were not there yet.
+    later: usize,
+    /// There is no list of the table's keys.
+    has_no_list: bool,
+}
+
+impl Passed {
+    fn count(&mut self, has_version: bool, has_row: bool) {
+        *match (has_version, has_row) {
+            (_, true) => &mut self.rows,
+            (true, false) => &mut self.removed,
+            (false, false) => &mut self.later,
+        } += 1;
+    }
+
+    /// Whether there are better ways to go on.
+    fn is_enough(&mut self, limits: Limits, next_list: impl FnOnce() -> Result<Option<u32>>) -> Result<bool> {
+        let limit = limits.passed + limits.passed_per_row * self.rows;
+        if self.removed > limit {
+            return Ok(true);
+        }
+        // Without a list later rows are passed in any case, and those that were changed cost more then.
+        if self.removed + self.later <= limit || self.has_no_list {
+            return Ok(false);
+        }
+        self.has_no_list = next_list()?.is_none();
+        Ok(!self.has_no_list)
+    }
 }
 
 impl std::fmt::Debug for TableRows {
@@ -103,7 +139,7 @@ impl TableRows {
         } else {
             let keys = range.entries(table, |key, last| versioned(key, if last { 0 } else { u32::MAX }));
             let versions = Box::new(Newest::new(view, ROW_HISTORY, keys, number, range.direction)?);
-            Plan::Skip { versions, found: 0, passed: 0 }
+            Plan::Skip { versions, passed: Passed::default() }
         };
         Ok(Self { view: view.clone(), number, table, rest: Some(range), plan, limits: Limits::default() })
     }
@@ -116,18 +152,15 @@ impl TableRows {
                     let key = primary_key(&key)?;
                     (key, Some(TableRow::decode_current(ROW_CURRENT, key, &value)?.0))
                 }
-                Plan::Skip { versions, found, passed } => {
+                Plan::Skip { versions, passed } => {
                     let Some((key, version)) = versions.next().transpose()? else { return Ok(None) };
                     let primary_key = primary_key(&key)?;
-                    let row = match version {
+                    let row = match &version {
+                        Some((block_number, value)) => table_row(&self.table.row(primary_key), *block_number, value)?,
                         None => None,
-                        Some((block_number, value)) => {
-                            let row = Row::decode_version(ROW_HISTORY, &value)?;
-                            *(if row.is_some() { &mut *found } else { &mut *passed }) += 1;
-                            row.map(|row| TableRow { primary_key, row, block_number })
-                        }
                     };
-                    if *passed > self.limits.passed + self.limits.passed_per_row * *found
+                    passed.count(version.is_some(), row.is_some());
+                    if passed.is_enough(self.limits, || next_list(&self.view, self.table, self.number))?
                         && let Some(rest) = rest.after(primary_key)
                     {
                         let candidates = Candidates::new(&self.view, self.number, self.table, rest, self.limits.held)?;
