@@ -222,14 +222,22 @@ pub fn by_global_sequence(view: &View, sequence: u64) -> Result<Option<IndexedBl
 
 /// The first global sequence at or above the block with that number; absent if no action was executed from there on.
 pub fn first_global_sequence_from(view: &View, number: u32) -> Result<Option<u64>> {
-    // Nearly every block has actions.
-    for block in range(view, number..=number.saturating_add(NEAR_BLOCKS), Direction::Forward)? {
-        if let Some(sequences) = block?.global_sequences {
+    if view.block().is_none_or(|head| head.number < number) {
+        return Ok(None);
+    }
+    if let Some(block) = by_number(view, number)? {
+        if let Some(sequences) = block.global_sequences {
             return Ok(Some(*sequences.start()));
         }
+        // Nearly every block has actions.
+        for block in range(view, number..=number.saturating_add(NEAR_BLOCKS), Direction::Forward)? {
+            if let Some(sequences) = block?.global_sequences {
+                return Ok(Some(*sequences.start()));
+            }
+        }
     }
-    // A filtered chain: both ascend, so that the boundary is found by halves.
-    let sequence_from = |low: u64| -> Result<Option<(u64, u32)>> {
+    // Of a filtered chain, or from before the first block: blocks and sequences ascend together.
+    let block_from = |low: u64| -> Result<Option<(u64, u32)>> {
         let found = view.first(SEQUENCES, &KeyRange::new(low.to_be_bytes()..), Direction::Forward)?;
         let read = |(key, value): (Bytes, Bytes)| {
             Ok((ValueReader::new(SEQUENCES, &key).u64()?, ValueReader::new(SEQUENCES, &value).u32()?))
@@ -237,14 +245,20 @@ pub fn first_global_sequence_from(view: &View, number: u32) -> Result<Option<u64
         found.map(read).transpose()
     };
     let (mut low, mut high) = (0, u64::MAX);
-    while low < high {
+    while let Some((sequence, block)) = block_from(low)? {
+        if block >= number {
+            return Ok(Some(sequence));
+        }
+        // What is at or below `low` is too low, and `high` is not.
+        let Some(next) = sequence.checked_add(1) else { return Ok(None) };
+        low = low.max(next);
         let middle = low + (high - low) / 2;
-        match sequence_from(middle)? {
-            Some((sequence, block)) if block < number => low = sequence.saturating_add(1),
+        match block_from(middle)? {
+            Some((_, block)) if block < number => low = middle,
             _ => high = middle,
         }
     }
-    Ok(sequence_from(low)?.filter(|(_, block)| *block >= number).map(|(sequence, _)| sequence))
+    Ok(None)
 }
 
 /// Blocks of the range on the view's branch, in either direction.

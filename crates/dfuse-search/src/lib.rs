@@ -3,7 +3,7 @@
 //! A document is one action; a match is a transaction with the actions of it that match. [`SearchIndex`] keeps for every
 //! term the actions that have it. [`search`] reads a view of the indexes in either direction, a page at a time, and what
 //! ended a page is where the next one begins: a [`Position`], sealed as a cursor for clients. [`Evaluations`] evaluates
-//! queries over single blocks as they come, once for all who ask the same. [`undone`] tells what a stream sent of blocks
+//! queries over single blocks as they come, once for all who ask the same. [`resume`] tells what a stream sent of blocks
 //! that lost.
 //!
 //! Everything here is synchronous and may block on a disk: call it from CPU threads.

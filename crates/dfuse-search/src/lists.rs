@@ -29,10 +29,13 @@ pub(crate) struct OpenChunk {
 }
 
 impl OpenChunk {
-    /// The open chunk of the view.
-    pub(crate) fn read(view: &View, budget: &mut Budget<'_>) -> Result<Option<Self>> {
+    /// The open chunk of the view, if it is on the course.
+    pub(crate) fn read(view: &View, course: &Course, budget: &mut Budget<'_>) -> Result<Option<Self>> {
         let Some((key, _)) = view.first(SEGMENTS, &KeyRange::all(), Direction::Reverse)? else { return Ok(None) };
         let chunk = chunk_of(ValueReader::new(SEGMENTS, &key).u64()?);
+        if !course.chunks.contains(&chunk) {
+            return Ok(None);
+        }
         let segments = segments(view, ordinals_of(chunk))?;
         segments.iter().for_each(|_| budget.spend(0));
         Ok(Some(Self { chunk, segments: segments.into_iter().map(|(_, segment)| segment).collect() }))
@@ -96,8 +99,7 @@ pub(crate) struct TermList {
 }
 
 impl TermList {
-    pub(crate) fn new(term: &[u8], open: Option<&OpenChunk>, course: &Course) -> Result<Self> {
-        let open = open.filter(|open| course.chunks.contains(&open.chunk));
+    pub(crate) fn new(term: &[u8], open: Option<&OpenChunk>) -> Result<Self> {
         let open = open.map(|open| open.find(term).map(|list| (open.chunk, list))).transpose()?;
         let open = open.filter(|(_, list)| !list.is_empty());
         Ok(Self { term: term.into(), open, next: None, scan: None, seeks: 0 })

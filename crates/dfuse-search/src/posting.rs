@@ -117,7 +117,7 @@ mod tests {
         fn lists_round_trip(list in list()) {
             let encoded = encode(&list);
             prop_assert!(encoded.len() <= 8300, "{}", encoded.len());
-            prop_assert_eq!(decode(&encoded).unwrap().iter().collect::<Vec<_>>(), list.clone());
+            prop_assert_eq!(decode(&encoded).unwrap().iter().collect::<Vec<_>>(), &list[..]);
             let (mut varints, mut again) = (Vec::new(), Vec::new());
             put_list(&mut varints, &list);
             read_list(&varints, &mut again).unwrap();

@@ -69,8 +69,8 @@ impl Bounds {
             if low > end {
                 return beyond("low", low);
             }
-            let is_served = low <= i64::from(FIRST_STREAMABLE) || low >= i64::from(lowest);
-            if !is_served && !(ascending && after.is_some()) {
+            let is_replaced = ascending && after.is_some();
+            if !(is_replaced || low <= i64::from(FIRST_STREAMABLE) || low >= i64::from(lowest)) {
                 let request = if ascending { " on ascending request" } else { "" };
                 return refused(format!(
                     "invalid low block num{request}: {low} is lower than the lowest block served by this endpoint \

@@ -135,7 +135,7 @@ pub fn count(view: &View, request: &Request<'_>, budget: &mut Budget<'_>) -> Res
     }
     let plan = Plan::new(request.query);
     let mut chunks = Chunks::new(view, &plan, &ordinals, Direction::Forward, budget)?;
-    let mut starts = TermList::new(TRANSACTION_START, chunks.open.as_ref(), &chunks.course)?;
+    let mut starts = TermList::new(TRANSACTION_START, chunks.open.as_ref())?;
     // Where the last transaction began that was counted.
     let mut counted = None;
     while let Some((chunk, found)) = chunks.next()? {
@@ -263,14 +263,14 @@ impl<'a, 'b> Chunks<'a, 'b> {
         direction: Direction,
         budget: &'a mut Budget<'b>,
     ) -> Result<Self> {
-        let open = OpenChunk::read(view, budget)?;
         let chunks = chunk_of(*ordinals.start())..=chunk_of(*ordinals.end());
         let course = Course { chunks, direction };
+        let open = OpenChunk::read(view, &course, budget)?;
         let target = Some(match direction {
             Direction::Forward => *course.chunks.start(),
             Direction::Reverse => *course.chunks.end(),
         });
-        let list = |term: &[u8]| TermList::new(term, open.as_ref(), &course);
+        let list = |term: &[u8]| TermList::new(term, open.as_ref());
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         for leaf in &plan.leaves {
             leaves.push(match leaf {

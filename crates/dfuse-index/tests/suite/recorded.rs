@@ -52,6 +52,9 @@ fn run(log: &str, mut at_step: impl FnMut(&Source, &Pipeline)) -> Option<(Source
 fn check_blocks(source: &Source, view: &View) {
     let chain = source.best_chain();
     let mut next_sequence = None;
+    let first_from = |number| blocks::first_global_sequence_from(view, number).unwrap();
+    assert_eq!(first_from(0), first_from(chain[0].number));
+    assert_eq!(first_from(chain[chain.len() - 1].number + 1), None);
     for block in &chain {
         let indexed = blocks::by_number(view, block.number).unwrap().unwrap();
         assert_eq!((indexed.id, indexed.time), (block.id, block.header.timestamp));
@@ -75,6 +78,7 @@ fn check_blocks(source: &Source, view: &View) {
             assert_eq!(blocks::by_global_sequence(view, first).unwrap().unwrap(), indexed);
         }
         if let Some(sequences) = &indexed.global_sequences {
+            assert_eq!(first_from(block.number), Some(*sequences.start()));
             assert!(next_sequence.is_none_or(|next| next == *sequences.start()), "{indexed:?}");
             next_sequence = Some(sequences.end() + 1);
             assert_eq!(blocks::by_global_sequence(view, *sequences.end()).unwrap().unwrap(), indexed);

@@ -87,7 +87,7 @@ pub(crate) fn documents(block: &Block, mut abis: AbiState) -> Documents {
                 flatten("data", &data, &mut put);
             }
             documents.push(document);
-            let names = (action.receiver, call.account, call.name).clone();
+            let names = (action.receiver, call.account, call.name);
             if names == ("eosio".parse().unwrap(), "eosio".parse().unwrap(), "setabi".parse().unwrap()) {
                 let mut reader = raw::Reader::sharing(&call.raw_data);
                 let (account, abi) = (reader.name().unwrap(), reader.bytes("ABI").unwrap());
