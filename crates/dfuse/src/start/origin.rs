@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Number of the last block of the demo's first three quarters, which come at once.
-pub(crate) const DEMO_AT_ONCE: u32 = 3033;
+pub(crate) const DEMO_AT_ONCE: u32 = 3032;
 
 /// Where blocks come from.
 #[derive(Debug, Clone)]
