@@ -11,6 +11,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use dfuse_kv::{Durability, FjallOptions, FjallStore, Store, WriteBatch};
 use dfuse_testkit::synthetic::SyntheticChain;
 use support::{Server, text};
 use tempfile::TempDir;
@@ -166,6 +167,23 @@ fn an_index_that_was_lost_is_built_beside_the_others() {
     assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
     assert!(tool(&["check", "index"]).status.success());
     assert_eq!(tool(&["reindex", "nothing"]).status.code(), Some(2));
+
+    forget_index(&data.join("index"), "accounts");
+    let mut server = Server::start(&arguments);
+    server.wait_for("building an index from the block files, while the others serve");
+    server.wait_for("the index is built and serves");
+    server.wait_for("ready");
+    server.stop();
+    assert!(tool(&["check", "index"]).status.success());
+}
+
+/// Takes the checkpoint of an index away, as if it were new in this version.
+fn forget_index(folder: &Path, name: &str) {
+    let store = FjallStore::open(folder, &["checkpoint"], &FjallOptions::default()).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.delete(store.keyspace("checkpoint").unwrap(), name.as_bytes().to_vec());
+    store.commit(batch, Durability::Sync).unwrap();
+    store.close().unwrap();
 }
 
 #[test]
