@@ -11,9 +11,12 @@ use crate::ApiResult;
 /// What was made last, for all who want the same at about the same time.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
-    entries: Mutex<(BTreeMap<K, Arc<OnceCell<V>>>, VecDeque<K>)>,
+    entries: Mutex<Entries<K, V>>,
     capacity: usize,
 }
+
+/// With the keys in the order in which they came.
+type Entries<K, V> = (BTreeMap<K, Arc<OnceCell<V>>>, VecDeque<K>);
 
 impl<K: Ord + Clone, V: Clone> Recent<K, V> {
     pub(super) fn new(capacity: usize) -> Self {

@@ -7,3 +7,4 @@ mod frame;
 mod support;
 mod transactions;
 mod walk;
+mod websocket;

@@ -1,6 +1,7 @@
 //! A chain in one process, from the log of a recorded or a synthetic one, and a server on it.
 
 use std::{
+    collections::BTreeMap,
     io::BufRead,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -51,7 +52,7 @@ impl Clock for SetClock {
     }
 
     fn elapsed(&self) -> Duration {
-        Duration::ZERO
+        self.now()
     }
 }
 
@@ -92,9 +93,23 @@ impl Drop for TestChain {
 impl TestChain {
     /// Of a recorded log, up to its end; none without the file.
     pub(crate) async fn recorded(file: &str) -> Option<Self> {
-        let mut chain = Self::new(Box::new(recorded::open(file)?), Arc::new(OpenAccess), Options::default()).await;
+        let mut chain = Self::recorded_from_start(file, Options::default()).await?;
         chain.grow(usize::MAX).await;
         Some(chain)
+    }
+
+    /// Of a recorded log, with no block yet; none without the file.
+    pub(crate) async fn recorded_from_start(file: &str, options: Options) -> Option<Self> {
+        Some(Self::new(Box::new(recorded::open(file)?), Arc::new(OpenAccess), options).await)
+    }
+
+    /// The branch that ends with the last block.
+    pub(crate) fn best(&self) -> Vec<Arc<Block>> {
+        let by_id: BTreeMap<_, _> = self.blocks.iter().map(|block| (block.id, block)).collect();
+        let parent = |block: &Arc<Block>| by_id.get(&block.header.previous).map(|parent| Arc::clone(parent));
+        let mut best: Vec<_> = std::iter::successors(self.blocks.last().cloned(), parent).collect();
+        best.reverse();
+        best
     }
 
     /// A synthetic one, with no block yet.

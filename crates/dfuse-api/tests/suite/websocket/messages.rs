@@ -1,0 +1,332 @@
+//! What is wrong with messages, and what is said of it.
+
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use dfuse_api::{Access, ApiError, Credentials, ErrorCode, WebSocketOptions};
+use dfuse_testkit::synthetic::SyntheticChain;
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+use super::{Client, serve};
+use crate::support::{Listening, TestChain};
+
+fn chain() -> SyntheticChain {
+    SyntheticChain::builder().seed(3).blocks(20).lib_lag(5).build()
+}
+
+/// Tokens say where streams may begin; without one nobody comes in.
+#[derive(Debug)]
+struct Tokens;
+
+impl Access for Tokens {
+    fn check(&self, request: &Parts) -> Result<Credentials, ApiError> {
+        let header = request.headers.get("authorization").and_then(|value| value.to_str().ok());
+        let query = request.uri.query().unwrap_or("");
+        let token = header.and_then(|it| it.strip_prefix("Bearer ")).or_else(|| query.strip_prefix("token="));
+        let start_block = token.and_then(|token| token.parse().ok());
+        // The code is of no matter here: the table has none for tokens yet.
+        let missing = || ApiError::new(ErrorCode::StreamStartNotAllowed, "No token.");
+        Ok(Credentials { start_block: Some(start_block.ok_or_else(missing)?) })
+    }
+}
+
+async fn refusal(request: tungstenite::handshake::client::Request) -> Value {
+    let tungstenite::Error::Http(response) = connect_async(request).await.unwrap_err() else { panic!("an answer") };
+    let error: Value = serde_json::from_slice(response.body().as_ref().unwrap()).unwrap();
+    assert_eq!(error["trace_id"], response.headers()["x-trace-id"].to_str().unwrap());
+    json!([response.status().as_u16(), error["code"], error["details"]])
+}
+
+fn request(listening: &Listening, query: &str) -> tungstenite::handshake::client::Request {
+    format!("ws://{}/v1/stream{query}", listening.address).into_client_request().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_connect() {
+    let mut chain = TestChain::synthetic(chain(), Arc::new(Tokens), dfuse_api::Options::default()).await;
+    chain.grow(usize::MAX).await;
+    let listening = chain.listen().await;
+    let refused = refusal(request(&listening, "")).await;
+    assert_eq!(refused, json!([403, "auth_invalid_streaming_start_block_error", null]), "before anything else");
+    let (mut socket, response) = connect_async(request(&listening, "?token=18")).await.unwrap();
+    assert_eq!(response.headers().get("sec-websocket-extensions"), None);
+    socket.close(None).await.unwrap();
+
+    let mut with_header = request(&listening, "");
+    with_header.headers_mut().insert("authorization", HeaderValue::from_static("Bearer -5"));
+    with_header.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-ws"));
+    // This client insists on one of the protocols that it asks for: that it complains shows that there is none.
+    let error = connect_async(with_header).await.unwrap_err();
+    assert!(error.to_string().contains("SubProtocol"), "{error}");
+
+    let (socket, _) = connect_async(request(&listening, "?token=-5")).await.unwrap();
+    let mut client = Client::new(socket);
+    let actions = |start: i64| json!({"type": "get_action_traces", "req_id": "a", "listen": true, "start_block": start, "data": {"accounts": "eosio"}});
+    let head = 21;
+    for start in [head - 6, -6, 1] {
+        let (code, _) = client.refused(actions(start)).await;
+        assert_eq!(code, ErrorCode::StreamStartNotAllowed);
+    }
+    client.ask(actions(-5)).await;
+    assert_eq!(client.of("listening", "a").await, json!({"next_block": head - 5}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_an_upgrade() {
+    let (chain, listening) = serve(chain(), WebSocketOptions::default()).await;
+    for (header, value, reason) in [
+        ("connection", "close", "Connection header did not include 'upgrade'"),
+        ("upgrade", "h2c", "`Upgrade` header did not include 'websocket'"),
+        ("sec-websocket-version", "12", "`Sec-WebSocket-Version` header did not include '13'"),
+    ] {
+        let mut request = axum::http::Request::get("/v1/stream")
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        request.headers_mut().unwrap().insert(header, HeaderValue::from_static(value));
+        let answer = chain.request(request.body(axum::body::Body::empty()).unwrap()).await;
+        let (code, error) = answer.error();
+        assert_eq!((code, &error["details"]["reason"]), (ErrorCode::WsUpgradeFailed, &json!(reason)));
+        assert_eq!(answer.header("sec-websocket-version"), "13");
+    }
+    let post = axum::http::Request::post("/v1/stream").body(axum::body::Body::empty()).unwrap();
+    let answer = chain.request(post).await;
+    assert_eq!((answer.error().0, answer.header("allow")), (ErrorCode::MethodNotAllowed, "GET, HEAD, OPTIONS"));
+    drop(listening);
+}
+
+/// Every way in which a message can be wrong, alone on a connection that lives on.
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_messages() {
+    use ErrorCode::*;
+    let disabled_messages = ["get_price".to_owned()].into();
+    let (mut chain, listening) = serve(chain(), WebSocketOptions { disabled_messages, ..Default::default() }).await;
+    chain.grow(usize::MAX).await;
+    let mut client = Client::connect(&listening).await;
+    let id = "ab".repeat(32);
+    let lifecycle = |id: &str, modes: &str| {
+        format!("{{\"type\":\"get_transaction_lifecycle\",\"req_id\":\"r\",{modes},\"data\":{{\"id\":\"{id}\"}}}}")
+    };
+    let actions = |rest: &str| format!("{{\"type\":\"get_action_traces\",\"req_id\":\"r\",{rest}}}");
+    let both = "one of 'listen' or 'fetch' required (both supported)";
+    let irreversible = "'irreversible_only' is not supported";
+    let long_type = "x".repeat(1000);
+    let not_read = |reason: &str| json!({ "reason": reason });
+    for (text, req_id, code, details) in [
+        ("{".to_owned(), "", WsInvalidJsonMessage, not_read("EOF while parsing an object at line 1 column 1")),
+        ("[]".to_owned(), "", WsInvalidJsonMessage, not_read("a message must be an object, not an array")),
+        (
+            r#"{"req_id":"r","type":1}"#.to_owned(),
+            "",
+            WsInvalidJsonMessage,
+            not_read("'type' must be a string, not a number"),
+        ),
+        (
+            r#"{"req_id":"r","type":"nothing","listen":1}"#.to_owned(),
+            "",
+            WsInvalidJsonMessage,
+            not_read("'listen' must be a boolean, not a number"),
+        ),
+        ("null".to_owned(), "", WsUnknownMessage, json!({"type": ""})),
+        (r#"{"req_id":"r"}"#.to_owned(), "r", WsUnknownMessage, json!({"type": ""})),
+        (
+            r#"{"req_id":"r","type":"get_acount","fetch":5}"#.to_owned(),
+            "r",
+            WsUnknownMessage,
+            json!({"type": "get_acount"}),
+        ),
+        (
+            format!("{{\"req_id\":\"r\",\"type\":\"{long_type}\"}}"),
+            "r",
+            WsUnknownMessage,
+            json!({"type": format!("{}...", "x".repeat(64))}),
+        ),
+        (
+            r#"{"req_id":"r","type":"get_price","fetch":5}"#.to_owned(),
+            "r",
+            WsUnavailableMessage,
+            json!({"type": "get_price"}),
+        ),
+        (
+            r#"{"req_id":"r","type":"get_head_info","fetch":"yes"}"#.to_owned(),
+            "r",
+            WsInvalidJsonMessageData,
+            not_read("'fetch' must be a boolean, not a string"),
+        ),
+        (r#"{"req_id":"r","type":"get_head_info"}"#.to_owned(), "r", WsMessageDataValidation, not_read(both)),
+        (
+            r#"{"req_id":"r","type":"get_head_info","listen":true,"irreversible_only":true}"#.to_owned(),
+            "r",
+            WsMessageDataValidation,
+            not_read(irreversible),
+        ),
+        (lifecycle("abcdef0", "\"fetch\":true"), "r", WsMessageDataValidation, not_read("transaction id too short")),
+        (
+            lifecycle(&"a".repeat(65), "\"fetch\":true"),
+            "r",
+            WsMessageDataValidation,
+            not_read("transaction id too long"),
+        ),
+        (lifecycle("abcdefabc", "\"fetch\":true"), "r", WsMessageDataValidation, not_read("transaction id odd length")),
+        (
+            lifecycle("abcdefgh", "\"fetch\":true"),
+            "r",
+            WsMessageDataValidation,
+            not_read("transaction id not hexadecimal"),
+        ),
+        (
+            lifecycle("0xabcdefab", "\"fetch\":true"),
+            "r",
+            WsMessageDataValidation,
+            not_read("transaction id not hexadecimal"),
+        ),
+        (lifecycle(&id, "\"fetch\":false"), "r", WsMessageDataValidation, not_read(both)),
+        (
+            lifecycle(&id, "\"fetch\":true,\"irreversible_only\":true"),
+            "r",
+            WsMessageDataValidation,
+            not_read(irreversible),
+        ),
+        (
+            lifecycle("abcdefab", "\"fetch\":true,\"listen\":true"),
+            "r",
+            WsMessageDataValidation,
+            not_read("'listen' requires a whole transaction id of 64 characters"),
+        ),
+        (lifecycle(&id, "\"fetch\":true"), "r", TransactionNotFound, json!({ "trx_id": id })),
+        (
+            r#"{"type":"get_transaction","req_id":"r","fetch":true,"data":{"id":7}}"#.to_owned(),
+            "r",
+            WsInvalidJsonMessageData,
+            not_read("'id' must be a string, not a number"),
+        ),
+        (
+            r#"{"type":"get_transaction","req_id":"r","fetch":true}"#.to_owned(),
+            "r",
+            WsMessageDataValidation,
+            not_read("transaction id too short"),
+        ),
+        (actions("\"listen\":true"), "r", WsMessageDataValidation, not_read("'data.accounts' required")),
+        (
+            actions("\"listen\":true,\"data\":{\"accounts\":\" | \"}"),
+            "r",
+            WsMessageDataValidation,
+            not_read("'data.accounts' required"),
+        ),
+        (
+            actions("\"listen\":true,\"data\":{\"accounts\":\"eosio\",\"account\":\"EOS\"}"),
+            "r",
+            WsMessageDataValidation,
+            not_read("'data.account' has \"EOS\", which is not a name"),
+        ),
+        (actions("\"data\":{\"account\":\"eosio\"}"), "r", WsMessageDataValidation, not_read("'listen' required")),
+        (
+            actions("\"listen\":true,\"fetch\":true,\"data\":{\"account\":\"eosio\"}"),
+            "r",
+            WsMessageDataValidation,
+            not_read("'fetch' not supported"),
+        ),
+        (
+            actions("\"listen\":true,\"data\":{\"account\":\"eosio\",\"with_dbops\":\"yes\"}"),
+            "r",
+            WsInvalidJsonMessageData,
+            not_read("'with_dbops' must be a boolean, not a string"),
+        ),
+        (
+            actions("\"listen\":true,\"start_block\":4294967296,\"data\":{\"account\":\"eosio\"}"),
+            "r",
+            RequestValidation,
+            json!({"errors": {"start_block": ["must be below 4294967296"]}}),
+        ),
+        (
+            r#"{"type":"unlisten","req_id":"r"}"#.to_owned(),
+            "r",
+            WsMessageDataValidation,
+            not_read("'req_id' is required"),
+        ),
+        (
+            r#"{"type":"unlisten","req_id":"r","data":{"req_id":"x"}}"#.to_owned(),
+            "r",
+            WsStreamNotFound,
+            json!({"request_id": "x"}),
+        ),
+    ] {
+        client.text(text.clone()).await;
+        assert_eq!(client.error(req_id).await, (code, details), "{text}");
+    }
+    client.socket.send(Message::binary(b"{}".to_vec())).await.unwrap();
+    assert_eq!(client.error("").await.0, WsBinaryMessageUnsupported);
+
+    // After all that.
+    client.text(r#"{"type":"pong"}"#).await;
+    client.ask(json!({"type": "get_head_info", "fetch": true})).await;
+    let head = client.of("head_info", "").await;
+    assert_eq!(head["head_block_num"], 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_no_prices() {
+    let (_chain, listening) = serve(chain(), WebSocketOptions::default()).await;
+    let mut client = Client::connect(&listening).await;
+    let price = |fetch, listen| json!({"type": "get_price", "req_id": "p", "fetch": fetch, "listen": listen});
+    assert_eq!(client.refused(price(true, false)).await.0, ErrorCode::PriceNotReady);
+    for (fetch, listen) in [(false, false), (false, true), (true, true)] {
+        assert_eq!(client.refused(price(fetch, listen)).await.0, ErrorCode::WsMessageDataValidation);
+    }
+}
+
+/// Answers of one `req_id` come in the order of the requests, errors among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_in_order() {
+    let (mut chain, listening) = serve(chain(), WebSocketOptions::default()).await;
+    chain.grow(usize::MAX).await;
+    let receipts = chain.blocks.iter().flat_map(|block| block.transactions()).map(|receipt| receipt.id.to_string());
+    let ids: Vec<_> = receipts.take(30).collect();
+    let mut client = Client::connect(&listening).await;
+    for id in &ids {
+        client.ask(json!({"type": "get_transaction", "req_id": "same", "fetch": true, "data": {"id": id}})).await;
+        client.ask(json!({"type": "no such type", "req_id": "same"})).await;
+    }
+    for id in &ids {
+        assert_eq!(client.of("transaction_lifecycle", "same").await["lifecycle"]["id"], *id);
+        assert_eq!(client.error("same").await.0, ErrorCode::WsUnknownMessage);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strange_request_ids_come_back_exactly() {
+    let (_chain, listening) = serve(chain(), WebSocketOptions::default()).await;
+    let mut client = Client::connect(&listening).await;
+    for req_id in ["", " ", "\"\\\n\u{0}", "<&>\u{2028}", "日本", &"long".repeat(10_000)] {
+        client.ask(json!({"type": "get_price", "req_id": req_id, "fetch": true})).await;
+        assert_eq!(client.error(req_id).await.0, ErrorCode::PriceNotReady);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_of_both_kinds() {
+    let ping_interval = std::time::Duration::from_millis(5);
+    let (mut chain, listening) = serve(chain(), WebSocketOptions { ping_interval, ..Default::default() }).await;
+    let mut client = Client::connect(&listening).await;
+    let frame = client.socket.next().await.unwrap().unwrap();
+    assert_eq!(frame.to_text().unwrap(), r#"{"type":"ping","data":"1970-01-01T00:00:00Z"}"#);
+    chain.grow(4).await;
+    let time = chain.blocks[3].header.timestamp;
+    let wanted = format!("{}Z", time.to_string().trim_end_matches('0').trim_end_matches('.'));
+    while let Some(Ok(Message::Text(text))) = client.socket.next().await {
+        let ping: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(ping["type"], "ping");
+        if ping["data"] == wanted {
+            break;
+        }
+    }
+    client.socket.send(Message::Ping(b"are you there".to_vec().into())).await.unwrap();
+    let pong = client.frame().await.unwrap();
+    assert_eq!(pong, Message::Pong(b"are you there".to_vec().into()));
+}
