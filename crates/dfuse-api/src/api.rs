@@ -47,6 +47,8 @@ pub struct Options {
     pub read_timeout: Duration,
     /// Requests that read from stores at a time; more wait for their turn, within their time.
     pub readers: usize,
+    /// How long a client may take nothing of a long answer before it is given up.
+    pub client_timeout: Duration,
     /// How long requests at work may go on after the server was told to stop.
     pub shutdown_grace: Duration,
     /// Of WebSocket connections.
@@ -65,6 +67,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             read_timeout: Duration::from_secs(30),
             readers: 64,
+            client_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(20),
             websocket: WebSocketOptions::default(),
             max_head_age: None,

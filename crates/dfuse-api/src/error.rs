@@ -93,6 +93,11 @@ impl ApiError {
         &self.0.message
     }
 
+    /// What happened inside, if it is not for the client.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
     /// What it says to programs.
     pub fn details(&self) -> &Map<String, Value> {
         &self.0.details

@@ -20,6 +20,7 @@ mod readers;
 mod readiness;
 mod rest;
 mod server;
+mod streamed;
 mod text;
 mod trace_id;
 mod websocket;

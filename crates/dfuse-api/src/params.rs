@@ -101,6 +101,11 @@ impl Params {
         params
     }
 
+    /// Adds a parameter that came elsewhere, such as in a JSON body, trimmed.
+    pub fn insert(&mut self, name: &str, value: &str) {
+        self.add(name.to_owned(), Ok(value.trim().to_owned()));
+    }
+
     /// Checks a parameter that must be there and not be empty.
     pub fn required<T>(&mut self, name: &'static str, rule: impl Fn(&Field<'_>) -> Result<T, Problems>) -> Checked<T> {
         if self.given(name).is_some_and(|value| value.as_ref().is_ok_and(String::is_empty))
@@ -113,10 +118,12 @@ impl Params {
             self.errors.entry(name).or_default().extend(problems);
             return Checked(None);
         }
-        match self.optional(name, rule) {
-            Checked(Some(Some(value))) => Checked(Some(value)),
-            Checked(_) => Checked(None),
-        }
+        self.optional(name, rule).there()
+    }
+
+    /// Checks a parameter that must be there and may be empty.
+    pub fn present<T>(&mut self, name: &'static str, rule: impl Fn(&Field<'_>) -> Result<T, Problems>) -> Checked<T> {
+        if self.given(name).is_some() { self.optional(name, rule).there() } else { self.required(name, rule) }
     }
 
     /// Checks a parameter that may be absent. One that is there must follow the rule, also if it is empty.
@@ -208,8 +215,19 @@ impl Params {
 }
 
 impl<T> Checked<T> {
+    /// The value, for rules of other parameters that depend on it.
+    pub fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
     fn some(self) -> Checked<Option<T>> {
         Checked(self.0.map(Some))
+    }
+}
+
+impl<T> Checked<Option<T>> {
+    fn there(self) -> Checked<T> {
+        Checked(self.0.flatten())
     }
 }
 

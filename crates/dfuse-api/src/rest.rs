@@ -2,6 +2,7 @@
 
 mod block_id;
 mod blocks;
+mod state;
 mod transactions;
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
@@ -11,7 +12,7 @@ use crate::{Api, access, health, websocket};
 /// All routes.
 pub(crate) fn router(api: Api) -> Router {
     let protected = Router::new().merge(block_id::routes()).merge(blocks::routes()).merge(transactions::routes());
-    let protected = protected.merge(websocket::routes(&api));
+    let protected = protected.merge(state::routes()).merge(websocket::routes(&api));
     let protected = protected.route_layer(from_fn_with_state(api.clone(), access::check));
     let open = Router::new()
         .route("/", get(health::version))

@@ -79,13 +79,14 @@ impl StateAt {
         TableDifference::new(self, to, table, range)
     }
 
-    /// The scopes in which a contract has a table, in the order of their values, lazily.
+    /// The scopes in which a contract has a table, in the order of their values, after one of them; lazily.
     pub fn scopes(
         &self,
         contract: Name,
         table: Name,
+        after: Option<Name>,
     ) -> Result<impl Iterator<Item = Result<TableScope>> + Send + use<>> {
-        scopes::scopes(&self.view, contract, table, self.number)
+        scopes::scopes(&self.view, contract, table, after, self.number)
     }
 
     /// Whether the contract had that table in any scope after any block up to the view's, which may be later than this height.
@@ -93,9 +94,13 @@ impl StateAt {
         scopes::was_seen(&self.view, contract, table)
     }
 
-    /// The permissions that a key stands in, by account and permission, lazily.
-    pub fn key_accounts(&self, key: &PublicKey) -> Result<impl Iterator<Item = Result<KeyAccount>> + Send + use<>> {
-        key_accounts::key_accounts(&self.view, key, self.number)
+    /// The permissions that a key stands in, by account and permission, after one of them; lazily.
+    pub fn key_accounts(
+        &self,
+        key: &PublicKey,
+        after: Option<KeyAccount>,
+    ) -> Result<impl Iterator<Item = Result<KeyAccount>> + Send + use<>> {
+        key_accounts::key_accounts(&self.view, key, after, self.number)
     }
 
     /// Whether the key stood in any permission after any block up to the view's, which may be later than this height.
@@ -103,11 +108,12 @@ impl StateAt {
         key_accounts::was_seen(&self.view, key)
     }
 
-    /// The links of an account, by contract and action, lazily.
+    /// The links of an account, by contract and action, after one of them; lazily.
     pub fn permission_links(
         &self,
         account: Name,
+        after: Option<PermissionLink>,
     ) -> Result<impl Iterator<Item = Result<PermissionLink>> + Send + use<>> {
-        permission_links::permission_links(&self.view, account, self.number)
+        permission_links::permission_links(&self.view, account, after, self.number)
     }
 }

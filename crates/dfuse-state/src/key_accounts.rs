@@ -86,10 +86,12 @@ impl Index for KeyAccounts {
 pub(crate) fn key_accounts(
     view: &View,
     key: &PublicKey,
+    after: Option<KeyAccount>,
     number: u32,
 ) -> Result<impl Iterator<Item = Result<KeyAccount>> + Send + use<>> {
     let prefix = key_bytes(key);
-    Ok(present(view, KEY_ACCOUNTS, &prefix, number)?.map(move |entry| {
+    let after = after.map(|it| [it.account, it.permission].map(|name| name.0.to_be_bytes()).concat());
+    Ok(present(view, KEY_ACCOUNTS, &prefix, after.as_deref(), number)?.map(move |entry| {
         let (key, block_number, _) = entry?;
         let mut reader = ValueReader::new(KEY_ACCOUNTS, &key);
         reader.take(prefix.len())?;

@@ -84,9 +84,11 @@ impl Index for PermissionLinks {
 pub(crate) fn permission_links(
     view: &View,
     account: Name,
+    after: Option<PermissionLink>,
     number: u32,
 ) -> Result<impl Iterator<Item = Result<PermissionLink>> + Send + use<>> {
-    let links = present(view, PERMISSION_LINKS, &account.0.to_be_bytes(), number)?;
+    let after = after.map(|it| [it.contract, it.action].map(|name| name.0.to_be_bytes()).concat());
+    let links = present(view, PERMISSION_LINKS, &account.0.to_be_bytes(), after.as_deref(), number)?;
     Ok(links.map(|entry| {
         let (key, block_number, value) = entry?;
         let mut reader = ValueReader::new(PERMISSION_LINKS, &key);

@@ -74,10 +74,13 @@ pub(crate) fn scopes(
     view: &View,
     contract: Name,
     table: Name,
+    after: Option<Name>,
     number: u32,
 ) -> Result<impl Iterator<Item = Result<TableScope>> + Send + use<>> {
     let prefix = [contract, table].map(|name| name.0.to_be_bytes()).concat();
-    Ok(present(view, SCOPES, &prefix, number)?.map(move |entry| {
+    let after = after.map(|scope| scope.0.to_be_bytes());
+    let after = after.as_ref().map(|bytes| &bytes[..]);
+    Ok(present(view, SCOPES, &prefix, after, number)?.map(move |entry| {
         let (key, block_number, value) = entry?;
         let mut reader = ValueReader::new(SCOPES, &key);
         reader.take(prefix.len())?;

@@ -93,14 +93,19 @@ impl Iterator for Newest {
     }
 }
 
-/// What is there at a height: keys with block and value, without those that have an empty value.
+/// What is there at a height among the keys with a prefix, after one of them that has `after` behind the prefix: keys with
+/// block and value, without those that have an empty value.
 pub(crate) fn present(
     view: &View,
     family: Family,
     prefix: &[u8],
+    after: Option<&[u8]>,
     number: u32,
 ) -> Result<impl Iterator<Item = Result<(Bytes, u32, Bytes)>> + Send + use<>> {
-    let range = KeyRange::prefix(prefix.to_vec());
+    let mut range = KeyRange::prefix(prefix.to_vec());
+    if let Some(after) = after {
+        range = range.after(versioned(&[prefix, after].concat(), 0));
+    }
     Ok(Newest::new(view, family, range, number, Direction::Forward)?.filter_map(|entry| match entry {
         Ok((key, Some((number, value)))) if !value.is_empty() => Some(Ok((key, number, value))),
         Ok(_) => None,

@@ -151,6 +151,22 @@ error_codes! {
         "The request needs a body and has none.";
     RequestMalformed: "request_malformed_error", BAD_REQUEST, InvalidArgument, No, [],
         "What came is not HTTP/1.1, or ended before it was complete.";
+    BlockNumAboveHead: "app_block_num_higher_than_head_block_error", BAD_REQUEST, OutOfRange, Later,
+        [
+            number("request_block_num", "the block number of the request"),
+            number("head_block_num", "number of the newest block"),
+            number("last_written_block_num", "number of the last irreversible block")
+        ],
+        "The block of that number is not there yet.";
+    BlockNumAboveLib: "app_block_num_higher_than_lib_error", BAD_REQUEST, OutOfRange, Later,
+        [
+            number("request_block_num", "the block number of the request"),
+            number("last_written_block_num", "number of the last irreversible block")
+        ],
+        "The block of that number is not irreversible yet, and the request wants only what is.";
+    TableRowNotDecoded: "data_decoding_table_row_error", BAD_REQUEST, InvalidArgument, No,
+        [text("data", "the row, as the request has it")],
+        "The bytes are no row of the table by its ABI.";
     CursorTooOld: "cursor_too_old_error", BAD_REQUEST, FailedPrecondition, No, [],
         "The cursor is on a fork that was given up so long ago that its blocks are not kept: start without it.";
     WsUpgradeFailed: "ws_upgrade_failed_error", BAD_REQUEST, InvalidArgument, No,
@@ -188,6 +204,29 @@ error_codes! {
         [text("trx_id", "id of the transaction")],
         "The transaction is unknown: it does not exist, was not seen yet, or was in no block but such as were undone, and has \
          expired.";
+    AbiNotFound: "data_abi_not_found_error", NOT_FOUND, NotFound, No,
+        [
+            text("account", "the account"),
+            number("block_num", "the height; 0 where the request for an ABI names none")
+        ],
+        "The account has no ABI at that height.";
+    TableNotFound: "data_table_not_found_error", NOT_FOUND, NotFound, No,
+        [text("account", "the contract"), text("table", "the table")],
+        "The contract's ABI does not have the table or, where scopes are asked for, the table never had a row.";
+    RowNotFound: "data_row_not_found_error", NOT_FOUND, NotFound, No,
+        [
+            text("account", "the contract"),
+            text("scope", "the scope, as the request has it"),
+            text("table", "the table"),
+            text("primary_key", "the primary key, as the request has it")
+        ],
+        "The table has no row of that primary key at that height.";
+    PublicKeyNotFound: "data_public_key_not_found_error", NOT_FOUND, NotFound, No,
+        [text("public_key", "the key")],
+        "The key never stood in a permission of any account.";
+    TokenNotFound: "data_token_not_found_error", NOT_FOUND, NotFound, No,
+        [text("contract", "the contract"), text("symbol", "the symbol code")],
+        "The account is no token contract, or has no token of that symbol.";
     BlockTimeNotFound: "block_time_not_found", NOT_FOUND, NotFound, Later, [],
         "No block is at the time, or on the asked side of it.";
     MethodNotAllowed: "method_not_allowed_error", METHOD_NOT_ALLOWED, Unimplemented, No,
@@ -224,6 +263,8 @@ error_codes! {
     ServiceUnavailable: "service_unavailable_error", SERVICE_UNAVAILABLE, Unavailable, Later,
         [optional(object("conditions", "for each condition of readiness that does not hold, why"))],
         "The server cannot answer for the moment: it starts, catches up, has too much to do, or its store is away.";
+    NotReady: "app_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
+        "No block is indexed yet.";
     HeadInfoNotReady: "app_head_info_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
         "No block is known yet.";
     PriceNotReady: "app_price_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],

@@ -101,6 +101,11 @@ pub fn integer(field: &Field<'_>) -> Result<i64, Problems> {
     field.parse("numeric: a whole number")
 }
 
+/// A whole number that is not negative.
+pub fn count(field: &Field<'_>) -> Result<u64, Problems> {
+    field.parse("numeric: a whole number, not negative")
+}
+
 /// A whole number of the range.
 pub fn between<T>(range: RangeInclusive<T>) -> impl Fn(&Field<'_>) -> Result<T, Problems>
 where

@@ -39,26 +39,25 @@ impl TableDifference {
         Ok(Self { old, new, direction })
     }
 
-    fn step(&mut self) -> Result<Option<RowDifference>> {
-        loop {
-            let order = match (self.old.peek(), self.new.peek()) {
-                (Some(Ok(old)), Some(Ok(new))) => match self.direction {
-                    Direction::Forward => old.primary_key.cmp(&new.primary_key),
-                    Direction::Reverse => new.primary_key.cmp(&old.primary_key),
-                },
-                (Some(_), None) | (Some(Err(_)), _) => Ordering::Less,
-                _ => Ordering::Greater,
-            };
-            let old = if order.is_le() { self.old.next().transpose()? } else { None };
-            let new = if order.is_ge() { self.new.next().transpose()? } else { None };
-            let content = |row: &Option<TableRow>| row.as_ref().map(|row| row.row.clone());
-            match (&old, &new) {
-                (None, None) => return Ok(None),
-                // Changed and changed back is not changed.
-                _ if content(&old) == content(&new) => {}
-                _ => return Ok(Some(RowDifference { old, new })),
-            }
-        }
+    /// Looks at the next row that is there at either height: its primary key, and how it differs if it does. Absent at the
+    /// end. For who must not pass many rows that are the same in one go.
+    pub fn look(&mut self) -> Result<Option<(u64, Option<RowDifference>)>> {
+        let order = match (self.old.peek(), self.new.peek()) {
+            (None, None) => return Ok(None),
+            (Some(Ok(old)), Some(Ok(new))) => match self.direction {
+                Direction::Forward => old.primary_key.cmp(&new.primary_key),
+                Direction::Reverse => new.primary_key.cmp(&old.primary_key),
+            },
+            (Some(_), None) | (Some(Err(_)), _) => Ordering::Less,
+            _ => Ordering::Greater,
+        };
+        let old = if order.is_le() { self.old.next().transpose()? } else { None };
+        let new = if order.is_ge() { self.new.next().transpose()? } else { None };
+        let difference = RowDifference { old, new };
+        let [old, new] = [&difference.old, &difference.new].map(|row| row.as_ref().map(|row| &row.row));
+        // Changed and changed back is not changed.
+        let is_same = old == new;
+        Ok(Some((difference.primary_key(), (!is_same).then_some(difference))))
     }
 }
 
@@ -66,6 +65,13 @@ impl Iterator for TableDifference {
     type Item = Result<RowDifference>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        while let Some(looked) = self.look().transpose() {
+            match looked {
+                Ok((_, None)) => {}
+                Ok((_, Some(difference))) => return Some(Ok(difference)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
     }
 }

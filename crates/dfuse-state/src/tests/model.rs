@@ -139,14 +139,14 @@ impl State {
             self.check_table(at, table);
         }
         for (contract, table) in &ever.seen_tables {
-            let found: Vec<_> = at.scopes(*contract, *table).unwrap().map(Result::unwrap).collect();
+            let found: Vec<_> = at.scopes(*contract, *table, None).unwrap().map(Result::unwrap).collect();
             let expected = self.scopes.iter().filter(|(key, _)| (key.contract, key.table) == (*contract, *table));
             let expected =
                 expected.map(|(key, value)| TableScope { scope: key.scope, payer: value.0, block_number: value.1 });
             assert!(found.iter().copied().eq(expected), "{contract} {table} {}: {found:?}", at.number());
         }
         for key in &ever.seen_keys {
-            let found: Vec<_> = at.key_accounts(key).unwrap().map(Result::unwrap).collect();
+            let found: Vec<_> = at.key_accounts(key, None).unwrap().map(Result::unwrap).collect();
             let expected = self.keys.iter().filter(|((it, ..), _)| it == key);
             let expected = expected.map(|((_, account, permission), block_number)| KeyAccount {
                 account: *account,
@@ -156,7 +156,7 @@ impl State {
             assert!(found.iter().copied().eq(expected), "{key} {}: {found:?}", at.number());
         }
         for account in &ever.seen_linked {
-            let found: Vec<_> = at.permission_links(*account).unwrap().map(Result::unwrap).collect();
+            let found: Vec<_> = at.permission_links(*account, None).unwrap().map(Result::unwrap).collect();
             let expected = self.links.iter().filter(|(link, _)| link[0] == *account);
             let expected = expected.map(|([_, contract, action], (permission, block_number))| PermissionLink {
                 contract: *contract,
@@ -236,7 +236,7 @@ impl State {
         }
         for (account, expected) in &mut balances {
             expected.sort_by_key(|(contract, code, _)| (*contract, *code));
-            let found = tokens::balances(view, *account).unwrap().map(Result::unwrap);
+            let found = tokens::balances(view, *account, None).unwrap().map(Result::unwrap);
             assert!(
                 found.map(|it| (it.token.contract, it.token.symbol_code.0, it.balance)).eq(expected.iter().copied())
             );

@@ -43,7 +43,7 @@ fn check_answers(folder: &str, node: &Node) -> [usize; 2] {
             panic!("{key}")
         };
         let scopes: BTreeMap<_, _> = at
-            .scopes(contract, table)
+            .scopes(contract, table, None)
             .unwrap()
             .map(Result::unwrap)
             .map(|it| (it.scope.to_string(), it.payer.to_string()))
@@ -71,7 +71,7 @@ fn check_answers(folder: &str, node: &Node) -> [usize; 2] {
     for (key, mut expected) in keys {
         expected.sort();
         counts[1] += expected.len();
-        let found = at.key_accounts(&key).unwrap().map(Result::unwrap);
+        let found = at.key_accounts(&key, None).unwrap().map(Result::unwrap);
         assert!(found.map(|it| (it.account, it.permission)).eq(expected), "{key}");
     }
     counts
@@ -131,7 +131,7 @@ fn balances_of_a_busy_chain() {
     let mut compared = 0;
     for (key, contract) in [("balances", "eosio.token"), ("usd", "othertoken")] {
         for (owner, theirs) in answers[key].as_object().unwrap() {
-            let balances = tokens::balances(&view, owner.parse().unwrap()).unwrap().map(Result::unwrap);
+            let balances = tokens::balances(&view, owner.parse().unwrap(), None).unwrap().map(Result::unwrap);
             let ours: Vec<_> = balances.filter(|it| it.token.contract.to_string() == contract).collect();
             let ours: Vec<_> = ours.iter().map(|it| it.balance.to_string()).collect();
             assert_eq!(json!(ours), *theirs, "{contract}: {owner}");

@@ -76,9 +76,17 @@ pub fn holders(
     Ok(with_balances(view, view.scan(HOLDERS, &range, Direction::Forward)?, place))
 }
 
-/// What an account has of all tokens, by contract and symbol code as a number; lazily.
-pub fn balances(view: &View, account: Name) -> Result<impl Iterator<Item = Result<TokenHolder>> + Send + use<>> {
-    let range = KeyRange::prefix(account.0.to_be_bytes().to_vec());
+/// What an account has of all tokens, by contract and symbol code as a number, after one of them; lazily.
+pub fn balances(
+    view: &View,
+    account: Name,
+    after: Option<TokenKey>,
+) -> Result<impl Iterator<Item = Result<TokenHolder>> + Send + use<>> {
+    let prefix = account.0.to_be_bytes();
+    let mut range = KeyRange::prefix(prefix.to_vec());
+    if let Some(after) = after {
+        range = range.after([&prefix[..], &after.to_bytes()].concat());
+    }
     let place = |key: &[u8]| {
         let mut reader = ValueReader::new(HOLDINGS, key);
         let account = reader.name()?;

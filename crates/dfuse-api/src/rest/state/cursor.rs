@@ -1,0 +1,75 @@
+//! Cursors of lists: what the list is of, and where its next page begins.
+
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::CursorKey;
+use dfuse_index::{ServingSnapshot, blocks};
+
+use crate::{
+    Api, ApiError, ApiResult, Params,
+    params::{
+        Checked,
+        rules::{Field, Problems},
+    },
+};
+
+/// Kinds of lists, told apart from all else that the key seals.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Rows = b'R',
+    RowHistory = b'H',
+    Tokens = b'K',
+    Holders = b'O',
+    Balances = b'B',
+}
+
+/// The content of a cursor, which is authentic. Nothing for the first page.
+pub(super) type Content = Option<Vec<u8>>;
+
+impl Kind {
+    /// `cursor`, which may be empty.
+    pub(super) fn check(self, params: &mut Params, api: &Api) -> Checked<Option<Content>> {
+        params.optional("cursor", |field| open(api.chain().feed.cursor_key(), self, field))
+    }
+
+    /// The text of the cursor of a list of `subject`, for what comes after `place`.
+    pub(super) fn seal(self, api: &Api, subject: &[u8], place: &[u8]) -> String {
+        api.chain().feed.cursor_key().seal_content(self as u8, &[subject, place].concat())
+    }
+}
+
+fn open(key: &CursorKey, kind: Kind, field: &Field<'_>) -> Result<Content, Problems> {
+    if field.text.is_empty() {
+        return Ok(None);
+    }
+    key.open_content(kind as u8, field.text).map(Some).map_err(|error| vec![format!("is not valid: {error}")])
+}
+
+/// The place that a cursor of the list of `subject` has.
+pub(super) fn place<const N: usize>(content: &[u8], subject: &[u8]) -> ApiResult<[u8; N]> {
+    let place = content.strip_prefix(subject).and_then(|place| place.try_into().ok());
+    place.ok_or_else(|| invalid("is of another list: use it with the parameters that it was given for"))
+}
+
+/// The cursor cannot be used.
+pub(super) fn invalid(problem: &str) -> ApiError {
+    let mut params = Params::default();
+    let cursor = params.custom::<()>("cursor", Err(vec![problem.to_owned()]));
+    params.finish(cursor).expect_err("it is wrong")
+}
+
+/// Big-endian, one after the other.
+pub(super) fn bytes<const N: usize>(values: [u64; N]) -> Vec<u8> {
+    values.map(u64::to_be_bytes).concat()
+}
+
+/// The number of the block that a cursor is of, which must be on the best chain and be the one that is asked for, if any is.
+pub(super) fn block_num(snapshot: &ServingSnapshot, id: Checksum256, asked: u32) -> ApiResult<u32> {
+    if blocks::by_id(snapshot.view(), id)?.is_none() {
+        return Err(invalid("is of a block that was undone: begin again without it"));
+    }
+    match id.block_num() {
+        number if [0, number].contains(&asked) => Ok(number),
+        number => Err(invalid(&format!("is of block {number}: leave block_num out"))),
+    }
+}

@@ -1,0 +1,129 @@
+//! At which block a request is answered.
+
+use dfuse_index::{BlockRef, ServingSnapshot, blocks};
+use dfuse_state::StateAt;
+
+use crate::{
+    ApiError, ApiResult, ErrorCode, Params,
+    lifecycle::JsonWriter,
+    params::{
+        Checked, Finish,
+        rules::{block_num, boolean},
+    },
+};
+
+/// The height that a request asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// 0 for the newest.
+    pub(super) block_num: u32,
+    pub(super) irreversible_only: bool,
+}
+
+pub(super) struct CheckedHeight(Checked<u32>, Checked<bool>);
+
+impl Finish for CheckedHeight {
+    type Values = Asked;
+
+    fn values(self) -> Option<Asked> {
+        Some(Asked { block_num: self.0.values()?, irreversible_only: self.1.values()? })
+    }
+}
+
+impl Asked {
+    pub(super) const HEAD: Self = Self { block_num: 0, irreversible_only: false };
+
+    /// `block_num` and `irreversible_only`.
+    pub(super) fn check(params: &mut Params) -> CheckedHeight {
+        CheckedHeight(params.optional_or("block_num", 0, block_num), irreversible_only(params))
+    }
+}
+
+pub(super) fn irreversible_only(params: &mut Params) -> Checked<bool> {
+    params.optional_or("irreversible_only", false, boolean)
+}
+
+/// The height that a request is answered at.
+#[derive(Debug, Clone)]
+pub(super) struct Height {
+    pub(super) state: StateAt,
+    /// The block, if it is reversible.
+    up_to: Option<BlockRef>,
+    lib: Option<BlockRef>,
+}
+
+impl Height {
+    pub(super) fn resolve(snapshot: &ServingSnapshot, asked: Asked) -> ApiResult<Self> {
+        let Asked { block_num, irreversible_only } = asked;
+        let Some(head) = snapshot.head() else {
+            return Err(ApiError::new(ErrorCode::NotReady, "No block is indexed yet.").retry_after(1));
+        };
+        let lib = snapshot.lib();
+        let lib_number = lib.map_or(0, |lib| lib.number);
+        if block_num > head.number {
+            let message = format!("Block {block_num} is above the head block, which is {}.", head.number);
+            return Err(ApiError::new(ErrorCode::BlockNumAboveHead, message)
+                .detail("request_block_num", block_num)
+                .detail("head_block_num", head.number)
+                .detail("last_written_block_num", lib_number));
+        }
+        if irreversible_only && block_num > lib_number {
+            let message = format!("Block {block_num} is above the last irreversible block, which is {lib_number}.");
+            return Err(ApiError::new(ErrorCode::BlockNumAboveLib, message)
+                .detail("request_block_num", block_num)
+                .detail("last_written_block_num", lib_number));
+        }
+        let number = match block_num {
+            0 if irreversible_only => lib_number,
+            0 => head.number,
+            number => number,
+        };
+        let state = at_number(snapshot, number)?;
+        let up_to = if number > lib_number { blocks::by_number(snapshot.view(), number)? } else { None };
+        let up_to = up_to.map(|block| BlockRef { number, id: block.id });
+        Ok(Self { state, up_to, lib })
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.state.number()
+    }
+
+    /// The block; absent before the first one.
+    pub(super) fn block(&self) -> ApiResult<Option<BlockRef>> {
+        if self.up_to.is_some() {
+            return Ok(self.up_to);
+        }
+        let block = blocks::by_number(self.state.view(), self.number())?;
+        Ok(block.map(|block| BlockRef { number: block.number, id: block.id }))
+    }
+
+    /// The same, read from another snapshot.
+    pub(super) fn renew(&mut self, snapshot: &ServingSnapshot) -> ApiResult<()> {
+        self.state = match self.up_to {
+            None => at_number(snapshot, self.number())?,
+            Some(block) => match snapshot.view_at(block.id)? {
+                Some(view) => StateAt::of(view),
+                // Final by now.
+                None if blocks::by_id(snapshot.view(), block.id)?.is_some() => at_number(snapshot, block.number)?,
+                None => return Err(ApiError::unavailable("The block that is answered from was undone.")),
+            },
+        };
+        Ok(())
+    }
+
+    /// `up_to_block_id` and `up_to_block_num` of a reversible height, `last_irreversible_block_id` and
+    /// `last_irreversible_block_num` always; these are empty and 0 before a block is irreversible.
+    pub(super) fn write(&self, json: &mut JsonWriter<'_>) {
+        if let Some(BlockRef { number, id }) = self.up_to {
+            json.key("up_to_block_id").checksum(id);
+            json.key("up_to_block_num").unsigned(number);
+        }
+        json.key("last_irreversible_block_id").hex(self.lib.as_ref().map_or(&[], |lib| &lib.id.0));
+        json.key("last_irreversible_block_num").unsigned(self.lib.map_or(0, |lib| lib.number));
+    }
+}
+
+fn at_number(snapshot: &ServingSnapshot, number: u32) -> ApiResult<StateAt> {
+    StateAt::at_number(snapshot, number)?
+        .ok_or_else(|| ApiError::unavailable(format!("Block {number} is not indexed any more.")))
+}

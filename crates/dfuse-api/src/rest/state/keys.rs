@@ -1,0 +1,130 @@
+//! Whose keys and links they are, and where a contract has a table.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use dfuse_antelope::{Name, PublicKey};
+use dfuse_state::{KeyAccount, StateAt, TableScope};
+use serde::Deserialize;
+
+use super::{
+    height::{Asked, Height},
+    list::List,
+};
+use crate::{
+    Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
+    params::{
+        JsonBody,
+        rules::{name, public_key, text},
+    },
+    streamed,
+};
+
+pub(super) async fn key_accounts(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+    let key = params.required("public_key", public_key);
+    let at = Asked::check(&mut params);
+    let (key, at): (PublicKey, Asked) = params.finish((key, at))?;
+    accounts_of(&api, key, at).await
+}
+
+async fn accounts_of(api: &Api, key: PublicKey, at: Asked) -> ApiResult<Response> {
+    streamed::answer(api, move |snapshot, _, json| {
+        let height = Height::resolve(snapshot, at)?;
+        if !StateAt::of(snapshot.view().clone()).key_was_seen(&key)? {
+            return Err(ApiError::new(ErrorCode::PublicKeyNotFound, "The key never stood in a permission.")
+                .detail("public_key", key.to_string()));
+        }
+        json.begin_object();
+        json.key("block_num").unsigned(height.number());
+        json.key("account_names").begin_array();
+        List::new(
+            height,
+            move |state, after| state.key_accounts(&key, after),
+            |json, last: Option<KeyAccount>, it| {
+                if last.is_none_or(|last| last.account != it.account) {
+                    json.name(it.account);
+                }
+            },
+        )
+    })
+    .await
+}
+
+/// What a node's history plugin is asked.
+#[derive(Debug, Deserialize)]
+pub(super) struct LegacyRequest {
+    #[serde(default)]
+    public_key: Option<String>,
+}
+
+pub(super) async fn legacy(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+    let key = params.optional("public_key", text);
+    let key = params.finish(key)?;
+    legacy_answer(&api, key).await
+}
+
+pub(super) async fn legacy_json(
+    State(api): State<Api>,
+    JsonBody(body): JsonBody<LegacyRequest>,
+) -> ApiResult<Response> {
+    legacy_answer(&api, body.public_key).await
+}
+
+/// Keys that are none, or that nobody knows, are nobody's: no error.
+async fn legacy_answer(api: &Api, key: Option<String>) -> ApiResult<Response> {
+    let nobody = || JsonText(br#"{"block_num":0,"account_names":[]}"#.to_vec()).into_response();
+    let Some(key) = key.and_then(|key| key.trim().parse().ok()) else { return Ok(nobody()) };
+    match accounts_of(api, key, Asked::HEAD).await {
+        Err(error) if error.code() == ErrorCode::PublicKeyNotFound => Ok(nobody()),
+        answer => answer,
+    }
+}
+
+pub(super) async fn permission_links(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+    let account = params.required("account", name);
+    let at = Asked::check(&mut params);
+    let (account, at): (Name, Asked) = params.finish((account, at))?;
+    streamed::answer(&api, move |snapshot, _, json| {
+        let height = Height::resolve(snapshot, at)?;
+        json.begin_object();
+        height.write(json);
+        json.key("linked_permissions").begin_array();
+        List::new(
+            height,
+            move |state, after| state.permission_links(account, after),
+            |json, _, link| {
+                json.begin_object();
+                json.key("contract").name(link.contract);
+                json.key("action").name(link.action);
+                json.key("permission_name").name(link.permission);
+                json.end_object();
+            },
+        )
+    })
+    .await
+}
+
+pub(super) async fn table_scopes(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+    let account = params.required("account", name);
+    let table = params.required("table", name);
+    let at = Asked::check(&mut params);
+    let (account, table, at): (Name, Name, Asked) = params.finish((account, table, at))?;
+    streamed::answer(&api, move |snapshot, _, json| {
+        let height = Height::resolve(snapshot, at)?;
+        if !StateAt::of(snapshot.view().clone()).table_was_seen(account, table)? {
+            return Err(ApiError::new(ErrorCode::TableNotFound, "The contract never had a row in this table.")
+                .detail("account", account.to_string())
+                .detail("table", table.to_string()));
+        }
+        json.begin_object();
+        json.key("block_num").unsigned(height.number());
+        json.key("scopes").begin_array();
+        List::new(
+            height,
+            move |state: &StateAt, after: Option<TableScope>| state.scopes(account, table, after.map(|it| it.scope)),
+            |json, _, it| json.name(it.scope),
+        )
+    })
+    .await
+}

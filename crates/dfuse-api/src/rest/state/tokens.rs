@@ -1,0 +1,230 @@
+//! Tokens, who holds them, and what an account has, at the head or at the last irreversible block.
+
+use std::collections::HashMap;
+
+use axum::extract::State;
+use dfuse_antelope::{Name, Symbol, SymbolCode, abi::Abi};
+use dfuse_index::{View, abi};
+use dfuse_state::tokens::{self, Token, TokenHolder, TokenKey, is_token_contract};
+
+use super::{
+    cursor::{self, Kind},
+    height::{Asked, Height, irreversible_only},
+};
+use crate::{
+    Api, ApiError, ApiResult, ErrorCode, JsonText, Params, Reading,
+    lifecycle::JsonWriter,
+    params::{
+        Checked,
+        rules::{Field, Problems, between, name},
+    },
+};
+
+fn limit(params: &mut Params) -> Checked<u16> {
+    params.optional_or("limit", 100, between(1..=1000))
+}
+
+/// Those of one contract or of all, by contract and symbol. The cursor is empty at the end.
+pub(super) async fn all(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+    let contract = params.optional("contract", name);
+    let irreversible_only = irreversible_only(&mut params);
+    let limit = limit(&mut params);
+    let page = Kind::Tokens.check(&mut params, &api);
+    let (contract, irreversible_only, limit, page) = params.finish((contract, irreversible_only, limit, page))?;
+    let subject = cursor::bytes([contract.map_or(0, |contract: Name| contract.0)]);
+    read(api, irreversible_only, move |api, height, reading, json| {
+        let mut after = page.flatten().map(|content| token_place(&content, &subject)).transpose()?;
+        let mut contracts = Contracts::default();
+        let mut listed: Vec<Token> = Vec::new();
+        let mut more = false;
+        'contracts: while let Some(view) = view(height) {
+            for token in tokens::all(view, contract, after)? {
+                reading.go_on()?;
+                let token = token?;
+                if !contracts.are_tokens(view, token.key.contract)? {
+                    after = Some(TokenKey { symbol_code: SymbolCode(u64::MAX), ..token.key });
+                    continue 'contracts;
+                }
+                if listed.len() == usize::from(limit) {
+                    more = true;
+                    break;
+                }
+                listed.push(token);
+            }
+            break;
+        }
+        json.key("tokens").array(&listed, |json, token| {
+            json.begin_object();
+            write_token(json, token);
+            json.end_object();
+        });
+        let last = listed.last().filter(|_| more);
+        Ok(last.map(|last| Kind::Tokens.seal(api, &subject, &token_bytes(last.key))))
+    })
+    .await
+}
+
+/// By account. The cursor is empty at the end.
+pub(super) async fn holders(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+    let contract = params.required("contract", name);
+    let symbol_code = params.required("symbol", symbol_code);
+    let irreversible_only = irreversible_only(&mut params);
+    let limit = limit(&mut params);
+    let page = Kind::Holders.check(&mut params, &api);
+    let (contract, symbol_code, irreversible_only, limit, page) =
+        params.finish((contract, symbol_code, irreversible_only, limit, page))?;
+    let key = TokenKey { contract, symbol_code };
+    let subject = token_bytes(key);
+    read(api, irreversible_only, move |api, height, reading, json| {
+        let view = view(height);
+        let token = view.map(|view| tokens::get(view, key)).transpose()?.flatten();
+        let (Some(view), Some(token)) = (view, token) else { return Err(unknown(key)) };
+        if !Contracts::default().are_tokens(view, contract)? {
+            return Err(unknown(key));
+        }
+        let after = page.flatten().map(|content| cursor::place(&content, &subject)).transpose()?;
+        let holders = tokens::holders(view, key, after.map(|after| Name(u64::from_be_bytes(after))))?;
+        let (listed, more) = page_of(holders, limit, reading)?;
+        write_token(json, &Token { holders: token.holders, ..token });
+        json.key("accounts").array(&listed, |json, holder| {
+            json.begin_object();
+            json.key("account").name(holder.account);
+            json.key("balance").string(&holder.balance.to_string());
+            json.end_object();
+        });
+        let last = listed.last().filter(|_| more);
+        Ok(last.map(|last| Kind::Holders.seal(api, &subject, &last.account.0.to_be_bytes())))
+    })
+    .await
+}
+
+/// By contract and symbol. The cursor is empty at the end.
+pub(super) async fn balances(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+    let account = params.required("account", name);
+    let irreversible_only = irreversible_only(&mut params);
+    let limit = limit(&mut params);
+    let page = Kind::Balances.check(&mut params, &api);
+    let (account, irreversible_only, limit, page): (Name, _, _, _) =
+        params.finish((account, irreversible_only, limit, page))?;
+    let subject = cursor::bytes([account.0]);
+    read(api, irreversible_only, move |api, height, reading, json| {
+        let after = page.flatten().map(|content| token_place(&content, &subject)).transpose()?;
+        let mut contracts = Contracts::default();
+        let (mut listed, mut more) = (Vec::new(), false);
+        if let Some(view) = view(height) {
+            let known = tokens::balances(view, account, after)?.filter_map(|it| match it {
+                Ok(it) => match contracts.are_tokens(view, it.token.contract) {
+                    Ok(are) => are.then_some(Ok(it)),
+                    Err(error) => Some(Err(error)),
+                },
+                Err(error) => Some(Err(error)),
+            });
+            (listed, more) = page_of(known, limit, reading)?;
+        }
+        json.key("account").name(account);
+        json.key("balances").array(&listed, |json, it: &TokenHolder| {
+            json.begin_object();
+            json.key("contract").name(it.token.contract);
+            json.key("symbol").string(&it.token.symbol_code.to_string());
+            json.key("balance").string(&it.balance.to_string());
+            json.end_object();
+        });
+        let last = listed.last().filter(|_| more);
+        Ok(last.map(|last| Kind::Balances.seal(api, &subject, &token_bytes(last.token))))
+    })
+    .await
+}
+
+/// An answer with the height before what `write` writes, and with the cursor that it gives after that.
+async fn read(
+    api: Api,
+    irreversible_only: bool,
+    write: impl FnOnce(&Api, &Height, &Reading, &mut JsonWriter<'_>) -> ApiResult<Option<String>> + Send + 'static,
+) -> ApiResult<JsonText> {
+    let reader = api.clone();
+    let text = api.read(move |snapshot, reading| {
+        let height = Height::resolve(snapshot, Asked { block_num: 0, irreversible_only })?;
+        let mut text = Vec::new();
+        let mut json = JsonWriter::new(&mut text);
+        json.begin_object();
+        height.write(&mut json);
+        let cursor = write(&reader, &height, reading, &mut json)?;
+        json.key("cursor").string(&cursor.unwrap_or_default());
+        json.end_object();
+        Ok(text)
+    });
+    text.await.map(JsonText)
+}
+
+/// The indexes of tokens have no history. Absent before any block is irreversible, if only such are wanted.
+fn view(height: &Height) -> Option<&View> {
+    let view = height.state.view();
+    view.block().filter(|block| block.number == height.number()).map(|_| view)
+}
+
+fn page_of<T>(
+    items: impl Iterator<Item = dfuse_index::Result<T>>,
+    limit: u16,
+    reading: &Reading,
+) -> ApiResult<(Vec<T>, bool)> {
+    let mut listed = Vec::new();
+    for item in items {
+        reading.go_on()?;
+        let item = item?;
+        if listed.len() == usize::from(limit) {
+            return Ok((listed, true));
+        }
+        listed.push(item);
+    }
+    Ok((listed, false))
+}
+
+/// Which contracts are such of tokens, by their ABIs.
+#[derive(Default)]
+struct Contracts(HashMap<Name, bool>);
+
+impl Contracts {
+    fn are_tokens(&mut self, view: &View, contract: Name) -> dfuse_index::Result<bool> {
+        if let Some(known) = self.0.get(&contract) {
+            return Ok(*known);
+        }
+        let abi = abi::at_head(view, contract)?.and_then(|record| Abi::from_bytes(&record.abi).ok());
+        let are = abi.is_some_and(|abi| is_token_contract(&abi));
+        self.0.insert(contract, are);
+        Ok(are)
+    }
+}
+
+fn write_token(json: &mut JsonWriter<'_>, token: &Token) {
+    json.key("contract").name(token.key.contract);
+    json.key("symbol").string(&token.key.symbol_code.to_string());
+    json.key("precision").unsigned(token.supply.symbol.precision());
+    json.key("issuer").name(token.issuer);
+    json.key("supply").string(&token.supply.to_string());
+    json.key("max_supply").string(&token.max_supply.to_string());
+    json.key("holders").unsigned(token.holders);
+}
+
+fn unknown(key: TokenKey) -> ApiError {
+    let TokenKey { contract, symbol_code } = key;
+    ApiError::new(ErrorCode::TokenNotFound, format!("\"{contract}\" has no token {symbol_code}."))
+        .detail("contract", contract.to_string())
+        .detail("symbol", symbol_code.to_string())
+}
+
+/// `EOS`; `4,EOS` is taken for the same.
+fn symbol_code(field: &Field<'_>) -> Result<SymbolCode, Problems> {
+    let symbol = || field.text.parse().map(|symbol: Symbol| symbol.code());
+    field.text.parse().or_else(|_| symbol()).map_err(|_| field.expected("a symbol code such as EOS"))
+}
+
+fn token_bytes(key: TokenKey) -> Vec<u8> {
+    cursor::bytes([key.contract.0, key.symbol_code.0])
+}
+
+fn token_place(content: &[u8], subject: &[u8]) -> ApiResult<TokenKey> {
+    let place: [u8; 16] = cursor::place(content, subject)?;
+    let (contract, code) = place.split_at(8);
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    Ok(TokenKey { contract: Name(number(contract)), symbol_code: SymbolCode(number(code)) })
+}
