@@ -88,3 +88,41 @@ test("the lifecycle of a transaction streams", async () => {
   )
   assert.equal(message.data.lifecycle.id, reversible.id)
 })
+
+test("state, with every call that the client has", async () => {
+  const abi = await client.stateAbi("eosio.token")
+  assert.ok(abi.abi.structs.some((struct) => struct.name === "account"))
+  const packed = await client.stateAbi("eosio.token", { json: false })
+  assert.match(packed.abi, /^0e656f73696f3a3a616269/)
+
+  const table = await client.stateTable("eosio.token", "alice", "accounts", { keyType: "symbol_code" })
+  const row = table.rows.find((row) => row.key === "SYS")
+  assert.match(row.json.balance, /^[0-9.]+ SYS$/)
+  assert.ok(table.last_irreversible_block_num > 1)
+  const options = { json: false, blockNum: table.last_irreversible_block_num, keyType: "symbol_code" }
+  const hex = await client.stateTableRow("eosio.token", "alice", "accounts", "SYS", options)
+  const decoded = await client.stateAbiBinToJson("eosio.token", "accounts", [hex.row.hex])
+  const same = await client.stateTableRow("eosio.token", "alice", "accounts", "SYS", { ...options, json: true })
+  assert.deepEqual(decoded.rows, [same.row.json])
+
+  const scopes = await client.stateTableScopes("eosio.token", "accounts")
+  assert.ok(scopes.scopes.includes("alice"))
+  const ofScopes = await client.stateTablesForScopes("eosio.token", ["alice", "bob"], "accounts")
+  assert.deepEqual(ofScopes.tables.map((table) => table.scope), ["alice", "bob"])
+  const ofAccounts = await client.stateTablesForAccounts(["eosio.token"], "alice", "accounts")
+  assert.equal(ofAccounts.tables[0].account, "eosio.token")
+  assert.ok(ofAccounts.tables[0].rows.length > 0)
+
+  const account = await client.stateTable("eosio", "alice", "userres")
+  assert.equal(account.rows[0].json.owner, "alice")
+  const links = await client.statePermissionLinks("alice")
+  assert.ok(Array.isArray(links.linked_permissions))
+  const key = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
+  const accounts = await client.stateKeyAccounts(key)
+  assert.ok(accounts.account_names.includes("alice"))
+
+  await assert.rejects(client.stateTableRow("eosio.token", "alice", "accounts", "NONE", options), (error) => {
+    assert.equal(error.code, "data_row_not_found_error")
+    return true
+  })
+})
