@@ -1,6 +1,6 @@
 //! A connection from its upgrade to its end.
 
-use std::{borrow::Cow, error::Error as _, time::Duration};
+use std::{borrow::Cow, error::Error as _, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use dfuse_antelope::TimePoint;
@@ -45,7 +45,7 @@ mod close_code {
 
 /// Who is connected.
 pub(super) struct Connection {
-    pub(super) shared: std::sync::Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) credentials: Credentials,
     pub(super) trace_id: TraceId,
     /// Holds up the end of the server.

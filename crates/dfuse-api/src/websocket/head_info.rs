@@ -1,9 +1,10 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dfuse_blocks::{
     BlockRef, Error, Step,
     feed::{FeedBlock, Start},
 };
-use std::sync::Arc;
 
 use super::{context::Context, message::Message, request::Request};
 use crate::{ApiError, ApiResult, ErrorCode, lifecycle::JsonWriter, text::rfc3339};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Client, serve};
 use crate::support::TestChain;
 
-fn request(data: Value, start_block: i64) -> Value {
+fn request(data: &Value, start_block: i64) -> Value {
     json!({"type": "get_action_traces", "req_id": "a", "listen": true, "start_block": start_block, "data": data})
 }
 
@@ -67,7 +67,7 @@ async fn from_history_to_the_head() {
     ] {
         for start in [1, 30, -10] {
             let first = if start < 0 { i64::from(best.last().unwrap().number) + start } else { start };
-            client.ask(request(data.clone(), start)).await;
+            client.ask(request(&data, start)).await;
             assert_eq!(client.of("listening", "a").await["next_block"], first);
             let blocks = best.iter().filter(|block| i64::from(block.number) >= first);
             let wanted: Vec<_> = blocks.flat_map(|block| expected(block, accounts, receivers, names)).collect();
@@ -86,10 +86,10 @@ async fn retractions_undo_what_was_sent() {
     chain.grow(4).await;
     let mut client = Client::connect(&listening).await;
     let accounts = ["eosio", "eosio.token"];
-    client.ask(request(json!({"accounts": "eosio|eosio.token", "with_undo": true}), 1)).await;
+    client.ask(request(&json!({"accounts": "eosio|eosio.token", "with_undo": true}), 1)).await;
     client.of("listening", "a").await;
     let mut other = Client::connect(&listening).await;
-    other.ask(request(json!({"accounts": "eosio|eosio.token"}), 1)).await;
+    other.ask(request(&json!({"accounts": "eosio|eosio.token"}), 1)).await;
     other.of("listening", "a").await;
     let (mut stack, mut undone, mut news) = (Vec::new(), 0, Vec::new());
     loop {
@@ -127,7 +127,7 @@ async fn retractions_undo_what_was_sent() {
 async fn irreversible_ones_come_once() {
     let (mut chain, listening) = whole(13).await;
     let mut client = Client::connect(&listening).await;
-    let mut irreversible = request(json!({"accounts": "eosio.token"}), 2);
+    let mut irreversible = request(&json!({"accounts": "eosio.token"}), 2);
     irreversible["irreversible_only"] = json!(true);
     irreversible["with_progress"] = json!(1);
     client.ask(irreversible).await;
@@ -156,7 +156,7 @@ async fn progress_follows_all_of_a_block() {
     let (mut chain, listening) = serve(chain, WebSocketOptions::default()).await;
     chain.grow(5).await;
     let mut client = Client::connect(&listening).await;
-    let mut all = request(json!({"accounts": "eosio"}), 0);
+    let mut all = request(&json!({"accounts": "eosio"}), 0);
     all["with_progress"] = json!(-4);
     client.ask(all).await;
     assert_eq!(client.of("listening", "a").await["next_block"], 6);
@@ -185,7 +185,7 @@ async fn everything_that_can_be_asked_for() {
     let mut client = Client::connect(&listening).await;
     let data = json!({"accounts": "eosio|eosio.token|eosio.msig", "receivers": "eosio|eosio.token|eosio.msig", "with_inline_traces": 1, "with_dbops": true,
         "with_ramops": true, "with_dtrxops": true, "with_tableops": true});
-    client.ask(request(data, 2)).await;
+    client.ask(request(&data, 2)).await;
     client.of("listening", "a").await;
     let accounts = ["eosio", "eosio.token", "eosio.msig"];
     let (mut nested, mut decoded) = (0, 0);
