@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
 use dfuse_index::{Serving, ServingSnapshot};
+use dfuse_search::SearchIndex;
 use dfuse_trx::ForkedTransactions;
 use tokio::sync::watch;
 
@@ -22,6 +23,8 @@ pub struct Chain {
     pub feed: FeedHandle,
     /// Transactions of blocks that were undone.
     pub forked: Arc<ForkedTransactions>,
+    /// Which terms can be searched, and those of the newest blocks.
+    pub search: Arc<SearchIndex>,
     /// The chain's id where it is known: without it, keys cannot be recovered from signatures.
     pub chain_id: Option<Checksum256>,
     /// Tells the time.
@@ -49,6 +52,8 @@ pub struct Options {
     pub readers: usize,
     /// How long a client may take nothing of a long answer before it is given up.
     pub client_timeout: Duration,
+    /// How much work one search may do before it answers with what it has; a unit is some microseconds.
+    pub search_work: u64,
     /// How long requests at work may go on after the server was told to stop.
     pub shutdown_grace: Duration,
     /// Of WebSocket connections.
@@ -68,6 +73,7 @@ impl Default for Options {
             read_timeout: Duration::from_secs(30),
             readers: 64,
             client_timeout: Duration::from_secs(60),
+            search_work: 1_000_000,
             shutdown_grace: Duration::from_secs(20),
             websocket: WebSocketOptions::default(),
             max_head_age: None,

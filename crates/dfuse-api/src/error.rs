@@ -14,6 +14,7 @@ use axum::{
 };
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+pub(crate) use convert::query_position;
 pub use table::{Detail, DetailType, ErrorCode, GrpcStatus, Retry, Row};
 
 use crate::TraceId;

@@ -33,6 +33,11 @@ impl Reading {
     pub fn go_on(&self) -> ApiResult<()> {
         if self.0.load(Ordering::Relaxed) { Err(ApiError::unavailable("Nobody waits for this.")) } else { Ok(()) }
     }
+
+    /// Set when the client has left or its time is up: for what looks at it on its own.
+    pub(crate) fn given_up(&self) -> &AtomicBool {
+        &self.0
+    }
 }
 
 /// Stops a read when its request is given up.

@@ -2,6 +2,7 @@
 
 mod block_id;
 mod blocks;
+mod search;
 mod state;
 mod transactions;
 
@@ -12,7 +13,7 @@ use crate::{Api, access, health, websocket};
 /// All routes.
 pub(crate) fn router(api: Api) -> Router {
     let protected = Router::new().merge(block_id::routes()).merge(blocks::routes()).merge(transactions::routes());
-    let protected = protected.merge(state::routes()).merge(websocket::routes(&api));
+    let protected = protected.merge(search::routes()).merge(state::routes()).merge(websocket::routes(&api));
     let protected = protected.route_layer(from_fn_with_state(api.clone(), access::check));
     let open = Router::new()
         .route("/", get(health::version))

@@ -12,10 +12,15 @@ use dfuse_trx::Transactions;
 
 /// All of them; one that reads from others comes after those.
 pub(crate) fn indexes() -> Vec<Arc<dyn Index>> {
+    indexes_with(Arc::default())
+}
+
+/// The same, with an index for searching that others ask, too.
+pub(crate) fn indexes_with(search: Arc<SearchIndex>) -> Vec<Arc<dyn Index>> {
     let mut indexes: Vec<Arc<dyn Index>> =
         vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)];
     indexes.extend(dfuse_state::indexes());
-    indexes.push(Arc::new(SearchIndex::default()));
+    indexes.push(search);
     indexes
 }
 

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::{ApiError, ErrorCode};
+use crate::params::shorten;
 
 /// When to try again what is missing while the store is opened anew or an index catches up.
 const PAUSE_SECONDS: u32 = 5;
@@ -93,4 +94,36 @@ impl From<dfuse_trx::Error> for ApiError {
             }
         }
     }
+}
+
+impl From<dfuse_search::Error> for ApiError {
+    fn from(error: dfuse_search::Error) -> Self {
+        use dfuse_search::Error as E;
+        let invalid = |message: String| Self::new(ErrorCode::RequestValidation, message);
+        let cursor = |message: String| invalid(message.clone()).detail("errors", json!({"cursor": [message]}));
+        match error {
+            E::Index(error) => error.into(),
+            E::InvalidQuery { error, query } => {
+                let message = format!("invalid query: {error} (query: \"{}\")", shorten(&query));
+                invalid(message).detail("position", query_position(&error))
+            }
+            E::TooBroad { ref field, ref prefix, limit } => {
+                Self::new(ErrorCode::QueryTooBroad, format!("The query has a value that is not usable: {error}."))
+                    .detail("field", shorten(field))
+                    .detail("prefix", shorten(prefix))
+                    .detail("limit", limit)
+            }
+            E::UnknownFields(_) | E::InvalidRange(_) => invalid(error.to_string()),
+            E::InvalidCursor | E::CursorForkedOut { .. } => cursor(error.to_string()),
+            E::CursorUnknown(_) => Self::new(ErrorCode::CursorTooOld, format!("Start without the cursor: {error}.")),
+            E::CursorAhead { .. } => {
+                Self::unavailable(format!("Behind the cursor: {error}.")).retry_after(PAUSE_SECONDS)
+            }
+        }
+    }
+}
+
+/// Where in a query an error is, as details tell it.
+pub(crate) fn query_position(error: &dfuse_search::ParseError) -> serde_json::Value {
+    json!({"offset": error.offset, "line": error.line, "column": error.column})
 }

@@ -142,7 +142,10 @@ macro_rules! error_codes {
 
 error_codes! {
     RequestValidation: "request_validation_error", BAD_REQUEST, InvalidArgument, No,
-        [optional(object("errors", "for each wrong parameter the list of what is wrong with it"))],
+        [
+            optional(object("errors", "for each wrong parameter the list of what is wrong with it")),
+            optional(object("position", "where a query is wrong: `offset` in bytes from 0, `line` and `column` from 1"))
+        ],
         "A parameter is missing or has a value that is not allowed.";
     InvalidJson: "invalid_json_error", BAD_REQUEST, InvalidArgument, No,
         [object("errors", "`source`: what the parser says")],
@@ -191,6 +194,9 @@ error_codes! {
         "A WebSocket message has a type that this server does not offer.";
     StreamStartNotAllowed: "auth_invalid_streaming_start_block_error", FORBIDDEN, PermissionDenied, No, [],
         "The stream begins further back than the caller may go.";
+    QueryTooBroad: "query_too_broad_error", BAD_REQUEST, InvalidArgument, No,
+        [text("field", "the field"), text("prefix", "what is before the star"), number("limit", "most values")],
+        "A value that ends in `*` stands for too many values: give more of it.";
     CorsHeaderNotAllowed: "cors_header_not_allowed_error", FORBIDDEN, PermissionDenied, No,
         [text("header", "the header that is not allowed"), texts("allowed", "those that are")],
         "A browser asks whether a page of another origin may send a header that it may not send.";
@@ -229,6 +235,8 @@ error_codes! {
         "The account is no token contract, or has no token of that symbol.";
     BlockTimeNotFound: "block_time_not_found", NOT_FOUND, NotFound, Later, [],
         "No block is at the time, or on the asked side of it.";
+    SimpleSearchNotFound: "simple_search_not_found", NOT_FOUND, NotFound, Later, [],
+        "The text is no block, transaction, account or time that is known.";
     MethodNotAllowed: "method_not_allowed_error", METHOD_NOT_ALLOWED, Unimplemented, No,
         [text("method", "the method of the request, shortened"), texts("allowed", "the methods that are allowed")],
         "The resource does not have this method; the header `Allow` names those that it has.";

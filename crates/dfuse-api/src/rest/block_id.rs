@@ -2,7 +2,10 @@
 
 use axum::{Router, extract::State, routing::get};
 use dfuse_antelope::{BlockTimestamp, TimePoint};
-use dfuse_index::blocks::{self, TimeMatch};
+use dfuse_index::{
+    View,
+    blocks::{self, IndexedBlock, TimeMatch},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,6 +28,14 @@ async fn by_time(State(api): State<Api>, mut params: Params) -> ApiResult<Json<V
     });
     let block = block.await?.ok_or_else(|| ApiError::new(ErrorCode::BlockTimeNotFound, "There is no such block."))?;
     Ok(Json(json!({"block": {"id": block.id, "num": block.number, "time": rfc3339(block.time)}})))
+}
+
+/// The first block at a time that is written as in requests, or not more than so many milliseconds after it.
+pub(super) fn at_or_soon_after(view: &View, text: &str, most_ms: i64) -> ApiResult<Option<IndexedBlock>> {
+    let Ok(moment) = moment(&Field { name: "time", text }) else { return Ok(None) };
+    let Some((slot, which)) = Comparator::AtOrAfter.look_up(moment) else { return Ok(None) };
+    let block = blocks::by_time(view, slot, which)?;
+    Ok(block.filter(|block| block.time.to_unix_ms() - moment.0.div_euclid(1000) < most_ms))
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -42,27 +42,35 @@ async fn list(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Vec<
 async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<Json<BlockSummary>> {
     let id = params.required("id", id);
     let id = params.finish(id)?;
-    let feed = api.chain().feed.clone();
-    let summary = api.read(move |snapshot, reading| {
-        let (number, blocks) = (id.block_num(), FeedBlocks::new(feed));
-        let block = blocks.block(BlockRef { number, id }).map_err(|error| {
-            let absent = matches!(&error, dfuse_trx::Error::Source { source, .. }
-                if matches!(source.downcast_ref(), Some(dfuse_blocks::Error::NotFound(_))));
-            if absent { unknown(id) } else { error.into() }
-        })?;
-        let mut summary = BlockSummary::new(&block, is_irreversible(snapshot, number, id)?);
-        let near = number.saturating_sub(SIBLINGS)..=number.saturating_add(SIBLINGS);
-        let mut siblings = blocks::range(snapshot.view(), near.clone(), Direction::Forward)?
-            .map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }))
-            .collect::<Result<Vec<_>, _>>()?;
-        siblings.extend(snapshot.forked_blocks().filter(|block| near.contains(&block.number)));
-        siblings.push(BlockRef { number, id });
-        siblings.sort_unstable_by(|a, b| b.cmp(a));
-        siblings.dedup();
-        summary.sibling_blocks = Some(summaries(&blocks, snapshot, reading, siblings)?);
-        Ok(summary)
-    });
+    let reader = api.clone();
+    let summary = api.read(move |snapshot, reading| with_siblings(&reader, snapshot, reading, id));
     summary.await.map(Json)
+}
+
+/// A block with those near its height.
+pub(super) fn with_siblings(
+    api: &Api,
+    snapshot: &ServingSnapshot,
+    reading: &Reading,
+    id: Checksum256,
+) -> ApiResult<BlockSummary> {
+    let (number, blocks) = (id.block_num(), FeedBlocks::new(api.chain().feed.clone()));
+    let block = blocks.block(BlockRef { number, id }).map_err(|error| {
+        let absent = matches!(&error, dfuse_trx::Error::Source { source, .. }
+            if matches!(source.downcast_ref(), Some(dfuse_blocks::Error::NotFound(_))));
+        if absent { unknown(id) } else { error.into() }
+    })?;
+    let mut summary = BlockSummary::new(&block, is_irreversible(snapshot, number, id)?);
+    let near = number.saturating_sub(SIBLINGS)..=number.saturating_add(SIBLINGS);
+    let mut siblings = blocks::range(snapshot.view(), near.clone(), Direction::Forward)?
+        .map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }))
+        .collect::<Result<Vec<_>, _>>()?;
+    siblings.extend(snapshot.forked_blocks().filter(|block| near.contains(&block.number)));
+    siblings.push(BlockRef { number, id });
+    siblings.sort_unstable_by(|a, b| b.cmp(a));
+    siblings.dedup();
+    summary.sibling_blocks = Some(summaries(&blocks, snapshot, reading, siblings)?);
+    Ok(summary)
 }
 
 pub(super) fn unknown(id: Checksum256) -> ApiError {
@@ -89,7 +97,7 @@ fn summaries(
 }
 
 #[derive(Debug, Serialize)]
-struct BlockSummary {
+pub(super) struct BlockSummary {
     id: Checksum256,
     block_num: u32,
     irreversible: bool,

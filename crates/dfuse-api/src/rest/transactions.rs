@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// A page ends when it has so many bytes, before as many transactions as were asked for are in it.
-const PAGE_BYTES: usize = 16 << 20;
+pub(super) const PAGE_BYTES: usize = 16 << 20;
 /// A page ends when so many transactions were passed that the chain itself made.
 const PASSED: usize = 10_000;
 /// Lifecycles that are in memory at a time.
-const AT_ONCE: usize = 10;
+pub(super) const AT_ONCE: usize = 10;
 /// Kind of the cursor among those that the key seals.
 const CURSOR_VERSION: u8 = b'T';
 

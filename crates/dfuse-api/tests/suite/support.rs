@@ -25,6 +25,7 @@ use dfuse_blocks::{
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, follow_feed, keyspaces};
 use dfuse_kv::MemoryStore;
+use dfuse_search::SearchIndex;
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use dfuse_trx::{ForkedTransactions, Transactions};
 use futures::channel::mpsc;
@@ -131,8 +132,9 @@ impl TestChain {
         let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
         let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
         let (feed, keeper) = opened.unwrap();
+        let search = Arc::new(SearchIndex::default());
         let indexes: Vec<Arc<dyn Index>> =
-            vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)];
+            vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
         let store = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
         let pipeline = Pipeline::open(store, None, indexes, dfuse_index::Options::default()).unwrap();
         let clock = Arc::new(SetClock::default());
@@ -141,6 +143,7 @@ impl TestChain {
             serving: pipeline.serving().clone(),
             feed: feed.handle(),
             forked: forked.clone(),
+            search,
             chain_id: None,
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy(Mutex::new(7))),

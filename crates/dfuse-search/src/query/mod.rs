@@ -140,6 +140,15 @@ impl Query {
         &self.canonical
     }
 
+    /// Every field that is asked for with the values that it may have, as the language writes them.
+    pub fn conditions(&self) -> Vec<(String, Vec<String>)> {
+        let mut conditions = Vec::new();
+        self.expr.visit(&mut |field, values| {
+            conditions.push((field.to_owned(), values.iter().map(|value| Printed(value).to_string()).collect()));
+        });
+        conditions
+    }
+
     pub(crate) fn expr(&self) -> &Expr {
         &self.expr
     }

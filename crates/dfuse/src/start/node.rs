@@ -10,6 +10,7 @@ use dfuse_blocks::{
 };
 use dfuse_index::{Options, Pipeline, Serving};
 use dfuse_kv::{Durability, FjallOptions};
+use dfuse_search::SearchIndex;
 use dfuse_trx::ForkedTransactions;
 use futures::stream;
 use tokio::{
@@ -29,7 +30,7 @@ use super::{
 };
 use crate::{
     failure::{one_line, usage},
-    indexes::{IndexStore, indexes},
+    indexes::{IndexStore, indexes_with},
 };
 
 /// How often it is looked whether the indexes have come to the end of the chain.
@@ -71,9 +72,11 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         ..Options::default()
     };
     let folder = data_dir.index();
+    let search = Arc::new(SearchIndex::default());
+    let indexes = indexes_with(search.clone());
     let opened = spawn_blocking(move || -> anyhow::Result<_> {
         let (store, reopen) = IndexStore::open(&folder, fjall)?;
-        let pipeline = Pipeline::open(store.current(), Some(reopen), indexes(), options.clone())?;
+        let pipeline = Pipeline::open(store.current(), Some(reopen), indexes, options.clone())?;
         Ok((store, pipeline, options))
     });
     let (store, pipeline, options) = opened.await??;
@@ -82,6 +85,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         serving: pipeline.serving().clone(),
         feed: handle.clone(),
         forked: forked.clone(),
+        search,
         chain_id: pipeline.chain_id(),
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),

@@ -1,0 +1,120 @@
+//! The blocks that a search is about.
+
+use std::ops::RangeInclusive;
+
+use dfuse_index::{BlockRef, ServingSnapshot, blocks};
+use dfuse_kv::Direction;
+use dfuse_search::{Bounds, Heads, Place, Position};
+use serde_json::json;
+
+use crate::{ApiError, ApiResult, ErrorCode};
+
+/// Blocks below are never served, whatever the chain.
+const FIRST_STREAMABLE: u32 = 2;
+
+/// The blocks as a request gives them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// Where to begin; 0 for the first block, or the last one if descending.
+    pub(super) start: u32,
+    /// How many blocks from there on come after it.
+    pub(super) count: u32,
+    pub(super) direction: Direction,
+    pub(super) with_reversible: bool,
+}
+
+/// The blocks to search.
+#[derive(Debug)]
+pub(super) struct Range {
+    /// Those that there are of what was asked for; may be empty.
+    pub(super) blocks: RangeInclusive<u32>,
+    /// The first block that was asked for, before a cursor took its place.
+    pub(super) first_asked: u32,
+    /// The last block there is, if there may be more to find when the chain goes on.
+    pub(super) open_end: Option<Position>,
+}
+
+/// Where a search goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resumption {
+    /// What the client gave.
+    pub(super) cursor: Position,
+    /// The same place, or the last one before the cursor's branch lost.
+    pub(super) position: Position,
+}
+
+impl Resumption {
+    /// Whether the cursor's block has lost.
+    pub(super) fn crosses_fork(&self) -> bool {
+        self.cursor != self.position
+    }
+}
+
+impl Asked {
+    /// Finds out which blocks are meant.
+    ///
+    /// # Errors
+    /// `request_validation_error` if there can be no such blocks, `service_unavailable_error` without any block.
+    pub(super) fn resolve(&self, snapshot: &ServingSnapshot, resumption: Option<&Resumption>) -> ApiResult<Range> {
+        let view = snapshot.view();
+        let head = snapshot.head().ok_or_else(|| ApiError::unavailable("There is no block yet."))?;
+        let first = blocks::range(view, 0..=u32::MAX, Direction::Forward)?.next().transpose()?;
+        let lowest = first.map_or(head.number, |block| block.number);
+        let lib = snapshot.lib().map_or(0, |lib| lib.number);
+        let heads = Heads { lowest, head: head.number, lib };
+        let last = if self.with_reversible { head.number } else { lib };
+        if self.start > last {
+            let (long, short) = if self.with_reversible { ("HEAD", "head") } else { ("LIB", "lib") };
+            return Err(refused(format!(
+                "invalid start block num: goes beyond {long}, use `0` to follow {long} (requested: {}, {short}: {last})",
+                self.start
+            )));
+        }
+        if last < lowest {
+            return Ok(Range { blocks: RangeInclusive::new(1, 0), first_asked: lowest, open_end: None });
+        }
+        let is_served = self.start <= FIRST_STREAMABLE || self.start >= lowest;
+        if !is_served && (self.direction == Direction::Reverse || resumption.is_none()) {
+            return Err(refused(format!(
+                "invalid start block num: {} is lower than the lowest block served by this endpoint [{lowest}]",
+                self.start
+            )));
+        }
+        let base = if lowest <= FIRST_STREAMABLE { 1 } else { lowest };
+        let (low, high) = match self.direction {
+            Direction::Forward => {
+                let low = if self.start == 0 { base } else { self.start };
+                (low, low.saturating_add(self.count))
+            }
+            Direction::Reverse => {
+                let high = if self.start == 0 { last } else { self.start };
+                (high.saturating_sub(self.count).max(base).min(high), high)
+            }
+        };
+        let bounds = Bounds { low: Some(low.into()), high: Some(high.into()) };
+        let resolve = |position| bounds.resolve(self.direction, !self.with_reversible, false, position, heads);
+        let blocks = match resumption {
+            Some(resumption) if resumption.crosses_fork() => {
+                // What was sent of the branch that lost began with the bound, or with the cursor.
+                let plain = resolve(None)?;
+                let from = (*plain.start()).min(resumption.cursor.block.number).max(resumption.position.block.number);
+                from..=*plain.end()
+            }
+            resumption => resolve(resumption.map(|it| &it.position))?,
+        };
+        let goes_on = self.direction == Direction::Forward && high > last;
+        let open_end = if goes_on { Some(end_of(snapshot, last)?) } else { None };
+        Ok(Range { blocks, first_asked: low, open_end })
+    }
+}
+
+fn end_of(snapshot: &ServingSnapshot, number: u32) -> ApiResult<Position> {
+    let block = blocks::by_number(snapshot.view(), number)?;
+    let block = block.ok_or_else(|| ApiError::unexpected(format!("block {number} is not in the index of blocks")))?;
+    Ok(Position { block: BlockRef { number, id: block.id }, place: Place::End })
+}
+
+fn refused(message: String) -> ApiError {
+    let errors = json!({"start_block": [message]});
+    ApiError::new(ErrorCode::RequestValidation, message).detail("errors", errors)
+}
