@@ -27,8 +27,6 @@ pub const POSTINGS: Family = Family::new("posting");
 /// First ordinal to the terms of the actions from there on that are in no chunk yet.
 pub const SEGMENTS: Family = Family::new("posting-segment");
 
-/// Bytes of a chunk at the end of a key.
-pub(crate) const CHUNK_BYTES: usize = 6;
 /// Segments are merged when so many low bits of their ordinals have come to an end.
 const MERGE_BITS: [u32; 2] = [12, 8];
 const VERSION: u32 = 1;
@@ -180,15 +178,40 @@ fn merge_ended(view: &View, delta: &mut DeltaBuilder, last: u64, next: u64) -> R
     Ok(())
 }
 
-/// Appends the key of a term's list of a chunk.
+/// Appends the key of a term's list of a chunk: the term, how many bytes the chunk takes, and those, big endian.
 pub(crate) fn put_key(key: &mut Vec<u8>, term: &[u8], chunk: u64) {
+    let unused = chunk.leading_zeros() as usize / 8;
     key.extend_from_slice(term);
-    key.extend_from_slice(&chunk.to_be_bytes()[8 - CHUNK_BYTES..]);
+    key.push(8 - unused as u8);
+    key.extend_from_slice(&chunk.to_be_bytes()[unused..]);
 }
 
-/// The chunk at the end of a key.
-pub(crate) fn chunk_of_key(key: &[u8]) -> Option<u64> {
-    let mut bytes = [0; 8];
-    bytes[8 - CHUNK_BYTES..].copy_from_slice(key.get(key.len().checked_sub(CHUNK_BYTES)?..)?);
-    Some(u64::from_be_bytes(bytes))
+/// The chunk at the end of a key, after the term.
+pub(crate) fn read_chunk(bytes: &[u8]) -> Option<u64> {
+    let (length, rest) = bytes.split_first()?;
+    let mut chunk = [0; 8];
+    chunk.get_mut(8usize.checked_sub(rest.len())?..)?.copy_from_slice(rest);
+    (rest.len() == usize::from(*length)).then(|| u64::from_be_bytes(chunk))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_are_in_the_order_of_chunks(a: u64, b: u64, bits in (0..64u32, 0..64u32)) {
+            let (a, b) = (a >> bits.0, b >> bits.1);
+            let key = |chunk| {
+                let mut key = Vec::new();
+                put_key(&mut key, b"t\0", chunk);
+                key
+            };
+            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            prop_assert_eq!(read_chunk(&key(a)[2..]), Some(a));
+            prop_assert_eq!(read_chunk(&key(a)[1..]), None);
+        }
+    }
 }

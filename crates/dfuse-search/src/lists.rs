@@ -1,6 +1,6 @@
 //! The lists of terms in the store, read chunk by chunk in either direction.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
 use dfuse_index::{View, ViewScan, codec::ValueReader};
@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use crate::{
     Budget, Error, Result,
-    index::{POSTINGS, SEGMENTS, chunk_of_key, ordinals_of, put_key, segments},
+    index::{POSTINGS, SEGMENTS, ordinals_of, put_key, read_chunk, segments},
     posting::{self, chunk_of},
     segment::Segment,
 };
@@ -48,7 +48,8 @@ impl OpenChunk {
                 posting::read_list(bytes, &mut list)?;
             }
         }
-        Ok(list.into_iter().collect())
+        let unordered = |_| Error::from(ValueReader::new(SEGMENTS, &[]).damaged("segments overlap"));
+        RoaringBitmap::from_sorted_iter(list).map_err(unordered)
     }
 }
 
@@ -90,19 +91,39 @@ impl Course {
 /// The list of one term.
 pub(crate) struct TermList {
     term: Box<[u8]>,
-    /// In the open chunk.
-    open: Option<(u64, RoaringBitmap)>,
+    open: InOpenChunk,
     /// The next entry of the store, and the chunk from which on it is the first.
     next: Option<(u64, Option<(u64, Bytes)>)>,
     scan: Option<ViewScan>,
     seeks: u32,
 }
 
+/// The list of a term in the open chunk, looked up when it is asked for.
+enum InOpenChunk {
+    Unknown(Arc<OpenChunk>),
+    List(u64, RoaringBitmap),
+    Nothing,
+}
+
 impl TermList {
-    pub(crate) fn new(term: &[u8], open: Option<&OpenChunk>) -> Result<Self> {
-        let open = open.map(|open| open.find(term).map(|list| (open.chunk, list))).transpose()?;
-        let open = open.filter(|(_, list)| !list.is_empty());
-        Ok(Self { term: term.into(), open, next: None, scan: None, seeks: 0 })
+    pub(crate) fn new(term: &[u8], open: Option<&Arc<OpenChunk>>) -> Self {
+        let open = open.map_or(InOpenChunk::Nothing, |open| InOpenChunk::Unknown(open.clone()));
+        Self { term: term.into(), open, next: None, scan: None, seeks: 0 }
+    }
+
+    /// The open chunk, if the term is there and it comes at `target` or after.
+    fn open_chunk(&mut self, target: u64, course: &Course) -> Result<Option<u64>> {
+        if let InOpenChunk::Unknown(open) = &self.open {
+            if !course.reaches(open.chunk, target) {
+                return Ok(None);
+            }
+            let (chunk, list) = (open.chunk, open.find(&self.term)?);
+            self.open = if list.is_empty() { InOpenChunk::Nothing } else { InOpenChunk::List(chunk, list) };
+        }
+        Ok(match &self.open {
+            InOpenChunk::List(chunk, _) => Some(*chunk).filter(|chunk| course.reaches(*chunk, target)),
+            _ => None,
+        })
     }
 
     /// The first chunk from `target` on where the term is. Targets that go on are cheaper than others.
@@ -117,13 +138,14 @@ impl TermList {
         if !course.chunks.contains(&target) {
             return Ok(None);
         }
-        let open = self.open.as_ref().map(|(chunk, _)| *chunk).filter(|chunk| course.reaches(*chunk, target));
-        if course.direction == Direction::Reverse && open.is_some() {
-            return Ok(open);
+        if course.direction == Direction::Reverse
+            && let Some(open) = self.open_chunk(target, course)?
+        {
+            return Ok(Some(open));
         }
         match &self.next {
             Some((from, entry)) if course.reaches(target, *from) => match entry {
-                None => return Ok(open),
+                None => return self.open_chunk(target, course),
                 Some((chunk, _)) if course.reaches(*chunk, target) => return Ok(Some(*chunk)),
                 Some(_) => {}
             },
@@ -132,7 +154,7 @@ impl TermList {
         let entry = self.look(target, course, may_scan, view, budget)?;
         let chunk = entry.as_ref().map(|(chunk, _)| *chunk);
         self.next = Some((target, entry));
-        Ok(chunk.or(open))
+        if chunk.is_some() { Ok(chunk) } else { self.open_chunk(target, course) }
     }
 
     fn look(
@@ -171,7 +193,7 @@ impl TermList {
     /// The list in a chunk that was sought.
     pub(crate) fn in_chunk(&self, chunk: u64) -> Result<RoaringBitmap> {
         match (&self.open, &self.next) {
-            (Some((open, list)), _) if *open == chunk => Ok(list.clone()),
+            (InOpenChunk::List(open, list), _) if *open == chunk => Ok(list.clone()),
             (_, Some((_, Some((next, bytes))))) if *next == chunk => Ok(posting::decode(bytes)?),
             _ => Ok(RoaringBitmap::new()),
         }
@@ -180,7 +202,7 @@ impl TermList {
     /// Length of the list in that chunk, about.
     pub(crate) fn length_in(&self, chunk: u64) -> usize {
         match (&self.open, &self.next) {
-            (Some((open, list)), _) if *open == chunk => list.len() as usize,
+            (InOpenChunk::List(open, list), _) if *open == chunk => list.len() as usize,
             (_, Some((_, Some((next, bytes))))) if *next == chunk => bytes.len(),
             _ => 0,
         }
@@ -188,7 +210,7 @@ impl TermList {
 }
 
 fn chunk(term: &[u8], key: &[u8]) -> Result<u64> {
-    let chunk = chunk_of_key(key).filter(|_| key.starts_with(term));
+    let chunk = key.strip_prefix(term).and_then(read_chunk);
     Ok(chunk.ok_or_else(|| ValueReader::new(POSTINGS, key).damaged("a key without a chunk"))?)
 }
 
@@ -199,19 +221,19 @@ pub(crate) fn terms_with_prefix(
     start: &[u8],
     budget: &mut Budget<'_>,
 ) -> Result<Option<Vec<Box<[u8]>>>> {
-    let mut terms = std::collections::BTreeSet::new();
+    let mut terms = BTreeSet::new();
     let mut range = KeyRange::prefix(start.to_vec());
     while let Some((key, value)) = view.first(POSTINGS, &range, Direction::Forward)? {
         budget.spend(value.len());
+        // A term ends with a 0 that nothing in its value is: what follows its keys is the next term.
+        let end = key.get(start.len()..).and_then(|value| value.iter().position(|byte| *byte == 0));
         let damaged = || Error::from(ValueReader::new(POSTINGS, &key).damaged("a key without a chunk"));
-        let term = key.len().checked_sub(crate::index::CHUNK_BYTES).map(|end| &key[..end]).ok_or_else(damaged)?;
-        terms.insert(term.into());
+        let end = start.len() + end.ok_or_else(damaged)?;
+        terms.insert(key[..=end].into());
         if terms.len() > MAX_PREFIX_TERMS {
             return Ok(None);
         }
-        // A term ends with a 0 that nothing in it is: what follows its keys is the next term.
-        let Some((_, body)) = term.split_last() else { return Err(damaged()) };
-        range = KeyRange::prefix(start.to_vec()).after([body, &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat());
+        range = KeyRange::prefix(start.to_vec()).after([&key[..=end], &[0xff]].concat());
     }
     for segment in open.iter().flat_map(|open| &open.segments) {
         for entry in segment.with_prefix(start)? {

@@ -16,8 +16,10 @@ use crate::index::POSTINGS;
 pub(crate) const CHUNK_BITS: u32 = 16;
 
 const BITMAP: u8 = 1;
-/// A list up to so many bytes is never a bitmap, which has a header of 16.
-const SHORT: usize = 20;
+/// Bytes of a roaring bitmap beside its values, at least.
+const HEADER_BYTES: usize = 12;
+/// Bytes of all bits of a chunk.
+const BITMAP_BYTES: usize = 1 << (CHUNK_BITS - 3);
 
 /// The chunk of an ordinal.
 pub(crate) fn chunk_of(ordinal: u64) -> u64 {
@@ -44,8 +46,11 @@ pub(crate) fn put_list(out: &mut Vec<u8>, list: &[u32]) {
 pub(crate) fn encode(list: &[u32]) -> Vec<u8> {
     let mut out = Vec::new();
     put_list(&mut out, list);
-    if out.len() > SHORT {
-        let mut bitmap: RoaringBitmap = list.iter().collect();
+    // What a bitmap takes at least: its header, and runs of 4 bytes each or all of the chunk's bits.
+    let runs = 1 + list.windows(2).filter(|pair| pair[1] - pair[0] > 1).count();
+    if out.len() > BITMAP_BYTES.min(HEADER_BYTES + 4 * runs)
+        && let Ok(mut bitmap) = RoaringBitmap::from_sorted_iter(list.iter().copied())
+    {
         bitmap.optimize();
         if bitmap.serialized_size() + 1 < out.len() {
             out.clear();

@@ -1,6 +1,6 @@
 //! A query evaluated over the blocks of a view, in either direction, a page at a time.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use dfuse_antelope::Checksum256;
 use dfuse_index::{
@@ -135,7 +135,7 @@ pub fn count(view: &View, request: &Request<'_>, budget: &mut Budget<'_>) -> Res
     }
     let plan = Plan::new(request.query);
     let mut chunks = Chunks::new(view, &plan, &ordinals, Direction::Forward, budget)?;
-    let mut starts = TermList::new(TRANSACTION_START, chunks.open.as_ref())?;
+    let mut starts = TermList::new(TRANSACTION_START, chunks.open.as_ref());
     // Where the last transaction began that was counted.
     let mut counted = None;
     while let Some((chunk, found)) = chunks.next()? {
@@ -232,7 +232,7 @@ struct Chunks<'a, 'b> {
     plan: &'a Plan,
     ordinals: RangeInclusive<u64>,
     course: Course,
-    open: Option<OpenChunk>,
+    open: Option<Arc<OpenChunk>>,
     lists: Lists<'a>,
     budget: &'a mut Budget<'b>,
     /// The chunk from which to look on.
@@ -265,7 +265,7 @@ impl<'a, 'b> Chunks<'a, 'b> {
     ) -> Result<Self> {
         let chunks = chunk_of(*ordinals.start())..=chunk_of(*ordinals.end());
         let course = Course { chunks, direction };
-        let open = OpenChunk::read(view, &course, budget)?;
+        let open = OpenChunk::read(view, &course, budget)?.map(Arc::new);
         let target = Some(match direction {
             Direction::Forward => *course.chunks.start(),
             Direction::Reverse => *course.chunks.end(),
@@ -274,15 +274,15 @@ impl<'a, 'b> Chunks<'a, 'b> {
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         for leaf in &plan.leaves {
             leaves.push(match leaf {
-                Leaf::Term(term) => LeafLists::Terms(vec![list(term)?]),
+                Leaf::Term(term) => LeafLists::Terms(vec![list(term)]),
                 Leaf::Prefix { start, field, prefix } => {
-                    let terms = terms_with_prefix(view, open.as_ref(), start, budget)?;
+                    let terms = terms_with_prefix(view, open.as_deref(), start, budget)?;
                     let terms = terms.ok_or_else(|| Error::TooBroad {
                         field: field.to_string(),
                         prefix: prefix.to_string(),
                         limit: MAX_PREFIX_TERMS,
                     })?;
-                    LeafLists::Terms(terms.iter().map(|term| list(term)).collect::<Result<_>>()?)
+                    LeafLists::Terms(terms.iter().map(|term| list(term)).collect())
                 }
                 Leaf::Blocks(numbers) => {
                     let low = first_global_sequence_from(view, *numbers.start())?;
@@ -296,7 +296,7 @@ impl<'a, 'b> Chunks<'a, 'b> {
         }
         let terms = leaves.iter().map(|leaf| if let LeafLists::Terms(terms) = leaf { terms.len() } else { 0 });
         let may_scan = terms.sum::<usize>() <= MAX_SCANS;
-        let lists = Lists { view, leaves, all: list(INDEXED)?, may_scan, chunk: 0 };
+        let lists = Lists { view, leaves, all: list(INDEXED), may_scan, chunk: 0 };
         Ok(Self { plan, ordinals: ordinals.clone(), course, open, lists, budget, target })
     }
 
