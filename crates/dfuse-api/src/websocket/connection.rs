@@ -73,7 +73,8 @@ impl Connection {
             end = write(&mut sink, &mut queue, &api) => end,
             () = stopping.begun() => End::Close(close_code::GOING_AWAY, "The server is going away.".into()),
         };
-        drop((session, queue));
+        drop(queue);
+        session.end().await;
         let (code, reason) = match &end {
             End::Left => (0, "the client left"),
             End::Close(code, reason) => (*code, &**reason),

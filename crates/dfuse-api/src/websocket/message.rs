@@ -187,7 +187,7 @@ mod tests {
             ("{}{}", json, "trailing characters at line 1 column 3"),
             ("[]", json, "a message must be an object, not an array"),
             ("5", json, "a message must be an object, not a number"),
-            (&deep, json, "recursion limit exceeded at line 1 column 133"),
+            (&deep, json, "recursion limit exceeded at line 1 column 132"),
             (r#"{"type":5}"#, json, "'type' must be a string, not a number"),
             (r#"{"req_id":{}}"#, json, "'req_id' must be a string, not an object"),
             (r#"{"LISTEN":1}"#, json, "'listen' must be a boolean, not a number"),

@@ -31,7 +31,7 @@ const AT_WORK: usize = 64;
 const UNLISTEN: &str = "unlisten";
 const PONG: &str = "pong";
 
-/// Ends all work when dropped.
+/// What a connection is asked for. All work ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Session {
     context: Arc<ConnectionContext>,
@@ -57,6 +57,11 @@ impl Session {
             at_work: Arc::new(Semaphore::new(AT_WORK)),
             tasks: JoinSet::new(),
         }
+    }
+
+    /// Ends all work.
+    pub(super) async fn end(mut self) {
+        self.tasks.shutdown().await;
     }
 
     fn new_context(&self, kind: &str, req_id: &str) -> Context {

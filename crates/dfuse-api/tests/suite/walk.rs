@@ -138,6 +138,7 @@ async fn errors_have_one_form() {
     assert!(requests > 2000, "{requests}");
     let expected = [
         ErrorCode::RequestValidation,
+        ErrorCode::WsUpgradeFailed,
         ErrorCode::RouteNotFound,
         ErrorCode::BlockNotFound,
         ErrorCode::TransactionNotFound,

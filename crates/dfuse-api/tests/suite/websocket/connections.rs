@@ -228,7 +228,11 @@ fn json_text() -> impl Strategy<Value = String> {
 #[test]
 fn any_bytes_do_no_harm() {
     let (runtime, chain, listening) = world();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 200, ..Default::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..Default::default()
+    });
     let frames = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..300),
         prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)), 0..10)
@@ -256,7 +260,7 @@ fn any_bytes_do_no_harm() {
         listening.stop.send(()).unwrap();
         listening.task.await.unwrap();
         assert!(metric(&chain, "dfuse_websocket_connections 0\n").await);
-        assert!(metric(&chain, "dfuse_websocket_streams 0\n").await);
-        drop(chain);
+        let none_was_open = !metric(&chain, "\ndfuse_websocket_streams ").await;
+        assert!(none_was_open || metric(&chain, "dfuse_websocket_streams 0\n").await);
     });
 }
