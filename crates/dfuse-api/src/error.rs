@@ -12,9 +12,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+pub(crate) use convert::query_position;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-pub(crate) use convert::query_position;
 pub use table::{Detail, DetailType, ErrorCode, GrpcStatus, Retry, Row};
 
 use crate::TraceId;

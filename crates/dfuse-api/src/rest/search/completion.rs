@@ -111,9 +111,8 @@ pub(super) async fn completion(State(api): State<Api>, mut params: Params) -> Ap
 fn complete(view: &View, prefix: &str) -> ApiResult<Vec<Section>> {
     let is_name = !prefix.is_empty() && Name::parse(prefix.as_bytes()).is_ok();
     let (names, queries) = if is_name {
-        let of_account = |(summary, query): &(&'static str, &str)| {
-            Suggestion::new(query.replace("ACCOUNT", prefix), Some(summary))
-        };
+        let of_account =
+            |(summary, query): &(&'static str, &str)| Suggestion::new(query.replace("ACCOUNT", prefix), Some(summary));
         (accounts_from(view, prefix)?, OF_ACCOUNT.iter().map(of_account).collect())
     } else {
         let queries = complete_query(prefix, |beginning| accounts_from(view, beginning))?;

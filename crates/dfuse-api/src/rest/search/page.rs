@@ -162,7 +162,9 @@ impl Search {
                     return Ok(Some(written));
                 }
                 let (lifecycle, view): (_, &View) = match row.undo {
-                    true => (lifecycle_in(&*blocks.block(row.found.block)?, &row.found), lost_view.as_ref().unwrap_or(view)),
+                    true => {
+                        (lifecycle_in(&*blocks.block(row.found.block)?, &row.found), lost_view.as_ref().unwrap_or(view))
+                    }
                     false => (known.next().flatten(), view),
                 };
                 written += 1;
