@@ -4,6 +4,12 @@
 mod blocks;
 mod connections;
 mod frame;
+/// What an action has, and whether a query matches it: the reference that the index is held against, too.
+#[path = "../../../dfuse-search/tests/suite/naive.rs"]
+mod naive;
+#[path = "../../../dfuse-search/tests/suite/queries.rs"]
+mod queries;
+mod search;
 mod support;
 mod transactions;
 mod walk;

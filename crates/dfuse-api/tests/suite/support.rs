@@ -78,6 +78,10 @@ pub(crate) struct TestChain {
     pub(crate) clock: Arc<SetClock>,
     /// The blocks so far, in the order in which the node had them, forks included.
     pub(crate) blocks: Vec<Arc<Block>>,
+    /// ABIs that the node told so far.
+    pub(crate) abi_dumps: Vec<AbiDump>,
+    /// Added to global sequences for each block, so that few actions are as far from each other as many.
+    pub(crate) stretch: u64,
     reader: Reader<Box<dyn BufRead + Send>>,
     feed: Feed,
     dumps: mpsc::UnboundedSender<AbiDump>,
@@ -155,7 +159,18 @@ impl TestChain {
         });
         let server = Server::new(chain, access, options);
         let reader = Reader::new(log);
-        Self { server, clock, blocks: Vec::new(), reader, feed, dumps, follower, _keeper: keeper }
+        Self {
+            server,
+            clock,
+            blocks: Vec::new(),
+            abi_dumps: Vec::new(),
+            stretch: 0,
+            reader,
+            feed,
+            dumps,
+            follower,
+            _keeper: keeper,
+        }
     }
 
     pub(crate) fn api(&self) -> &Api {
@@ -171,7 +186,12 @@ impl TestChain {
             && let Some(event) = self.reader.next_event().unwrap()
         {
             match event {
-                Event::Block(block) => {
+                Event::Block(mut block) => {
+                    let traces = block.unfiltered_transaction_traces.iter_mut();
+                    let actions = traces.flat_map(|trace| &mut trace.action_traces);
+                    for receipt in actions.filter_map(|action| action.receipt.as_mut()) {
+                        receipt.global_sequence += self.stretch * u64::from(block.number);
+                    }
                     let encoded = EncodedBlock::encode(&block, &mut writer).unwrap();
                     let block: Arc<Block> = Arc::from(block);
                     self.clock.set(block.header.timestamp);
@@ -180,7 +200,10 @@ impl TestChain {
                     taken += 1;
                     self.served().await;
                 }
-                Event::AbiDump(dump) => self.dumps.unbounded_send(dump).unwrap(),
+                Event::AbiDump(dump) => {
+                    self.abi_dumps.push(dump.clone());
+                    self.dumps.unbounded_send(dump).unwrap();
+                }
                 Event::SwitchFork { .. } => {}
             }
         }

@@ -26,6 +26,12 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
         &["GET", "HEAD", "POST"],
         false,
     ),
+    ("/v0/accounts/eosio/actions", &["GET", "HEAD", "POST"], false),
+    ("/v0/accounts/EOSIO/actions", &["GET", "HEAD", "POST"], false),
+    ("/v0/search/transactions", &["GET", "HEAD", "POST"], false),
+    ("/v0/search/count", &["GET", "HEAD", "POST"], false),
+    ("/v0/search/completion", &["GET", "HEAD", "POST"], false),
+    ("/v0/simple_search", &["GET", "HEAD", "POST"], false),
     ("/v0/transactions", &["GET", "HEAD", "POST"], false),
     ("/v0/transactions/00", &["GET", "HEAD", "POST"], false),
     (
@@ -52,6 +58,8 @@ const QUERIES: &[&str] = &[
     "?limit=1e3&skip=99999999999999999999&time=99999999999999999999&comparator=GT",
     "?limit=a&limit=1&limt=5&tim=5",
     "?limit[]=1&time[]=2",
+    "?q=%zz&prefix=%ff&cursor=---&sort=&start_block=-1&block_count=0&with_reversible=&contract=A",
+    "?q=(a:b&prefix=(&cursor=%00",
     "?%=%&%zz=%zz&\u{22}",
 ];
 
