@@ -4,6 +4,7 @@
 mod blocks;
 mod connections;
 mod frame;
+mod state;
 mod support;
 mod transactions;
 mod walk;

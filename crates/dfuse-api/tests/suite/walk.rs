@@ -33,6 +33,21 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
         &["GET", "HEAD", "POST"],
         false,
     ),
+    ("/v0/state/abi", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/key_accounts", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/permission_links", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/table", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/table/diff", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/table/row", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/table/row/history", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/table_scopes", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/tables/accounts", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/tables/scopes", &["GET", "HEAD", "POST"], false),
+    ("/v0/tokens", &["GET", "HEAD", "POST"], false),
+    ("/v0/tokens/eosio.token/NONE/holders", &["GET", "HEAD", "POST"], false),
+    ("/v0/accounts/eosio/balances", &["GET", "HEAD", "POST"], false),
+    ("/v1/history/get_key_accounts", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/abi/bin_to_json", &["POST"], false),
 ];
 
 /// Paths where nothing is.
@@ -51,6 +66,7 @@ const QUERIES: &[&str] = &[
     "?limit=-1&skip=-1&time=-1&comparator=-1",
     "?limit=1e3&skip=99999999999999999999&time=99999999999999999999&comparator=GT",
     "?limit=a&limit=1&limt=5&tim=5",
+    "?account=eosio&accounts=eosio&table=x&scope=&scopes=a&primary_key=&from_block=1&json=1&public_key=EOS&cursor=AAAA",
     "?limit[]=1&time[]=2",
     "?%=%&%zz=%zz&\u{22}",
 ];
@@ -138,9 +154,13 @@ async fn errors_have_one_form() {
     assert!(requests > 2000, "{requests}");
     let expected = [
         ErrorCode::RequestValidation,
+        ErrorCode::InvalidJson,
+        ErrorCode::MissingBody,
         ErrorCode::RouteNotFound,
         ErrorCode::BlockNotFound,
         ErrorCode::TransactionNotFound,
+        ErrorCode::TableNotFound,
+        ErrorCode::TokenNotFound,
         ErrorCode::MethodNotAllowed,
         ErrorCode::RequestBodyTooLarge,
         ErrorCode::MediaTypeUnsupported,
