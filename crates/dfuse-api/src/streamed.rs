@@ -75,13 +75,15 @@ type Slice = (Bytes, bool);
 
 /// Ends with an error when the sender goes before the last slice came: the client must not take the answer for complete.
 fn body(receiver: Receiver<Slice>) -> Body {
-    Body::from_stream(stream::unfold(Some(receiver), |receiver| async {
+    let slices = stream::unfold(Some(receiver), |receiver| async {
         let mut receiver = receiver?;
         Some(match receiver.next().await {
             Some((text, is_last)) => (Ok(text), (!is_last).then_some(receiver)),
             None => (Err(io::Error::other("the answer was given up")), None),
         })
-    }))
+    });
+    // Compression asks again after the end.
+    Body::from_stream(slices.fuse())
 }
 
 struct Slices<P> {

@@ -143,7 +143,12 @@ async fn readiness_is_a_list_of_conditions() {
         "index_abi",
         "index_accounts",
         "index_blocks",
+        "index_key-accounts",
+        "index_permission-links",
+        "index_rows",
+        "index_scopes",
         "index_store",
+        "index_tokens",
         "index_transactions",
         "running",
     ];

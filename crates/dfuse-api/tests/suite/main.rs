@@ -10,6 +10,7 @@ mod naive;
 #[path = "../../../dfuse-search/tests/suite/queries.rs"]
 mod queries;
 mod search;
+mod state;
 mod support;
 mod transactions;
 mod walk;

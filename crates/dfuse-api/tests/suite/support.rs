@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     io::BufRead,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,13 +40,18 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
-/// A time that tests set.
+/// A time that tests set; both its times are the same.
 #[derive(Debug, Default)]
-pub(crate) struct SetClock(Mutex<Duration>);
+pub(crate) struct SetClock(Mutex<Duration>, AtomicUsize);
 
 impl SetClock {
     pub(crate) fn set(&self, time: BlockTimestamp) {
         *self.0.lock().unwrap() = Duration::from_millis(time.to_unix_ms() as u64);
+    }
+
+    /// How often it was asked what time passed.
+    pub(crate) fn asked(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
     }
 }
 
@@ -53,6 +61,7 @@ impl Clock for SetClock {
     }
 
     fn elapsed(&self) -> Duration {
+        self.1.fetch_add(1, Ordering::Relaxed);
         self.now()
     }
 }
@@ -132,13 +141,19 @@ impl TestChain {
         chain
     }
 
+    /// Of blocks that the test pushes.
+    pub(crate) async fn made(options: Options) -> Self {
+        Self::new(Box::new(std::io::empty()), Arc::new(OpenAccess), options).await
+    }
+
     async fn new(log: Box<dyn BufRead + Send>, access: Arc<dyn Access>, options: Options) -> Self {
         let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
         let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
         let (feed, keeper) = opened.unwrap();
         let search = Arc::new(SearchIndex::default());
-        let indexes: Vec<Arc<dyn Index>> =
+        let mut indexes: Vec<Arc<dyn Index>> =
             vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
+        indexes.extend(dfuse_state::indexes());
         let store = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
         let pipeline = Pipeline::open(store, None, indexes, dfuse_index::Options::default()).unwrap();
         let clock = Arc::new(SetClock::default());
@@ -180,7 +195,6 @@ impl TestChain {
     /// Takes so many more blocks of the log, and waits after each until it is served: branches that come and go unseen are not
     /// streamed. Returns how many there were.
     pub(crate) async fn grow(&mut self, blocks: usize) -> usize {
-        let mut writer = ReverseWriter::new();
         let mut taken = 0;
         while taken < blocks
             && let Some(event) = self.reader.next_event().unwrap()
@@ -192,13 +206,8 @@ impl TestChain {
                     for receipt in actions.filter_map(|action| action.receipt.as_mut()) {
                         receipt.global_sequence += self.stretch * u64::from(block.number);
                     }
-                    let encoded = EncodedBlock::encode(&block, &mut writer).unwrap();
-                    let block: Arc<Block> = Arc::from(block);
-                    self.clock.set(block.header.timestamp);
-                    self.feed.push_decoded(encoded, block.clone()).await.unwrap();
-                    self.blocks.push(block);
+                    self.push(*block).await;
                     taken += 1;
-                    self.served().await;
                 }
                 Event::AbiDump(dump) => {
                     self.abi_dumps.push(dump.clone());
@@ -208,6 +217,16 @@ impl TestChain {
             }
         }
         taken
+    }
+
+    /// A block comes; waits until it is served if it is on the best chain then.
+    pub(crate) async fn push(&mut self, block: Block) {
+        let encoded = EncodedBlock::encode(&block, &mut ReverseWriter::new()).unwrap();
+        let block = Arc::new(block);
+        self.clock.set(block.header.timestamp);
+        self.feed.push_decoded(encoded, block.clone()).await.unwrap();
+        self.blocks.push(block);
+        self.served().await;
     }
 
     async fn served(&self) {

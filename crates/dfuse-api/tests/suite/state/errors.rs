@@ -1,0 +1,239 @@
+//! What is refused, and how.
+
+use axum::{body::Body, http::Request};
+use dfuse_api::{ErrorCode, Options};
+use serde_json::{Value, json};
+
+use super::made::{K1, Maker, asset, chain, key};
+use crate::support::TestChain;
+
+/// Path, query, and how many problems each wrong parameter has.
+const WRONG: &[(&str, &str, &[(&str, usize)])] = &[
+    ("state/abi", "", &[("account", 1)]),
+    ("state/abi", "account=9", &[("account", 1)]),
+    ("state/abi", "account=a&block_num=a", &[("block_num", 1)]),
+    ("state/abi", "account=a&block_num=-1", &[("block_num", 1)]),
+    ("state/abi", "account=a&block_num=", &[("block_num", 1)]),
+    ("state/abi", "account=a&json=a", &[("json", 1)]),
+    ("state/abi", "account=a&json=", &[("json", 1)]),
+    ("state/key_accounts", "", &[("public_key", 2)]),
+    ("state/key_accounts", "public_key=", &[("public_key", 2)]),
+    ("state/key_accounts", "public_key=EOS1&block_num=x", &[("public_key", 1), ("block_num", 1)]),
+    ("state/permission_links", "", &[("account", 1)]),
+    ("state/permission_links", "account=A", &[("account", 1)]),
+    ("state/table", "", &[("account", 1), ("table", 1), ("scope", 1)]),
+    ("state/table", "account=a&table=t&scope=0", &[("scope", 1)]),
+    ("state/table", "account=a&table=t&scope=s&offset=a", &[("offset", 1)]),
+    ("state/table", "account=a&table=t&scope=s&offset=-1", &[("offset", 1)]),
+    ("state/table", "account=a&table=t&scope=s&limit=a", &[("limit", 1)]),
+    ("state/table", "account=a&table=t&scope=s&limit=", &[("limit", 1)]),
+    ("state/table", "account=a&table=t&scope=s&key_type=a", &[("key_type", 1)]),
+    ("state/table", "account=a&table=t&scope=s&key_type=", &[("key_type", 1)]),
+    ("state/table", "account=a&table=t&scope=s&json=a", &[("json", 1)]),
+    ("state/table", "account=a&table=t&scope=s&with_abi=a", &[("with_abi", 1)]),
+    ("state/table", "account=a&table=t&scope=s&with_block_num=a", &[("with_block_num", 1)]),
+    ("state/table", "account=a&table=t&scope=s&irreversible_only=a", &[("irreversible_only", 1)]),
+    ("state/table", "account=a&table=t&scope=s&block_num=a", &[("block_num", 1)]),
+    ("state/table", "account=a&table=t&scope=s&cursor=---", &[("cursor", 1)]),
+    ("state/table", "account=a&table=t&scope=s&lower_bound=x&upper_bound=9&key_type=uint64", &[("lower_bound", 1)]),
+    ("state/table", "account=a&table=t&scope=s&lower_bound=x&key_type=x", &[("key_type", 1)]),
+    ("state/table/row", "account=a&table=t&scope=s", &[("primary_key", 1)]),
+    ("state/table/row", "account=a&table=t&scope=s&primary_key=abc&key_type=uint64", &[("primary_key", 1)]),
+    ("state/table/row", "account=a&table=t&scope=s&primary_key=&key_type=hex", &[("primary_key", 1)]),
+    ("state/table/row", "account=a&table=t&primary_key=a", &[("scope", 1)]),
+    ("state/table/row/history", "account=a&table=t&scope=s&primary_key=a&limit=0&sort=x", &[("limit", 1), ("sort", 1)]),
+    (
+        "state/table/row/history",
+        "account=a&table=t&scope=s&primary_key=a&limit=101&from_block=x",
+        &[("limit", 1), ("from_block", 1)],
+    ),
+    ("state/table/diff", "account=a&table=t&scope=s", &[("from_block", 2)]),
+    ("state/table/diff", "account=a&table=t&scope=s&from_block=0&to_block=-1", &[("from_block", 1), ("to_block", 1)]),
+    ("state/table_scopes", "", &[("account", 1), ("table", 1)]),
+    ("state/tables/accounts", "table=t&scope=", &[("accounts", 2)]),
+    ("state/tables/accounts", "table=t&scope=&accounts=9", &[("accounts", 1)]),
+    ("state/tables/accounts", "table=t&accounts=a", &[("scope", 1)]),
+    ("state/tables/scopes", "account=a&table=t&scopes=", &[("scopes", 2)]),
+    ("state/tables/scopes", "account=a&table=t&scopes=9", &[("scopes", 1)]),
+    ("tokens", "limit=0&contract=A&cursor=x", &[("limit", 1), ("contract", 1), ("cursor", 1)]),
+    ("tokens/eosio.token/eos/holders", "limit=1001", &[("symbol", 1), ("limit", 1)]),
+    ("accounts/EOS/balances", "", &[("account", 1)]),
+];
+
+#[tokio::test]
+async fn wrong_parameters() {
+    let (chain, _) = chain().await;
+    let check = |what: &str, code: ErrorCode, error: &Value, expected: &[(&str, usize)]| {
+        assert_eq!(code, ErrorCode::RequestValidation, "{what}: {error}");
+        let mut found: Vec<_> = error["details"]["errors"].as_object().unwrap().iter().collect();
+        found.sort_by_key(|(name, _)| name.as_str());
+        let found: Vec<_> = found.iter().map(|(name, it)| (name.as_str(), it.as_array().unwrap().len())).collect();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{what}: {error}");
+    };
+    for (path, query, expected) in WRONG {
+        let (code, error) = chain.get(&format!("/v0/{path}?{query}")).await.error();
+        check(&format!("{path}?{query}"), code, &error, expected);
+        let form = Request::post(format!("/v0/{path}")).body(Body::from(*query)).unwrap();
+        let (code, error) = chain.request(form).await.error();
+        check(&format!("POST {path} {query}"), code, &error, expected);
+    }
+    for parameter in ["accounts", "scopes"] {
+        let form = format!("account=a&scope=&table=t&{parameter}={}", vec!["a"; 1501].join("|"));
+        let request = Request::post(format!("/v0/state/tables/{parameter}")).body(Body::from(form)).unwrap();
+        let (_, error) = chain.request(request).await.error();
+        assert_eq!(error["details"]["errors"], json!({parameter: ["must have at most 1500 elements"]}));
+    }
+    for (body, code, expected) in [
+        (r#"{"table":"t","hex_rows":["ab"]}"#, ErrorCode::RequestValidation, &[("account", 1)][..]),
+        (r#"{"account":"9","table":"t","hex_rows":["ab"]}"#, ErrorCode::RequestValidation, &[("account", 1)]),
+        (r#"{"account":"a","table":"9999","hex_rows":["ab"]}"#, ErrorCode::RequestValidation, &[("table", 1)]),
+        (r#"{"account":"a","table":"t"}"#, ErrorCode::RequestValidation, &[("hex_rows", 2)]),
+        (r#"{"account":"a","table":"t","hex_rows":[]}"#, ErrorCode::RequestValidation, &[("hex_rows", 2)]),
+        (r#"{"account":"a","table":"t","hex_rows":["abc","zzz"]}"#, ErrorCode::RequestValidation, &[("hex_rows", 1)]),
+        (r#"{"hex_rows":[""]}"#, ErrorCode::RequestValidation, &[("account", 1), ("hex_rows", 1), ("table", 1)]),
+        (r#"{"account":"a","table":"t","hex_rows":"abc"}"#, ErrorCode::InvalidJson, &[]),
+        (r#"{"account":"a","table":"t","hex_rows":["ab"],"block_num":"11"}"#, ErrorCode::InvalidJson, &[]),
+        (r#"{"account":"a","table":"t","hex_rows":["ab"],"block_num":-1}"#, ErrorCode::InvalidJson, &[]),
+        ("{", ErrorCode::InvalidJson, &[]),
+        (" ", ErrorCode::MissingBody, &[]),
+        (r#"{"account":"c","table":"t","hex_rows":["abcf"],"block_num":11}"#, ErrorCode::BlockNumAboveHead, &[]),
+        (r#"{"account":"c","table":"t","hex_rows":["abcf"]}"#, ErrorCode::AbiNotFound, &[]),
+        (r#"{"account":"eosio.token","table":"t","hex_rows":["abcf"]}"#, ErrorCode::TableNotFound, &[]),
+        (r#"{"account":"eosio.token","table":"accounts","hex_rows":["abcf"]}"#, ErrorCode::TableRowNotDecoded, &[]),
+    ] {
+        let request = Request::post("/v0/state/abi/bin_to_json").body(Body::from(body)).unwrap();
+        let (found, error) = chain.request(request).await.error();
+        if code == ErrorCode::RequestValidation {
+            check(body, found, &error, expected);
+        }
+        assert_eq!(found, code, "{body}");
+        if body.contains("zzz") {
+            assert!(error["details"]["errors"]["hex_rows"][0].as_str().unwrap().starts_with("hex_rows[0] must be"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there() {
+    let (chain, _) = chain().await;
+    let table = "account=eosio.token&table=accounts&scope=eosio1";
+    let abi = |account: &str, block_num: u32| json!({"account": account, "block_num": block_num});
+    let unknown = |account: &str, table: &str| json!({"account": account, "table": table});
+    let head = |number: u32| json!({"request_block_num": number, "head_block_num": 6, "last_written_block_num": 5});
+    let row = json!({"account": "eosio.token", "scope": "4,EOS", "table": "accounts", "primary_key": "SOE"});
+    let other = "EOS1111111111111111111111111111111114T1Anm";
+    let cases = [
+        ("state/abi?account=nobody".to_owned(), ErrorCode::AbiNotFound, abi("nobody", 0)),
+        ("state/abi?account=eosio.test&block_num=1".to_owned(), ErrorCode::AbiNotFound, abi("eosio.test", 1)),
+        ("state/abi?account=a&block_num=7".to_owned(), ErrorCode::BlockNumAboveHead, head(7)),
+        (format!("state/key_accounts?public_key={other}"), ErrorCode::PublicKeyNotFound, json!({"public_key": other})),
+        (
+            format!("state/key_accounts?public_key={K1}&block_num=4294967295"),
+            ErrorCode::BlockNumAboveHead,
+            head(u32::MAX),
+        ),
+        ("state/permission_links?account=a&block_num=7".to_owned(), ErrorCode::BlockNumAboveHead, head(7)),
+        (format!("state/table?{table}&block_num=7"), ErrorCode::BlockNumAboveHead, head(7)),
+        (
+            format!("state/table?{table}&block_num=6&irreversible_only=true"),
+            ErrorCode::BlockNumAboveLib,
+            json!({"request_block_num": 6, "last_written_block_num": 5}),
+        ),
+        ("state/table?account=nobody&table=t&scope=&json=1".to_owned(), ErrorCode::AbiNotFound, abi("nobody", 6)),
+        (format!("state/table?{table}&json=1&block_num=1"), ErrorCode::AbiNotFound, abi("eosio.token", 1)),
+        (
+            "state/table?account=eosio.token&table=t&scope=&json=1".to_owned(),
+            ErrorCode::TableNotFound,
+            unknown("eosio.token", "t"),
+        ),
+        (
+            "state/table/row?account=eosio.token&table=accounts&scope=4,EOS&primary_key=SOE".to_owned(),
+            ErrorCode::RowNotFound,
+            row,
+        ),
+        (format!("state/table/row?{table}&primary_key=eos&block_num=7"), ErrorCode::BlockNumAboveHead, head(7)),
+        (format!("state/table/row/history?{table}&primary_key=eos&to_block=7"), ErrorCode::BlockNumAboveHead, head(7)),
+        (format!("state/table/diff?{table}&from_block=7"), ErrorCode::BlockNumAboveHead, head(7)),
+        (format!("state/table/diff?{table}&from_block=1&to_block=8"), ErrorCode::BlockNumAboveHead, head(8)),
+        (
+            "state/table/diff?account=nobody&table=t&scope=&json=1&from_block=1".to_owned(),
+            ErrorCode::AbiNotFound,
+            abi("nobody", 6),
+        ),
+        (
+            "state/table_scopes?account=eosio.token&table=t".to_owned(),
+            ErrorCode::TableNotFound,
+            unknown("eosio.token", "t"),
+        ),
+        (
+            "state/tables/accounts?accounts=eosio.token|nobody&table=accounts&scope=&json=1".to_owned(),
+            ErrorCode::AbiNotFound,
+            abi("nobody", 6),
+        ),
+        (
+            "state/tables/scopes?account=eosio.token&table=t&scopes=a&json=1".to_owned(),
+            ErrorCode::TableNotFound,
+            unknown("eosio.token", "t"),
+        ),
+        (
+            "tokens/eosio.token/EOS/holders".to_owned(),
+            ErrorCode::TokenNotFound,
+            json!({"contract": "eosio.token", "symbol": "EOS"}),
+        ),
+    ];
+    for (path, code, details) in cases {
+        let (found, error) = chain.get(&format!("/v0/{}", path.replace('|', "%7C"))).await.error();
+        assert_eq!((found, &error["details"]), (code, &details), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn before_the_first_block() {
+    let mut chain = TestChain::made(Options::default()).await;
+    for path in ["state/table?account=a&table=t&scope=", "state/abi?account=a", "tokens", "accounts/a/balances"] {
+        assert_eq!(chain.get(&format!("/v0/{path}")).await.error().0, ErrorCode::NotReady, "{path}");
+    }
+    // No block is irreversible yet.
+    let mut maker = Maker::after(1);
+    maker.set(key("a", "t", "", "k"), "a", [1]);
+    chain.push(maker.block(1, 0)).await;
+    let path = "/v0/state/table?account=a&table=t&scope=";
+    let answer = chain.get(path).await.json();
+    assert_eq!(
+        (&answer["last_irreversible_block_id"], &answer["last_irreversible_block_num"]),
+        (&json!(""), &json!(0))
+    );
+    assert_eq!(answer["rows"].as_array().unwrap().len(), 1);
+    let answer = chain.get(&format!("{path}&irreversible_only=1")).await.json();
+    assert_eq!((answer.get("up_to_block_num"), &answer["rows"]), (None, &json!([])));
+    assert_eq!(chain.get("/v0/tokens?irreversible_only=1").await.json()["tokens"], json!([]));
+}
+
+#[tokio::test]
+async fn what_does_not_decode() {
+    let mut chain = TestChain::made(Options::default()).await;
+    let mut maker = Maker::after(1);
+    maker.tables("a", &[("t", "balance", "asset")]);
+    maker.set(key("a", "t", "", "k"), "", [1, 2]);
+    maker.set(key("a", "t", "", "l"), "b", asset("1.0000 EOS"));
+    maker.abi("broken", b"\xff\xff");
+    chain.push(maker.block(1, 0)).await;
+    // A row of which nobody pays, and which is none.
+    let answer = chain.get("/v0/state/table?account=a&table=t&scope=&json=1").await.json();
+    let error = answer["rows"][0]["error"].as_str().unwrap();
+    assert!(error.contains("ABI of block 2") && error.contains("t.balance"), "{error}");
+    assert_eq!(answer["rows"][0], json!({"key": "k", "hex": "0102", "error": error}));
+    assert_eq!(answer["rows"][1], json!({"key": "l", "payer": "b", "json": {"balance": "1.0000 EOS"}}));
+    // An ABI that is none.
+    for path in ["abi?json=1&account=broken", "table?account=broken&table=t&scope=&json=1"] {
+        assert_eq!(chain.get(&format!("/v0/state/{path}")).await.error().0, ErrorCode::Unexpected, "{path}");
+    }
+    assert_eq!(chain.get("/v0/state/abi?account=broken").await.json()["abi"], "ffff");
+    // An ABI that was taken away.
+    maker.abi("a", b"");
+    chain.push(maker.block(1, 0)).await;
+    assert_eq!(chain.get("/v0/state/abi?account=a").await.error().0, ErrorCode::AbiNotFound);
+    assert_eq!(chain.get("/v0/state/abi?account=a&block_num=2").await.json()["block_num"], 2);
+}

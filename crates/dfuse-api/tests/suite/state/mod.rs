@@ -1,0 +1,8 @@
+//! `/v0/state`, tokens and `/v1/history/get_key_accounts`.
+
+mod errors;
+mod made;
+mod pages;
+mod recorded;
+mod streams;
+mod vectors;
