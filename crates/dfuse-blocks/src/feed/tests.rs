@@ -1,4 +1,5 @@
 mod histories;
+mod no_space;
 mod support;
 
 use std::{sync::Arc, time::Duration};
