@@ -96,6 +96,18 @@ impl Tree {
         self.bytes += bytes;
     }
 
+    /// Takes out the delta of one index.
+    pub(crate) fn take_delta(&mut self, id: Checksum256, position: usize) -> Delta {
+        let Some(node) = self.nodes.get_mut(&id) else { return Delta::default() };
+        let Some(slot) = node.deltas.as_mut().and_then(|deltas| deltas.get_mut(position)) else {
+            return Delta::default();
+        };
+        let delta = std::mem::take(slot);
+        node.bytes -= delta.memory_bytes();
+        self.bytes -= delta.memory_bytes();
+        delta
+    }
+
     /// The deltas of a block are no longer kept here.
     pub(crate) fn spill(&mut self, id: Checksum256) -> Vec<Delta> {
         let Some(node) = self.nodes.get_mut(&id) else { return Vec::new() };
