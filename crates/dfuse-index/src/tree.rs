@@ -8,6 +8,9 @@ use crate::{
     branch::{Branch, Place},
 };
 
+/// Memory of a block in the overlay beside its writes, about; measured by `benches/reversible.rs`.
+const BLOCK_OVERHEAD: usize = 1024;
+
 /// A reversible block and what the indexes write for it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -80,7 +83,7 @@ impl Tree {
         place: Place,
         deltas: Vec<Delta>,
     ) {
-        let bytes = deltas.iter().map(Delta::memory_bytes).sum();
+        let bytes = BLOCK_OVERHEAD + deltas.iter().map(Delta::memory_bytes).sum::<usize>();
         self.bytes += bytes;
         self.nodes
             .insert(block.id, Node { block, parent, branch, place, deltas: Some(deltas), bytes, continued: false });

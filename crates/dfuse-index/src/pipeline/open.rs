@@ -177,6 +177,7 @@ impl Pipeline {
             committed,
             root: block,
             tree: Tree::default(),
+            spilled_keys: Arc::default(),
             head: block,
             target: None,
             stall: None,
