@@ -30,8 +30,8 @@ pub enum Error {
     /// A block that contradicts one that is final: the source follows another chain, or a node gave up what was final. Stop:
     /// nothing that is fed after it can be right.
     #[error(
-        "block {block} contradicts the final chain: {why}; feed this data directory and block store from the chain that they \
-         belong to, or start with empty ones; if its source began on a branch that lost, let it begin earlier"
+        "block {block} contradicts the final chain: {why}; use another store, this is another chain, or feed this store and \
+         its data directory from the chain that they belong to"
     )]
     OtherChain {
         /// The refused block.

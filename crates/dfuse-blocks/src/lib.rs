@@ -15,6 +15,7 @@ pub mod dbin;
 mod error;
 pub mod feed;
 mod forks;
+mod lost;
 mod merge;
 mod names;
 mod range;

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use dfuse_antelope::Checksum256;
 use futures::TryStreamExt;
 use tracing::{info, warn};
@@ -7,6 +5,7 @@ use tracing::{info, warn};
 use crate::{
     Added, BlockRef, BlockStore, EncodedBlock, Error, Finalized, ForkDb, OneBlockName, Result,
     bundle::{BUNDLE_BLOCKS, base_of},
+    lost::{Chain, LostBranches},
     names,
 };
 
@@ -115,12 +114,11 @@ pub struct Merger {
     writer: BundleWriter,
     /// None in an empty store before the first block.
     forks: Option<ForkDb>,
-    /// Blocks that contradict final ones of the store, with the number at which their branch left the chain.
-    lost: BTreeMap<Checksum256, u32>,
+    /// Number of the first block that is kept; 0 while there is none.
+    first: u32,
+    lost: LostBranches,
     /// Names of the forked blocks when the first of them was looked for.
     aside: Option<Vec<OneBlockName>>,
-    /// The bundle that was compared with last: its base, and its blocks in ascending order.
-    compared: Option<(u32, Vec<BlockRef>)>,
     summary: MergeSummary,
 }
 
@@ -134,9 +132,9 @@ impl Merger {
             suffix: suffix.to_owned(),
             forks: writer.last().map(ForkDb::new),
             writer,
-            lost: BTreeMap::new(),
+            first: store.first_bundled(first_streamable).await?.unwrap_or_default(),
+            lost: LostBranches::new(store.clone()),
             aside: None,
-            compared: None,
             summary: MergeSummary::default(),
         };
         let mut names = store.one_blocks().await?;
@@ -145,9 +143,7 @@ impl Merger {
         let known = store.read_one_blocks(names);
         let mut known = std::pin::pin!(known);
         while let Some(block) = known.try_next().await? {
-            if merger.add(block.clone()).await? == Added::Late
-                && merger.final_id(block.number()).await? != Some(block.id())
-            {
+            if merger.add(block.clone()).await? == Added::Late && merger.final_id(&block).await? != Some(block.id()) {
                 merger.put_aside(&block).await?;
             }
         }
@@ -158,21 +154,14 @@ impl Merger {
     /// irreversible one is compared with the store's.
     ///
     /// # Errors
-    /// [`Error::Unlinked`] for a block without its parent, and for one of another chain than the store's.
+    /// [`Error::Unlinked`] for a block without its parent, [`Error::OtherChain`] for one of another chain than the store's.
     pub async fn push(&mut self, block: EncodedBlock) -> Result<()> {
         match self.add(block.clone()).await? {
             Added::Late => self.compare(&block).await,
-            Added::Orphan if self.lost.contains_key(&block.previous()) => self.lose(&block),
-            // On a branch that lost its root since.
-            Added::Orphan if self.forks.as_ref().is_some_and(|forks| forks.get(block.previous()).is_some()) => Ok(()),
+            // On a branch that lost, or its parent is missing.
             Added::Orphan => {
-                let head = self.forks.as_ref().map_or(0, |forks| forks.head().number);
-                let why = format!(
-                    "its parent {} is neither in the store, which ends at block {head}, nor came before it; merge what comes \
-                     between first, or use another store if it is of another chain",
-                    block.previous()
-                );
-                Err(Error::unlinked(&block, why))
+                let (lost, chain) = self.lost();
+                lost.first_of(&block, &chain).await.map(drop)
             }
             Added::Known => {
                 self.summary.skipped += 1;
@@ -187,7 +176,8 @@ impl Merger {
             Some(forks) => forks,
             None => {
                 may_start(&block, self.writer.first_streamable)?;
-                let parent = BlockRef { number: block.number() - 1, id: block.previous() };
+                let parent = BlockRef { number: block.number().saturating_sub(1), id: block.previous() };
+                self.first = block.number();
                 self.forks.insert(ForkDb::new(parent))
             }
         };
@@ -198,6 +188,7 @@ impl Merger {
             self.writer.push(block).await?;
         }
         for block in stalled {
+            self.lost.remember_child(block.id(), block.previous());
             self.put_aside(&block).await?;
         }
         Ok(added)
@@ -205,70 +196,35 @@ impl Merger {
 
     /// Compares a block at or below the LIB with the one that is final there; one of a lost branch is put aside.
     async fn compare(&mut self, block: &EncodedBlock) -> Result<()> {
-        match self.final_id(block.number()).await? {
-            Some(id) if id != block.id() => {}
-            // Where the store has no block, as below its first one, there is nothing to compare with.
-            _ => {
-                self.summary.skipped += 1;
-                return Ok(());
-            }
+        // Below the first block of the store there is nothing to compare with.
+        if block.number() < self.first || self.final_id(block).await? == Some(block.id()) {
+            self.summary.skipped += 1;
+            return Ok(());
         }
+        let (lost, chain) = self.lost();
+        let first = lost.first_of(block, &chain).await?;
+        lost.remember(block.id(), first);
         let name = OneBlockName::new(block, &self.suffix);
         let aside = match &mut self.aside {
             Some(aside) => aside,
             None => self.aside.insert(self.store.forked_blocks().await?),
         };
-        let is_aside = aside.iter().any(|aside| aside.is_same_block(&name));
-        let parent = self.final_id(block.number() - 1).await?;
-        if !is_aside && parent != Some(block.previous()) && !self.lost.contains_key(&block.previous()) {
-            return Err(other_chain(block, block.number()));
-        }
-        self.lose(block)?;
-        if is_aside {
+        if aside.iter().any(|aside| aside.is_same_block(&name)) {
             self.summary.skipped += 1;
             return Ok(());
         }
         self.put_aside(block).await
     }
 
-    /// Remembers a block of a lost branch. One whose branch holds itself to be final is of another chain.
-    fn lose(&mut self, block: &EncodedBlock) -> Result<()> {
-        let left_at = self.lost.get(&block.previous()).copied().unwrap_or(block.number());
-        if block.lib_number() >= left_at {
-            return Err(other_chain(block, left_at));
-        }
-        // Nothing grows below a LIB.
-        self.lost.retain(|id, _| id.block_num() >= block.lib_number());
-        self.lost.insert(block.id(), left_at);
-        Ok(())
+    fn lost(&mut self) -> (&mut LostBranches, MergedChain<'_>) {
+        let Self { lost, first, writer, forks, .. } = self;
+        (lost, MergedChain { first: *first, writer, forks: forks.as_ref() })
     }
 
-    /// Id of the final block with this number, if the store has it.
-    async fn final_id(&mut self, number: u32) -> Result<Option<Checksum256>> {
-        match self.writer.pending.first() {
-            Some(first) if number >= first.number() => {
-                return Ok(self.writer.pending.get((number - first.number()) as usize).map(EncodedBlock::id));
-            }
-            _ => {}
-        }
-        let base = base_of(number);
-        if self.compared.as_ref().is_none_or(|(compared, _)| *compared != base) {
-            let mut bundle = match self.store.read_bundle(base).await {
-                Err(Error::NotFound(_)) => return Ok(None),
-                opened => opened?,
-            };
-            let mut blocks = vec![];
-            loop {
-                let piece = bundle.piece().await?;
-                if piece.is_empty() {
-                    break;
-                }
-                blocks.extend(piece.iter().map(BlockRef::from));
-            }
-            self.compared = Some((base, blocks));
-        }
-        let blocks = self.compared.as_ref().map_or(&[][..], |(_, blocks)| blocks);
-        Ok(blocks.iter().find(|block| block.number == number).map(|block| block.id))
+    /// Id of the final block of the same height, if the store has it.
+    async fn final_id(&mut self, block: &EncodedBlock) -> Result<Option<Checksum256>> {
+        let (lost, chain) = self.lost();
+        lost.final_id(block.number(), &chain).await
     }
 
     async fn put_aside(&mut self, block: &EncodedBlock) -> Result<()> {
@@ -297,9 +253,36 @@ impl Merger {
     }
 }
 
-fn other_chain(block: &EncodedBlock, left_at: u32) -> Error {
-    let why = format!("another block {left_at} is final in the store; use another store, this is another chain");
-    Error::unlinked(block, why)
+/// What a [`Merger`] knows without reading.
+struct MergedChain<'a> {
+    first: u32,
+    writer: &'a BundleWriter,
+    forks: Option<&'a ForkDb>,
+}
+
+impl Chain for MergedChain<'_> {
+    fn first(&self) -> u32 {
+        self.first
+    }
+
+    fn lib(&self) -> u32 {
+        self.forks.map_or(0, |forks| forks.lib().number)
+    }
+
+    fn head(&self) -> u32 {
+        self.forks.map_or(0, |forks| forks.head().number)
+    }
+
+    fn final_id(&self, number: u32) -> Option<Checksum256> {
+        let pending = self.writer.pending.first().map(|first| number.checked_sub(first.number()));
+        let pending = pending.flatten().and_then(|at| self.writer.pending.get(at as usize)).map(EncodedBlock::id);
+        // Before the first block that is final, this is the one before it.
+        pending.or_else(|| self.forks.map(ForkDb::lib).filter(|lib| lib.number == number).map(|lib| lib.id))
+    }
+
+    fn previous(&self, id: Checksum256) -> Option<Checksum256> {
+        self.forks?.get(id).map(EncodedBlock::previous)
+    }
 }
 
 /// Deletes the one-block files of blocks that are in bundles below `next_base`, and moves those of blocks that lost aside:

@@ -13,7 +13,7 @@ use url::Url;
 use zstd::bulk::Decompressor;
 
 use crate::{
-    EncodedBlock, Error, OneBlockName, Result, abi_dump,
+    BlockRef, EncodedBlock, Error, OneBlockName, Result, abi_dump,
     bundle::{self, BlockTable, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
     names,
     range::{BundleReader, PIECE_BYTES, RangeReader},
@@ -162,6 +162,20 @@ impl BlockStore {
         self.read_named(FORKED_BLOCKS, name).await
     }
 
+    /// Looks for a block among those that were kept aside.
+    pub(crate) async fn find_forked_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
+        let id = block.id.to_string();
+        let is_named = |name: &OneBlockName| name.number == block.number && id.ends_with(&name.id);
+        for name in self.forked_blocks().await?.into_iter().filter(is_named) {
+            match self.read_forked_block(&name).await {
+                Ok(found) if found.id() == block.id => return Ok(Some(found)),
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads one-block files, several at a time, in the order of their names.
     pub fn read_one_blocks(&self, names: Vec<OneBlockName>) -> impl Stream<Item = Result<EncodedBlock>> + Send {
         let store = self.clone();
@@ -234,6 +248,12 @@ impl BlockStore {
     /// too, for [`crate::check`] to find.
     pub async fn bundles(&self) -> Result<Vec<u32>> {
         self.list(MERGED_BLOCKS, names::parse_bundle).await
+    }
+
+    /// Number of the first block in bundles, if there are any; `first_streamable` is that of the chain's history.
+    pub(crate) async fn first_bundled(&self, first_streamable: u32) -> Result<Option<u32>> {
+        let first = self.bundles().await?.into_iter().find(|base| *base == base_of(*base));
+        Ok(first.map(|base| base.max(first_streamable)))
     }
 
     /// Writes the bundle of `blocks`, which are of one chain, ascending, and all belong into it.

@@ -89,7 +89,8 @@ fn reference(block: &Block) -> BlockRef {
 
 fn resident_megabytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096 >> 20
+    let pages = status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default();
+    (pages * 4096) >> 20
 }
 
 async fn open_feed(folder: &Path) -> Feed {

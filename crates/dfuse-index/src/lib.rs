@@ -19,6 +19,7 @@ mod delta;
 mod engine;
 mod error;
 mod files;
+mod filter;
 mod follow;
 mod index;
 mod merge;

@@ -178,7 +178,8 @@ impl Overlay {
         }
     }
 
-    fn remove(&self, families: &Families, garbage: &Garbage) {
+    /// Removes the writes at once.
+    pub(crate) fn remove(&self, families: &Families, garbage: &Garbage) {
         for (family, writes) in garbage.deltas.iter().flat_map(Delta::families) {
             // Families of an insertion that succeeded.
             let Ok(keyspace) = families.keyspace(family) else { continue };

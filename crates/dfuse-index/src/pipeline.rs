@@ -14,6 +14,7 @@ pub(crate) use self::open::read_checkpoint;
 use crate::{
     BlockContext, ChainIdentity, CheckpointState, Delta, Error, Index, IndexState, IndexStatus, Result, Serving,
     ServingSnapshot, Stall, Status, View, blocks,
+    filter::KeyFilter,
     overlay::Overlay,
     serving::Forks,
     tree::Tree,
@@ -91,6 +92,8 @@ pub struct Pipeline {
     /// The committed block; before the first commit the parent of the first block.
     root: Option<BlockRef>,
     tree: Tree,
+    /// Keys that were put into the scratch space.
+    spilled_keys: Arc<KeyFilter>,
     head: Option<BlockRef>,
     /// The last final block, where it is not committed yet.
     target: Option<BlockRef>,

@@ -8,6 +8,9 @@ use crate::{
     branch::{Branch, Place},
 };
 
+/// Memory of a block in the overlay beside its writes, about; measured by `benches/reversible.rs`.
+const BLOCK_OVERHEAD: usize = 1024;
+
 /// A reversible block and what the indexes write for it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -80,7 +83,7 @@ impl Tree {
         place: Place,
         deltas: Vec<Delta>,
     ) {
-        let bytes = deltas.iter().map(Delta::memory_bytes).sum();
+        let bytes = BLOCK_OVERHEAD + deltas.iter().map(Delta::memory_bytes).sum::<usize>();
         self.bytes += bytes;
         self.nodes
             .insert(block.id, Node { block, parent, branch, place, deltas: Some(deltas), bytes, continued: false });
@@ -94,6 +97,18 @@ impl Tree {
         *slot = delta;
         node.bytes += bytes;
         self.bytes += bytes;
+    }
+
+    /// Takes out the delta of one index.
+    pub(crate) fn take_delta(&mut self, id: Checksum256, position: usize) -> Delta {
+        let Some(node) = self.nodes.get_mut(&id) else { return Delta::default() };
+        let Some(slot) = node.deltas.as_mut().and_then(|deltas| deltas.get_mut(position)) else {
+            return Delta::default();
+        };
+        let delta = std::mem::take(slot);
+        node.bytes -= delta.memory_bytes();
+        self.bytes -= delta.memory_bytes();
+        delta
     }
 
     /// The deltas of a block are no longer kept here.

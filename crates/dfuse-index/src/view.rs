@@ -7,6 +7,7 @@ use dfuse_kv::{Direction, Entry, KeyRange, Keyspace, Snapshot};
 use crate::{
     Error, Family, Result,
     branch::Branch,
+    filter::KeyFilter,
     merge::Merge,
     overlay::{HeldScan, Overlay, OverlayScan, Sight},
     scratch::{self, ScratchScan},
@@ -71,8 +72,8 @@ pub(crate) struct Committed {
     /// The last block that is in the store; absent before the first one.
     pub(crate) block: Option<BlockRef>,
     pub(crate) generation: u64,
-    /// Where further writes of reversible blocks are, if there are any.
-    pub(crate) scratch: Option<Keyspace>,
+    /// Where further writes of reversible blocks are, if there are any, and to which keys.
+    pub(crate) scratch: Option<(Keyspace, Arc<KeyFilter>)>,
 }
 
 impl Committed {
@@ -82,7 +83,7 @@ impl Committed {
         overlay: Arc<Overlay>,
         block: Option<BlockRef>,
         generation: u64,
-        scratch: Option<Keyspace>,
+        scratch: Option<(Keyspace, Arc<KeyFilter>)>,
     ) -> Self {
         overlay.pin(generation);
         Self { snapshot, families, overlay, block, generation, scratch }
@@ -177,9 +178,9 @@ impl View {
     /// What reversible blocks write to `key`: a value, or nothing for a deletion.
     fn reversible(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Option<Bytes>>> {
         let Committed { overlay, snapshot, scratch, .. } = &*self.committed;
-        match (overlay.get(keyspace, key, &self.sight), *scratch) {
-            (None, Some(scratch)) if !self.sight.is_empty() => {
-                scratch::get(&**snapshot, scratch, keyspace, key, &self.sight)
+        match (overlay.get(keyspace, key, &self.sight), scratch) {
+            (None, Some((scratch, keys))) if !self.sight.is_empty() && keys.may_contain(keyspace, key) => {
+                scratch::get(&**snapshot, *scratch, keyspace, key, &self.sight)
             }
             (known, _) => Ok(known),
         }
@@ -203,10 +204,10 @@ impl View {
             Ok((key, value)) => Option::map(value, |value| Ok((key, value))),
             Err(error) => Some(Err(error)),
         };
-        let Some(scratch) = *scratch else {
+        let Some((scratch, _)) = scratch else {
             return Ok(Box::new(Merge::new(above, below, direction).filter_map(values)));
         };
-        let middle = ScratchScan::new(&**snapshot, scratch, keyspace, range, direction, self.sight.clone())?;
+        let middle = ScratchScan::new(&**snapshot, *scratch, keyspace, range, direction, self.sight.clone())?;
         let below = Merge::new(middle, below, direction);
         Ok(Box::new(Merge::new(above, below, direction).filter_map(values)))
     }

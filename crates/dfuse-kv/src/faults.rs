@@ -122,6 +122,7 @@ struct State {
     faults: AtomicU64,
     failed: AtomicBool,
     space_freed: AtomicBool,
+    paused: AtomicBool,
 }
 
 impl State {
@@ -131,7 +132,10 @@ impl State {
     }
 
     fn read(&self) -> Result<()> {
-        if self.plan.read_fails(self.reads.fetch_add(1, Relaxed) + 1) { Err(self.fault()) } else { Ok(()) }
+        if self.paused.load(Relaxed) || !self.plan.read_fails(self.reads.fetch_add(1, Relaxed) + 1) {
+            return Ok(());
+        }
+        Err(self.fault())
     }
 }
 
@@ -156,6 +160,11 @@ impl FaultyStore {
     /// Ends the lack of space.
     pub fn free_space(&self) {
         self.state.space_freed.store(true, Relaxed);
+    }
+
+    /// While reads are `paused` they neither fail nor count: for those of the test itself.
+    pub fn pause_reads(&self, paused: bool) {
+        self.state.paused.store(paused, Relaxed);
     }
 
     /// What has happened so far.

@@ -4,4 +4,7 @@ pub mod compare;
 pub mod damage;
 mod random;
 pub mod recorded;
+mod small_disk;
 pub mod synthetic;
+
+pub use small_disk::SmallDisk;

@@ -9,7 +9,7 @@ use super::{
     hub::{Entry, Hub, Link},
     index::HubIndex,
 };
-use crate::{BlockStore, BundleWriter, Linked, OneBlockName, Result, bundle::base_of, merge::remove_merged_one_blocks};
+use crate::{BlockStore, BundleWriter, Linked, OneBlockName, Result, merge::remove_merged_one_blocks};
 
 /// The hub of a store, none of an empty one, and how many blocks had to be read for it.
 pub(super) async fn restore(store: &BlockStore, options: &FeedOptions) -> Result<(Option<Hub>, usize)> {
@@ -22,10 +22,7 @@ pub(super) async fn restore(store: &BlockStore, options: &FeedOptions) -> Result
     let (found, read) = links(store, options.data_dir.as_deref(), names).await?;
     let oldest = || found.iter().map(|(link, _)| link).min_by_key(|link| link.number());
     let Some(floor) = bundled.or_else(|| oldest().map(Link::parent)) else { return Ok((None, read)) };
-    let first = match store.bundles().await?.into_iter().find(|base| *base == base_of(*base)) {
-        Some(base) => base.max(options.first_streamable),
-        None => floor.number + 1,
-    };
+    let first = store.first_bundled(options.first_streamable).await?.unwrap_or(floor.number + 1);
     let mut hub = Hub::new(first, floor);
     for ((link, name), arrival) in found.into_iter().zip(0..) {
         hub.add(Entry { link, arrival, file: Some(name), payload: None });

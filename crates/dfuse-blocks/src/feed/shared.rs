@@ -12,7 +12,7 @@ use super::{
     block::{FeedBlock, RecentlyDecoded},
     hub::{Entry, Hub, Link, Position, Standing},
 };
-use crate::{BlockRef, BlockStore, Cursor, CursorKey, EncodedBlock, Error, OneBlockName, Result};
+use crate::{BlockRef, BlockStore, Cursor, CursorKey, EncodedBlock, Error, Result};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -121,21 +121,7 @@ impl Shared {
             Ok(_) | Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
-        self.forked_block(block).await?.ok_or_else(|| Error::NotFound(format!("block {block}")))
-    }
-
-    /// A block that lost and was put aside.
-    pub(super) async fn forked_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
-        let id = block.id.to_string();
-        let is_named = |name: &OneBlockName| name.number == block.number && id.ends_with(&name.id);
-        for name in self.store.forked_blocks().await?.into_iter().filter(is_named) {
-            match self.store.read_forked_block(&name).await {
-                Ok(found) if found.id() == block.id => return Ok(Some(found)),
-                Ok(_) | Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
+        self.store.find_forked_block(block).await?.ok_or_else(|| Error::NotFound(format!("block {block}")))
     }
 
     /// How a block relates to the best chain, as far as hub and store know.
@@ -154,7 +140,7 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
-        Ok(match self.forked_block(block).await? {
+        Ok(match self.store.find_forked_block(block).await? {
             Some(found) => Standing::Lost(Entry {
                 link: Link::of(&found),
                 arrival: 0,

@@ -1,4 +1,5 @@
 mod histories;
+mod no_space;
 mod support;
 
 use std::{sync::Arc, time::Duration};
@@ -207,7 +208,7 @@ async fn replay_rules() {
     }
     assert_eq!(feed.handle().head().unwrap().id, id(209, 0));
     // Unless it calls itself final.
-    for block in [forked(152, 2, 1, 150), forked(212, 1, 1, 150), forked(2, 2, 0, 2), forked(50, 1, 5, 0)] {
+    for block in [forked(152, 2, 1, 150), forked(212, 1, 1, 150), forked(2, 2, 0, 2), forked(2, 4, 5, 0)] {
         let error = push(&mut feed, block).await.unwrap_err();
         assert!(matches!(error, Error::OtherChain { .. }), "{error}");
     }
@@ -216,8 +217,10 @@ async fn replay_rules() {
         error.ends_with("does not follow: block 210 is missing; let the source begin at block 210 or before"),
         "{error}"
     );
-    let error = push(&mut feed, forked(209, 5, 5, 0)).await.unwrap_err().to_string();
-    assert!(error.contains(&format!("block 208 {} is missing; let", id(208, 5))), "{error}");
+    for number in [50, 209] {
+        let error = push(&mut feed, forked(number, 5, 5, 0)).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("block {} {} is missing; let", number - 1, id(number - 1, 5))), "{error}");
+    }
 
     let (empty, _) = Recording::store();
     let (mut feed, _) = open(&empty, FeedOptions::default()).await;

@@ -1,6 +1,6 @@
 //! The owner's side: blocks come in.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use dfuse_antelope::{Checksum256, model::Block};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -16,8 +16,8 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    Added, BlockRef, BlockStore, Clock, CursorKey, EncodedBlock, Error, Linked, Result,
-    bundle::{BUNDLE_BLOCKS, base_of},
+    Added, BlockStore, Clock, CursorKey, EncodedBlock, Error, Linked, Result,
+    lost::{Chain, LostBranches},
     merge::may_start,
     names::check_suffix,
 };
@@ -27,9 +27,6 @@ const PARALLEL: usize = 8;
 
 /// Blocks below the head that are in memory after a start; more come when they are wanted.
 const PRELOADED: u32 = 360;
-
-/// Blocks on lost branches that are remembered by id, so that their children are known to be lost, too.
-const REMEMBERED_LOST: usize = 10_000;
 
 /// The owner of the feed, through which blocks come in.
 ///
@@ -60,10 +57,8 @@ pub struct Feed {
     mode: Mode,
     index: Option<HubIndex>,
     next_arrival: u64,
-    /// Lost blocks at or below the LIB, with the number of the first block of their branch.
-    lost: BTreeMap<Checksum256, u32>,
-    /// Ids of the blocks of the bundle that a replay is in, from this number on.
-    replayed: (u32, Vec<Checksum256>),
+    /// Lost blocks at or below the LIB.
+    lost: LostBranches,
     skipped: u64,
 }
 
@@ -90,8 +85,7 @@ impl Feed {
             mode,
             index: None,
             next_arrival: 0,
-            lost: BTreeMap::new(),
-            replayed: (0, vec![]),
+            lost: LostBranches::new(shared.store.clone()),
             skipped: 0,
         };
         let links = feed.links_of_files();
@@ -191,8 +185,7 @@ impl Feed {
         };
         self.changed.send_replace(());
         for link in lost {
-            let first = self.lost.get(&link.previous).copied().unwrap_or_else(|| link.number());
-            self.remember_lost(link.id, first);
+            self.lost.remember_child(link.id, link.previous);
         }
         Ok(added)
     }
@@ -262,14 +255,13 @@ impl Feed {
 
     /// Whether a block is to be passed over, and why.
     async fn examine(&mut self, block: &EncodedBlock) -> Result<Option<Added>> {
-        let (number, parent) = (block.number(), Link::of(block).parent());
-        let (first, lib, head, known, linked) = match &*self.shared.hub() {
+        let number = block.number();
+        let (first, lib, known, linked) = match &*self.shared.hub() {
             Some(hub) => (
                 hub.first,
                 hub.lib().number,
-                hub.head().number,
-                hub.get(block.id()).is_some() || self.lost.contains_key(&block.id()),
-                hub.is_linked(parent.id),
+                hub.get(block.id()).is_some() || self.lost.contains(block.id()),
+                hub.is_linked(block.previous()),
             ),
             None => return may_start(block, self.shared.options.first_streamable).map(|()| None),
         };
@@ -277,105 +269,45 @@ impl Feed {
             return Ok(Some(Added::Known));
         }
         if number > lib {
-            if linked {
-                return Ok(None);
-            }
-            let (missing, why) = match self.lost_branch(parent).await? {
+            if !linked {
                 // It can never win; kept with the others of its branch until they are put aside.
-                Ok(first) => return check_lost(block, first).map(|()| None),
-                Err(missing) if missing.number > head => (head + 1, format!("block {} is missing", head + 1)),
-                Err(missing) => (missing.number, format!("block {missing} is missing")),
-            };
-            return Err(Error::unlinked(block, format!("{why}; let the source begin at block {missing} or before")));
+                self.lost.first_of(block, &*self.shared).await?;
+            }
+            return Ok(None);
         }
-        match self.final_id(number).await? {
+        match self.lost.final_id(number, &*self.shared).await? {
             Some(id) if id == block.id() => return Ok(Some(Added::Known)),
             // History before that of the store.
-            None if number < first => return Ok(Some(Added::Late)),
+            _ if number < first => return Ok(Some(Added::Late)),
             _ => {}
         }
-        let first = match self.lost_branch(parent).await? {
-            Ok(first) => first,
-            Err(missing) => {
-                let why = match self.final_id(number).await? {
-                    Some(id) => {
-                        format!("block {number} is {id}, and block {missing}, from which it descends, is not known")
-                    }
-                    None => format!("block {missing}, from which it descends, is not known"),
-                };
-                return Err(Error::OtherChain { block: block.into(), why });
-            }
-        };
-        check_lost(block, first)?;
+        let first = self.lost.first_of(block, &*self.shared).await?;
         if number >= lib.saturating_sub(self.shared.options.keep_forked) {
             self.shared.store.write_forked_block(block, &self.shared.suffix).await?;
         }
-        self.remember_lost(block.id(), first);
+        self.lost.remember(block.id(), first);
         Ok(Some(Added::Late))
-    }
-
-    /// Id of the final block at a height, if the store has it or its child.
-    async fn final_id(&mut self, number: u32) -> Result<Option<Checksum256>> {
-        let (known, first, bundled) = match &*self.shared.hub() {
-            Some(hub) => (hub.canonical_id(number), hub.first, hub.bundled()),
-            None => return Ok(None),
-        };
-        if known.is_some() {
-            return Ok(known);
-        }
-        if number + 1 == first {
-            return self.shared.store.read_block(first).await.map(|block| Some(block.previous()));
-        }
-        let at = |(first, ids): &(u32, Vec<_>)| ids.get(number.checked_sub(*first)? as usize).copied();
-        if let Some(id) = at(&self.replayed) {
-            return Ok(Some(id));
-        }
-        let last = base_of(number).saturating_add(BUNDLE_BLOCKS - 1).min(bundled);
-        match self.shared.store.read_range(number..=last).map_ok(|block| block.id()).try_collect().await {
-            Ok(ids) => self.replayed = (number, ids),
-            Err(Error::NotFound(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        Ok(at(&self.replayed))
-    }
-
-    /// The number of the first block of the lost branch that a child of `parent` is on; the first block that is not known
-    /// if the branch does not lead to a final one.
-    async fn lost_branch(&mut self, mut parent: BlockRef) -> Result<Result<u32, BlockRef>> {
-        loop {
-            if let Some(first) = self.lost.get(&parent.id) {
-                return Ok(Ok(*first));
-            }
-            let (lib, link) = match &*self.shared.hub() {
-                Some(hub) => (hub.lib().number, hub.get(parent.id).map(|entry| entry.link)),
-                None => return Ok(Err(parent)),
-            };
-            if parent.number <= lib && self.final_id(parent.number).await? == Some(parent.id) {
-                return Ok(Ok(parent.number + 1));
-            }
-            parent = match link {
-                Some(link) => link.parent(),
-                None => match self.shared.forked_block(parent).await? {
-                    Some(block) => Link::of(&block).parent(),
-                    None => return Ok(Err(parent)),
-                },
-            };
-        }
-    }
-
-    fn remember_lost(&mut self, id: Checksum256, first: u32) {
-        self.lost.insert(id, first);
-        if self.lost.len() > REMEMBERED_LOST {
-            self.lost.pop_first();
-        }
     }
 }
 
-/// A branch may lose, but it may not call itself final: then two chains are.
-fn check_lost(block: &EncodedBlock, first: u32) -> Result<()> {
-    if block.lib_number() < first {
-        return Ok(());
+impl Chain for Shared {
+    fn first(&self) -> u32 {
+        self.hub().as_ref().map_or(0, |hub| hub.first)
     }
-    let why = format!("it calls block {} final, on a branch that left the chain at block {first}", block.lib_number());
-    Err(Error::OtherChain { block: block.into(), why })
+
+    fn lib(&self) -> u32 {
+        self.hub().as_ref().map_or(0, |hub| hub.lib().number)
+    }
+
+    fn head(&self) -> u32 {
+        self.hub().as_ref().map_or(0, |hub| hub.head().number)
+    }
+
+    fn final_id(&self, number: u32) -> Option<Checksum256> {
+        self.hub().as_ref().and_then(|hub| hub.canonical_id(number))
+    }
+
+    fn previous(&self, id: Checksum256) -> Option<Checksum256> {
+        self.hub().as_ref().and_then(|hub| hub.get(id).map(|entry| entry.link.previous))
+    }
 }

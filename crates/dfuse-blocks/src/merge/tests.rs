@@ -108,18 +108,20 @@ async fn another_chain_is_refused() {
     let (store, objects) = Recording::store();
     merge(&store, &forked_chain(310)).await.unwrap();
     let files = objects.files().await;
-    // Shorter and longer than the store, from the first block on: nothing of it reaches the store.
+    // Shorter and longer than the store, from another beginning on: nothing of it reaches the store.
     for last in [20, 400] {
-        let error = merge(&store, &other_chain(2, last)).await.unwrap_err();
-        assert!(matches!(error, Error::Unlinked { number: 2, .. }), "{error}");
-        assert!(error.to_string().ends_with("use another store, this is another chain"), "{error}");
+        let error = merge(&store, &other_chain(1, last)).await.unwrap_err();
+        assert!(matches!(error, Error::OtherChain { block, .. } if block.number == 2), "{error}");
         assert_eq!(objects.files().await, files);
     }
     // Part of the way together: told when the other chain calls final what contradicts.
-    for (from, last) in [(60, 100), (160, 400), (301, 400)] {
+    for (from, last) in [(2, 100), (60, 100), (160, 400), (301, 400)] {
         let error = merge(&store, &other_chain(from, last)).await.unwrap_err();
-        assert!(matches!(error, Error::Unlinked { number, .. } if number == from + 6), "{from}: {error}");
+        assert!(matches!(error, Error::OtherChain { block, .. } if block.number == from + 6), "{from}: {error}");
     }
+    // From its middle on it cannot be told from a gap.
+    let error = merge(&store, &other_chain(60, 200)[100..]).await.unwrap_err();
+    assert!(error.to_string().ends_with("is missing; let the source begin at block 101 or before"), "{error}");
     canonical(&store, 299).await;
 }
 

@@ -243,6 +243,10 @@ impl Pipeline {
                 gone.iter().for_each(|node| drop(forks.remove(&node.block.id)));
             }
         }
+        if self.tree.spilled() == 0 {
+            // Older views keep theirs.
+            self.spilled_keys = Arc::default();
+        }
         let (spilled, held): (Vec<_>, Vec<_>) = gone.into_iter().partition(|node| node.deltas.is_none());
         self.replace_snapshot(snapshot, block);
         let committed = self.committed.number();
@@ -267,7 +271,7 @@ impl Pipeline {
     pub(super) fn replace_snapshot(&mut self, snapshot: Arc<dyn Snapshot>, block: Option<BlockRef>) {
         let generation = self.committed.generation + 1;
         let (families, overlay) = (self.families.clone(), self.overlay.clone());
-        let scratch = (self.tree.spilled() > 0).then_some(self.scratch);
+        let scratch = (self.tree.spilled() > 0).then(|| (self.scratch, self.spilled_keys.clone()));
         self.committed = Arc::new(Committed::new(snapshot, families, overlay, block, generation, scratch));
     }
 
@@ -296,6 +300,10 @@ impl Pipeline {
             for (id, place) in &step {
                 let deltas = self.tree.get(*id).and_then(|node| node.deltas.as_deref()).unwrap_or_default();
                 scratch::put(&mut batch, self.scratch, &self.families, *id, *place, deltas)?;
+                for (family, writes) in deltas.iter().flat_map(Delta::families) {
+                    let keyspace = self.families.keyspace(family)?;
+                    writes.iter().for_each(|(key, _)| self.spilled_keys.add(keyspace, key));
+                }
             }
             if self.write(batch)? {
                 let spilled = step.into_iter().map(|(id, place)| (self.tree.spill(id), place));

@@ -12,7 +12,7 @@ use crate::{
     ServingSnapshot, Status, View,
     branch::Branch,
     checkpoint::CHECKPOINTS,
-    overlay::Overlay,
+    overlay::{Garbage, Overlay},
     scratch::SCRATCH,
     tree::Tree,
     view::{Committed, Families},
@@ -80,20 +80,25 @@ impl Pipeline {
         let snapshot = self.store.snapshot()?;
         self.replace_snapshot(snapshot, self.committed.block);
         let nodes: Vec<_> = self.tree.nodes().map(|node| (node.block, node.parent, node.place)).collect();
-        let joined = || {
+        let mut join = || {
             // Parents first: their writes are in the view of their children.
-            for (block, parent, place) in nodes {
-                let content = reversible(block)?;
-                let delta = index.delta(&BlockContext::new(&content), &self.view(root, parent))?;
-                self.overlay.insert(&self.families, place, &delta)?;
+            for (block, parent, place) in &nodes {
+                let content = reversible(*block)?;
+                let delta = index.delta(&BlockContext::new(&content), &self.view(root, *parent))?;
+                self.overlay.insert(&self.families, *place, &delta)?;
                 self.tree.add_delta(block.id, position, delta);
             }
             Ok(())
         };
-        let result = joined();
+        let result = join();
         match result {
             Ok(()) => self.slots[position].state = IndexState::Live,
             Err(_) => {
+                // Nobody has read what is there of it, and it must not be committed.
+                for (block, _, place) in nodes {
+                    let deltas = vec![self.tree.take_delta(block.id, position)];
+                    self.overlay.remove(&self.families, &Garbage { deltas, place, committed: 0 });
+                }
                 let mut families = (*self.families).clone();
                 families.set_readable(name, false);
                 self.families = Arc::new(families);
@@ -172,6 +177,7 @@ impl Pipeline {
             committed,
             root: block,
             tree: Tree::default(),
+            spilled_keys: Arc::default(),
             head: block,
             target: None,
             stall: None,

@@ -58,11 +58,11 @@ impl Source {
     }
 }
 
-/// Of a keyspace.
-type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+/// Keyspaces by name, with their entries.
+pub(crate) type Contents = Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>;
 
 /// Everything in a store, but some keyspaces.
-pub(crate) fn contents(store: &dyn Store, without: &[&str]) -> Vec<(String, Entries)> {
+pub(crate) fn contents(store: &dyn Store, without: &[&str]) -> Contents {
     let snapshot = store.snapshot().unwrap();
     let entries = |name: &String| {
         let keyspace = store.keyspace(name).unwrap();

@@ -1,26 +1,32 @@
 //! Random histories of a chain with forks, restarts, a failing store and slow readers, against a model that folds the
 //! writes of every block along its branch.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, ops::Bound, sync::Arc};
 
 use dfuse_antelope::{
     BlockTimestamp, Checksum256,
     model::{Block, BlockHeader},
 };
 use dfuse_index::{
-    Applied, BlockContext, BlockRef, Delta, DeltaBuilder, Family, Index, Options, Pipeline, Result, ServingSnapshot,
-    View,
+    Applied, BlockContext, BlockRef, Delta, DeltaBuilder, Error, Family, Index, Options, Pipeline, Result,
+    ServingSnapshot, View,
     blocks::{self, Blocks},
     keyspaces,
 };
 use dfuse_kv::{Direction, FaultPlan, FaultyStore, KeyRange, MemoryDisk, MemoryStore, Store};
 use proptest::{collection::vec, prelude::*};
 
-use crate::chain::{contents, reference};
+use crate::chain::{Contents, contents, reference};
+
+/// Attempts after which reads no longer fail: some take thousands of them.
+const PATIENCE: usize = 4;
 
 const LETTERS: Family = Family::new("letters");
 
 type State = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A key, and what it is set to; nothing for a deletion.
+type Change = (Vec<u8>, Option<Vec<u8>>);
 
 /// Writes to a few keys what depends on what was there.
 struct Letters;
@@ -28,21 +34,21 @@ struct Letters;
 /// What a block does to a state, which is asked through `get` and `count`.
 fn changes(
     block: &Block,
-    get: impl Fn(&[u8]) -> Option<Vec<u8>>,
-    count: impl Fn(&[u8]) -> usize,
-) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>>,
+    count: impl Fn(&[u8]) -> Result<usize>,
+) -> Result<Vec<Change>> {
     let digest = Checksum256::sha256(&block.id.0).0;
     let writes = digest.chunks(3).take(usize::from(digest[31] % 9)).map(|bytes| {
         // Few keys, one a prefix of another.
         let key = vec![b'a' + bytes[0] % 4; usize::from(1 + bytes[1] % 3)];
         if bytes[2] % 3 == 0 {
-            return (key, None);
+            return Ok((key, None));
         }
-        let mut value = get(&key).unwrap_or_default();
+        let mut value = get(&key)?.unwrap_or_default();
         value.truncate(6);
         value.insert(0, bytes[2]);
-        value.push(count(&key[..1]) as u8);
-        (key, Some(value))
+        value.push(count(&key[..1])? as u8);
+        Ok((key, Some(value)))
     });
     writes.collect()
 }
@@ -62,10 +68,13 @@ impl Index for Letters {
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
         assert!(view.block() == Some(context.parent()));
-        let get = |key: &[u8]| view.get(LETTERS, key).unwrap().map(Vec::from);
-        let count = |from: &[u8]| view.scan(LETTERS, &KeyRange::new(from..), Direction::Forward).unwrap().count();
+        let get = |key: &[u8]| Ok(view.get(LETTERS, key)?.map(Vec::from));
+        let count = |from: &[u8]| {
+            view.scan(LETTERS, &KeyRange::new(from..), Direction::Forward)?
+                .try_fold(0, |count, it| it.map(|_| count + 1))
+        };
         let mut delta = DeltaBuilder::new();
-        for (key, value) in changes(context.block(), get, count) {
+        for (key, value) in changes(context.block(), get, count)? {
             match value {
                 Some(value) => delta.put(LETTERS, key, value),
                 None => delta.delete(LETTERS, key),
@@ -102,9 +111,9 @@ impl Model {
         let block = Block { id, number, header, ..Default::default() };
         let before = self.state(parent);
         let mut state = before.clone();
-        let get = |key: &[u8]| before.get(key).cloned();
-        let count = |from: &[u8]| before.range(from.to_vec()..).count();
-        for (key, value) in changes(&block, get, count) {
+        let get = |key: &[u8]| Ok(before.get(key).cloned());
+        let count = |from: &[u8]| Ok(before.range(from.to_vec()..).count());
+        for (key, value) in changes(&block, get, count).unwrap() {
             match value {
                 Some(value) => state.insert(key, value),
                 None => state.remove(&key),
@@ -211,6 +220,8 @@ struct History {
     head: Checksum256,
     final_block: Checksum256,
     before: Option<Checksum256>,
+    /// What was published, to compare with another run of the same history.
+    trace: String,
 }
 
 fn indexes() -> Vec<Arc<dyn Index>> {
@@ -232,6 +243,7 @@ impl History {
             head,
             final_block,
             before: None,
+            trace: String::new(),
         };
         history.open();
         history
@@ -251,13 +263,17 @@ impl History {
             };
             Pipeline::open(store.clone(), Some(Box::new(reopen)), indexes(), self.options.clone())
         };
+        let mut attempts = 0;
         let opened = loop {
+            store.pause_reads(attempts >= PATIENCE);
             match open() {
                 Ok(pipeline) => break pipeline,
                 // The process ends, and is started again.
                 Err(_) => store.reopen(),
             }
+            attempts += 1;
         };
+        store.pause_reads(false);
         self.pipeline = Some(opened);
         self.store = Some(store);
     }
@@ -266,11 +282,41 @@ impl History {
         self.pipeline.as_mut().unwrap()
     }
 
+    /// Puts a block in until the store lets it. After a failure nothing has changed.
+    fn put(&mut self, block: &Block, put: fn(&mut Pipeline, &Block) -> Result<Applied>) -> Applied {
+        let (pipeline, store) = (self.pipeline.as_mut().unwrap(), self.store.as_ref().unwrap());
+        for attempts in 0.. {
+            store.pause_reads(attempts >= PATIENCE);
+            let before = (pipeline.head(), pipeline.committed(), pipeline.serving().snapshot().head());
+            match put(pipeline, block) {
+                Ok(applied) => {
+                    store.pause_reads(false);
+                    return applied;
+                }
+                Err(Error::Store(_) | Error::Overloaded { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            assert_eq!(before, (pipeline.head(), pipeline.committed(), pipeline.serving().snapshot().head()));
+            pipeline.resume().unwrap();
+        }
+        unreachable!("reads work from some attempt on")
+    }
+
+    /// Until the store takes writes.
+    fn resume(&mut self) {
+        let (pipeline, store) = (self.pipeline.as_mut().unwrap(), self.store.as_ref().unwrap());
+        let mut attempts = 0;
+        while pipeline.is_stalled() {
+            store.pause_reads(attempts >= PATIENCE);
+            pipeline.resume().unwrap();
+            attempts += 1;
+        }
+        store.pause_reads(false);
+    }
+
     fn apply(&mut self, blocks: &[Block]) {
         for block in blocks {
-            while self.pipeline().apply(block).is_err() {
-                self.pipeline().resume().unwrap();
-            }
+            self.put(block, Pipeline::apply);
             self.head = block.id;
         }
     }
@@ -327,7 +373,7 @@ impl History {
                 let chain = self.model.path(self.model.root, self.head);
                 let done = self.model.path(self.model.root, after).len();
                 for block in &chain[done.saturating_sub(known.into())..done] {
-                    assert_eq!(self.pipeline().apply(block).unwrap(), Applied::Known);
+                    assert_eq!(self.put(block, Pipeline::apply), Applied::Known);
                 }
                 self.apply(&chain[done..]);
                 if self.final_block.block_num() > after.block_num() {
@@ -338,9 +384,7 @@ impl History {
             Step::CatchUp(count) => {
                 for _ in 0..count {
                     let block = self.model.child(self.head);
-                    while self.pipeline().append_final(&block).is_err() {
-                        self.pipeline().resume().unwrap();
-                    }
+                    self.put(&block, Pipeline::append_final);
                     self.head = block.id;
                 }
                 self.final_block = self.head;
@@ -353,6 +397,7 @@ impl History {
     }
 
     fn check(&mut self) {
+        self.store.as_ref().unwrap().pause_reads(true);
         let pipeline = self.pipeline.as_ref().unwrap();
         let newest = pipeline.serving().snapshot();
         assert_eq!(newest.head().map_or(self.model.root, |head| head.id), self.head);
@@ -372,18 +417,22 @@ impl History {
                 self.model.check(&view);
             }
         }
+        writeln!(self.trace, "{:?} {:?}", newest.head(), pipeline.serving().status()).unwrap();
+        self.store.as_ref().unwrap().pause_reads(false);
     }
 
-    fn run(&mut self, steps: &[Step]) {
+    /// Returns everything that was published and is in the store in the end.
+    fn run(mut self, steps: &[Step]) -> (String, Contents) {
         for step in steps {
             self.step(step);
             self.check();
-            while self.pipeline().serving().status().stall.is_some() {
-                self.pipeline().resume().unwrap();
-            }
+            self.resume();
             self.check();
         }
         self.finish();
+        self.store.as_ref().unwrap().pause_reads(true);
+        let contents = contents(&**self.store.as_ref().unwrap(), &[]);
+        (self.trace, contents)
     }
 
     /// Everything becomes final: the store has the same bytes as one that took the best chain without any incident.
@@ -394,15 +443,14 @@ impl History {
         }
         let head = BlockRef { number: self.head.block_num(), id: self.head };
         self.pipeline().finalize(head).unwrap();
-        while self.pipeline().serving().status().stall.is_some() {
-            self.pipeline().resume().unwrap();
-        }
+        self.resume();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
         let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
         for block in self.model.path(self.model.root, self.head) {
             pipeline.append_final(&block).unwrap();
         }
         pipeline.flush().unwrap();
+        self.store.as_ref().unwrap().pause_reads(true);
         assert_eq!(contents(&**self.store.as_ref().unwrap(), &["scratch"]), contents(&*store, &["scratch"]));
     }
 }
@@ -426,5 +474,13 @@ proptest! {
     fn whatever_does_not_fit_into_memory(steps in vec(step(), 1..40), seed: u64, overlay_bytes in 1..8000usize) {
         let options = Options { overlay_bytes, batch_bytes: overlay_bytes / 2, ..Options::default() };
         History::new(FaultPlan::new(seed).fail_one_write_in(5), options).run(&steps);
+    }
+
+    #[test]
+    fn whatever_cannot_be_read(steps in vec(step(), 1..40), seed: u64, overlay_bytes in 1..8000usize) {
+        let options = Options { overlay_bytes, batch_bytes: overlay_bytes / 2, ..Options::default() };
+        let plan = FaultPlan::new(seed).fail_one_write_in(7).fail_one_read_in(200);
+        let run = || History::new(plan.clone(), options.clone()).run(&steps);
+        prop_assert!(run() == run(), "the same history gives the same bytes");
     }
 }

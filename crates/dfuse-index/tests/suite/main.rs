@@ -3,6 +3,7 @@
 
 mod chain;
 mod histories;
+mod no_space;
 mod opening;
 mod rebuilding;
 mod recorded;

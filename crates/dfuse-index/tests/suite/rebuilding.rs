@@ -110,6 +110,15 @@ async fn an_index_added_later_is_built_while_others_serve() {
         assert_eq!(reindex(&files, rebuild, progress).await.unwrap(), Some(committed));
         assert_eq!(last, committed.number);
         let find = |block: BlockRef| Ok(Arc::new(blocks[block.number as usize - 2].clone()));
+        // A first attempt that fails on the way leaves nothing.
+        let mut found = 0;
+        let fail = |block| {
+            found += 1;
+            if found > 3 { Err(Error::Usage("no block".into())) } else { find(block) }
+        };
+        let before = serving.status().overlay_bytes;
+        assert!(matches!(pipeline.join(name, fail), Err(Error::Usage(_))));
+        assert_eq!(serving.status().overlay_bytes, before);
         pipeline.join(name, find).unwrap();
     }
     assert_eq!(contents(&*late, &[]), contents(&*complete, &[]));

@@ -107,6 +107,9 @@ fn reads_fail() {
     let scan = snapshot.scan(FIRST, &KeyRange::all(), Direction::Forward).unwrap();
     assert_eq!(scan.map(|entry| entry.is_ok()).collect::<Vec<_>>(), [true, false]);
     assert!(snapshot.scan(FIRST, &KeyRange::all(), Direction::Forward).is_err());
+    store.pause_reads(true);
+    assert!(snapshot.get(FIRST, b"a").is_ok());
+    assert_eq!(store.counts().reads, 8);
     // Failed reads do not keep from writing.
     put(&store, 1).unwrap();
     assert_eq!(store.counts().faults, 4);

@@ -293,6 +293,8 @@ impl<'a> History<'a> {
         running.feed.close().await.unwrap();
         while running.keeper.step().await.unwrap() {}
         self.check_files().await;
+        let digests = self.objects.digests().await;
+        writeln!(self.trace, "{digests:?}").unwrap();
         self.trace
     }
 
@@ -336,7 +338,8 @@ const REGRESSIONS: [u64; 0] = [];
 
 #[test]
 fn every_stream_of_every_history_is_whole() {
-    let histories = std::env::var("DFUSE_HISTORIES").map_or(200, |count| count.parse().unwrap());
+    // More in a long run, as of the property tests.
+    let histories = std::env::var("PROPTEST_CASES").map_or(200, |count| count.parse().unwrap());
     for seed in REGRESSIONS.into_iter().chain(0..histories) {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed, seed % 2 == 1)) {
             eprintln!("history {seed} failed");

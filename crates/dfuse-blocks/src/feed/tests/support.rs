@@ -250,6 +250,18 @@ impl Faulty {
         self.enabled.store(enabled, Ordering::SeqCst);
     }
 
+    /// Every file and a digest of its bytes.
+    pub(super) async fn digests(&self) -> Vec<(String, u64)> {
+        let files: Vec<_> = self.objects.list(None).map(|file| file.unwrap().location).collect().await;
+        let mut digests = vec![];
+        for path in files {
+            let bytes = self.objects.get(&path).await.unwrap().bytes().await.unwrap();
+            digests.push((path.to_string(), xxh64(&bytes, 0)));
+        }
+        digests.sort_unstable();
+        digests
+    }
+
     fn fault(&self, operation: &'static str, path: &Path) -> Fault {
         if !self.enabled.load(Ordering::SeqCst) || (operation == "get" && !self.reads_fail) {
             return Fault::None;
