@@ -150,6 +150,7 @@ async fn errors_have_one_form() {
         ErrorCode::RouteNotFound,
         ErrorCode::BlockNotFound,
         ErrorCode::TransactionNotFound,
+        ErrorCode::SimpleSearchNotFound,
         ErrorCode::MethodNotAllowed,
         ErrorCode::RequestBodyTooLarge,
         ErrorCode::MediaTypeUnsupported,
