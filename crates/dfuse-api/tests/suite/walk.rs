@@ -170,6 +170,7 @@ async fn errors_have_one_form() {
         ErrorCode::TransactionNotFound,
         ErrorCode::TableNotFound,
         ErrorCode::TokenNotFound,
+        ErrorCode::SimpleSearchNotFound,
         ErrorCode::MethodNotAllowed,
         ErrorCode::RequestBodyTooLarge,
         ErrorCode::MediaTypeUnsupported,

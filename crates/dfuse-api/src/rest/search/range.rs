@@ -70,26 +70,25 @@ impl Asked {
                 self.start
             )));
         }
-        if last < lowest {
-            return Ok(Range { blocks: RangeInclusive::new(1, 0), first_asked: lowest, open_end: None });
-        }
-        let is_served = self.start <= FIRST_STREAMABLE || self.start >= lowest;
-        if !is_served && (self.direction == Direction::Reverse || resumption.is_none()) {
+        let ascending = self.direction == Direction::Forward;
+        let is_whole = lowest <= FIRST_STREAMABLE;
+        let from_beginning = self.start == 0 || ascending && self.start <= FIRST_STREAMABLE;
+        if !is_whole && !from_beginning && self.start < lowest && (!ascending || resumption.is_none()) {
             return Err(refused(format!(
                 "invalid start block num: {} is lower than the lowest block served by this endpoint [{lowest}]",
                 self.start
             )));
         }
-        let base = if lowest <= FIRST_STREAMABLE { 1 } else { lowest };
-        let (low, high) = match self.direction {
-            Direction::Forward => {
-                let low = if self.start == 0 { base } else { self.start };
-                (low, low.saturating_add(self.count))
-            }
-            Direction::Reverse => {
-                let high = if self.start == 0 { last } else { self.start };
-                (high.saturating_sub(self.count).max(base).min(high), high)
-            }
+        let highest = if ascending || self.start == 0 { last } else { self.start };
+        if highest < lowest.max(FIRST_STREAMABLE) {
+            return Ok(Range { blocks: RangeInclusive::new(1, 0), first_asked: lowest, open_end: None });
+        }
+        let base = if is_whole { 1 } else { lowest };
+        let (low, high) = if ascending {
+            let low = if self.start == 0 { base } else { self.start };
+            (low, low.saturating_add(self.count))
+        } else {
+            (highest.saturating_sub(self.count).max(base), highest)
         };
         let bounds = Bounds { low: Some(low.into()), high: Some(high.into()) };
         let resolve = |position| bounds.resolve(self.direction, !self.with_reversible, false, position, heads);
@@ -102,7 +101,7 @@ impl Asked {
             }
             resumption => resolve(resumption.map(|it| &it.position))?,
         };
-        let goes_on = self.direction == Direction::Forward && high > last;
+        let goes_on = ascending && high > last;
         let open_end = if goes_on { Some(end_of(snapshot, last)?) } else { None };
         Ok(Range { blocks, first_asked: low, open_end })
     }
