@@ -140,6 +140,10 @@ impl State {
         }
         for (contract, table) in &ever.seen_tables {
             let found: Vec<_> = at.scopes(*contract, *table, None).unwrap().map(Result::unwrap).collect();
+            if let [first, rest @ ..] = &found[..] {
+                let after = at.scopes(*contract, *table, Some(first.scope)).unwrap().map(Result::unwrap);
+                assert!(after.eq(rest.iter().copied()));
+            }
             let expected = self.scopes.iter().filter(|(key, _)| (key.contract, key.table) == (*contract, *table));
             let expected =
                 expected.map(|(key, value)| TableScope { scope: key.scope, payer: value.0, block_number: value.1 });
@@ -147,6 +151,10 @@ impl State {
         }
         for key in &ever.seen_keys {
             let found: Vec<_> = at.key_accounts(key, None).unwrap().map(Result::unwrap).collect();
+            if let [first, rest @ ..] = &found[..] {
+                let after = at.key_accounts(key, Some(*first)).unwrap().map(Result::unwrap);
+                assert!(after.eq(rest.iter().copied()));
+            }
             let expected = self.keys.iter().filter(|((it, ..), _)| it == key);
             let expected = expected.map(|((_, account, permission), block_number)| KeyAccount {
                 account: *account,
@@ -157,6 +165,10 @@ impl State {
         }
         for account in &ever.seen_linked {
             let found: Vec<_> = at.permission_links(*account, None).unwrap().map(Result::unwrap).collect();
+            if let [first, rest @ ..] = &found[..] {
+                let after = at.permission_links(*account, Some(*first)).unwrap().map(Result::unwrap);
+                assert!(after.eq(rest.iter().copied()));
+            }
             let expected = self.links.iter().filter(|(link, _)| link[0] == *account);
             let expected = expected.map(|([_, contract, action], (permission, block_number))| PermissionLink {
                 contract: *contract,
@@ -237,6 +249,9 @@ impl State {
         for (account, expected) in &mut balances {
             expected.sort_by_key(|(contract, code, _)| (*contract, *code));
             let found = tokens::balances(view, *account, None).unwrap().map(Result::unwrap);
+            let (contract, code, _) = expected[0];
+            let first = TokenKey { contract, symbol_code: SymbolCode(code) };
+            assert_eq!(tokens::balances(view, *account, Some(first)).unwrap().count(), expected.len() - 1);
             assert!(
                 found.map(|it| (it.token.contract, it.token.symbol_code.0, it.balance)).eq(expected.iter().copied())
             );

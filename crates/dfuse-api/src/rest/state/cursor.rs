@@ -45,9 +45,10 @@ fn open(key: &CursorKey, kind: Kind, field: &Field<'_>) -> Result<Content, Probl
     key.open_content(kind as u8, field.text).map(Some).map_err(|error| vec![format!("is not valid: {error}")])
 }
 
-/// The place that a cursor of the list of `subject` has.
-pub(super) fn place<const N: usize>(content: &[u8], subject: &[u8]) -> ApiResult<[u8; N]> {
-    let place = content.strip_prefix(subject).and_then(|place| place.try_into().ok());
+/// The place that a cursor of the list of `subject` has, in two parts.
+pub(super) fn place<const A: usize, const B: usize>(content: &[u8], subject: &[u8]) -> ApiResult<([u8; A], [u8; B])> {
+    let place = content.strip_prefix(subject).and_then(|place| place.split_first_chunk());
+    let place = place.and_then(|(first, rest)| Some((*first, rest.try_into().ok()?)));
     place.ok_or_else(|| invalid("is of another list: use it with the parameters that it was given for"))
 }
 

@@ -52,7 +52,8 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
         let view = height.state.view();
         let mut last = Some(height.number());
         if let Some(content) = page.flatten() {
-            let passed = cursor::block_num(snapshot, Checksum(cursor::place(&content, &subject)?), 0)?;
+            let (id, []) = cursor::place(&content, &subject)?;
+            let passed = cursor::block_num(snapshot, Checksum(id), 0)?;
             if is_descending {
                 last = passed.checked_sub(1).min(last);
             } else {

@@ -85,11 +85,10 @@ pub(super) async fn one(State(api): State<Api>, mut params: Params) -> ApiResult
         let range = RowRange { keys: lower..=upper, direction: Direction::Forward };
         let mut rest = (lower <= upper).then(|| range.clone());
         if let Some(content) = page.flatten() {
-            let place: [u8; 40] = cursor::place(&content, &subject(key))?;
-            let (id, last) = (place.first_chunk().copied(), place.last_chunk().copied());
-            options.at.block_num = cursor::block_num(snapshot, Checksum(id.unwrap_or_default()), options.at.block_num)?;
+            let (id, last) = cursor::place(&content, &subject(key))?;
+            options.at.block_num = cursor::block_num(snapshot, Checksum(id), options.at.block_num)?;
             options.offset = 0;
-            rest = range.after(u64::from_be_bytes(last.unwrap_or_default()));
+            rest = range.after(u64::from_be_bytes(last));
         }
         let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
         json.begin_object();

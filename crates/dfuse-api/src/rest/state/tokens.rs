@@ -83,9 +83,9 @@ pub(super) async fn holders(State(api): State<Api>, mut params: Params) -> ApiRe
             return Err(unknown(key));
         }
         let after = page.flatten().map(|content| cursor::place(&content, &subject)).transpose()?;
-        let holders = tokens::holders(view, key, after.map(|after| Name(u64::from_be_bytes(after))))?;
-        let (listed, more) = page_of(holders, limit, reading)?;
-        write_token(json, &Token { holders: token.holders, ..token });
+        let after = after.map(|(account, [])| Name(u64::from_be_bytes(account)));
+        let (listed, more) = page_of(tokens::holders(view, key, after)?, limit, reading, |_| Ok(true))?;
+        write_token(json, &token);
         json.key("accounts").array(&listed, |json, holder| {
             json.begin_object();
             json.key("account").name(holder.account);
@@ -112,14 +112,8 @@ pub(super) async fn balances(State(api): State<Api>, mut params: Params) -> ApiR
         let mut contracts = Contracts::default();
         let (mut listed, mut more) = (Vec::new(), false);
         if let Some(view) = view(height) {
-            let known = tokens::balances(view, account, after)?.filter_map(|it| match it {
-                Ok(it) => match contracts.are_tokens(view, it.token.contract) {
-                    Ok(are) => are.then_some(Ok(it)),
-                    Err(error) => Some(Err(error)),
-                },
-                Err(error) => Some(Err(error)),
-            });
-            (listed, more) = page_of(known, limit, reading)?;
+            let balances = tokens::balances(view, account, after)?;
+            (listed, more) = page_of(balances, limit, reading, |it| contracts.are_tokens(view, it.token.contract))?;
         }
         json.key("account").name(account);
         json.key("balances").array(&listed, |json, it: &TokenHolder| {
@@ -162,15 +156,20 @@ fn view(height: &Height) -> Option<&View> {
     view.block().filter(|block| block.number == height.number()).map(|_| view)
 }
 
+/// The first of those that are wanted, and whether there are more.
 fn page_of<T>(
     items: impl Iterator<Item = dfuse_index::Result<T>>,
     limit: u16,
     reading: &Reading,
+    mut is_wanted: impl FnMut(&T) -> dfuse_index::Result<bool>,
 ) -> ApiResult<(Vec<T>, bool)> {
     let mut listed = Vec::new();
     for item in items {
         reading.go_on()?;
         let item = item?;
+        if !is_wanted(&item)? {
+            continue;
+        }
         if listed.len() == usize::from(limit) {
             return Ok((listed, true));
         }
@@ -223,8 +222,6 @@ fn token_bytes(key: TokenKey) -> Vec<u8> {
 }
 
 fn token_place(content: &[u8], subject: &[u8]) -> ApiResult<TokenKey> {
-    let place: [u8; 16] = cursor::place(content, subject)?;
-    let (contract, code) = place.split_at(8);
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-    Ok(TokenKey { contract: Name(number(contract)), symbol_code: SymbolCode(number(code)) })
+    let (contract, code) = cursor::place(content, subject)?;
+    Ok(TokenKey { contract: Name(u64::from_be_bytes(contract)), symbol_code: SymbolCode(u64::from_be_bytes(code)) })
 }

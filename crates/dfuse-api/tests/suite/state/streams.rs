@@ -6,8 +6,9 @@ use axum::{
     body::Body,
     http::{Request, header},
 };
-use dfuse_antelope::{BlockTimestamp, Checksum256};
+use dfuse_antelope::{BlockTimestamp, Checksum256, Name};
 use dfuse_api::Options;
+use dfuse_state::TableKey;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::{
@@ -20,6 +21,7 @@ use super::made::{Maker, key};
 use crate::support::TestChain;
 
 const ROWS: u64 = 25_000;
+const SCOPES: u64 = 5_000;
 const PATH: &str = "/v0/state/table?account=c&table=t&scope=s&key_type=uint64";
 
 /// A table of many rows in block 2, in a chain up to block 3 that is irreversible up to 2.
@@ -30,6 +32,9 @@ async fn big_table(options: Options) -> (TestChain, Maker) {
     let table = key("c", "t", "s", "").table;
     for n in 0..ROWS {
         maker.set(table.row(n), "c", n.to_le_bytes());
+    }
+    for scope in 1..=SCOPES {
+        maker.set(TableKey { table: Name(1 << 60), scope: Name(scope), ..table }.row(0), "c", []);
     }
     chain.push(maker.block(1, 0)).await;
     maker.remove(table.row(7));
@@ -104,6 +109,8 @@ async fn long_answers_change_to_new_snapshots() {
     let later = |chain: &TestChain, seconds: u32| chain.clock.set(BlockTimestamp(1_000_000_100 + 2 * seconds));
     let (mut old, mut new) = (start(&chain, &format!("{PATH}&block_num=2")).await, start(&chain, PATH).await);
     let mut diff = start(&chain, &format!("{}&from_block=1&to_block=3", PATH.replace("table?", "table/diff?"))).await;
+    let scopes = format!("/v0/state/table_scopes?account=c&table={}", Name(1 << 60));
+    let mut scopes = start(&chain, &scopes).await;
     for n in 100..200 {
         maker.remove(key("c", "t", "s", "").table.row(24_000 + n));
     }
@@ -119,6 +126,9 @@ async fn long_answers_change_to_new_snapshots() {
     let expected: Vec<_> = (0..7).chain(8..ROWS).collect();
     assert_eq!(numbers(&rest(&mut new, || Duration::ZERO).await.unwrap()), expected);
     assert_eq!(numbers(&rest(&mut diff, || Duration::ZERO).await.unwrap()), expected);
+    let scopes: Value = serde_json::from_slice(&rest(&mut scopes, || Duration::ZERO).await.unwrap()).unwrap();
+    let expected: Vec<_> = (1..=SCOPES).map(|scope| Name(scope).to_string()).collect();
+    assert_eq!(scopes["scopes"], serde_json::json!(expected));
 }
 
 #[tokio::test]
