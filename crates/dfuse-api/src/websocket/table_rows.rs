@@ -231,8 +231,8 @@ impl Stream {
         }
     }
 
-    /// Sends what the event's block does to the table; if it is undone, backwards. False if the chain has left the block
-    /// before that could be told, or never knew of it here.
+    /// Sends what the event's block does to the table; if it is undone, backwards. False if it is not told, as the chain
+    /// had left the block before the indexes came to it.
     async fn send(&mut self, event: &FeedEvent, step: DeltaStep) -> ApiResult<bool> {
         let id = event.block.encoded().id();
         if step == DeltaStep::Undo && self.unsent.remove(&id) {
