@@ -3,7 +3,7 @@
 mod block_id;
 mod blocks;
 mod search;
-mod state;
+pub(crate) mod state;
 mod transactions;
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};

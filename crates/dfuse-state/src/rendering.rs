@@ -41,11 +41,16 @@ impl RowRenderer {
         Ok(Self { abi, abi_block, table })
     }
 
+    /// Most bytes of JSON that a row may become: 64 KiB and 64 times its own.
+    pub fn max_json(data: &[u8]) -> usize {
+        data.len().saturating_mul(MAX_JSON.1).saturating_add(MAX_JSON.0)
+    }
+
     /// The row's JSON, as [`Rendering::Plain`]; hex if the bytes are no row of that type, or if the JSON were out of
-    /// proportion to them (64 KiB and 64 times as much).
+    /// proportion to them: see [`RowRenderer::max_json`].
     pub fn render(&self, data: &[u8]) -> RenderedRow {
         let mut json = Vec::new();
-        let limit = data.len().saturating_mul(MAX_JSON.1).saturating_add(MAX_JSON.0);
+        let limit = Self::max_json(data);
         let decoded = self.abi.table(self.table).and_then(|it| it.decode(data, Rendering::Plain, limit, &mut json));
         match decoded {
             Ok(_) => RenderedRow::Json(json),

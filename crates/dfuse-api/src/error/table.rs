@@ -253,6 +253,10 @@ error_codes! {
     RequestBodyTooLarge: "request_body_too_large_error", PAYLOAD_TOO_LARGE, ResourceExhausted, No,
         [number("limit", "most bytes that are accepted")],
         "The body of the request is too large.";
+    TableSnapshotTooLarge: "app_table_rows_too_large_error", PAYLOAD_TOO_LARGE, ResourceExhausted, No,
+        [number("limit", "most bytes of a snapshot")],
+        "The rows of the table are too many for one WebSocket message: read them page by page with `/v0/state/table`, and \
+         listen from the block after the one that they are of.";
     RequestUriTooLong: "request_uri_too_long_error", URI_TOO_LONG, ResourceExhausted, No, [],
         "Path and query are longer than 65,534 bytes: send the parameters in the body, with POST.";
     MediaTypeUnsupported: "media_type_unsupported_error", UNSUPPORTED_MEDIA_TYPE, InvalidArgument, No,
@@ -275,6 +279,9 @@ error_codes! {
         "No block is indexed yet.";
     HeadInfoNotReady: "app_head_info_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
         "No block is known yet.";
+    TableRowsInFuture: "app_table_rows_cannot_fetch_in_future_error", SERVICE_UNAVAILABLE, Unavailable, Later,
+        [number("start_block", "the block that is asked for")],
+        "Rows are asked for at a block that is not there yet.";
     PriceNotReady: "app_price_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
         "No price is known: this server has no source of prices.";
     TransactionAppearanceTimeout: "data_trx_appearance_timeout_error", SERVICE_UNAVAILABLE, Unavailable, Later,

@@ -1,14 +1,17 @@
 //! Operations: what actions changed, in the models of both versions.
 
+use std::sync::Arc;
+
 use dfuse_antelope::{
     Checksum256, Name,
-    abi::{AbiType, Rendering},
+    abi::{AbiSerializer, AbiType, Rendering},
     model::{
         DbOp, DbOperation, DtrxOp, DtrxOperation, RamAction, RamNamespace, RamOp, RamOperation, TableOp,
         TableOperation, TransactionTrace,
     },
 };
 use dfuse_index::Result;
+use dfuse_state::RowRenderer;
 
 use super::{
     render::{Renderer, sequence_at},
@@ -25,6 +28,12 @@ pub enum Rows<'a> {
 }
 
 impl Renderer<'_> {
+    /// The ABI of the row's contract that was in force for the action that did this, one of the trace's operations.
+    pub fn abi_of_row(&self, op: &DbOp, trace: &TransactionTrace) -> Result<Option<Arc<AbiSerializer>>> {
+        let sequence = sequence_at(trace, op.action_index, self.first_sequence(trace)?);
+        self.abis.abi(op.code, sequence)
+    }
+
     /// The `dbop` of a `table_delta` message: version 1 with the operation in lower case. Of `undone` changes it shows the
     /// opposite. What there is no row of before or after is left out.
     pub fn table_delta(&mut self, op: &DbOp, undone: bool, rows: Rows<'_>) {
@@ -56,7 +65,8 @@ impl Renderer<'_> {
     fn row(&mut self, data: &[u8], row_type: Option<AbiType<'_>>) {
         let decoded = match row_type {
             Some(row_type) => {
-                let write = |text: &mut Vec<u8>| row_type.decode(data, Rendering::Plain, self.room, text).map(drop);
+                let room = RowRenderer::max_json(data);
+                let write = |text: &mut Vec<u8>| row_type.decode(data, Rendering::Plain, room, text).map(drop);
                 self.json.try_value("json", write).map_err(|error| error.to_string())
             }
             None => Err("the contract's ABI does not have this table".to_owned()),

@@ -14,6 +14,10 @@ mod rows;
 mod table;
 mod tokens;
 
+pub(crate) use self::{
+    height::{Asked, Height},
+    rows::{Form, RowOptions},
+};
 use axum::{
     Router,
     routing::{get, post},

@@ -1,21 +1,21 @@
 //! `get_action_traces`: the actions that a filter lets through, as their blocks join the best chain.
 
-use std::{collections::BTreeSet, ops::Range, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
-use bytes::Bytes;
 use dfuse_antelope::{
     Checksum256, Name,
     model::{ActionTrace, Block, TransactionStatus, TransactionTrace},
 };
 use dfuse_blocks::{BlockRef, Step, feed::FeedEvent};
-use dfuse_index::{ServingSnapshot, View, blocks};
+use dfuse_index::View;
 
 use super::{
     context::Context,
-    follow::read_after,
+    follow::{read_after, view_of},
     message::{Fields, Message, check, invalid},
     progress::Progress,
     request::Request,
+    slices::{self, Slice},
     start_block::{start_block, steps_from},
 };
 use crate::{
@@ -24,11 +24,6 @@ use crate::{
     params::shorten,
     text::rfc3339,
 };
-
-/// JSON that is rendered at a time.
-const SLICE_BYTES: usize = 256 << 10;
-/// Blocks below the head for which messages are kept for other streams.
-const SHARED_BLOCKS: u32 = 8;
 
 /// What is asked for.
 pub(super) struct ActionTraces {
@@ -145,9 +140,6 @@ struct Stream {
     unsent: BTreeSet<Checksum256>,
 }
 
-/// The messages of a block's first places, and how many places these are.
-pub(super) type Rendered = (Arc<[Bytes]>, usize);
-
 /// Block, filter, and whether the block is undone.
 pub(super) type Key = (Checksum256, Arc<Filter>, bool);
 
@@ -181,65 +173,29 @@ impl Stream {
             return Ok(());
         }
         let page = Page { block, filter: self.filter.clone(), places: places.into(), undone };
-        let is_shared = event.head.number.saturating_sub(id.block_num()) < SHARED_BLOCKS;
-        let mut done = 0;
-        while done < page.places.len() {
-            let (messages, places) = if done == 0 && is_shared {
-                let key = (id, self.filter.clone(), undone);
-                self.context.shared().actions.get(key, self.render(&page, 0)).await?
-            } else {
-                self.render(&page, done).await?
-            };
-            for message in &*messages {
-                self.context.send("action_trace", message).await;
-            }
-            done += places;
-        }
-        Ok(())
-    }
-
-    /// From the place at that position on.
-    async fn render(&self, page: &Page, from: usize) -> ApiResult<Rendered> {
-        let (api, page) = (self.context.api().clone(), page.clone());
-        let rendered = self.context.api().read(move |snapshot, reading| {
-            page.render(&api, &view_of(snapshot, page.block.id)?, reading, from..page.places.len())
-        });
-        rendered.await
-    }
-}
-
-/// The view to which the block belongs: at the head if it is on the best chain, else at the block. ABIs of a block that was
-/// undone long ago are those of the best chain.
-fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<View> {
-    let head = || snapshot.view().clone();
-    match blocks::by_id(snapshot.view(), id)? {
-        Some(_) => Ok(head()),
-        None => Ok(snapshot.view_at(id)?.unwrap_or_else(head)),
+        let recent = (&self.context.shared().actions, (id, self.filter.clone(), undone));
+        let api = self.context.api();
+        slices::send(&self.context, "action_trace", event, page.places.len(), recent, |from| {
+            let (page, reader) = (page.clone(), api.clone());
+            api.read(move |snapshot, reading| page.render(&reader, &view_of(snapshot, id)?, reading, from))
+        })
+        .await
     }
 }
 
 impl Page {
-    fn render(&self, api: &Api, view: &View, reading: &Reading, places: Range<usize>) -> ApiResult<Rendered> {
+    /// From the place at that position on.
+    fn render(&self, api: &Api, view: &View, reading: &Reading, from: usize) -> ApiResult<Slice> {
         let abis = ViewAbis::new(view, api.abis());
-        let (mut messages, mut bytes) = (Vec::new(), 0);
         let mut tree: Option<(usize, ActionTree)> = None;
-        for (transaction, action) in &self.places[places] {
-            reading.go_on()?;
+        slices::slice(reading, &self.places[from..], |text, (transaction, action)| {
             let trace = &self.block.transaction_traces()[*transaction];
             if self.filter.with_inline_traces && tree.as_ref().is_none_or(|(of, _)| of != transaction) {
                 tree = Some((*transaction, ActionTree::new(&trace.action_traces)));
             }
-            let mut text = Vec::new();
             let tree = tree.as_ref().map(|(_, tree)| tree);
-            self.message(&mut Renderer::new(&mut text, &abis), trace, *action, tree)?;
-            bytes += text.len();
-            messages.push(text.into());
-            if bytes > SLICE_BYTES {
-                break;
-            }
-        }
-        let places = messages.len();
-        Ok((messages.into(), places))
+            self.message(&mut Renderer::new(text, &abis), trace, *action, tree)
+        })
     }
 
     fn message(

@@ -10,7 +10,7 @@ use futures::{
 };
 use metrics::{counter, gauge};
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
@@ -66,7 +66,8 @@ impl Connection {
         let api = shared.api.clone();
         let _count = ConnectionCount::begin(&api);
         let (outbox, mut queue) = outbox(api.options().websocket.max_pending_bytes);
-        let mut session = Session::new(ConnectionContext { shared, credentials, trace_id, outbox });
+        let table_snapshots = Semaphore::new(1);
+        let mut session = Session::new(ConnectionContext { shared, credentials, trace_id, outbox, table_snapshots });
         let (mut sink, mut stream) = socket.split();
         let end = tokio::select! {
             end = read(&mut stream, &mut session, &api) => end,

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::ws::Utf8Bytes;
 use dfuse_blocks::{BlockRef, Clock};
 use metrics::counter;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Shared, outbox::Outbox, session::Turn};
 use crate::{Api, ApiError, Credentials, TraceId, lifecycle::JsonWriter, metrics::WS_ERRORS};
@@ -28,6 +29,8 @@ pub(super) struct ConnectionContext {
     pub(super) credentials: Credentials,
     pub(super) trace_id: TraceId,
     pub(super) outbox: Outbox,
+    /// One at a time is read and waits for room.
+    pub(super) table_snapshots: Semaphore,
 }
 
 impl Context {
@@ -58,6 +61,11 @@ impl Context {
 
     pub(super) fn credentials(&self) -> &Credentials {
         &self.0.connection.credentials
+    }
+
+    /// The connection's turn for a table snapshot: hold it until that is sent.
+    pub(super) async fn table_snapshot_turn(&self) -> SemaphorePermit<'_> {
+        self.0.connection.table_snapshots.acquire().await.expect("never closed")
     }
 
     pub(super) fn hold(&self, turn: Turn) {

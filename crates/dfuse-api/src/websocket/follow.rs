@@ -1,10 +1,11 @@
 //! Streams follow the feed, but answer from the indexes, which come to a block a little later.
 
+use dfuse_antelope::Checksum256;
 use dfuse_blocks::{
-    BlockRef, Error, Step,
+    BlockRef, Cursor, Error, Step,
     feed::{FeedEvent, FeedHandle, Request, Start, Subscription},
 };
-use dfuse_index::{ServingSnapshot, blocks};
+use dfuse_index::{ServingSnapshot, View, blocks};
 
 use crate::{Api, ApiError, ApiResult, Reading};
 
@@ -44,6 +45,14 @@ impl Steps {
     }
 }
 
+/// After what a snapshot shows that ends with that block: without a gap, and with the block's own undo if the chain has left it
+/// since. `lib` is the snapshot's last irreversible block, absent before there is one.
+pub(super) fn after(block: BlockRef, lib: Option<BlockRef>, feed: &FeedHandle) -> Start {
+    let before_first = || feed.first_block().unwrap_or(0).saturating_sub(1);
+    let lib = lib.map_or_else(before_first, |lib| lib.number).min(block.number);
+    Start::Cursor(Cursor { step: Step::New, block, tip: block, lib })
+}
+
 /// Reads from the first snapshot in which the step has been taken. Absent if the chain took it back before the indexes came
 /// to it: the stream's next steps tell.
 ///
@@ -73,6 +82,16 @@ pub(super) async fn read_after<T: Send + 'static>(
             return Ok(None);
         }
         changes.changed().await.map_err(|_| ApiError::unavailable("The server is going away."))?;
+    }
+}
+
+/// The view to which the block belongs: at the head if it is on the best chain, else at the block. ABIs of a block that was
+/// undone long ago are those of the best chain.
+pub(super) fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<View> {
+    let head = || snapshot.view().clone();
+    match blocks::by_id(snapshot.view(), id)? {
+        Some(_) => Ok(head()),
+        None => Ok(snapshot.view_at(id)?.unwrap_or_else(head)),
     }
 }
 

@@ -27,9 +27,14 @@ impl Fields {
         read(value).map(Some).ok_or_else(wrong)
     }
 
+    /// Text, if it is there.
+    pub(super) fn text_if_any(&self, key: &str) -> ApiResult<Option<&str>> {
+        self.typed(key, "a string", Value::as_str).map_err(invalid_data)
+    }
+
     /// Text; empty if absent.
     pub(super) fn text(&self, key: &str) -> ApiResult<&str> {
-        Ok(self.typed(key, "a string", Value::as_str).map_err(invalid_data)?.unwrap_or_default())
+        Ok(self.text_if_any(key)?.unwrap_or_default())
     }
 
     /// `true`, `false`, 1 or 0; `false` if absent.

@@ -19,12 +19,13 @@ mod progress;
 mod recent;
 mod request;
 mod session;
+mod slices;
 mod start_block;
+mod table_rows;
 mod transaction_lifecycle;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use action_traces::Rendered;
 use axum::{
     Extension, Router,
     extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
@@ -36,6 +37,7 @@ use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
 use recent::Recent;
+use slices::RecentSlices;
 
 use crate::{Api, ApiError, Credentials, ErrorCode, TraceId, server::ConnectionPlace, trace_id::TraceIds};
 
@@ -83,7 +85,9 @@ struct Shared {
     /// The transactions that a block says something of, in the order of ids, by the block's id.
     mentions: Recent<Checksum256, Arc<[Checksum256]>>,
     /// What a block has for a filter.
-    actions: Recent<action_traces::Key, Rendered>,
+    actions: RecentSlices<action_traces::Key>,
+    /// What a block does to a table.
+    table_deltas: RecentSlices<table_rows::Key>,
 }
 
 impl Shared {
@@ -95,6 +99,7 @@ impl Shared {
             head_infos: Recent::new(16),
             mentions: Recent::new(512),
             actions: Recent::new(64),
+            table_deltas: Recent::new(64),
         }
     }
 }

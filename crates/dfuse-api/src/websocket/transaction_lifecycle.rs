@@ -7,7 +7,7 @@ use dfuse_antelope::{
     model::{TransactionLifecycle, TransactionStatus},
 };
 use dfuse_blocks::{
-    BlockRef, Cursor, Step,
+    BlockRef, Step,
     feed::{FeedEvent, Start},
 };
 use dfuse_index::ServingSnapshot;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{
     context::Context,
-    follow::{Steps, read_after},
+    follow::{self, Steps, read_after},
     message::{Message, check, invalid},
     progress::Progress,
     request::Request,
@@ -109,14 +109,11 @@ async fn listen(context: &Context, id: Checksum256, with_progress: i64) -> ApiRe
     let reader = api.clone();
     let begin = api.read(move |snapshot, _| Ok((look_up(&reader, snapshot, id)?, snapshot.head(), snapshot.lib())));
     let (found, head, lib) = begin.await?;
-    let before_first = || chain.feed.first_block().unwrap_or(0).saturating_sub(1);
-    let lib = lib.map_or_else(before_first, |lib| lib.number);
-    // What comes after the snapshot, without a gap.
-    let start =
-        head.map_or(Start::Block(0), |head| Start::Cursor(Cursor { step: Step::New, block: head, tip: head, lib }));
+    let start = head.map_or(Start::Block(0), |head| follow::after(head, lib, &chain.feed));
     let mut steps = Steps::from(start, false, &chain.feed).await?;
     let mut state = State::Unknown;
-    let mut next_block = lib;
+    let before_first = || chain.feed.first_block().unwrap_or(0).saturating_sub(1);
+    let mut next_block = lib.map_or_else(before_first, |lib| lib.number);
     if let Some(found) = found {
         context.send("transaction_lifecycle", &found.text).await;
         state = found.state;

@@ -89,6 +89,28 @@ test("the lifecycle of a transaction streams", async () => {
   assert.equal(message.data.lifecycle.id, reversible.id)
 })
 
+test("the rows of a table stream", async () => {
+  let snapshot
+  const delta = await first(
+    (onMessage) => {
+      const table = { code: "eosio", scope: "eosio", table: "global" }
+      return client.streamTableRows({ ...table, json: true }, onMessage, { fetch: true, listen: true })
+    },
+    (message) => {
+      snapshot ??= message.type === "table_snapshot" ? message : undefined
+      return message.type === "table_delta"
+    },
+  )
+  const [row] = snapshot.data.rows
+  assert.equal(row.key, "global")
+  assert.equal(row.payer, "eosio")
+  const { block_id, dbop, step } = delta.data
+  assert.match(block_id, /^[0-9a-f]{64}$/)
+  assert.deepEqual([step, dbop.op, dbop.key], ["new", "upd", "global"])
+  assert.deepEqual(dbop.old.json, row.json)
+  assert.notDeepEqual(dbop.new.json, row.json)
+})
+
 test("state, with every call that the client has", async () => {
   const abi = await client.stateAbi("eosio.token")
   assert.ok(abi.abi.structs.some((struct) => struct.name === "account"))

@@ -14,10 +14,10 @@ use crate::{
 
 /// The height that a request asks for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// 0 for the newest.
-    pub(super) block_num: u32,
-    pub(super) irreversible_only: bool,
+    pub(crate) block_num: u32,
+    pub(crate) irreversible_only: bool,
 }
 
 pub(super) struct CheckedHeight(Checked<u32>, Checked<bool>);
@@ -45,15 +45,15 @@ pub(super) fn irreversible_only(params: &mut Params) -> Checked<bool> {
 
 /// The height that a request is answered at.
 #[derive(Debug, Clone)]
-pub(super) struct Height {
-    pub(super) state: StateAt,
+pub(crate) struct Height {
+    pub(crate) state: StateAt,
     /// The block, if it is reversible.
     up_to: Option<BlockRef>,
     lib: Option<BlockRef>,
 }
 
 impl Height {
-    pub(super) fn resolve(snapshot: &ServingSnapshot, asked: Asked) -> ApiResult<Self> {
+    pub(crate) fn resolve(snapshot: &ServingSnapshot, asked: Asked) -> ApiResult<Self> {
         let Asked { block_num, irreversible_only } = asked;
         let Some(head) = snapshot.head() else {
             return Err(ApiError::new(ErrorCode::NotReady, "No block is indexed yet.").retry_after(1));
@@ -84,12 +84,12 @@ impl Height {
         Ok(Self { state, up_to, lib })
     }
 
-    pub(super) fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.state.number()
     }
 
     /// The block; absent before the first one.
-    pub(super) fn block(&self) -> ApiResult<Option<BlockRef>> {
+    pub(crate) fn block(&self) -> ApiResult<Option<BlockRef>> {
         if self.up_to.is_some() {
             return Ok(self.up_to);
         }

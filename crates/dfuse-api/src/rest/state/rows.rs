@@ -15,10 +15,10 @@ use crate::{
 
 /// How rows are asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RowOptions {
-    pub(super) key_type: KeyType,
-    pub(super) json: bool,
-    pub(super) with_block_num: bool,
+pub(crate) struct RowOptions {
+    pub(crate) key_type: KeyType,
+    pub(crate) json: bool,
+    pub(crate) with_block_num: bool,
 }
 
 pub(super) struct CheckedRowOptions {
@@ -39,7 +39,7 @@ impl RowOptions {
     }
 
     /// A row as an object.
-    pub(super) fn write(&self, json: &mut JsonWriter<'_>, form: &Form, row: &TableRow) {
+    pub(crate) fn write(&self, json: &mut JsonWriter<'_>, form: &Form, row: &TableRow) {
         json.begin_object();
         json.key("key").string(&self.key_type.format(row.primary_key));
         self.write_content(json, form, row);
@@ -91,7 +91,7 @@ pub(super) fn scope(field: &Field<'_>) -> Result<Scope, Problems> {
 
 /// What becomes of a row's bytes.
 #[derive(Debug, Clone)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Hex,
     Json(RowRenderer),
     /// Hex, with the reason why it is not JSON.
@@ -107,8 +107,14 @@ impl Form {
         abi::renderer(api, &abi::required(state, contract)?, contract, table).map(Self::Json)
     }
 
-    /// Like [`Form::new`], but rows without an ABI are hex with an error.
-    pub(super) fn lenient(api: &Api, state: &StateAt, contract: Name, table: Name, json: bool) -> ApiResult<Self> {
+    /// Like [`Form::new`], but rows without an ABI that can be read and has the table are hex with an error.
+    pub(crate) fn lenient(api: &Api, state: &StateAt, contract: Name, table: Name, json: bool) -> ApiResult<Self> {
+        if json
+            && let Some(abi) = abi::find(state, contract)?
+            && api.abis().get(contract, &abi).is_none()
+        {
+            return Ok(Self::NoAbi(format!("The ABI of \"{contract}\" of block {} is malformed.", abi.block_number)));
+        }
         Self::new(api, state, contract, table, json).or_else(|error| match error.code() {
             ErrorCode::AbiNotFound | ErrorCode::TableNotFound => Ok(Self::NoAbi(error.message().to_owned())),
             _ => Err(error),

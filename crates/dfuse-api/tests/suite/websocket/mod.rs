@@ -5,6 +5,7 @@ mod connections;
 mod lifecycles;
 mod messages;
 mod streams;
+mod tables;
 
 use std::{collections::BTreeSet, time::Duration};
 
