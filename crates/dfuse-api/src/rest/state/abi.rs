@@ -34,9 +34,9 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
         json.key("account").name(account);
         json.key("abi");
         if as_json {
-            json.raw(&to_json(account, &record)?)
+            json.raw(&to_json(account, &record)?);
         } else {
-            json.hex(&record.abi)
+            json.hex(&record.abi);
         }
         json.end_object();
         Ok(text)

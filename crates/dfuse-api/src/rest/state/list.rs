@@ -5,11 +5,13 @@ use super::height::Height;
 use crate::{ApiResult, lifecycle::JsonWriter, streamed::Pieces};
 
 type Items<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
+/// The items after one of them, of all without one.
+type Read<T> = Box<dyn Fn(&StateAt, Option<T>) -> Result<Items<T>> + Send>;
 
 /// The items of an answer's last list, lazily.
 pub(super) struct List<T> {
     height: Height,
-    read: Box<dyn Fn(&StateAt, Option<T>) -> Result<Items<T>> + Send>,
+    read: Read<T>,
     /// Writes one; it is told the one before.
     write: fn(&mut JsonWriter<'_>, Option<T>, T),
     items: Items<T>,
