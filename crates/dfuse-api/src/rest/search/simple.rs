@@ -45,10 +45,11 @@ impl Looking<'_> {
         if let Some(block) = id.map(|id| self.block(id)).transpose()?.flatten() {
             return Ok(block);
         }
-        if is_hex && (MIN_ID_DIGITS..=64).contains(&lower.len()) {
-            if let Some(transaction) = self.transaction(&lower)? {
-                return Ok(transaction);
-            }
+        if is_hex
+            && (MIN_ID_DIGITS..=64).contains(&lower.len())
+            && let Some(transaction) = self.transaction(&lower)?
+        {
+            return Ok(transaction);
         }
         if let Some(block) = text.parse().ok().map(|number| blocks::by_number(view, number)).transpose()?.flatten() {
             return Ok(of_kind("block", &json!({"id": block.id})));
