@@ -147,6 +147,7 @@ async fn readiness_is_a_list_of_conditions() {
         "index_permission-links",
         "index_rows",
         "index_scopes",
+        "index_search",
         "index_store",
         "index_tokens",
         "index_transactions",
