@@ -193,7 +193,7 @@ async fn tables_of_a_recorded_chain_through_its_forks() {
             let before = i64::from(head.number);
             for table in &tables {
                 // How far below the head; absent for a stream without a snapshot.
-                for fetched in [Some(0), Some(-1), Some(-20), None] {
+                for fetched in [Some(0), Some(-1), Some(-20), Some(-100), None] {
                     let start_block = fetched.unwrap_or(-45);
                     let number = (before + start_block).max(2) as u32;
                     let mut ask = request(*table, json!({"fetch": fetched.is_some(), "listen": true}));
@@ -340,7 +340,7 @@ impl Maker {
                 let mut action = Action { account: name("acc"), name: name("act"), ..Action::default() };
                 match made {
                     Made::Row(key, old, new) => trace.db_ops.push(DbOp {
-                        operation: match (old, new) {
+                        operation: match (*old, *new) {
                             ("", _) => DbOperation::Insert,
                             (_, "") => DbOperation::Remove,
                             _ => DbOperation::Update,
