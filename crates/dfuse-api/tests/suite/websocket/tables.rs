@@ -358,13 +358,12 @@ impl Maker {
                     }),
                     Made::Abi(field) => {
                         let abi = json!({"version": "eosio::abi/1.1", "tables": [{"name": "rows", "type": "row"}],
-                            "structs": [{"name": "row", "base": "", "fields": [{"name": field, "type": "uint8"}]}]});
+                            "structs": [{"name": "row", "base": "", "fields": [{"name": field, "type": "uint16"}]}]});
                         let abi: Abi = serde_json::from_value(abi).unwrap();
                         let mut data = Writer::new();
                         data.name(name("acc"));
                         // Bytes that are no ABI if there is to be none that can be read.
-                        let packed = if field.is_empty() { vec![0xff] } else { abi.to_bytes() };
-                        data.blob(&packed);
+                        data.blob(&if field.is_empty() { b"\xff".to_vec() } else { abi.to_bytes() });
                         (action.account, action.name) = (name("eosio"), name("setabi"));
                         action.raw_data = data.bytes.into();
                     }
@@ -483,12 +482,12 @@ async fn abis_that_change_within_a_block() {
     use Made::{Abi, Row};
     let (mut chain, listening) = made().await;
     let mut maker = Maker { sequence: 0 };
-    let first = maker.block(parent_of_first(), 0xa, &[vec![Row("a", "", "01")]]);
+    let first = maker.block(parent_of_first(), 0xa, &[vec![Row("a", "", "0100")]]);
     let second = [
-        vec![Abi("one"), Row("a", "01", "02"), Abi("two"), Row("a", "02", "03")],
-        vec![Row("a", "03", "0405")],
-        vec![Row("a", "0405", "06"), Abi("")],
-        vec![Row("a", "06", "07")],
+        vec![Abi("one"), Row("a", "0100", "0200"), Abi("two"), Row("a", "0200", "0300")],
+        vec![Row("a", "0300", "05")],
+        vec![Row("a", "05", "0600"), Abi("")],
+        vec![Row("a", "0600", "0700")],
     ];
     let second = maker.block(first.id, 0xa, &second);
     let (first_id, second_id) = (first.id, second.id);
@@ -498,7 +497,7 @@ async fn abis_that_change_within_a_block() {
     let snapshot = client.of("table_snapshot", "t").await;
     assert_eq!(
         snapshot,
-        json!({"rows": [{"key": "a", "payer": "p", "hex": "01", "error": "Account \"acc\" has no ABI at that height."}]})
+        json!({"rows": [{"key": "a", "payer": "p", "hex": "0100", "error": "Account \"acc\" has no ABI at that height."}]})
     );
     assert_eq!(client.of("listening", "t").await, json!({"next_block": 3}));
     chain.push(second).await;
@@ -506,9 +505,9 @@ async fn abis_that_change_within_a_block() {
     let wanted = [
         [one(1), one(2)],
         [two(2), two(3)],
-        [two(3), json!("0405")],
-        [json!("0405"), two(6)],
-        [json!("06"), json!("07")],
+        [two(3), json!("05")],
+        [json!("05"), two(6)],
+        [json!("0600"), json!("0700")],
     ];
     let rows = |data: &Value| {
         ["old", "new"].map(|key| {
@@ -525,7 +524,7 @@ async fn abis_that_change_within_a_block() {
     client.of("unlistened", "t").await;
     client.ask(request(made_table(), json!({"listen": true, "json": true}))).await;
     let row = client.of("table_snapshot", "t").await["rows"][0].clone();
-    assert_eq!((&row["hex"], &row["error"]), (&json!("07"), &json!("The ABI of \"acc\" of block 3 is malformed.")));
+    assert_eq!((&row["hex"], &row["error"]), (&json!("0700"), &json!("The ABI of \"acc\" of block 3 is malformed.")));
     client.of("listening", "t").await;
     let other = maker.block(first_id, 0xb, &[]);
     let third = maker.block(other.id, 0xb, &[]);
