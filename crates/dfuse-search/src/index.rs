@@ -129,13 +129,6 @@ fn ordinal(key: &[u8]) -> Result<u64> {
     ValueReader::new(SEGMENTS, key).u64()
 }
 
-/// The segments that begin in the range, which are removed.
-fn take(view: &View, delta: &mut DeltaBuilder, ordinals: RangeInclusive<u64>) -> Result<Vec<Segment>> {
-    let found = segments(view, ordinals)?;
-    found.iter().for_each(|(first, _)| delta.delete(SEGMENTS, first.to_be_bytes()));
-    Ok(found.into_iter().map(|(_, segment)| segment).collect())
-}
-
 /// The segments that begin in the range, in ascending order.
 pub(crate) fn segments(view: &View, ordinals: RangeInclusive<u64>) -> Result<Vec<(u64, Segment)>> {
     let range = KeyRange::new(ordinals.start().to_be_bytes()..=ordinals.end().to_be_bytes());
@@ -152,7 +145,12 @@ pub(crate) fn ordinals_of(chunk: u64) -> RangeInclusive<u64> {
 
 /// The segments of a chunk, which are removed.
 fn take_chunk(view: &View, delta: &mut DeltaBuilder, chunk: u64) -> Result<Vec<Segment>> {
-    take(view, delta, ordinals_of(chunk))
+    Ok(remove(delta, segments(view, ordinals_of(chunk))?))
+}
+
+fn remove(delta: &mut DeltaBuilder, segments: Vec<(u64, Segment)>) -> Vec<Segment> {
+    segments.iter().for_each(|(first, _)| delta.delete(SEGMENTS, first.to_be_bytes()));
+    segments.into_iter().map(|(_, segment)| segment).collect()
 }
 
 /// The lists of a chunk that has ended.
@@ -168,9 +166,9 @@ fn put_chunk(delta: &mut DeltaBuilder, chunk: u64, segments: &[Segment]) -> Resu
 /// Segments of the largest range that ends between the two ordinals become one.
 fn merge_ended(view: &View, delta: &mut DeltaBuilder, last: u64, next: u64) -> Result<()> {
     let Some(bits) = MERGE_BITS.into_iter().find(|bits| last >> bits != next >> bits) else { return Ok(()) };
-    let ended = (last >> bits) << bits..=last;
-    if let [(first, _), _, ..] = segments(view, ended.clone())?[..] {
-        let segments = take(view, delta, ended)?;
+    let ended = segments(view, (last >> bits) << bits..=last)?;
+    if let [(first, _), _, ..] = ended[..] {
+        let segments = remove(delta, ended);
         let mut builder = SegmentBuilder::default();
         merge(&segments, |term, list| builder.push(term, list))?;
         delta.put(SEGMENTS, first.to_be_bytes(), builder.finish());

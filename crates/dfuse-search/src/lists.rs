@@ -48,8 +48,7 @@ impl OpenChunk {
                 posting::read_list(bytes, &mut list)?;
             }
         }
-        let unordered = |_| Error::from(ValueReader::new(SEGMENTS, &[]).damaged("segments overlap"));
-        RoaringBitmap::from_sorted_iter(list).map_err(unordered)
+        Ok(posting::bitmap_of(&list))
     }
 }
 

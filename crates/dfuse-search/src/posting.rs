@@ -48,9 +48,8 @@ pub(crate) fn encode(list: &[u32]) -> Vec<u8> {
     put_list(&mut out, list);
     // What a bitmap takes at least: its header, and runs of 4 bytes each or all of the chunk's bits.
     let runs = 1 + list.windows(2).filter(|pair| pair[1] - pair[0] > 1).count();
-    if out.len() > BITMAP_BYTES.min(HEADER_BYTES + 4 * runs)
-        && let Ok(mut bitmap) = RoaringBitmap::from_sorted_iter(list.iter().copied())
-    {
+    if out.len() > BITMAP_BYTES.min(HEADER_BYTES + 4 * runs) {
+        let mut bitmap = bitmap_of(list);
         bitmap.optimize();
         if bitmap.serialized_size() + 1 < out.len() {
             out.clear();
@@ -61,6 +60,24 @@ pub(crate) fn encode(list: &[u32]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// The values, all of one chunk, as a set.
+pub(crate) fn bitmap_of(list: &[u32]) -> RoaringBitmap {
+    // Beyond this a container is a set of bits, of which each push would look for the last one.
+    const ARRAY_VALUES: usize = 4096;
+    if list.len() <= ARRAY_VALUES
+        && let Ok(bitmap) = RoaringBitmap::from_sorted_iter(list.iter().copied())
+    {
+        return bitmap;
+    }
+    let mut bits = [0u8; BITMAP_BYTES];
+    for value in list {
+        if let Some(byte) = bits.get_mut((value / 8) as usize) {
+            *byte |= 1 << (value % 8);
+        }
+    }
+    RoaringBitmap::from_lsb0_bytes(0, &bits)
 }
 
 /// Appends the values of a list of varints.
@@ -97,7 +114,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<RoaringBitmap> {
         _ => {
             let mut list = Vec::with_capacity(bytes.len());
             read_list(bytes, &mut list)?;
-            RoaringBitmap::from_sorted_iter(list).map_err(|_| damaged("not in order"))
+            Ok(bitmap_of(&list))
         }
     }
 }

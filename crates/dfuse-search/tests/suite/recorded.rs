@@ -41,20 +41,20 @@ fn compare(log: &str, stretch: u64, queries: usize) {
 
 #[test]
 fn small() {
-    compare("small/small.dmlog.zst", 0, 1200);
+    compare("small/small.dmlog.zst", 0, 600);
 }
 
 #[test]
 fn small_over_many_chunks() {
-    compare("small/small.dmlog.zst", 65_531, 400);
+    compare("small/small.dmlog.zst", 65_531, 300);
 }
 
 #[test]
 fn forks() {
-    compare("fork/fork.dmlog.zst", 3_000, 600);
+    compare("fork/fork.dmlog.zst", 3_000, 300);
 }
 
 #[test]
 fn demo() {
-    compare("demo/demo.dmlog.zst", 0, 600);
+    compare("demo/demo.dmlog.zst", 0, 200);
 }
