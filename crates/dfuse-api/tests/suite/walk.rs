@@ -162,9 +162,9 @@ async fn errors_have_one_form() {
     assert!(requests > 2000, "{requests}");
     let expected = [
         ErrorCode::RequestValidation,
-        ErrorCode::WsUpgradeFailed,
         ErrorCode::InvalidJson,
         ErrorCode::MissingBody,
+        ErrorCode::WsUpgradeFailed,
         ErrorCode::RouteNotFound,
         ErrorCode::BlockNotFound,
         ErrorCode::TransactionNotFound,
