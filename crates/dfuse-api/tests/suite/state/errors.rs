@@ -8,7 +8,9 @@ use super::made::{K1, Maker, asset, chain, key};
 use crate::support::TestChain;
 
 /// Path, query, and how many problems each wrong parameter has.
-const WRONG: &[(&str, &str, &[(&str, usize)])] = &[
+type Wrong = (&'static str, &'static str, &'static [(&'static str, usize)]);
+
+const WRONG: &[Wrong] = &[
     ("state/abi", "", &[("account", 1)]),
     ("state/abi", "account=9", &[("account", 1)]),
     ("state/abi", "account=a&block_num=a", &[("block_num", 1)]),

@@ -23,8 +23,8 @@ fn heights(is_reversible: bool) -> Value {
     heights
 }
 
-fn with(mut heights: Value, more: Value) -> Value {
-    heights.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+fn with(mut heights: Value, mut more: Value) -> Value {
+    heights.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
     heights
 }
 

@@ -146,10 +146,11 @@ fn request(table: TableKey, data: Value) -> Value {
     let TableKey { contract, table, scope } = table;
     let mut request = json!({"type": "get_table_rows", "req_id": "t", "fetch": true,
         "data": {"code": contract.to_string(), "scope": scope.to_string(), "table": table.to_string()}});
-    for (key, value) in data.as_object().unwrap() {
+    let Value::Object(options) = data else { panic!("{data} is no object") };
+    for (key, value) in options {
         match key.as_str() {
-            "json" | "with_block_num" => request["data"][key] = value.clone(),
-            _ => request[key] = value.clone(),
+            "json" | "with_block_num" => request["data"][key] = value,
+            _ => request[key] = value,
         }
     }
     request
