@@ -12,7 +12,7 @@ use dfuse_index::{Options, Pipeline, Serving};
 use dfuse_kv::{Durability, FjallOptions};
 use dfuse_search::SearchIndex;
 use dfuse_trx::ForkedTransactions;
-use futures::stream;
+use futures::{StreamExt, stream};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -101,7 +101,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     }
     let indexing =
         Indexing { store: store.clone(), options, files: files.clone(), feed: handle.clone(), forked: forked.clone() };
-    let offered = stream::unfold(offered, async |mut offered| Some((offered.recv().await?, offered)));
+    let offered = stream::unfold(offered, async |mut offered| Some((offered.recv().await?, offered))).fuse();
     let index = tokio::spawn(indexing.run(pipeline, Box::pin(offered)));
     let source = origin.open(feed.resume_number())?;
     let ingest = Ingest {
