@@ -93,6 +93,20 @@ fn resident_megabytes() -> u64 {
     (pages * 4096) >> 20
 }
 
+/// What the process has had of the processors, or this thread alone: on a machine that others use, too, it says more than the
+/// time that passed.
+fn cpu(thread_only: bool) -> Duration {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    if thread_only {
+        let text = read("/proc/thread-self/schedstat");
+        return Duration::from_nanos(text.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or_default());
+    }
+    let text = read("/proc/self/stat");
+    let fields = text.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    // User and system, in hundredths of a second.
+    Duration::from_millis(fields.filter_map(|it| it.parse::<u64>().ok()).sum::<u64>() * 10)
+}
+
 async fn open_feed(folder: &Path) -> Feed {
     let store = BlockStore::open(folder.to_str().unwrap(), StoreOptions::default()).unwrap();
     let options = FeedOptions { data_dir: Some(folder.to_owned()), ..FeedOptions::default() };
@@ -117,9 +131,9 @@ fn open_pipeline(folder: &Path, writes: u32, overlay_bytes: usize) -> (Arc<dyn S
 }
 
 fn per(reads: u32, mut read: impl FnMut(u32)) -> Duration {
-    let start = Instant::now();
+    let start = cpu(true);
     (0..reads).for_each(&mut read);
-    start.elapsed() / reads
+    (cpu(true) - start) / reads
 }
 
 /// The blocks come one by one.
@@ -129,6 +143,9 @@ fn take(folder: &Path, count: u32, writes: u32, overlay_bytes: usize) {
     let last = (count / 10).max(100);
     let (mut at_depth, mut worst) = (Duration::ZERO, Duration::ZERO);
     for number in FIRST..FIRST + count {
+        if number == FIRST + count - last {
+            at_depth = cpu(true);
+        }
         let start = Instant::now();
         if number.is_multiple_of(FORK_EVERY) {
             let lost = block(number, true);
@@ -136,12 +153,9 @@ fn take(folder: &Path, count: u32, writes: u32, overlay_bytes: usize) {
             pipeline.undo(reference(&lost)).unwrap();
         }
         pipeline.apply(&block(number, false)).unwrap();
-        let time = start.elapsed();
-        worst = worst.max(time);
-        if number >= FIRST + count - last {
-            at_depth += time / last;
-        }
+        worst = worst.max(start.elapsed());
     }
+    let at_depth = (cpu(true) - at_depth) / last;
     let resident = resident_megabytes() - before;
     let serving = pipeline.serving().snapshot();
     let key = |at: u32| row_key(FIRST + at.wrapping_mul(7919) % count, writes / 10 + at % (writes - writes / 10));
@@ -167,7 +181,7 @@ async fn restart(blocks: &Path, folder: &Path, count: u32, writes: u32, overlay_
     let start = Instant::now();
     let (_store, pipeline) = open_pipeline(folder, writes, overlay_bytes);
     let index_open = start.elapsed();
-    let start = Instant::now();
+    let start = (Instant::now(), cpu(false));
     let subscription = feed.handle().subscribe(Start::Block(FIRST)).await.unwrap();
     let steps = stream::try_unfold(subscription, async |mut subscription| {
         let Some(event) = subscription.next().await? else { return Ok(None) };
@@ -176,13 +190,17 @@ async fn restart(blocks: &Path, folder: &Path, count: u32, writes: u32, overlay_
         Ok::<_, dfuse_blocks::Error>(Some((step, subscription)))
     });
     let mut pipeline = follow(pipeline, Box::pin(steps.take(count as usize)), drop).await.unwrap();
-    let replay = start.elapsed();
+    let replay = (start.0.elapsed(), cpu(false) - start.1);
     let resident = resident_megabytes() - before;
     let head = pipeline.head().unwrap();
     assert_eq!(head.number, FIRST + count - 1);
-    let start = Instant::now();
+    let start = (Instant::now(), cpu(false));
     pipeline.finalize(head).unwrap();
-    println!(" {feed_open:.2?} | {index_open:.2?} | {replay:.1?} | {resident} MB | {:.1?} |", start.elapsed());
+    let commit = (start.0.elapsed(), cpu(false) - start.1);
+    println!(
+        " {feed_open:.2?} | {index_open:.2?} | {:.1?} / {:.1?} | {resident} MB | {:.1?} / {:.1?} |",
+        replay.0, replay.1, commit.0, commit.1
+    );
 }
 
 fn main() {
@@ -199,8 +217,9 @@ fn main() {
     }
     let only = std::env::args().find_map(|argument| argument.parse::<u32>().ok());
     println!(
-        "| reversible | writes each | budget | spilled | memory | block taken | worst | point read | first of a range \
-         | feed opened | indexes opened | blocks taken again | memory after that | all committed |"
+        "| reversible | writes each | budget | spilled | memory | block taken, CPU | worst | point read, CPU | first of a \
+         range, CPU | feed opened | indexes opened | blocks taken again, time / CPU | memory after that | all committed, \
+         time / CPU |"
     );
     println!("|{}", "---|".repeat(14));
     for count in [330, 10_000, 100_000].into_iter().filter(|count| only.is_none_or(|only| only == *count)) {
