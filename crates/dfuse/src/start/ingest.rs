@@ -203,8 +203,8 @@ impl Ingest {
                     return Ok(Some(added));
                 }
                 Err(failure @ Error::Store { .. }) => {
-                    error!(error = %failure, "blocks cannot be stored, trying again in {} s", pause.as_secs());
                     self.readiness.fails(BLOCK_STORE, failure.to_string());
+                    error!(error = %failure, "blocks cannot be stored, trying again in {} s", pause.as_secs());
                 }
                 Err(failure) => return Err(failure.into()),
             }
@@ -229,8 +229,8 @@ pub(crate) async fn keep(
         match keeper.run().await {
             Ok(()) => return Ok(()),
             Err(failure @ Error::Store { .. }) => {
-                error!(error = %failure, "bundles cannot be written, trying again in {} s", pause.as_secs());
                 readiness.fails(BUNDLES, failure.to_string());
+                error!(error = %failure, "bundles cannot be written, trying again in {} s", pause.as_secs());
             }
             Err(failure) => return Err(failure.into()),
         }
