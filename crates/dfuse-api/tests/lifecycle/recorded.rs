@@ -1,6 +1,6 @@
 //! Every field that both we and the nodes know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dfuse_antelope::Checksum256;
 use dfuse_testkit::{compare::assert_same, recorded};
@@ -129,7 +129,8 @@ fn check(lifecycle: &Value) {
         "transaction",
         "transaction_status",
     ];
-    assert!(lifecycle.as_object().unwrap().keys().eq(KEYS), "{lifecycle}");
+    let keys: BTreeSet<_> = lifecycle.as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(keys.into_iter().eq(KEYS), "{lifecycle}");
     let (transaction, trace) = (&lifecycle["transaction"], &lifecycle["execution_trace"]);
     let bodies = items(&transaction["context_free_actions"]).chain(items(&transaction["actions"]));
     let acts = actions(trace).into_iter().filter(|it| it["creator_action_ordinal"] == 0);

@@ -300,7 +300,8 @@ impl Answer {
     /// Asserts that the body is an error in its one form, and returns it with its code.
     pub(crate) fn error(&self) -> (ErrorCode, Value) {
         let body = self.json();
-        let keys: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut keys: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
         let with_details = ["code", "details", "message", "trace_id"];
         let without: Vec<_> = with_details.into_iter().filter(|key| *key != "details").collect();
         assert!(keys == with_details || keys == without, "{body}");

@@ -89,7 +89,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
     /// The next message, an error in its one form.
     pub(crate) async fn error(&mut self, req_id: &str) -> (ErrorCode, Value) {
         let data = self.of("error", req_id).await;
-        let keys: Vec<_> = data.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut keys: Vec<_> = data.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
         assert!(
             ["code", "details", "message", "trace_id"].into_iter().filter(|key| keys.contains(key)).eq(keys.clone())
         );
