@@ -17,7 +17,7 @@ use std::{
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_testkit::recorded;
 use serde_json::Value;
-use support::{Server, text};
+use support::{Server, assert_sound, text};
 use tempfile::TempDir;
 
 /// How often the process is killed.
@@ -133,11 +133,6 @@ fn killed_at_any_moment_nothing_is_lost() {
             assert_eq!(found, wanted, "{name}");
         }
         server.stop();
-        for tool in
-            [&["check", "index", "--data-dir", text(&data)][..], &["check", "blocks", text(&data.join("blocks"))]]
-        {
-            let output = Command::new(env!("CARGO_BIN_EXE_dfuse")).arg("tools").args(tool).output().unwrap();
-            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        assert_sound(&data);
     }
 }

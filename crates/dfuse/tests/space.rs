@@ -3,60 +3,17 @@
 
 mod support;
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-    process::{Command, Stdio},
-    thread,
-};
+use std::{io::Write, process::Stdio, thread};
 
-use dfuse_testkit::synthetic::SyntheticChain;
-use support::{Server, text};
-use tempfile::TempDir;
-
-/// A file system in memory, as small as wanted; it goes when this is dropped.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    /// None where nothing can be mounted.
-    fn mount(mebibytes: u32) -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        let size = format!("size={mebibytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs", text(folder.path())]).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Takes all the space but `left` bytes.
-    fn fill(&self, left: usize) -> io::Result<()> {
-        let (ballast, reserve) = (self.path().join("ballast"), self.path().join("reserve"));
-        fs::write(&reserve, vec![0; left])?;
-        let mut file = File::create(ballast)?;
-        while file.write_all(&[0; 1 << 12]).is_ok() {}
-        fs::remove_file(reserve)
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.path().join("ballast")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l", text(self.path())]).output();
-    }
-}
+use dfuse_testkit::{SmallDisk, synthetic::SyntheticChain};
+use support::{Server, assert_sound, text};
 
 #[test]
 fn a_full_disk_stops_writing_and_nothing_else() {
-    let Some(disk) = SmallDisk::mount(160) else {
-        println!("skipped: this user may not mount a small file system");
-        return;
-    };
+    SmallDisk::run("a_full_disk_stops_writing_and_nothing_else", 160, run);
+}
+
+fn run(disk: &SmallDisk) {
     let mut log = vec![];
     SyntheticChain::builder().seed(5).blocks(3000).build().write_log(&mut log).unwrap();
     let data = disk.path().join("data");
@@ -66,7 +23,7 @@ fn a_full_disk_stops_writing_and_nothing_else() {
     let middle = log.len() / 4;
     stdin.write_all(&log[..middle]).unwrap();
     server.wait_for("ready");
-    disk.fill(256 << 10).unwrap();
+    disk.fill_but(256).unwrap();
     let rest = log.split_off(middle);
     let node = thread::spawn(move || stdin.write_all(&rest).unwrap());
 
@@ -79,7 +36,7 @@ fn a_full_disk_stops_writing_and_nothing_else() {
     let blocks = server.get("/v0/blocks?limit=50");
     assert_eq!((blocks.status, blocks.json().as_array().unwrap().len()), (200, 50));
 
-    disk.free();
+    disk.free().unwrap();
     node.join().unwrap();
     server.wait_for("the source has no more blocks");
     loop {
@@ -91,8 +48,5 @@ fn a_full_disk_stops_writing_and_nothing_else() {
         thread::yield_now();
     }
     server.stop();
-    for tool in [&["check", "index", "--data-dir", text(&data)][..], &["check", "blocks", text(&data.join("blocks"))]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_dfuse")).arg("tools").args(tool).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
+    assert_sound(&data);
 }

@@ -13,7 +13,7 @@ use std::{
 
 use dfuse_kv::{Durability, FjallOptions, FjallStore, Store, WriteBatch};
 use dfuse_testkit::synthetic::SyntheticChain;
-use support::{Server, text};
+use support::{Server, assert_sound, text};
 use tempfile::TempDir;
 
 /// A file with the log of a chain, whose first blocks are the same for all lengths.
@@ -54,13 +54,7 @@ fn a_file_is_served_and_continued() {
     server.wait_for("ready");
     assert!(server.get("/healthz").json()["head"]["num"].as_u64() > head["num"].as_u64());
     server.stop();
-    for tool in [
-        &["tools", "check", "index", "--data-dir", text(&data)][..],
-        &["tools", "check", "blocks", text(&data.join("blocks"))],
-    ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_dfuse")).args(tool).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
+    assert_sound(&data);
 }
 
 #[test]

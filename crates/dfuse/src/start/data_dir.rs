@@ -1,12 +1,14 @@
 //! The directory of everything that is kept, and who may use it.
 
 use std::{
+    ffi::OsString,
     fs::{File, TryLockError},
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
+use dfuse_blocks::{BlockStore, StoreOptions};
 use tempfile::TempDir;
 
 /// Where data is kept when nothing else is said.
@@ -73,9 +75,12 @@ impl DataDir {
         &self.path
     }
 
-    /// Where block files are, unless they are elsewhere.
-    pub(crate) fn blocks(&self) -> PathBuf {
-        self.path.join("blocks")
+    /// Opens the block files at `place`, in this directory without one. Credentials come from the environment.
+    pub(crate) fn open_blocks(&self, place: Option<&str>, fsync: bool) -> dfuse_blocks::Result<BlockStore> {
+        let own = || self.path.join("blocks").display().to_string();
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let credentials = std::env::vars_os().filter_map(text).collect();
+        BlockStore::open(&place.map_or_else(own, str::to_owned), StoreOptions { fsync, credentials })
     }
 
     /// Where the indexes are.

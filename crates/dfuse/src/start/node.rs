@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use dfuse_api::{Chain, OpenAccess, Server};
 use dfuse_blocks::{
-    BlockStore, CursorKey, StoreOptions, SystemClock, SystemEntropy,
+    CursorKey, SystemClock, SystemEntropy,
     feed::{Feed, FeedHandle, FeedOptions, Mode},
 };
 use dfuse_index::{Options, Pipeline, Serving};
@@ -49,9 +49,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), source = settings.source, data_dir = %data_dir.path().display(), "dfuse starts");
 
     let clock = Arc::new(SystemClock::new());
-    let place = settings.blocks.store.clone().unwrap_or_else(|| data_dir.blocks().display().to_string());
-    let store_options = StoreOptions { fsync: settings.blocks.fsync, credentials: std::env::vars().collect() };
-    let files = BlockStore::open(&place, store_options)?;
+    let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
     let feed_options = FeedOptions {
         data_dir: Some(data_dir.path().to_owned()),
         first_streamable: settings.blocks.first_block,

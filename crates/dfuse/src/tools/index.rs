@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 use clap::Args;
-use dfuse_blocks::{BlockStore, StoreOptions};
+use dfuse_blocks::BlockStore;
 use dfuse_index::{Options, Progress as Step, Rebuild, check_indexes, reindex};
 use dfuse_kv::{FjallOptions, Store};
 
@@ -27,9 +27,7 @@ struct Place {
 impl Place {
     fn open(&self) -> anyhow::Result<(DataDir, BlockStore, Arc<dyn Store>)> {
         let data_dir = DataDir::existing(self.data_dir.as_deref())?;
-        let place = self.blocks.clone().unwrap_or_else(|| data_dir.blocks().display().to_string());
-        let options = StoreOptions { credentials: std::env::vars().collect(), ..StoreOptions::default() };
-        let files = BlockStore::open(&place, options)?;
+        let files = data_dir.open_blocks(self.blocks.as_deref(), false)?;
         let (store, _) = dfuse_index::open_store(data_dir.index(), &indexes(), FjallOptions::default())?;
         Ok((data_dir, files, store))
     }

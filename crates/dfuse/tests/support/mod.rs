@@ -176,3 +176,13 @@ fn unchunk(mut body: &[u8]) -> Vec<u8> {
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
+
+/// Asserts that the tools find no fault in the indexes and block files of a data directory.
+#[track_caller]
+pub(crate) fn assert_sound(data: &Path) {
+    let blocks = data.join("blocks");
+    for tool in [&["check", "index", "--data-dir", text(data)][..], &["check", "blocks", text(&blocks)]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_dfuse")).arg("tools").args(tool).output().unwrap();
+        assert!(output.status.success(), "{tool:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
