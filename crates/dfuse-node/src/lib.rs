@@ -1,12 +1,15 @@
-//! Where blocks come from.
+//! Where blocks come from, and the node beside them.
 //!
 //! A [`SourceSpec`] names a place: a deep-mind log in a file or on standard input, or an existing block store.
 //! [`Source::open`] begins to read it in the background, [`Source::next`] hands out blocks and ABI dumps in the order of
 //! the source, forks included. Every source can start again from its beginning; whoever takes the blocks knows which it
 //! has.
+//!
+//! [`rpc::NodeClient`] calls the HTTP API of a node.
 
 mod error;
 mod log;
+pub mod rpc;
 mod source;
 mod spec;
 mod store;
