@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::read::ZlibDecoder;
 
 use crate::{
-    BlockTimestamp, Checksum, Checksum256, Error, PublicKey, Result, Signature, TimePointSec,
+    BlockTimestamp, Checksum, Checksum256, Error, PrivateKey, PublicKey, Result, Signature, TimePointSec,
     model::{
         Action, BlockHeader, BlockSigningAuthority, BlockSigningAuthorityV0, Extension, KeyWeight, PackedTransaction,
         PermissionLevel, ProducerAuthority, ProducerAuthoritySchedule, ProducerKey, ProducerSchedule,
@@ -384,19 +384,7 @@ impl SignedTransaction {
 
     /// The keys that signed for `chain_id`, in the order of the signatures.
     pub fn recover_keys(&self, chain_id: &Checksum256) -> Result<Vec<PublicKey>> {
-        let mut writer = Writer::new();
-        writer.checksum256(chain_id);
-        self.transaction.pack(&mut writer);
-        let context_free_digest = match self.context_free_data.is_empty() {
-            true => Checksum::default(),
-            false => {
-                let mut data = Writer::new();
-                data.list(&self.context_free_data, |w, blob| w.blob(blob));
-                Checksum256::sha256(&data.bytes)
-            }
-        };
-        writer.checksum256(&context_free_digest);
-        let digest = Checksum256::sha256(&writer.bytes);
+        let digest = self.transaction.signing_digest(chain_id, &self.context_free_data);
         self.signatures.iter().map(|signature| signature.parse::<Signature>()?.recover(&digest)).collect()
     }
 }
@@ -432,6 +420,40 @@ impl Transaction {
         pack_extensions(&self.extensions, writer);
     }
 
+    /// What is signed: SHA-256 of the chain's id, the packed transaction and the digest of its context-free data, which is zero
+    /// without any.
+    pub fn signing_digest(&self, chain_id: &Checksum256, context_free_data: &[Bytes]) -> Checksum256 {
+        let mut writer = Writer::new();
+        writer.checksum256(chain_id);
+        self.pack(&mut writer);
+        let context_free_digest = match context_free_data {
+            [] => Checksum::default(),
+            blobs => {
+                let mut data = Writer::new();
+                data.list(blobs, |w, blob| w.blob(blob));
+                Checksum256::sha256(&data.bytes)
+            }
+        };
+        writer.checksum256(&context_free_digest);
+        Checksum256::sha256(&writer.bytes)
+    }
+
+    /// Signs for a chain and packs: what nodes are sent. Without context-free data.
+    pub fn sign<'a>(
+        &self,
+        chain_id: &Checksum256,
+        keys: impl IntoIterator<Item = &'a PrivateKey>,
+    ) -> PackedTransaction {
+        let digest = self.signing_digest(chain_id, &[]);
+        let mut writer = Writer::new();
+        self.pack(&mut writer);
+        PackedTransaction {
+            signatures: keys.into_iter().map(|key| key.sign(&digest).to_string()).collect(),
+            packed_transaction: writer.bytes.into(),
+            ..PackedTransaction::default()
+        }
+    }
+
     /// The transaction's id: SHA-256 of its packed form.
     pub fn id(&self) -> Checksum256 {
         let mut writer = Writer::new();
@@ -463,5 +485,24 @@ impl Action {
             w.name(level.permission);
         });
         writer.blob(&self.raw_data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_signed_is_recovered() {
+        let keys = [[1; 32], [2; 32]].map(|secret| PrivateKey::k1(&secret).unwrap());
+        let action = Action { account: crate::Name(1), raw_data: Bytes::from_static(b"data"), ..Action::default() };
+        let transaction = Transaction { actions: vec![action], ..Transaction::default() };
+        let chain_id = Checksum256::sha256(b"a chain");
+        let packed = transaction.sign(&chain_id, &keys);
+        assert_eq!(packed.id().unwrap(), transaction.id());
+        let signed = packed.signed_transaction().unwrap();
+        assert_eq!(signed.recover_keys(&chain_id).unwrap(), keys.each_ref().map(PrivateKey::public_key));
+        let other = Checksum256::sha256(b"another");
+        assert_ne!(signed.recover_keys(&other).unwrap(), keys.each_ref().map(PrivateKey::public_key));
     }
 }
