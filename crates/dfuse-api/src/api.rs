@@ -8,7 +8,8 @@ use dfuse_trx::ForkedTransactions;
 use tokio::sync::watch;
 
 use crate::{
-    Access, ApiResult, Metrics, Readiness, Reading, Stopping, WebSocketOptions, lifecycle::AbiCache, readers::Readers,
+    Access, ApiResult, ChainApiOptions, Metrics, Readiness, Reading, Stopping, WebSocketOptions, chain_api::ChainApi,
+    lifecycle::AbiCache, readers::Readers,
 };
 
 /// Packed ABIs that are kept parsed: those of some two thousand contracts.
@@ -58,6 +59,8 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// Of WebSocket connections.
     pub websocket: WebSocketOptions,
+    /// Of `/v1/chain/*`.
+    pub chain_api: ChainApiOptions,
     /// From which age of the head block on the server is not ready; never if absent, as for a chain that is replayed.
     pub max_head_age: Option<Duration>,
 }
@@ -76,6 +79,7 @@ impl Default for Options {
             search_work: 1_000_000,
             shutdown_grace: Duration::from_secs(20),
             websocket: WebSocketOptions::default(),
+            chain_api: ChainApiOptions::default(),
             max_head_age: None,
         }
     }
@@ -94,6 +98,7 @@ struct Inner {
     readiness: Readiness,
     metrics: Metrics,
     abis: AbiCache,
+    chain_api: ChainApi,
     stop: watch::Sender<bool>,
 }
 
@@ -101,6 +106,7 @@ impl Api {
     pub(crate) fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
         let readers = Readers::new(options.readers, options.read_timeout);
         Self(Arc::new(Inner {
+            chain_api: ChainApi::new(&options.chain_api, &chain),
             chain,
             access,
             readers,
@@ -135,6 +141,10 @@ impl Api {
     /// Parsed ABIs.
     pub fn abis(&self) -> &AbiCache {
         &self.0.abis
+    }
+
+    pub(crate) fn chain_api(&self) -> &ChainApi {
+        &self.0.chain_api
     }
 
     pub(crate) fn access(&self) -> &dyn Access {

@@ -99,6 +99,11 @@ impl ApiError {
         self.0.cause.as_deref()
     }
 
+    /// When to try again, in seconds, if that is known.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
+        self.0.retry_after
+    }
+
     /// What it says to programs.
     pub fn details(&self) -> &Map<String, Value> {
         &self.0.details

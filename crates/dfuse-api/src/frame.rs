@@ -23,6 +23,7 @@ use tracing::Instrument;
 
 use crate::{
     Api, ApiError, ErrorCode, TraceId,
+    chain_api::{self, NodeShaped, Untouched},
     params::{percent_encoding_problem, shorten},
     trace_id::TraceIds,
 };
@@ -55,6 +56,7 @@ impl Frame {
         request.extensions_mut().insert(trace_id);
         request.extensions_mut().insert(record.route_slot());
         let method = request.method().clone();
+        let form = if chain_api::is_below(request.uri().path()) { Form::Node } else { Form::Own };
         let answer = match cors::answer(&request) {
             Some(answer) => answer.into_response(),
             None => {
@@ -64,7 +66,7 @@ impl Frame {
                 work.instrument(span).await.unwrap_or_else(|panic| panicked(&*panic).into_response())
             }
         };
-        let response = finish(answer, &method, trace_id);
+        let response = finish(answer, &method, form, trace_id);
         record.end(response.status());
         response
     }
@@ -126,7 +128,11 @@ fn path_problem(path: &str) -> Option<&'static str> {
 /// Turns errors that the framework made into ours.
 fn in_one_form(response: Response, method: &Method, path: &str) -> Response {
     let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) || response.extensions().get::<ApiError>().is_some() {
+    let extensions = response.extensions();
+    let is_ready = extensions.get::<ApiError>().is_some()
+        || extensions.get::<NodeShaped>().is_some()
+        || extensions.get::<Untouched>().is_some();
+    if is_ready || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     match status {
@@ -159,10 +165,25 @@ fn method_not_allowed(method: &str, allowed: &[&str]) -> Response {
     response
 }
 
+/// The structure of errors.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Own,
+    /// That of the node's API, for programs that were written for it.
+    Node,
+}
+
 /// Puts in what every response has.
-fn finish(mut response: Response, method: &Method, trace_id: TraceId) -> Response {
-    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let body = error.into_body(trace_id).to_bytes();
+fn finish(mut response: Response, method: &Method, form: Form, trace_id: TraceId) -> Response {
+    let own = response.extensions_mut().remove::<ApiError>();
+    let node_shaped = response.extensions_mut().remove::<NodeShaped>();
+    let body = match (own, node_shaped, form) {
+        (_, Some(error), _) => Some(error.into_body(trace_id)),
+        (Some(error), None, Form::Node) => Some(NodeShaped::from(error).into_body(trace_id)),
+        (Some(error), None, Form::Own) => Some(error.into_body(trace_id).to_bytes()),
+        (None, None, _) => None,
+    };
+    if let Some(body) = body {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));

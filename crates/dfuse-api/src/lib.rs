@@ -9,6 +9,7 @@
 
 mod access;
 mod api;
+mod chain_api;
 mod error;
 mod frame;
 mod health;
@@ -27,6 +28,7 @@ mod websocket;
 
 pub use access::{Access, Credentials, OpenAccess};
 pub use api::{Api, Chain, Options};
+pub use chain_api::{ChainApiOptions, PushOptions};
 pub use error::{ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row};
 pub use json::{Json, JsonText};
 pub use metrics::Metrics;

@@ -77,6 +77,9 @@ pub(crate) const REVERSIBLE_BLOCKS: &str = "dfuse_index_reversible_blocks";
 pub(crate) const OVERLAY_BYTES: &str = "dfuse_index_overlay_bytes";
 pub(crate) const FEED_BYTES: &str = "dfuse_feed_memory_bytes";
 pub(crate) const READY: &str = "dfuse_ready";
+pub(crate) const UPSTREAM_UP: &str = "dfuse_chain_api_node_up";
+pub(crate) const PUSHES: &str = "dfuse_guaranteed_pushes_total";
+pub(crate) const PUSHES_WAITING: &str = "dfuse_guaranteed_pushes_waiting";
 
 fn describe() {
     describe_counter!(REQUESTS, "Requests that were answered; status 0: the client left before.");
@@ -97,5 +100,8 @@ fn describe() {
     describe_counter!(WS_MESSAGES, "Messages that were sent over WebSocket.");
     describe_counter!(WS_ERRORS, "Errors that were sent over WebSocket.");
     describe_counter!(WS_CLOSED, "WebSocket connections that ended; code 0: the client left.");
+    describe_gauge!(UPSTREAM_UP, "1 if the node behind /v1/chain answers and is fit to be asked.");
+    describe_counter!(PUSHES, "Pushes with a guarantee, and whether it was reached.");
+    describe_gauge!(PUSHES_WAITING, "Pushes that wait for their guarantee.");
     describe_gauge!(READY, "1 if all conditions of readiness hold.");
 }

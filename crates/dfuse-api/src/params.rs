@@ -11,7 +11,7 @@
 //! # assert!(read(Params::from_query("account=eosio&block_num=5")).is_ok());
 //! ```
 
-mod body;
+pub(crate) mod body;
 mod nearest;
 pub mod rules;
 #[cfg(test)]

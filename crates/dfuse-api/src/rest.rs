@@ -8,7 +8,7 @@ mod transactions;
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 
-use crate::{Api, access, health, websocket};
+use crate::{Api, access, chain_api, health, websocket};
 
 /// All routes.
 pub(crate) fn router(api: Api) -> Router {
@@ -19,5 +19,6 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/", get(health::version))
         .route("/healthz", get(health::health))
         .route("/metrics", get(health::metrics));
-    Router::new().merge(protected).merge(open).with_state(api)
+    // Asks for access itself, where that is wanted.
+    Router::new().merge(protected).merge(open).merge(chain_api::routes()).with_state(api)
 }

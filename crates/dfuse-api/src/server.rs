@@ -19,7 +19,7 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-use crate::{Access, Api, ApiError, Chain, ErrorCode, Options, frame::Frame, rest};
+use crate::{Access, Api, ApiError, Chain, ErrorCode, Options, chain_api::Upstreams, frame::Frame, rest};
 
 /// After an accept that failed for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -72,6 +72,7 @@ impl Server {
         let places = Arc::new(Semaphore::new(self.api().options().max_connections.min(Semaphore::MAX_PERMITS)));
         let mut upkeep = interval(UPKEEP);
         let mut shutdown = std::pin::pin!(shutdown);
+        tokio::spawn(Upstreams::look_after(self.api().clone()));
         loop {
             tokio::select! {
                 () = &mut shutdown => break,

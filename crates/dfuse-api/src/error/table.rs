@@ -227,6 +227,9 @@ error_codes! {
             text("primary_key", "the primary key, as the request has it")
         ],
         "The table has no row of that primary key at that height.";
+    AccountNotFound: "data_account_not_found_error", NOT_FOUND, NotFound, No,
+        [text("account", "the account")],
+        "The node knows no account of this name.";
     PublicKeyNotFound: "data_public_key_not_found_error", NOT_FOUND, NotFound, No,
         [text("public_key", "the key")],
         "The key never stood in a permission of any account.";
@@ -284,6 +287,8 @@ error_codes! {
         "Rows are asked for at a block that is not there yet.";
     PriceNotReady: "app_price_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
         "No price is known: this server has no source of prices.";
+    VoteTallyNotReady: "app_vote_tally_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
+        "No votes are known: the chain has no system contract, or none whose tables have what votes are made of.";
     TransactionAppearanceTimeout: "data_trx_appearance_timeout_error", SERVICE_UNAVAILABLE, Unavailable, Later,
         [text("trx_id", "id of the transaction"), text("last_seen_block_id", "the block that is not indexed")],
         "A block concerns the transaction, but the indexes did not come to it in time.";

@@ -49,6 +49,48 @@ impl Renderer<'_> {
         Ok(())
     }
 
+    /// The `processed` of an answer to a push, as nodeos writes it since 2.0: actions are not nested, but in the order of
+    /// execution.
+    pub fn pushed_trace(&mut self, trace: &TransactionTrace) -> Result<()> {
+        self.make_room();
+        let first_sequence = self.first_sequence(trace)?;
+        self.pushed_trace_from(trace, first_sequence)
+    }
+
+    fn pushed_trace_from(&mut self, trace: &TransactionTrace, first_sequence: u64) -> Result<()> {
+        self.json.begin_object();
+        self.json.key("id").checksum(trace.id);
+        self.json.key("block_num").unsigned(trace.block_num);
+        self.json.key("block_time").block_time(trace.block_time);
+        self.json.key("producer_block_id").optional_id(trace.producer_block_id);
+        if let Some(receipt) = &trace.receipt {
+            self.json.key("receipt").receipt(receipt);
+        }
+        self.json.key("elapsed").signed(trace.elapsed);
+        self.json.key("net_usage").unsigned(trace.net_usage);
+        self.json.key("scheduled").boolean(trace.scheduled);
+        self.json.key("action_traces").begin_array();
+        for (at, action) in trace.action_traces.iter().enumerate() {
+            self.json.begin_object();
+            self.action_trace_v0(action, sequence_at(trace, at as u32, first_sequence))?;
+            self.json.end_object();
+        }
+        self.json.end_array();
+        self.json.key("account_ram_delta").null();
+        if let Some(failed) = &trace.failed_dtrx_trace {
+            self.json.key("failed_dtrx_trace");
+            self.pushed_trace_from(failed, first_sequence)?;
+        }
+        if let Some(exception) = &trace.exception {
+            self.json.key("except").exception(exception);
+        }
+        if trace.error_code != 0 {
+            self.json.key("error_code").u64(trace.error_code);
+        }
+        self.json.end_object();
+        Ok(())
+    }
+
     fn action_traces(&mut self, trace: &TransactionTrace, first_sequence: u64) -> Result<()> {
         if trace.action_traces.is_empty() {
             self.json.null();

@@ -56,7 +56,7 @@ pub(super) async fn form(request: Request, api: &Api) -> ApiResult<String> {
 }
 
 /// The whole body, within the server's limits.
-async fn read(request: Request, api: &Api) -> ApiResult<Bytes> {
+pub(crate) async fn read(request: Request, api: &Api) -> ApiResult<Bytes> {
     let options = api.options();
     let limit = options.max_body_bytes;
     let (parts, mut body) = request.into_parts();
@@ -84,11 +84,11 @@ async fn read(request: Request, api: &Api) -> ApiResult<Bytes> {
     }
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn too_large(limit: usize) -> ApiError {
+pub(crate) fn too_large(limit: usize) -> ApiError {
     ApiError::new(ErrorCode::RequestBodyTooLarge, format!("The body has more than {limit} bytes."))
         .detail("limit", limit)
 }

@@ -12,7 +12,7 @@ use crate::{Api, ApiError, ApiResult, Reading};
 /// A stream of the feed that is never too slow: what the feed does not keep for it any more is read from files. How slow a
 /// client may be is decided elsewhere.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(crate) struct Steps {
     feed: FeedHandle,
     subscription: Subscription,
     irreversible_only: bool,
@@ -21,7 +21,7 @@ pub(super) struct Steps {
 impl Steps {
     /// # Errors
     /// Those of [`FeedHandle::subscribe`].
-    pub(super) async fn from(start: Start, irreversible_only: bool, feed: &FeedHandle) -> Result<Self, Error> {
+    pub(crate) async fn from(start: Start, irreversible_only: bool, feed: &FeedHandle) -> Result<Self, Error> {
         let subscription = feed.subscribe(Request { start, irreversible_only, stop_block: None }).await?;
         Ok(Self { feed: feed.clone(), subscription, irreversible_only })
     }
@@ -30,7 +30,7 @@ impl Steps {
     ///
     /// # Errors
     /// Those of the feed.
-    pub(super) async fn next(&mut self) -> ApiResult<FeedEvent> {
+    pub(crate) async fn next(&mut self) -> ApiResult<FeedEvent> {
         loop {
             match self.subscription.next().await {
                 Ok(Some(event)) => return Ok(event),
@@ -47,7 +47,7 @@ impl Steps {
 
 /// After what a snapshot shows that ends with that block: without a gap, and with the block's own undo if the chain has left it
 /// since. `lib` is the snapshot's last irreversible block, absent before there is one.
-pub(super) fn after(block: BlockRef, lib: Option<BlockRef>, feed: &FeedHandle) -> Start {
+pub(crate) fn after(block: BlockRef, lib: Option<BlockRef>, feed: &FeedHandle) -> Start {
     let before_first = || feed.first_block().unwrap_or(0).saturating_sub(1);
     let lib = lib.map_or_else(before_first, |lib| lib.number).min(block.number);
     Start::Cursor(Cursor { step: Step::New, block, tip: block, lib })
@@ -58,7 +58,7 @@ pub(super) fn after(block: BlockRef, lib: Option<BlockRef>, feed: &FeedHandle) -
 ///
 /// # Errors
 /// Those of `read`.
-pub(super) async fn read_after<T: Send + 'static>(
+pub(crate) async fn read_after<T: Send + 'static>(
     api: &Api,
     event: &FeedEvent,
     read: impl Fn(&ServingSnapshot, &Reading) -> ApiResult<T> + Clone + Send + 'static,
@@ -87,7 +87,7 @@ pub(super) async fn read_after<T: Send + 'static>(
 
 /// The view to which the block belongs: at the head if it is on the best chain, else at the block. ABIs of a block that was
 /// undone long ago are those of the best chain.
-pub(super) fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<View> {
+pub(crate) fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<View> {
     let head = || snapshot.view().clone();
     match blocks::by_id(snapshot.view(), id)? {
         Some(_) => Ok(head()),

@@ -7,22 +7,24 @@
 //!
 //! A type of requests is a [`request::Request`] with a row in [`request::TYPES`].
 
+mod account;
 mod action_traces;
 mod connection;
 mod context;
-mod follow;
+pub(crate) mod follow;
 mod head_info;
 mod message;
 mod outbox;
 mod price;
 mod progress;
-mod recent;
+pub(crate) mod recent;
 mod request;
 mod session;
 mod slices;
 mod start_block;
 mod table_rows;
 mod transaction_lifecycle;
+mod vote_tally;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -88,6 +90,7 @@ struct Shared {
     actions: RecentSlices<action_traces::Key>,
     /// What a block does to a table.
     table_deltas: RecentSlices<table_rows::Key>,
+    vote_tallies: vote_tally::Tallies,
 }
 
 impl Shared {
@@ -100,6 +103,7 @@ impl Shared {
             mentions: Recent::new(512),
             actions: Recent::new(64),
             table_deltas: Recent::new(64),
+            vote_tallies: Recent::new(2),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::ApiResult;
 
 /// What was made last, for all who want the same at about the same time.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(crate) struct Recent<K, V> {
     entries: Mutex<Entries<K, V>>,
     capacity: usize,
 }
@@ -19,12 +19,12 @@ pub(super) struct Recent<K, V> {
 type Entries<K, V> = (BTreeMap<K, Arc<OnceCell<V>>>, VecDeque<K>);
 
 impl<K: Ord + Clone, V: Clone> Recent<K, V> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { entries: Mutex::default(), capacity }
     }
 
     /// The value of the key, made by the first who asks. When that fails, the next one makes it.
-    pub(super) async fn get(&self, key: K, make: impl Future<Output = ApiResult<V>>) -> ApiResult<V> {
+    pub(crate) async fn get(&self, key: K, make: impl Future<Output = ApiResult<V>>) -> ApiResult<V> {
         let cell = self.cell(key);
         cell.get_or_try_init(|| make).await.cloned()
     }

@@ -3,8 +3,8 @@
 use std::{future::Future, pin::Pin};
 
 use super::{
-    action_traces::ActionTraces, context::Context, head_info::HeadInfo, message::Message, price::Price,
-    table_rows::GetTableRows, transaction_lifecycle::TransactionLifecycles,
+    account::GetAccount, action_traces::ActionTraces, context::Context, head_info::HeadInfo, message::Message,
+    price::Price, table_rows::GetTableRows, transaction_lifecycle::TransactionLifecycles, vote_tally::GetVoteTally,
 };
 use crate::ApiResult;
 
@@ -45,8 +45,15 @@ const fn row<R: Request>() -> RequestType {
 }
 
 /// All of them but `unlisten` and `pong`, which are about the connection.
-pub(super) static TYPES: [RequestType; 5] =
-    [row::<ActionTraces>(), row::<HeadInfo>(), row::<Price>(), row::<GetTableRows>(), row::<TransactionLifecycles>()];
+pub(super) static TYPES: [RequestType; 7] = [
+    row::<ActionTraces>(),
+    row::<HeadInfo>(),
+    row::<Price>(),
+    row::<GetTableRows>(),
+    row::<TransactionLifecycles>(),
+    row::<GetAccount>(),
+    row::<GetVoteTally>(),
+];
 
 pub(super) fn find(name: &str) -> Option<&'static RequestType> {
     TYPES.iter().find(|kind| kind.names.contains(&name))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod blocks;
+mod chain_api;
 mod connections;
 mod frame;
 /// What an action has, and whether a query matches it: the reference that the index is held against, too.

@@ -49,6 +49,10 @@ impl SetClock {
         *self.0.lock().unwrap() = Duration::from_millis(time.to_unix_ms() as u64);
     }
 
+    pub(crate) fn advance(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
+
     /// How often it was asked what time passed.
     pub(crate) fn asked(&self) -> usize {
         self.1.load(Ordering::Relaxed)

@@ -40,6 +40,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let origin = Origin::parse(&settings.source)?;
     let chain_id = origin.chain_id(settings)?;
+    let api_options = dfuse_api::Options { chain_api: settings.chain_api.options()?, ..settings.http.options() };
     let listener = listen(&settings.listen).await?;
     let signals = Signals::new()?;
     let data_dir = match (&settings.data_dir, &origin) {
@@ -89,7 +90,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         entropy: Arc::new(SystemEntropy),
     };
     let serving = chain.serving.clone();
-    let server = Server::new(chain, Arc::new(OpenAccess), settings.http.options());
+    let server = Server::new(chain, Arc::new(OpenAccess), api_options);
     let conditions = Arc::new(Conditions(server.api().clone()));
 
     let (stop, stopped) = watch::channel(false);
@@ -120,7 +121,9 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         let mut stopped = stopped.clone();
         async move { server.serve(listener, async { drop(stopped.wait_for(|stop| *stop).await) }).await }
     });
-    info!("REST at http://{address}/v0/, WebSocket at ws://{address}/v1/stream, metrics at http://{address}/metrics");
+    info!(
+        "REST at http://{address}/v0/, the node's API at http://{address}/v1/chain/, WebSocket at ws://{address}/v1/stream, metrics at http://{address}/metrics"
+    );
     let parts = Parts {
         ingest: tokio::spawn(ingest.run()),
         index,

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
+use dfuse_node::rpc::{NodeClient, NodeOptions, RpcError};
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
@@ -25,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) blocks: Blocks,
     pub(crate) index: Index,
     pub(crate) http: Http,
+    pub(crate) chain_api: ChainApi,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +59,24 @@ pub(crate) struct Http {
     pub(crate) readers: usize,
     pub(crate) shutdown_grace_seconds: u64,
     pub(crate) max_head_age_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChainApi {
+    pub(crate) upstreams: Vec<String>,
+    pub(crate) push_upstreams: Vec<String>,
+    pub(crate) authenticate: bool,
+    pub(crate) timeout_seconds: u64,
+    pub(crate) retries: u32,
+    pub(crate) info_age_ms: u64,
+    pub(crate) max_blocks_behind: u32,
+    pub(crate) max_waiting_pushes: usize,
+    pub(crate) push_retries: u32,
+    pub(crate) push_again_seconds: u64,
+    pub(crate) in_block_timeout_seconds: u64,
+    pub(crate) handoffs_timeout_seconds: u64,
+    pub(crate) irreversible_timeout_seconds: u64,
 }
 
 impl Default for Settings {
@@ -93,6 +113,21 @@ impl Default for Settings {
                 shutdown_grace_seconds: api.shutdown_grace.as_secs(),
                 max_head_age_seconds: api.max_head_age.map(|age| age.as_secs()),
             },
+            chain_api: ChainApi {
+                upstreams: Vec::new(),
+                push_upstreams: Vec::new(),
+                authenticate: api.chain_api.authenticate,
+                timeout_seconds: api.chain_api.timeout.as_secs(),
+                retries: api.chain_api.retries,
+                info_age_ms: api.chain_api.info_age.as_millis() as u64,
+                max_blocks_behind: api.chain_api.max_blocks_behind,
+                max_waiting_pushes: api.chain_api.push.max_waiting,
+                push_retries: api.chain_api.push.retries,
+                push_again_seconds: api.chain_api.push.push_again.as_secs(),
+                in_block_timeout_seconds: api.chain_api.push.in_block_timeout.as_secs(),
+                handoffs_timeout_seconds: api.chain_api.push.handoffs_timeout.as_secs(),
+                irreversible_timeout_seconds: api.chain_api.push.irreversible_timeout.as_secs(),
+            },
         }
     }
 }
@@ -111,6 +146,46 @@ impl Http {
             max_head_age: self.max_head_age_seconds.map(Duration::from_secs),
             ..dfuse_api::Options::default()
         }
+    }
+}
+
+impl ChainApi {
+    /// # Errors
+    /// An address of a node that is none, or a time that cannot be.
+    pub(crate) fn options(&self) -> anyhow::Result<dfuse_api::ChainApiOptions> {
+        if !(1..=500).contains(&self.info_age_ms) {
+            return Err(usage(
+                "chain_api.info_age_ms must be from 1 to 500: programs take what get_info says for the present",
+            ));
+        }
+        if self.push_again_seconds == 0 {
+            return Err(usage("chain_api.push_again_seconds must be 1 or more"));
+        }
+        let nodes = |urls: &[String]| {
+            let client = |url: &String| NodeClient::new(url, NodeOptions::default());
+            urls.iter().map(client).collect::<Result<Vec<_>, RpcError>>().map_err(|error| usage(error.to_string()))
+        };
+        let defaults = dfuse_api::ChainApiOptions::default();
+        Ok(dfuse_api::ChainApiOptions {
+            upstreams: nodes(&self.upstreams)?,
+            push_upstreams: nodes(&self.push_upstreams)?,
+            authenticate: self.authenticate,
+            timeout: Duration::from_secs(self.timeout_seconds),
+            retries: self.retries,
+            info_age: Duration::from_millis(self.info_age_ms),
+            max_blocks_behind: self.max_blocks_behind,
+            push: dfuse_api::PushOptions {
+                max_waiting: self.max_waiting_pushes,
+                retries: self.push_retries,
+                timeout: Duration::from_secs(self.timeout_seconds),
+                push_again: Duration::from_secs(self.push_again_seconds),
+                in_block_timeout: Duration::from_secs(self.in_block_timeout_seconds),
+                handoffs_timeout: Duration::from_secs(self.handoffs_timeout_seconds),
+                irreversible_timeout: Duration::from_secs(self.irreversible_timeout_seconds),
+                ..defaults.push
+            },
+            ..defaults
+        })
     }
 }
 
@@ -162,6 +237,32 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
         "http.max_head_age_seconds",
         "From which age of the head block on /healthz says that the server is not ready. Not set: never",
     ),
+    (
+        "chain_api.upstreams",
+        "Nodes that answer /v1/chain/*, as http://127.0.0.1:8888; the next one takes over when one fails. The variable is \
+         written as in this file",
+    ),
+    (
+        "chain_api.push_upstreams",
+        "Further nodes that transactions with a guarantee are pushed to while they wait for a block",
+    ),
+    (
+        "chain_api.authenticate",
+        "Whether /v1/chain/* asks for the same access as the rest of the API. Pushes with a guarantee always do",
+    ),
+    ("chain_api.timeout_seconds", "How long a node may take to begin its answer, and then for each part of it"),
+    ("chain_api.retries", "How often a request that failed is sent again, if that can do no harm"),
+    ("chain_api.info_age_ms", "How old an answer of get_info may be: up to 500"),
+    ("chain_api.max_blocks_behind", "Blocks that a node may be behind the best one and still be asked first"),
+    ("chain_api.max_waiting_pushes", "Most pushes that wait for their guarantee at a time"),
+    (
+        "chain_api.push_retries",
+        "How often the first push with a guarantee is tried again when the node is away or over a limit of resources",
+    ),
+    ("chain_api.push_again_seconds", "Time between two pushes of a transaction that waits"),
+    ("chain_api.in_block_timeout_seconds", "How long in-block waits for a block"),
+    ("chain_api.handoffs_timeout_seconds", "How long handoff:1 to handoff:3 wait for other producers"),
+    ("chain_api.irreversible_timeout_seconds", "How long irreversible waits"),
 ];
 
 impl Settings {

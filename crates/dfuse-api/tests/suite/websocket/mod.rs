@@ -1,5 +1,6 @@
 //! `/v1/stream`.
 
+mod accounts;
 mod actions;
 mod connections;
 mod lifecycles;

@@ -1,0 +1,133 @@
+//! Looking out for a transaction on the chain.
+
+use std::sync::Arc;
+
+use dfuse_antelope::{Checksum256, Name, TimePointSec};
+use dfuse_blocks::{
+    BlockRef, Step,
+    feed::{FeedBlock, FeedEvent, Start},
+};
+use dfuse_trx::EventKind;
+
+use super::{
+    guarantee::{Guarantee, Standing},
+    transaction::Pushed,
+};
+use crate::{
+    Api, ApiResult,
+    websocket::follow::{self, Steps},
+};
+
+/// What a block has, for all who look for transactions in it.
+#[derive(Debug)]
+pub(super) struct Content {
+    producer: Name,
+    /// Transactions with a receipt, sorted.
+    transactions: Vec<Checksum256>,
+}
+
+/// What has become of a transaction.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// What was wanted has happened: the transaction's block, and the step with which it did.
+    Reached(BlockRef, Box<FeedEvent>),
+    /// An irreversible block is later than its expiration, and no block has it.
+    Expired,
+}
+
+/// Follows the chain for one transaction.
+#[derive(Debug)]
+pub(super) struct Watch {
+    api: Api,
+    id: Checksum256,
+    expiration: TimePointSec,
+    steps: Steps,
+    /// Taken from the steps, and at work.
+    at_work: Option<FeedEvent>,
+    guarantee: Guarantee,
+    standing: Standing,
+}
+
+impl Watch {
+    /// From the head on.
+    pub(super) async fn begin(api: &Api, pushed: &Pushed, guarantee: Guarantee) -> ApiResult<Self> {
+        let steps = Steps::from(Start::Head(0), false, &api.chain().feed).await?;
+        Ok(Self {
+            api: api.clone(),
+            id: pushed.id,
+            expiration: pushed.expiration,
+            steps,
+            at_work: None,
+            guarantee,
+            standing: Standing::new(guarantee),
+        })
+    }
+
+    /// Begins anew with the block that has the transaction by the indexes, otherwise after what these know. Whether it is in
+    /// one.
+    pub(super) async fn locate(&mut self) -> ApiResult<bool> {
+        let id = self.id;
+        let found = self.api.read(move |snapshot, _| {
+            let events = dfuse_trx::events(snapshot.view(), id)?;
+            let traces = events.iter().filter(|(_, event)| matches!(event.kind, EventKind::Trace(_)));
+            Ok((traces.map(|(number, _)| *number).next(), snapshot.head(), snapshot.lib()))
+        });
+        let (found, head, lib) = found.await?;
+        let feed = &self.api.chain().feed;
+        let start = match (found, head) {
+            (Some(number), _) => Start::Block(number),
+            (None, Some(head)) => follow::after(head, lib, feed),
+            (None, None) => Start::Block(0),
+        };
+        self.steps = Steps::from(start, false, feed).await?;
+        self.at_work = None;
+        self.standing = Standing::new(self.guarantee);
+        Ok(found.is_some())
+    }
+
+    /// The block that has it at the moment.
+    pub(super) fn included(&self) -> Option<BlockRef> {
+        self.standing.included()
+    }
+
+    /// Waits. Nothing is lost if the future is dropped.
+    pub(super) async fn outcome(&mut self) -> ApiResult<Outcome> {
+        loop {
+            let event = match &self.at_work {
+                Some(event) => event.clone(),
+                None => self.at_work.insert(self.steps.next().await?).clone(),
+            };
+            let block = BlockRef::from(event.block.encoded());
+            match event.step {
+                Step::New => {
+                    let content = content(&self.api, &event.block).await?;
+                    let has_it = content.transactions.binary_search(&self.id).is_ok();
+                    self.standing.joins(block, content.producer, has_it, event.is_final);
+                }
+                Step::Undo => self.standing.leaves(block),
+                Step::Irreversible => self.standing.becomes_final(block),
+            }
+            self.at_work = None;
+            if let Some(block) = self.standing.reached() {
+                return Ok(Outcome::Reached(block, Box::new(event)));
+            }
+            let is_final = event.is_final || event.step == Step::Irreversible;
+            let too_late = event.block.encoded().time().to_unix_ms() > i64::from(self.expiration.0) * 1000;
+            // It can still be in a block below those that were looked at.
+            if is_final && too_late && self.included().is_none() && !self.locate().await? {
+                return Ok(Outcome::Expired);
+            }
+        }
+    }
+}
+
+async fn content(api: &Api, block: &Arc<FeedBlock>) -> ApiResult<Arc<Content>> {
+    let make = async {
+        let block = block.block().await?;
+        let with_receipt = block.transaction_traces().iter().filter(|trace| trace.receipt.is_some());
+        let mut transactions: Vec<_> = with_receipt.map(|trace| trace.id).collect();
+        transactions.sort_unstable();
+        Ok(Arc::new(Content { producer: block.header.producer, transactions }))
+    };
+    api.chain_api().pushes.contents.get(block.encoded().id(), make).await
+}

@@ -1,0 +1,179 @@
+//! `get_vote_tally`: producers and their votes, from the tables of the system contract.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dfuse_antelope::{
+    BlockTimestamp, Name,
+    abi::{AbiSerializer, Rendering},
+};
+use dfuse_blocks::{Error, Step, feed::Start};
+use dfuse_index::{ServingSnapshot, blocks};
+use dfuse_state::{RowRange, StateAt, TableKey};
+use serde_json::{Value, json};
+
+use super::{context::Context, message::Message, recent::Recent, request::Request};
+use crate::{
+    Api, ApiError, ApiResult, ErrorCode, Reading,
+    lifecycle::{AbiSource, ViewAbis},
+};
+
+/// How long a tally is the present one: every block changes it a little.
+const PERIOD: Duration = Duration::from_secs(10);
+/// Most producers.
+const MAX_PRODUCERS: usize = 10_000;
+/// Most bytes of JSON of a row.
+const MAX_ROW_BYTES: usize = 64 << 10;
+const SECONDS_PER_WEEK: u32 = 7 * 24 * 3600;
+
+const SYSTEM: Name = Name::literal("eosio");
+const PRODUCERS: Name = Name::literal("producers");
+const GLOBAL: Name = Name::literal("global");
+
+/// The `data` of messages, by the period that it was made in.
+pub(super) type Tallies = Recent<u64, Bytes>;
+
+pub(super) struct GetVoteTally {
+    listen: bool,
+}
+
+impl Request for GetVoteTally {
+    const NAMES: &[&str] = &["get_vote_tally"];
+
+    fn read(message: &Message) -> ApiResult<Self> {
+        message.wants_something()?;
+        message.takes_reversible()?;
+        Ok(Self { listen: message.listen })
+    }
+
+    async fn run(self, context: Context) -> ApiResult<()> {
+        if self.listen {
+            return listen(&context).await;
+        }
+        let tally = current(&context).await?;
+        context.send("vote_tally", &tally).await;
+        Ok(())
+    }
+}
+
+/// Sends the tally now, and whenever it is another one with a new block.
+async fn listen(context: &Context) -> ApiResult<()> {
+    let feed = &context.api().chain().feed;
+    let mut sent = Bytes::new();
+    context.answered();
+    loop {
+        let mut subscription = feed.subscribe(Start::Head(0)).await?;
+        loop {
+            match subscription.next().await {
+                Ok(Some(event)) if event.step == Step::New => {}
+                Ok(Some(_)) => continue,
+                // What the client missed is of no use to it any more.
+                Ok(None) | Err(Error::TooSlow { .. }) => break,
+                Err(error) => return Err(error.into()),
+            }
+            match current(context).await {
+                Ok(tally) if tally != sent => {
+                    context.send("vote_tally", &tally).await;
+                    sent = tally;
+                }
+                Ok(_) => {}
+                Err(error) if error.code() == ErrorCode::VoteTallyNotReady => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The same for all who ask within a period.
+async fn current(context: &Context) -> ApiResult<Bytes> {
+    let period = context.clock().elapsed().as_nanos() / PERIOD.as_nanos();
+    let api = context.api().clone();
+    let make = async {
+        let reader = api.clone();
+        api.read(move |snapshot, reading| tally(&reader, snapshot, reading)).await
+    };
+    context.shared().vote_tallies.get(period as u64, make).await
+}
+
+fn tally(api: &Api, snapshot: &ServingSnapshot, reading: &Reading) -> ApiResult<Bytes> {
+    let not_ready =
+        || ApiError::new(ErrorCode::VoteTallyNotReady, "No votes are known: the chain has no system contract.");
+    let view = snapshot.view();
+    let abi = ViewAbis::new(view, api.abis()).abi(SYSTEM, u64::MAX)?.ok_or_else(not_ready)?;
+    let state = StateAt::of(view.clone());
+    let global = TableKey { contract: SYSTEM, table: GLOBAL, scope: SYSTEM };
+    let global = state.row(&global.row(GLOBAL.0))?.and_then(|row| decode(&abi, GLOBAL, &row.row.data));
+    let global = global.ok_or_else(not_ready)?;
+    let producers = TableKey { contract: SYSTEM, table: PRODUCERS, scope: SYSTEM };
+    let mut tallied = Vec::new();
+    for row in state.rows(producers, RowRange::default())?.take(MAX_PRODUCERS) {
+        reading.go_on()?;
+        // What does not decode is no producer that anybody could vote for.
+        let Some(row) = decode(&abi, PRODUCERS, &row?.row.data) else { continue };
+        let votes = number(&row["total_votes"]);
+        let producer = json!({
+            "owner": row["owner"],
+            "total_votes": votes,
+            "producer_key": row["producer_key"],
+            "is_active": flag(&row["is_active"]),
+            "url": row["url"],
+            "unpaid_blocks": row["unpaid_blocks"],
+            "location": row["location"],
+        });
+        tallied.push((votes, producer));
+    }
+    tallied.sort_by(|(votes, _), (others, _)| others.total_cmp(votes));
+    let head = snapshot.head().map_or(0, |head| head.number);
+    let time = blocks::by_number(view, head)?.map(|block| block.time).unwrap_or_default();
+    let tally = json!({"vote_tally": {
+        "total_activated_stake": number(&global["total_activated_stake"]),
+        "total_votes": number(&global["total_producer_vote_weight"]),
+        "decay_weight": decay_weight(time),
+        "producers": tallied.into_iter().map(|(_, producer)| producer).collect::<Vec<_>>(),
+    }});
+    Ok(tally.to_string().into())
+}
+
+fn decode(abi: &AbiSerializer, table: Name, row: &[u8]) -> Option<Value> {
+    let mut text = Vec::new();
+    abi.table(table).ok()?.decode(row, Rendering::Plain, MAX_ROW_BYTES, &mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Large numbers are texts.
+fn number(value: &Value) -> f64 {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok()).filter(|number| number.is_finite()).unwrap_or(0.0)
+}
+
+/// Some versions of the contract have a number there.
+fn flag(value: &Value) -> bool {
+    value.as_bool().unwrap_or_else(|| number(value) != 0.0)
+}
+
+/// What a vote counts, as the system contract has it: twice as much with every year of 52 weeks since 2000.
+fn decay_weight(time: BlockTimestamp) -> f64 {
+    let weeks = time.0 / 2 / SECONDS_PER_WEEK;
+    (f64::from(weeks) / 52.0).exp2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_grow_by_the_week() {
+        let week = 2 * SECONDS_PER_WEEK;
+        for (slot, weight) in [(0, 1.0), (week - 1, 1.0), (52 * week, 2.0), (104 * week + 5, 4.0)] {
+            assert!((decay_weight(BlockTimestamp(slot)) - weight).abs() < 1e-12);
+        }
+        assert!(decay_weight(BlockTimestamp(week)) > 1.0);
+    }
+
+    #[test]
+    fn numbers_are_numbers_or_texts() {
+        for (value, is) in [(json!(1.5), 1.5), (json!("10000000000000"), 1e13), (json!("nan"), 0.0), (json!(null), 0.0)]
+        {
+            assert!((number(&value) - is).abs() < f64::EPSILON, "{value}");
+        }
+    }
+}
