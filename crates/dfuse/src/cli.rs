@@ -1,6 +1,6 @@
 use clap::{Parser, Subcommand};
 
-use crate::{logging::LogOptions, start::Start, tools};
+use crate::{boot::Boot, logging::LogOptions, start::Start, tools};
 
 /// Search, state and streams of Antelope chains from the execution log of a node
 #[derive(Debug, Parser)]
@@ -16,6 +16,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Take blocks from a source, index them, and serve the API
     Start(Start),
+    /// Boot a fresh private chain: accounts, contracts, protocol features
+    Boot(Boot),
     /// Look into logs and block files, check and repair them
     #[command(subcommand, arg_required_else_help = true)]
     Tools(tools::Tool),
@@ -25,6 +27,7 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Start(start) => start.run(),
+            Command::Boot(boot) => boot.run(),
             Command::Tools(tool) => tool.run(),
         }
     }

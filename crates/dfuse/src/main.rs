@@ -1,5 +1,6 @@
 //! The dfuse binary: command line, configuration, start-up.
 
+mod boot;
 mod cli;
 mod failure;
 mod indexes;

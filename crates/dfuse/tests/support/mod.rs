@@ -1,6 +1,8 @@
 //! A running `dfuse start`, and requests to it.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod nodes;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,

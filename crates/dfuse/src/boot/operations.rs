@@ -1,0 +1,125 @@
+//! What each step does.
+
+use anyhow::Context;
+use dfuse_antelope::{Name, model::PermissionLevel};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{
+    chain::{Call, Chain},
+    sequence::{Contents, Operation, Sequence, active},
+};
+
+const EOSIO: Name = Name::literal("eosio");
+const TOKEN: Name = Name::literal("eosio.token");
+const PRODUCERS: Name = Name::literal("eosio.prods");
+const OWNER: Name = Name::literal("owner");
+
+pub(super) async fn run_step(
+    chain: &mut Chain,
+    sequence: &Sequence,
+    contents: &Contents,
+    operation: &Operation,
+) -> anyhow::Result<()> {
+    let calls = match operation {
+        Operation::NewAccount(it) => {
+            let key = sequence.public_key(&it.pubkey).map_err(anyhow::Error::msg)?;
+            let authority = json!({"threshold": 1, "keys": [{"key": key, "weight": 1}], "accounts": [], "waits": []});
+            let account = json!({
+                "creator": it.creator, "name": it.new_account, "owner": authority, "active": authority,
+            });
+            let mut calls = vec![call(EOSIO, "newaccount", it.creator, account)];
+            if it.ram_bytes > 0 {
+                let ram = json!({"payer": it.creator, "receiver": it.new_account, "bytes": it.ram_bytes});
+                calls.push(call(EOSIO, "buyrambytes", it.creator, ram));
+            }
+            calls
+        }
+        Operation::SetCode(it) => {
+            let code = const_hex::encode(contents.code(&it.contract_name_ref));
+            let data = json!({"account": it.account, "vmtype": 0, "vmversion": 0, "code": code});
+            vec![call(EOSIO, "setcode", it.account, data)]
+        }
+        Operation::SetAbi(it) => {
+            let abi = const_hex::encode(contents.abi(&it.contract_name_ref)?);
+            vec![call(EOSIO, "setabi", it.account, json!({"account": it.account, "abi": abi}))]
+        }
+        Operation::SetPriv(it) => {
+            // The field for the flag has two names.
+            let data = json!({"account": it.account, "is_priv": 1, "ispriv": 1});
+            vec![call(EOSIO, "setpriv", EOSIO, data)]
+        }
+        Operation::SetRam(it) => vec![call(EOSIO, "setram", EOSIO, json!({"max_ram_size": it.max_ram_size}))],
+        Operation::EnableFeatures(_) => return chain.preactivate().await,
+        Operation::ActivateFeatures(it) => return activate(chain, &it.features).await,
+        Operation::Init(it) => vec![call(EOSIO, "init", EOSIO, json!({"version": it.version, "core": it.core}))],
+        Operation::PushTransaction(it) => vec![Call {
+            contract: it.contract,
+            action: it.action,
+            authorization: PermissionLevel { actor: it.actor, permission: it.permission },
+            data: if it.payload.is_null() { json!({}) } else { it.payload.clone() },
+        }],
+        Operation::ResignAccounts(it) => it.accounts.iter().flat_map(|account| resign(*account)).collect(),
+        Operation::TokenCreate(it) => {
+            let data = json!({"issuer": it.account, "maximum_supply": it.amount});
+            vec![call(TOKEN, "create", TOKEN, data)]
+        }
+        Operation::TokenIssue(it) => {
+            let data = json!({"to": it.account, "quantity": it.amount, "memo": it.memo});
+            vec![call(TOKEN, "issue", it.account, data)]
+        }
+        Operation::TokenTransfer(it) => {
+            let data = json!({"from": it.from, "to": it.to, "quantity": it.quantity, "memo": it.memo});
+            vec![call(TOKEN, "transfer", it.from, data)]
+        }
+        Operation::Sleep(it) => {
+            sleep(it.duration).await;
+            return Ok(());
+        }
+    };
+    let id = chain.push(&calls).await?;
+    tracing::debug!(%id, "pushed");
+    if let Operation::SetAbi(it) = operation {
+        chain.forget_abi(it.account);
+    }
+    Ok(())
+}
+
+/// By the account's active permission.
+fn call(contract: Name, action: &str, actor: Name, data: Value) -> Call {
+    let action = action.parse().expect("a name");
+    Call { contract, action, authorization: PermissionLevel { actor, permission: active() }, data }
+}
+
+/// Those that are active already are left out, since the chain refuses to activate them again.
+async fn activate(chain: &mut Chain, features: &[String]) -> anyhow::Result<()> {
+    let active = chain.activated().await?;
+    let mut digests = Vec::new();
+    for feature in features {
+        let digest = chain.feature(feature).await?;
+        digests.push(digest);
+        if active.contains(&digest) {
+            tracing::info!(feature, "the feature is active already");
+            continue;
+        }
+        let data = json!({"feature_digest": digest});
+        chain.push(&[call(EOSIO, "activate", EOSIO, data)]).await.with_context(|| format!("feature {feature}"))?;
+    }
+    chain.wait_for_features(&digests).await
+}
+
+/// Gives an account away: `eosio` to the producers, others to `eosio`. The owner permission goes last, since it is needed.
+fn resign(account: Name) -> [Call; 2] {
+    let new_owner = if account == EOSIO { PRODUCERS } else { EOSIO };
+    let authority = json!({
+        "threshold": 1, "keys": [], "waits": [],
+        "accounts": [{"permission": {"actor": new_owner, "permission": active()}, "weight": 1}],
+    });
+    let change = |permission: Name, parent: Name| Call {
+        contract: EOSIO,
+        action: Name::literal("updateauth"),
+        authorization: PermissionLevel { actor: account, permission },
+        data: json!({"account": account, "permission": permission, "parent": parent, "auth": authority}),
+    };
+    [change(active(), OWNER), change(OWNER, Name(0))]
+}

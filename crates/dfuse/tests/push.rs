@@ -1,0 +1,250 @@
+//! Boot, proxy and pushes with a guarantee over real nodes: producers that are cut off from each other and joined again.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use dfuse_antelope::{Checksum256, model::PackedTransaction};
+use dfuse_node::rpc::{NodeClient, NodeOptions, PackedTransactionJson, full_body};
+use http_body_util::BodyExt;
+use hyper::Request;
+use serde_json::{Value, json};
+use support::{
+    Server,
+    nodes::{KEY, PUBLIC_KEY, RealChain, RealNode, abi, answers, net, transfer, until},
+    text,
+};
+use tokio::task::JoinHandle;
+
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Everything that the chain of these tests has.
+fn boot_sequence(chain: &RealChain) -> String {
+    let place = |file: &str| chain.contract(file).display().to_string();
+    let schedule = ["a", "b", "c"].map(|it| json!({"producer_name": it, "block_signing_key": PUBLIC_KEY}));
+    let own = |file: &str| format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
+    let mut steps = vec![
+        json!({"op": "system.enable_protocol_features", "label": "features"}),
+        json!({"op": "system.setcode", "data": {"account": "eosio", "contract_name_ref": "eosio.bios"}}),
+        json!({"op": "system.setabi", "data": {"account": "eosio", "contract_name_ref": "eosio.bios"}}),
+        json!({"op": "system.activate_protocol_features", "data": {"features":
+            ["ONLY_LINK_TO_EXISTING_PERMISSION", "WTMSIG_BLOCK_SIGNATURES"]}}),
+    ];
+    for account in ["eosio.token", "schedule", "alice", "bob", "carol", "a", "b", "c"] {
+        let data = json!({"creator": "eosio", "new_account": account, "pubkey": "boot"});
+        steps.push(json!({"op": "system.newaccount", "label": account, "data": data}));
+    }
+    steps.extend([
+        json!({"op": "system.setcode", "data": {"account": "eosio.token", "contract_name_ref": "eosio.token"}}),
+        json!({"op": "system.setabi", "data": {"account": "eosio.token", "contract_name_ref": "eosio.token"}}),
+        json!({"op": "system.setcode", "data": {"account": "schedule", "contract_name_ref": "schedule"}}),
+        json!({"op": "system.setabi", "data": {"account": "schedule", "contract_name_ref": "schedule"}}),
+        json!({"op": "system.setpriv", "data": {"account": "schedule"}}),
+        json!({"op": "token.create", "data": {"account": "eosio", "amount": "1000000000.0000 SYS"}}),
+        json!({"op": "token.issue", "data": {"account": "eosio", "amount": "1000000.0000 SYS", "memo": "all"}}),
+        json!({"op": "token.transfer", "data": {"from": "eosio", "to": "alice", "quantity": "1000.0000 SYS"}}),
+        json!({"op": "sleep", "data": {"duration": "600ms"}}),
+        json!({"op": "system.pushtransaction", "label": "producers", "data": {"contract": "schedule", "action": "setprods",
+            "actor": "schedule", "payload": {"schedule": schedule}}}),
+        json!({"op": "system.resign_accounts", "data": {"accounts": ["schedule"]}}),
+    ]);
+    // JSON is YAML.
+    json!({
+        "keys": {"boot": KEY},
+        "contents": [
+            {"name": "eosio.bios.wasm", "url": place("eosio.bios/eosio.bios.wasm")},
+            {"name": "eosio.bios.abi", "url": format!("file://{}", place("eosio.bios/eosio.bios.abi"))},
+            {"name": "eosio.token.wasm", "url": place("eosio.token/eosio.token.wasm")},
+            {"name": "eosio.token.abi", "url": place("eosio.token/eosio.token.abi")},
+            // `set_proposed_producers` with what its one action is given: that of eosio.bios does nothing in this build.
+            {"name": "schedule.wasm", "url": own("schedule.wasm")},
+            {"name": "schedule.abi", "url": own("schedule.abi")},
+        ],
+        "boot_sequence": steps,
+    })
+    .to_string()
+}
+
+/// Runs `dfuse boot`; what it said.
+fn boot(file: &Path, node: &RealNode) -> String {
+    let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    let output = dfuse.args(["boot", text(file), "--node", node.client.url()]).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    assert!(!log.contains(KEY));
+    log
+}
+
+/// A push through dfuse.
+async fn push(
+    server: NodeClient,
+    call: &'static str,
+    guarantee: &'static str,
+    packed: PackedTransaction,
+) -> (u16, Value) {
+    let json = serde_json::to_value(PackedTransactionJson::from(&packed)).unwrap();
+    let body =
+        if call == "send_transaction2" { json!({"transaction": json, "return_failure_trace": true}) } else { json };
+    let request = Request::post("/").header("x-eos-push-guarantee", guarantee);
+    let request = request.body(full_body(body.to_string())).unwrap();
+    let response = server.forward(&format!("/v1/chain/{call}"), request, PATIENCE).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+/// Which block of the chain has a transaction now, by dfuse.
+fn block_of(server: &mut Server, id: Checksum256) -> Value {
+    server.get(&format!("/v0/transactions/{id}")).json()["execution_trace"]["producer_block_id"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guarantees_hold_through_a_real_fork() {
+    let Some(chain) = RealChain::new() else { return };
+    let here = chain.producer("here", &["eosio", "a"], &[]);
+    answers(&here.client).await;
+    let there = chain.producer("there", &["b", "c"], &[&here]);
+    let mut follower = chain.follower("follower", &here);
+    let log = follower.log();
+    let data = chain.folder.path().join("dfuse");
+    let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    dfuse.args(["start", "--listen", "127.0.0.1:0", "--source", "deep-mind:-", "--data-dir", text(&data)]);
+    dfuse.env("DFUSE_CHAIN_API__UPSTREAMS", format!("[\"{}\"]", here.client.url()));
+    let mut server = Server::spawn(dfuse.stdin(Stdio::from(log)));
+    let address = server.address();
+    let proxied = NodeClient::new(&format!("http://{address}"), NodeOptions::default()).unwrap();
+
+    // Boot: once.
+    let file = chain.folder.path().join("bootseq.yaml");
+    fs::write(&file, boot_sequence(&chain)).unwrap();
+    assert!(boot(&file, &here).contains("the chain is booted"));
+    assert!(boot(&file, &here).contains("nothing to do"));
+    answers(&there.client).await;
+    // The proxy: what the node says is what dfuse says.
+    let of_node = here.client.get_account("alice".parse().unwrap()).await.unwrap();
+    let of_dfuse = proxied.get_account("alice".parse().unwrap()).await.unwrap();
+    assert_eq!(of_node["permissions"], of_dfuse["permissions"]);
+    let refused = proxied.get_account("nobody".parse().unwrap()).await.unwrap_err();
+    assert_eq!(refused.refusal().unwrap().error.name, "account_query_exception");
+    until("block production by all", async || {
+        let head = proxied.get_info().await.ok()?.head_block_producer.to_string();
+        (head == "c").then_some(())
+    })
+    .await;
+
+    // All guarantees while everybody sees everybody.
+    let javascript = javascript(&address);
+    let token = abi(&chain.contract("eosio.token/eosio.token.abi"));
+    let mut pushes = Vec::new();
+    for (call, guarantee) in [
+        ("push_transaction", "in-block"),
+        ("send_transaction", "handoff:1"),
+        ("send_transaction2", "handoffs:2"),
+        ("push_transaction", "irreversible"),
+    ] {
+        let packed = transfer(&here.client, &token, 300, guarantee).await;
+        let id = packed.id().unwrap();
+        let pushed = tokio::spawn(push(proxied.clone(), call, guarantee, packed.clone()));
+        pushes.push((guarantee, id, packed, pushed));
+    }
+    for (guarantee, id, packed, pushed) in pushes {
+        let (status, answer) = pushed.await.unwrap();
+        assert_eq!((status, &answer["transaction_id"]), (200, &json!(id)), "{guarantee}: {answer}");
+        if guarantee == "irreversible" {
+            assert_eq!(answer["block_id"], block_of(&mut server, id));
+        }
+        let processed = &answer["processed"];
+        assert_eq!((&processed["id"], &processed["receipt"]["status"]), (&json!(id), &json!("executed")));
+        assert_eq!(processed["action_traces"][0]["act"]["data"]["memo"], guarantee);
+        assert_eq!(processed["producer_block_id"], answer["block_id"]);
+        // The same again: the node refuses it, but it is on the chain.
+        let (status, again) = push(proxied.clone(), "push_transaction", guarantee, packed).await;
+        assert_eq!((status, &again["transaction_id"]), (200, &json!(id)), "{again}");
+        if guarantee == "irreversible" {
+            assert_eq!(again["block_id"], answer["block_id"]);
+        }
+    }
+    // What the node refuses.
+    let expired = transfer(&here.client, &token, 0, "too late").await;
+    let (status, error) = push(proxied.clone(), "push_transaction", "in-block", expired).await;
+    assert!(status == 500 && error["error"]["name"].is_string() && error["trace_id"].is_string(), "{error}");
+
+    if let Some(javascript) = javascript {
+        let output = javascript.wait_with_output().unwrap();
+        let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{out}\n{errors}");
+    }
+
+    fork(&chain, &here, &there, &proxied, &mut server).await;
+    server.stop();
+}
+
+/// The producers are cut off from each other; `there`, with two of three, wins.
+async fn fork(chain: &RealChain, here: &RealNode, there: &RealNode, proxied: &NodeClient, server: &mut Server) {
+    let token = abi(&chain.contract("eosio.token/eosio.token.abi"));
+    // When `a` has just begun: what it makes now will be lost, since the others make more, and what they make is final for
+    // more of the producers.
+    for producer in ["c", "a"] {
+        until("the next producer", async || {
+            let head = here.client.get_info().await.unwrap().head_block_producer.to_string();
+            (head == producer).then_some(())
+        })
+        .await;
+    }
+    net(there, "disconnect", here).await;
+    let start = |guarantee: &'static str, packed: PackedTransaction| -> JoinHandle<(u16, Value)> {
+        tokio::spawn(push(proxied.clone(), "push_transaction", guarantee, packed))
+    };
+    let durable = transfer(&here.client, &token, 600, "can come again").await;
+    let short = transfer(&here.client, &token, 12, "cannot come again").await;
+    let (durable_id, short_id) = (durable.id().unwrap(), short.id().unwrap());
+    // In a block of the branch that will lose: that is what was asked for.
+    let (status, in_block) = push(proxied.clone(), "push_transaction", "in-block", durable.clone()).await;
+    assert_eq!(status, 200, "{in_block}");
+    let (status, also) = push(proxied.clone(), "push_transaction", "in-block", short.clone()).await;
+    assert_eq!(status, 200, "{also}");
+    let (handoff, irreversible) = (start("handoff:1", durable.clone()), start("irreversible", durable));
+    let lost = start("irreversible", short.clone());
+    // The other branch becomes longer, and one of them expires.
+    let expiration = i64::from(short.signed_transaction().unwrap().transaction.header.expiration.0) * 1_000_000;
+    until("a longer branch", async || {
+        let info = there.client.get_info().await.unwrap();
+        let ahead = here.client.get_info().await.unwrap().head_block_num + 2;
+        (info.head_block_num > ahead && info.head_block_time.0 > expiration).then_some(())
+    })
+    .await;
+    assert!(!handoff.is_finished() && !irreversible.is_finished() && !lost.is_finished());
+    net(there, "connect", here).await;
+    let (status, answer) = handoff.await.unwrap();
+    assert_eq!((status, &answer["transaction_id"]), (200, &json!(durable_id)), "{answer}");
+    assert_ne!(answer["block_id"], in_block["block_id"], "the first block has lost");
+    let (status, last) = irreversible.await.unwrap();
+    assert_eq!((status, &last["block_id"]), (200, &block_of(server, durable_id)), "{last}");
+    assert_ne!(last["block_id"], in_block["block_id"]);
+    let (status, error) = lost.await.unwrap();
+    assert_eq!((status, &error["error"]["code"]), (500, &json!(3_040_005)), "{error}");
+    // The indexes learn of it a moment after the feed.
+    until("the end of the transaction", async || {
+        (server.get(&format!("/v0/transactions/{short_id}")).status == 404).then_some(())
+    })
+    .await;
+}
+
+/// The same through a JavaScript SDK, where its packages are installed.
+fn javascript(address: &str) -> Option<Child> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/javascript");
+    if !folder.join("node_modules/@wharfkit/antelope").is_dir() {
+        println!("skipped: no packages in crates/dfuse/tests/javascript; install them with npm ci");
+        return None;
+    }
+    let mut node = Command::new("node");
+    node.args(["push.mjs", &format!("http://{address}"), KEY]).current_dir(folder);
+    Some(node.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("node is installed"))
+}
