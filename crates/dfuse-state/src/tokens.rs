@@ -17,7 +17,7 @@ use dfuse_index::{
 
 pub use self::{
     contract::is_token_contract,
-    read::{TokenHolder, all, balances, get, holders, staked},
+    read::{TokenHolder, all, all_staked, balance, balances, get, holders, staked},
 };
 use crate::{Row, RowKey, TableKey, rows::row_writes};
 

@@ -170,6 +170,9 @@ error_codes! {
     TableRowNotDecoded: "data_decoding_table_row_error", BAD_REQUEST, InvalidArgument, No,
         [text("data", "the row, as the request has it")],
         "The bytes are no row of the table by its ABI.";
+    AbiMalformed: "data_abi_malformed_error", BAD_REQUEST, FailedPrecondition, No,
+        [text("account", "the account"), number("block_num", "the block that set the ABI")],
+        "The account has set bytes that are no ABI, so that there is no JSON of it, and no row decodes by it.";
     CursorTooOld: "cursor_too_old_error", BAD_REQUEST, FailedPrecondition, No, [],
         "The cursor is on a fork that was given up so long ago that its blocks are not kept: start without it.";
     WsUpgradeFailed: "ws_upgrade_failed_error", BAD_REQUEST, InvalidArgument, No,

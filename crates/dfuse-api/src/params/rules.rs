@@ -103,7 +103,7 @@ pub fn integer(field: &Field<'_>) -> Result<i64, Problems> {
 
 /// A whole number that is not negative.
 pub fn count(field: &Field<'_>) -> Result<u64, Problems> {
-    field.parse("numeric: a whole number, not negative")
+    field.parse("numeric: a whole number from 0 to 18446744073709551615")
 }
 
 /// A whole number of the range.

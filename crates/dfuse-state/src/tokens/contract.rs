@@ -5,8 +5,8 @@ use super::{ACCOUNTS, STAT};
 /// Steps from an alias or a struct to what it stands for or begins with: more is a circle.
 const MAX_STEPS: usize = 32;
 
-/// Whether an ABI is that of a token contract: an action `transfer`, a table `accounts` of which rows begin with an asset, and a
-/// table `stat` of which they begin with supply, maximum supply and issuer.
+/// Whether an ABI is that of a token contract: a table `accounts` of which rows begin with an asset, and a table `stat` of which
+/// they begin with supply, maximum supply and issuer.
 pub fn is_token_contract(abi: &Abi) -> bool {
     let first_fields = |table: Name| {
         let table = abi.tables.iter().find(|it| it.name == table)?;
@@ -17,8 +17,7 @@ pub fn is_token_contract(abi: &Abi) -> bool {
         fields.len() >= types.len() && fields.iter().zip(types).all(|((_, found), wanted)| found == wanted)
     };
     let names = stat.iter().map(|(name, _)| *name);
-    abi.actions.iter().any(|action| action.name == Name::literal("transfer"))
-        && begins(&accounts, &["asset"])
+    begins(&accounts, &["asset"])
         && begins(&stat, &["asset", "asset", "name"])
         && names.take(3).eq(["supply", "max_supply", "issuer"])
 }
@@ -62,12 +61,10 @@ mod tests {
                                                                     {"name": "max_supply", "type": "asset"}]},
                         {"name": "stats", "base": "supplies", "fields": [{"name": "issuer", "type": "account_name"}]},
                         {"name": "self", "base": "self", "fields": []}],
-            "actions": [{"name": "transfer", "type": "account"}],
             "tables": [{"name": "accounts", "type": "account"}, {"name": "stat", "type": "stats"}]}"#;
         assert!(is_token_contract(&serde_json::from_str(text).unwrap()));
         for (from, to) in [
             ("\"stat\"", "\"stats\""),
-            ("\"transfer\"", "\"transfers\""),
             ("\"max_supply\"", "\"most\""),
             ("\"type\": \"stats\"", "\"type\": \"self\""),
             ("\"type\": \"account_name\"", "\"type\": \"loop\""),

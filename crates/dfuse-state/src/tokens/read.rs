@@ -1,11 +1,14 @@
 //! Tokens and balances at a view's block.
 
+use std::{iter, ops::RangeInclusive};
+
+use bytes::Bytes;
 use dfuse_antelope::{Asset, Name, SymbolCode, raw::Reader};
 use dfuse_index::{Result, View, ViewScan, codec::ValueReader};
 use dfuse_kv::{Direction, KeyRange};
 
 use super::{Entry, HOLDERS, HOLDINGS, TOKENS, Token, TokenKey, read_balance, read_stat};
-use crate::{RowRange, StateAt, TableKey, rows::row_now};
+use crate::{ROW_CURRENT, TableKey, TableRow, rows::row_now};
 
 /// What an account has of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +98,13 @@ pub fn balances(
     Ok(with_balances(view, view.scan(HOLDINGS, &range, Direction::Forward)?, place))
 }
 
+/// What an account has of a token; absent if it has no row.
+pub fn balance(view: &View, token: TokenKey, account: Name) -> Result<Option<TokenHolder>> {
+    let row = row_now(view, &token.balance_row(account))?;
+    let balance = row.and_then(|(row, _)| read_balance(token.symbol_code.0, &row.row.data));
+    Ok(balance.map(|balance| TokenHolder { token, account, balance }))
+}
+
 fn with_balances<P: Fn(&[u8]) -> Result<(TokenKey, Name)> + Send>(
     view: &View,
     scan: ViewScan,
@@ -104,9 +114,7 @@ fn with_balances<P: Fn(&[u8]) -> Result<(TokenKey, Name)> + Send>(
     scan.filter_map(move |entry| {
         let read = |(key, _): dfuse_kv::Entry| {
             let (token, account) = place(&key)?;
-            let row = row_now(&view, &token.balance_row(account))?;
-            let balance = row.and_then(|(row, _)| read_balance(token.symbol_code.0, &row.row.data));
-            Ok(balance.map(|balance| TokenHolder { token, account, balance }))
+            balance(&view, token, account)
         };
         entry.and_then(read).transpose()
     })
@@ -115,19 +123,53 @@ fn with_balances<P: Fn(&[u8]) -> Result<(TokenKey, Name)> + Send>(
 /// What an account has staked for bandwidth, its own and others': the sum over its rows of `delband` of the system contract.
 /// Absent if there is none.
 pub fn staked(view: &View, account: Name) -> Result<Option<Asset>> {
-    let table = TableKey { contract: Name::literal("eosio"), table: Name::literal("delband"), scope: account };
-    let mut sum: Option<Asset> = None;
-    for row in StateAt::of(view.clone()).rows(table, RowRange::default())? {
-        // Two names, then what is staked for network and for CPU.
-        let row = row?;
-        let mut reader = Reader::new(&row.row.data);
-        let assets = reader.take(16, "names").and_then(|_| Ok([Asset::read(&mut reader)?, Asset::read(&mut reader)?]));
-        for asset in assets.into_iter().flatten().filter(|asset| asset.is_valid()) {
-            let sum = sum.get_or_insert(Asset { amount: 0, ..asset });
-            if sum.symbol == asset.symbol {
-                sum.amount = sum.amount.saturating_add(asset.amount);
+    let next = all_staked(view, account..=account)?.next().transpose()?;
+    Ok(next.map(|(_, staked)| staked))
+}
+
+/// The accounts of a range that have staked, in order, and how much as [`staked`] says; lazily.
+pub fn all_staked(
+    view: &View,
+    accounts: RangeInclusive<Name>,
+) -> Result<impl Iterator<Item = Result<(Name, Asset)>> + Send + use<>> {
+    let (first, last) = accounts.into_inner();
+    let table = |scope| TableKey { contract: Name::literal("eosio"), table: Name::literal("delband"), scope };
+    let [first, last] = [table(first).row(0), table(last).row(u64::MAX)].map(|row| row.to_bytes().to_vec());
+    let mut rows = view.scan(ROW_CURRENT, &KeyRange::new(first..=last), Direction::Forward)?;
+    let mut next: Option<(Name, Asset)> = None;
+    Ok(iter::from_fn(move || {
+        loop {
+            let Some(entry) = rows.next() else { return next.take().map(Ok) };
+            match entry.and_then(|(key, value)| read_stake(&key, &value)) {
+                Ok(None) => {}
+                Ok(Some((account, stake))) => match &mut next {
+                    Some((of, sum)) if *of == account => {
+                        if sum.symbol == stake.symbol {
+                            sum.amount = sum.amount.saturating_add(stake.amount);
+                        }
+                    }
+                    _ => {
+                        if let Some(done) = next.replace((account, stake)) {
+                            return Some(Ok(done));
+                        }
+                    }
+                },
+                Err(error) => return Some(Err(error)),
             }
         }
-    }
-    Ok(sum)
+    }))
+}
+
+/// Who staked, and how much, by a row of `delband`: two names, then what is staked for network and for CPU. Absent if it is no
+/// such row.
+fn read_stake(key: &[u8], value: &Bytes) -> Result<Option<(Name, Asset)>> {
+    let mut reader = ValueReader::new(ROW_CURRENT, key);
+    reader.take(16)?;
+    let (account, primary_key) = (reader.name()?, reader.u64()?);
+    let (row, _) = TableRow::decode_current(ROW_CURRENT, primary_key, value)?;
+    let mut reader = Reader::new(&row.row.data);
+    let assets = reader.take(16, "names").and_then(|_| Ok([Asset::read(&mut reader)?, Asset::read(&mut reader)?]));
+    let Ok([net, cpu]) = assets else { return Ok(None) };
+    let is_stake = net.is_valid() && cpu.is_valid() && net.symbol == cpu.symbol;
+    Ok(is_stake.then(|| (account, Asset { amount: net.amount.saturating_add(cpu.amount), ..net })))
 }

@@ -129,8 +129,9 @@ test("state, with every call that the client has", async () => {
 
   const scopes = await client.stateTableScopes("eosio.token", "accounts")
   assert.ok(scopes.scopes.includes("alice"))
-  const ofScopes = await client.stateTablesForScopes("eosio.token", ["alice", "bob"], "accounts")
+  const ofScopes = await client.stateTablesForScopes("eosio.token", ["alice", "bob"], "accounts", { withAbi: true })
   assert.deepEqual(ofScopes.tables.map((table) => table.scope), ["alice", "bob"])
+  assert.deepEqual(ofScopes.abi, abi.abi)
   const ofAccounts = await client.stateTablesForAccounts(["eosio.token"], "alice", "accounts")
   assert.equal(ofAccounts.tables[0].account, "eosio.token")
   assert.ok(ofAccounts.tables[0].rows.length > 0)
@@ -142,6 +143,29 @@ test("state, with every call that the client has", async () => {
   const key = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
   const accounts = await client.stateKeyAccounts(key)
   assert.ok(accounts.account_names.includes("alice"))
+
+  // Every call at a height, with every option.
+  const at = { blockNum: 100 }
+  const all = { ...at, json: true, keyType: "hex_be", withBlockNum: true, withAbi: true }
+  const { key: rowKey, block } = (await client.stateTable("eosio.token", "alice", "accounts", all)).rows[0]
+  assert.match(rowKey, /^[0-9a-f]{16}$/)
+  assert.ok(block <= 100)
+  const old = await client.stateTableRow("eosio.token", "alice", "accounts", rowKey, all)
+  assert.equal(old.row.block, block)
+  assert.deepEqual(old.abi, abi.abi)
+  assert.equal(old.up_to_block_id, undefined)
+  for (const many of [
+    await client.stateTablesForScopes("eosio.token", ["alice"], "accounts", all),
+    await client.stateTablesForAccounts(["eosio.token"], "alice", "accounts", all),
+  ]) {
+    assert.deepEqual(many.tables[0].rows[0], old.row)
+    assert.deepEqual(many.tables[0].abi, abi.abi)
+  }
+  assert.equal((await client.stateTableScopes("eosio.token", "accounts", at)).block_num, 100)
+  assert.equal((await client.stateKeyAccounts(key, at)).block_num, 100)
+  assert.deepEqual((await client.stateAbi("eosio.token", { ...at, json: true })).abi, abi.abi)
+  assert.deepEqual((await client.stateAbiBinToJson("eosio.token", "accounts", [hex.row.hex], at)).rows, [same.row.json])
+  assert.ok((await client.statePermissionLinks("alice", at)).last_irreversible_block_num > 100)
 
   await assert.rejects(client.stateTableRow("eosio.token", "alice", "accounts", "NONE", options), (error) => {
     assert.equal(error.code, "data_row_not_found_error")

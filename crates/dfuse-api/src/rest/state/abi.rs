@@ -11,7 +11,7 @@ use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
     lifecycle::JsonWriter,
     params::{
-        JsonBody,
+        JsonBody, nearest,
         rules::{Field, Problems, boolean, hex, name},
     },
 };
@@ -26,7 +26,8 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
     let (account, at, as_json): (Name, Asked, bool) = params.finish((account, at, as_json))?;
     let text = api.read(move |snapshot, _| {
         let height = Height::resolve(snapshot, at)?;
-        let record = find(&height.state, account)?.ok_or_else(|| not_found(account, at.block_num))?;
+        let record = find(&height.state, account)?;
+        let record = record.ok_or_else(|| not_found(account, height.number(), at.block_num))?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
         json.begin_object();
@@ -34,7 +35,8 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
         json.key("account").name(account);
         json.key("abi");
         if as_json {
-            json.raw(&to_json(account, &record)?);
+            let abi = Abi::from_bytes(&record.abi).map_err(|why| malformed(account, &record, &why))?;
+            json.raw(&to_json(&abi)?);
         } else {
             json.hex(&record.abi);
         }
@@ -73,7 +75,8 @@ pub(super) async fn bin_to_json(State(api): State<Api>, JsonBody(body): JsonBody
     let reader = api.clone();
     let text = api.read(move |snapshot, reading| {
         let height = Height::resolve(snapshot, asked)?;
-        let record = find(&height.state, account)?.ok_or_else(|| not_found(account, asked.block_num))?;
+        let record = find(&height.state, account)?;
+        let record = record.ok_or_else(|| not_found(account, height.number(), asked.block_num))?;
         let renderer = renderer(&reader, &record, account, table)?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
@@ -124,20 +127,31 @@ pub(super) fn find(state: &StateAt, contract: Name) -> ApiResult<Option<AbiRecor
 
 /// Like [`find`], for who cannot do without.
 pub(super) fn required(state: &StateAt, contract: Name) -> ApiResult<AbiRecord> {
-    find(state, contract)?.ok_or_else(|| not_found(contract, state.number()))
+    find(state, contract)?.ok_or_else(|| not_found(contract, state.number(), state.number()))
 }
 
-fn not_found(account: Name, block_num: u32) -> ApiError {
-    ApiError::new(ErrorCode::AbiNotFound, format!("Account \"{account}\" has no ABI at that height."))
+/// At that height, of a request for the block `block_num`.
+fn not_found(account: Name, height: u32, block_num: u32) -> ApiError {
+    ApiError::new(ErrorCode::AbiNotFound, format!("Account \"{account}\" has no ABI at block {height}."))
         .detail("account", account.to_string())
         .detail("block_num", block_num)
 }
 
 /// For the rows of a table; fails if the ABI does not have it.
 pub(super) fn renderer(api: &Api, abi: &AbiRecord, contract: Name, table: Name) -> ApiResult<RowRenderer> {
-    let parsed = api.abis().get(contract, abi).ok_or_else(|| unreadable(contract, abi, "it is malformed"))?;
+    let parsed = api.abis().get(contract, abi).ok_or_else(|| match Abi::from_bytes(&abi.abi) {
+        Err(why) => malformed(contract, abi, &why),
+        Ok(_) => ApiError::unexpected("an ABI that can be read and was not"),
+    })?;
     RowRenderer::new(parsed, abi.block_number, table).map_err(|_| {
-        let message = format!("The ABI of \"{contract}\" of block {} has no table \"{table}\".", abi.block_number);
+        let mut message = format!("The ABI of \"{contract}\" of block {} has no table \"{table}\"", abi.block_number);
+        let tables = Abi::from_bytes(&abi.abi).map(|abi| abi.tables).unwrap_or_default();
+        let tables: Vec<_> = tables.iter().map(|table| table.name.to_string()).collect();
+        if let Some(near) = nearest(&table.to_string(), tables.iter().map(String::as_str)) {
+            message += &format!("; did you mean \"{near}\"?");
+        } else {
+            message.push('.');
+        }
         ApiError::new(ErrorCode::TableNotFound, message)
             .detail("account", contract.to_string())
             .detail("table", table.to_string())
@@ -145,11 +159,13 @@ pub(super) fn renderer(api: &Api, abi: &AbiRecord, contract: Name, table: Name) 
 }
 
 /// The ABI as JSON text.
-pub(super) fn to_json(contract: Name, record: &AbiRecord) -> ApiResult<Vec<u8>> {
-    let abi = Abi::from_bytes(&record.abi).map_err(|error| unreadable(contract, record, error))?;
-    serde_json::to_vec(&abi).map_err(|error| unreadable(contract, record, error))
+pub(super) fn to_json(abi: &Abi) -> ApiResult<Vec<u8>> {
+    serde_json::to_vec(abi).map_err(|error| ApiError::unexpected(format!("an ABI that has no JSON: {error}")))
 }
 
-fn unreadable(contract: Name, record: &AbiRecord, why: impl std::fmt::Display) -> ApiError {
-    ApiError::unexpected(format!("the ABI of {contract} of block {} cannot be read: {why}", record.block_number))
+fn malformed(contract: Name, record: &AbiRecord, why: &dfuse_antelope::Error) -> ApiError {
+    let message = format!("The ABI that \"{contract}\" set in block {} is malformed: {why}.", record.block_number);
+    ApiError::new(ErrorCode::AbiMalformed, message)
+        .detail("account", contract.to_string())
+        .detail("block_num", record.block_number)
 }

@@ -96,8 +96,8 @@ struct Writer<'a> {
     source: &'a FeedBlocks,
     key: RowKey,
     options: RowOptions,
-    /// By the global sequence of the `setabi`; absent without an ABI.
-    forms: Vec<(Option<u64>, Form)>,
+    /// By the global sequence of the `setabi`.
+    forms: Vec<(u64, Form)>,
 }
 
 impl Writer<'_> {
@@ -136,19 +136,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn form(&mut self, number: u32) -> ApiResult<&Form> {
+    fn form(&mut self, number: u32) -> ApiResult<Form> {
         let TableKey { contract, table, .. } = self.key.table;
         let record = if self.options.json { after_block(self.view, contract, number)? } else { None };
         let sequence = record.map(|record| record.global_sequence);
-        let at = match self.forms.iter().position(|(known, _)| *known == sequence) {
-            Some(at) => at,
-            None => {
-                let state = StateAt::below(self.view.clone(), number);
-                let form = Form::lenient(self.api, &state, contract, table, self.options.json)?;
-                self.forms.push((sequence, form));
-                self.forms.len() - 1
-            }
-        };
-        Ok(&self.forms[at].1)
+        if let Some((_, form)) = self.forms.iter().find(|(known, _)| Some(*known) == sequence) {
+            return Ok(form.clone());
+        }
+        let state = StateAt::below(self.view.clone(), number);
+        let form = Form::lenient(self.api, &state, contract, table, self.options.json)?;
+        if let Some(sequence) = sequence {
+            self.forms.push((sequence, form.clone()));
+        }
+        Ok(form)
     }
 }

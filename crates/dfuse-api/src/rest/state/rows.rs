@@ -5,7 +5,7 @@ use dfuse_state::{KeyType, RenderedRow, Row, RowRenderer, StateAt, TableRow};
 
 use super::abi;
 use crate::{
-    Api, ApiResult, ErrorCode, Params,
+    Api, ApiError, ApiResult, ErrorCode, Params,
     lifecycle::JsonWriter,
     params::{
         Checked, Finish,
@@ -99,26 +99,27 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Of the rows of a table at a height; fails if they are to be JSON and there is no ABI, or none with the table.
+    /// Of the rows of a table at a height; fails if they are to be JSON and there is no ABI, or none with the table. By one
+    /// that is malformed no row decodes: they are hex with an error.
     pub(super) fn new(api: &Api, state: &StateAt, contract: Name, table: Name, json: bool) -> ApiResult<Self> {
         if !json {
             return Ok(Self::Hex);
         }
-        abi::renderer(api, &abi::required(state, contract)?, contract, table).map(Self::Json)
+        let renderer = abi::renderer(api, &abi::required(state, contract)?, contract, table).map(Self::Json);
+        renderer.or_else(Self::without(&[ErrorCode::AbiMalformed]))
     }
 
-    /// Like [`Form::new`], but rows without an ABI that can be read and has the table are hex with an error.
+    /// Like [`Form::new`], but rows without an ABI that has the table are hex with an error, too.
     pub(crate) fn lenient(api: &Api, state: &StateAt, contract: Name, table: Name, json: bool) -> ApiResult<Self> {
-        if json
-            && let Some(abi) = abi::find(state, contract)?
-            && api.abis().get(contract, &abi).is_none()
-        {
-            return Ok(Self::NoAbi(format!("The ABI of \"{contract}\" of block {} is malformed.", abi.block_number)));
+        let form = Self::new(api, state, contract, table, json);
+        form.or_else(Self::without(&[ErrorCode::AbiNotFound, ErrorCode::TableNotFound]))
+    }
+
+    /// Takes errors of those codes as a reason why rows are hex.
+    fn without(codes: &[ErrorCode]) -> impl Fn(ApiError) -> ApiResult<Self> {
+        move |error| {
+            if codes.contains(&error.code()) { Ok(Self::NoAbi(error.message().to_owned())) } else { Err(error) }
         }
-        Self::new(api, state, contract, table, json).or_else(|error| match error.code() {
-            ErrorCode::AbiNotFound | ErrorCode::TableNotFound => Ok(Self::NoAbi(error.message().to_owned())),
-            _ => Err(error),
-        })
     }
 
     /// Keys of a row: who pays, if anybody does, and the content.

@@ -1,7 +1,7 @@
 //! Rows of one table, or of a table of many contracts or in many scopes.
 
 use axum::{extract::State, response::Response};
-use dfuse_antelope::{Checksum, Name};
+use dfuse_antelope::{Checksum, Name, abi::Abi};
 use dfuse_index::ServingSnapshot;
 use dfuse_kv::Direction;
 use dfuse_state::{RowRange, TableKey, TableRows};
@@ -18,6 +18,7 @@ use crate::{
     params::{
         Checked, Finish,
         rules::{boolean, count, list, name},
+        shorten,
     },
     streamed::{self, Pieces},
 };
@@ -107,7 +108,7 @@ pub(super) async fn of_accounts(State(api): State<Api>, mut params: Params) -> A
     let (mut accounts, table, scope, options): (Vec<Name>, _, _, _) =
         params.finish((accounts, table, scope, options))?;
     accounts.sort_unstable_by(|a, b| b.cmp(a));
-    many(&api, accounts.into_iter().map(|account| (account, scope.clone())).collect(), table, options).await
+    many(&api, accounts.into_iter().map(|account| (account, scope.clone())).collect(), table, options, None).await
 }
 
 pub(super) async fn of_scopes(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
@@ -118,11 +119,17 @@ pub(super) async fn of_scopes(State(api): State<Api>, mut params: Params) -> Api
     let (account, table, mut scopes, options): (Name, _, Vec<Scope>, _) =
         params.finish((account, table, scopes, options))?;
     scopes.sort_unstable_by(|a, b| b.text.cmp(&a.text));
-    many(&api, scopes.into_iter().map(|scope| (account, scope)).collect(), table, options).await
+    many(&api, scopes.into_iter().map(|scope| (account, scope)).collect(), table, options, Some(account)).await
 }
 
-/// The first table is the last one.
-async fn many(api: &Api, tables: Vec<(Name, Scope)>, table: Name, options: TableOptions) -> ApiResult<Response> {
+/// The first table is the last one. If all are of one contract its ABI also stands before them.
+async fn many(
+    api: &Api,
+    tables: Vec<(Name, Scope)>,
+    table: Name,
+    options: TableOptions,
+    contract: Option<Name>,
+) -> ApiResult<Response> {
     let reader = api.clone();
     streamed::answer(api, move |snapshot, reading, json| {
         let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
@@ -132,6 +139,9 @@ async fn many(api: &Api, tables: Vec<(Name, Scope)>, table: Name, options: Table
         }
         json.begin_object();
         request.height.write(json);
+        if let Some(contract) = contract {
+            request.write_abi(json, contract)?;
+        }
         json.key("tables").begin_array();
         Ok(Tables { request, table, to_come: Some(tables), open: None })
     })
@@ -153,7 +163,11 @@ pub(super) async fn row(State(api): State<Api>, mut params: Params) -> ApiResult
         let form = request.form(account, table)?;
         let key = TableKey { contract: account, table, scope: scope.name }.row(primary_key);
         let Some(row) = request.height.state.row(&key)? else {
-            return Err(ApiError::new(ErrorCode::RowNotFound, "The table has no row of this primary key.")
+            let (number, key_type) = (request.height.number(), options.rows.key_type);
+            let key = if text.is_empty() { "that is empty".to_owned() } else { format!("\"{}\"", shorten(&text)) };
+            let message =
+                format!("At block {number} the table has no row of the primary key {key}, read as {key_type}.");
+            return Err(ApiError::new(ErrorCode::RowNotFound, message)
                 .detail("account", account.to_string())
                 .detail("scope", scope.text)
                 .detail("table", table.to_string())
@@ -184,10 +198,10 @@ impl Request {
         Form::new(&self.api, &self.height.state, contract, table, self.options.rows.json)
     }
 
-    /// The ABI, if it is wanted and there is one.
+    /// The ABI, if it is wanted and there is one that can be read.
     fn abi(&self, contract: Name) -> ApiResult<Option<Vec<u8>>> {
         let abi = if self.options.with_abi { abi::find(&self.height.state, contract)? } else { None };
-        abi.map(|abi| abi::to_json(contract, &abi)).transpose()
+        abi.and_then(|abi| Abi::from_bytes(&abi.abi).ok()).map(|abi| abi::to_json(&abi)).transpose()
     }
 
     fn write_abi(&self, json: &mut JsonWriter<'_>, contract: Name) -> ApiResult<()> {

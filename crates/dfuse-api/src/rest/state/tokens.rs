@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::extract::State;
-use dfuse_antelope::{Name, Symbol, SymbolCode, abi::Abi};
+use dfuse_antelope::{Asset, Name, Symbol, SymbolCode, abi::Abi};
 use dfuse_index::{View, abi};
 use dfuse_state::tokens::{self, Token, TokenHolder, TokenKey, is_token_contract};
 
@@ -16,9 +16,12 @@ use crate::{
     lifecycle::JsonWriter,
     params::{
         Checked,
-        rules::{Field, Problems, between, name},
+        rules::{Field, Problems, between, boolean, name},
     },
 };
+
+/// The contract of the token that can be staked.
+const SYSTEM_TOKEN: Name = Name::literal("eosio.token");
 
 fn limit(params: &mut Params) -> Checked<u16> {
     params.optional_or("limit", 100, between(1..=1000))
@@ -69,10 +72,11 @@ pub(super) async fn holders(State(api): State<Api>, mut params: Params) -> ApiRe
     let contract = params.required("contract", name);
     let symbol_code = params.required("symbol", symbol_code);
     let irreversible_only = irreversible_only(&mut params);
+    let with_staked = params.optional_or("with_staked", false, boolean);
     let limit = limit(&mut params);
     let page = Kind::Holders.check(&mut params, &api);
-    let (contract, symbol_code, irreversible_only, limit, page) =
-        params.finish((contract, symbol_code, irreversible_only, limit, page))?;
+    let (contract, symbol_code, irreversible_only, with_staked, limit, page) =
+        params.finish((contract, symbol_code, irreversible_only, with_staked, limit, page))?;
     let key = TokenKey { contract, symbol_code };
     let subject = token_bytes(key);
     read(api, irreversible_only, move |api, height, reading, json| {
@@ -85,11 +89,17 @@ pub(super) async fn holders(State(api): State<Api>, mut params: Params) -> ApiRe
         let after = page.flatten().map(|content| cursor::place(&content, &subject)).transpose()?;
         let after = after.map(|(account, [])| Name(u64::from_be_bytes(account)));
         let (listed, more) = page_of(tokens::holders(view, key, after)?, limit, reading, |_| Ok(true))?;
+        let mut stakes = HashMap::new();
+        for holder in listed.iter().filter(|_| with_staked) {
+            reading.go_on()?;
+            stakes.insert(holder.account, tokens::staked(view, holder.account)?);
+        }
         write_token(json, &token);
         json.key("accounts").array(&listed, |json, holder| {
             json.begin_object();
             json.key("account").name(holder.account);
             json.key("balance").string(&holder.balance.to_string());
+            write_staked(json, holder, stakes.get(&holder.account).copied().flatten());
             json.end_object();
         });
         let last = listed.last().filter(|_| more);
@@ -102,16 +112,18 @@ pub(super) async fn holders(State(api): State<Api>, mut params: Params) -> ApiRe
 pub(super) async fn balances(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
     let account = params.required("account", name);
     let irreversible_only = irreversible_only(&mut params);
+    let with_staked = params.optional_or("with_staked", false, boolean);
     let limit = limit(&mut params);
     let page = Kind::Balances.check(&mut params, &api);
-    let (account, irreversible_only, limit, page): (Name, _, _, _) =
-        params.finish((account, irreversible_only, limit, page))?;
+    let (account, irreversible_only, with_staked, limit, page): (Name, _, _, _, _) =
+        params.finish((account, irreversible_only, with_staked, limit, page))?;
     let subject = cursor::bytes([account.0]);
     read(api, irreversible_only, move |api, height, reading, json| {
         let after = page.flatten().map(|content| token_place(&content, &subject)).transpose()?;
         let mut contracts = Contracts::default();
-        let (mut listed, mut more) = (Vec::new(), false);
+        let (mut listed, mut more, mut staked) = (Vec::new(), false, None);
         if let Some(view) = view(height) {
+            staked = if with_staked { tokens::staked(view, account)? } else { None };
             let balances = tokens::balances(view, account, after)?;
             (listed, more) = page_of(balances, limit, reading, |it| contracts.are_tokens(view, it.token.contract))?;
         }
@@ -121,6 +133,7 @@ pub(super) async fn balances(State(api): State<Api>, mut params: Params) -> ApiR
             json.key("contract").name(it.token.contract);
             json.key("symbol").string(&it.token.symbol_code.to_string());
             json.key("balance").string(&it.balance.to_string());
+            write_staked(json, it, staked);
             json.end_object();
         });
         let last = listed.last().filter(|_| more);
@@ -202,6 +215,14 @@ fn write_token(json: &mut JsonWriter<'_>, token: &Token) {
     json.key("supply").string(&token.supply.to_string());
     json.key("max_supply").string(&token.max_supply.to_string());
     json.key("holders").unsigned(token.holders);
+}
+
+/// What is staked is of the system's token.
+fn write_staked(json: &mut JsonWriter<'_>, holder: &TokenHolder, staked: Option<Asset>) {
+    let is_staked = |it: &Asset| holder.token.contract == SYSTEM_TOKEN && holder.balance.symbol == it.symbol;
+    if let Some(staked) = staked.filter(is_staked) {
+        json.key("staked").string(&staked.to_string());
+    }
 }
 
 fn unknown(key: TokenKey) -> ApiError {

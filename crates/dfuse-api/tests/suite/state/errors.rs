@@ -36,6 +36,10 @@ const WRONG: &[Wrong] = &[
     ("state/table", "account=a&table=t&scope=s&with_block_num=a", &[("with_block_num", 1)]),
     ("state/table", "account=a&table=t&scope=s&irreversible_only=a", &[("irreversible_only", 1)]),
     ("state/table", "account=a&table=t&scope=s&block_num=a", &[("block_num", 1)]),
+    ("state/table", "account=a&table=t&scope=s&block_num=4294967296", &[("block_num", 1)]),
+    ("state/table", "account=a&table=t&scope=s&limit=18446744073709551616&offset=1e3", &[("limit", 1), ("offset", 1)]),
+    ("state/table", "account=a&table=t&scope=s&limit=%2B1&offset=-1", &[("limit", 1), ("offset", 1)]),
+    ("state/tables/scopes", "account=a&table=t&scopes=s&limit=-1&block_num=-1", &[("limit", 1), ("block_num", 1)]),
     ("state/table", "account=a&table=t&scope=s&cursor=---", &[("cursor", 1)]),
     ("state/table", "account=a&table=t&scope=s&lower_bound=x&upper_bound=9&key_type=uint64", &[("lower_bound", 1)]),
     ("state/table", "account=a&table=t&scope=s&lower_bound=x&key_type=x", &[("key_type", 1)]),
@@ -58,7 +62,7 @@ const WRONG: &[Wrong] = &[
     ("state/tables/scopes", "account=a&table=t&scopes=", &[("scopes", 2)]),
     ("state/tables/scopes", "account=a&table=t&scopes=9", &[("scopes", 1)]),
     ("tokens", "limit=0&contract=A&cursor=x", &[("limit", 1), ("contract", 1), ("cursor", 1)]),
-    ("tokens/eosio.token/eos/holders", "limit=1001", &[("symbol", 1), ("limit", 1)]),
+    ("tokens/eosio.token/eos/holders", "limit=1001&with_staked=x", &[("symbol", 1), ("limit", 1), ("with_staked", 1)]),
     ("accounts/EOS/balances", "", &[("account", 1)]),
 ];
 
@@ -220,7 +224,6 @@ async fn what_does_not_decode() {
     maker.tables("a", &[("t", "balance", "asset")]);
     maker.set(key("a", "t", "", "k"), "", [1, 2]);
     maker.set(key("a", "t", "", "l"), "b", asset("1.0000 EOS"));
-    maker.abi("broken", b"\xff\xff");
     chain.push(maker.block(1, 0)).await;
     // A row of which nobody pays, and which is none.
     let answer = chain.get("/v0/state/table?account=a&table=t&scope=&json=1").await.json();
@@ -228,14 +231,192 @@ async fn what_does_not_decode() {
     assert!(error.contains("ABI of block 2") && error.contains("t.balance"), "{error}");
     assert_eq!(answer["rows"][0], json!({"key": "k", "hex": "0102", "error": error}));
     assert_eq!(answer["rows"][1], json!({"key": "l", "payer": "b", "json": {"balance": "1.0000 EOS"}}));
-    // An ABI that is none.
-    for path in ["abi?json=1&account=broken", "table?account=broken&table=t&scope=&json=1"] {
-        assert_eq!(chain.get(&format!("/v0/state/{path}")).await.error().0, ErrorCode::Unexpected, "{path}");
-    }
-    assert_eq!(chain.get("/v0/state/abi?account=broken").await.json()["abi"], "ffff");
     // An ABI that was taken away.
     maker.abi("a", b"");
     chain.push(maker.block(1, 0)).await;
     assert_eq!(chain.get("/v0/state/abi?account=a").await.error().0, ErrorCode::AbiNotFound);
     assert_eq!(chain.get("/v0/state/abi?account=a&block_num=2").await.json()["block_num"], 2);
+    for path in ["table?account=a", "table/row?primary_key=l&account=a", "tables/accounts?accounts=a"] {
+        let path = format!("/v0/state/{path}&table=t&scope=");
+        assert_eq!(chain.get(&format!("{path}&json=1")).await.error().0, ErrorCode::AbiNotFound, "{path}");
+        let old = chain.get(&format!("{path}&json=1&block_num=2")).await.body;
+        assert!(String::from_utf8(old.to_vec()).unwrap().contains("1.0000 EOS"), "{path}");
+        assert_eq!(chain.get(&path).await.status, 200, "{path}");
+    }
+    // What became of the rows goes on, in hex from then on.
+    maker.set(key("a", "t", "", "l"), "b", asset("2.0000 EOS"));
+    chain.push(maker.block(1, 0)).await;
+    let now = json!({"payer": "b", "hex": "204e00000000000004454f5300000000", "error": "Account \"a\" has no ABI at block 4."});
+    let diff = chain.get("/v0/state/table/diff?account=a&table=t&scope=&json=1&from_block=2").await.json();
+    let old = json!({"payer": "b", "json": {"balance": "1.0000 EOS"}});
+    assert_eq!(diff["rows"], json!([{"key": "l", "old": old, "new": now}]));
+    let history = chain.get("/v0/state/table/row/history?account=a&table=t&scope=&json=1&primary_key=l").await.json();
+    assert_eq!((&history["changes"][0]["new"], &history["changes"][1]["new"]), (&now, &old));
+}
+
+#[tokio::test]
+async fn an_abi_that_is_malformed() {
+    let mut chain = TestChain::made(Options::default()).await;
+    let mut maker = Maker::after(1);
+    for account in ["a", "broken"] {
+        maker.tables(account, &[("t", "n", "uint8")]);
+        maker.set(key(account, "t", "", "k"), "p", [7]);
+    }
+    chain.push(maker.block(1, 0)).await;
+    maker.abi("broken", b"\xff\xff");
+    maker.set(key("broken", "t", "", "k"), "p", [8]);
+    chain.push(maker.block(1, 0)).await;
+    let get = async |path: &str| chain.get(&format!("/v0/state/{path}")).await.json();
+    let good = |n: u8| json!({"key": "k", "payer": "p", "json": {"n": n}});
+    let check = |row: &Value| {
+        let error = row["error"].as_str().unwrap();
+        assert!(error.starts_with("The ABI that \"broken\" set in block 3 is malformed: "), "{error}");
+        assert_eq!((&row["hex"], row.get("json")), (&json!("08"), None));
+    };
+    // No row decodes, which is no reason not to give them, nor those of others.
+    let query = "table=t&scope=&json=1";
+    check(&get(&format!("table?{query}&account=broken")).await["rows"][0]);
+    check(&get(&format!("table/row?{query}&account=broken&primary_key=k")).await["row"]);
+    check(&get("tables/scopes?table=t&scopes=.%7Ca&json=1&account=broken").await["tables"][0]["rows"][0]);
+    assert_eq!(get(&format!("table?{query}&account=broken&block_num=2")).await["rows"][0], good(7));
+    let tables = get(&format!("tables/accounts?{query}&accounts=a%7Cbroken&with_abi=1")).await;
+    assert_eq!((&tables["tables"][0]["rows"][0], tables["tables"][1].get("abi")), (&good(7), None));
+    assert_eq!(tables["tables"][0]["abi"]["tables"][0]["name"], "t");
+    check(&tables["tables"][1]["rows"][0]);
+    let diff = get(&format!("table/diff?{query}&account=broken&from_block=2")).await;
+    assert_eq!(diff["rows"][0]["old"], json!({"payer": "p", "json": {"n": 7}}));
+    check(&diff["rows"][0]["new"]);
+    let history = get(&format!("table/row/history?{query}&account=broken&primary_key=k")).await;
+    check(&history["changes"][0]["new"]);
+    assert_eq!(history["changes"][0]["old"], json!({"payer": "p", "json": {"n": 7}}));
+    // The ABI itself, and what the request brings, have no other form.
+    assert_eq!(get("abi?account=broken").await["abi"], "ffff");
+    let rows = json!({"account": "broken", "table": "t", "hex_rows": ["07"]}).to_string();
+    let rows = Request::post("/v0/state/abi/bin_to_json").body(Body::from(rows)).unwrap();
+    for answer in [chain.get("/v0/state/abi?account=broken&json=1").await, chain.request(rows).await] {
+        let (code, error) = answer.error();
+        assert_eq!((code, &error["details"]), (ErrorCode::AbiMalformed, &json!({"account": "broken", "block_num": 3})));
+    }
+}
+
+#[tokio::test]
+async fn an_abi_that_changes_within_a_block() {
+    let mut chain = TestChain::made(Options::default()).await;
+    let mut maker = Maker::after(1);
+    maker.tables("a", &[("t", "n", "uint8"), ("gone", "n", "uint8")]);
+    maker.set(key("a", "t", "", "k"), "p", [1]);
+    maker.set(key("a", "gone", "", "k"), "p", [1]);
+    maker.transaction();
+    maker.tables("a", &[("t", "n", "uint32")]);
+    maker.set(key("a", "t", "", "l"), "p", [1, 1, 0, 0]);
+    chain.push(maker.block(1, 0)).await;
+    // The state after the block: the last ABI, by which what was written before it is no row.
+    let rows = chain.get("/v0/state/table?account=a&table=t&scope=&json=1").await.json()["rows"].take();
+    assert_eq!(rows[1], json!({"key": "l", "payer": "p", "json": {"n": 257}}));
+    assert_eq!((&rows[0]["hex"], rows[0]["error"].as_str().unwrap().contains("t.n")), (&json!("01"), true));
+    let (code, error) = chain.get("/v0/state/table?account=a&table=gone&scope=&json=1").await.error();
+    assert_eq!((code, &error["details"]["table"]), (ErrorCode::TableNotFound, &json!("gone")));
+    assert_eq!(chain.get("/v0/state/table?account=a&table=gone&scope=").await.json()["rows"][0]["hex"], "01");
+    let history =
+        chain.get("/v0/state/table/row/history?account=a&table=gone&scope=&primary_key=k&json=1").await.json();
+    let new = &history["changes"][0]["new"];
+    assert_eq!((&new["hex"], new["error"].as_str().unwrap().contains("no table")), (&json!("01"), true));
+    assert_eq!(
+        chain.get("/v0/state/abi?account=a&json=1").await.json()["abi"]["structs"][0]["fields"][0]["type"],
+        "uint32"
+    );
+}
+
+#[tokio::test]
+async fn messages_help() {
+    let (chain, _) = chain().await;
+    let message = async |path: &str| {
+        let (_, error) = chain.get(&format!("/v0/state/{path}")).await.error();
+        error["message"].as_str().unwrap().to_owned()
+    };
+    for (path, expected) in [
+        (
+            "table?account=eosio.token&table=acounts&scope=&json=1",
+            "The ABI of \"eosio.token\" of block 2 has no table \"acounts\"; did you mean \"accounts\"?",
+        ),
+        (
+            "table?account=eosio.token&table=x&scope=&json=1",
+            "The ABI of \"eosio.token\" of block 2 has no table \"x\".",
+        ),
+        (
+            "table/row?account=eosio.token&table=accounts&scope=eosio1&primary_key=4,EOS&block_num=4",
+            "At block 4 the table has no row of the primary key \"4,EOS\", read as name.",
+        ),
+        (
+            "table/row?account=eosio.token&table=accounts&scope=eosio1&primary_key=",
+            "At block 6 the table has no row of the primary key that is empty, read as name.",
+        ),
+        ("abi?account=nobody", "Account \"nobody\" has no ABI at block 6."),
+    ] {
+        assert_eq!(message(path).await, expected);
+    }
+}
+
+/// Splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % end as u64) as usize
+    }
+
+    /// The text with some bytes changed, left out or put in.
+    fn change(&mut self, text: &str) -> Vec<u8> {
+        let mut bytes = text.as_bytes().to_vec();
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len() + 1);
+            match self.below(4) {
+                0 => bytes.truncate(at),
+                1 => bytes.insert(at, b"\"{}[]:,0a\\-\xff\0"[self.below(13)]),
+                2 if at < bytes.len() => drop(bytes.remove(at)),
+                _ if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
+                _ => {}
+            }
+        }
+        bytes
+    }
+}
+
+/// What comes of bytes that are nearly right is an answer, or an error that says that they are wrong.
+#[tokio::test]
+async fn nearly_right_bodies_and_cursors() {
+    let (chain, _) = chain().await;
+    let mut random = Random(5);
+    let bodies = [
+        r#"{"account":"eosio.token","table":"accounts","hex_rows":["aa2c0b010000000004454f5300000000"],"block_num":5}"#,
+        r#"{"account":"eosio.test","table":"rows","hex_rows":["0161","03616263"],"block_num":3}"#,
+    ];
+    let path = "/v0/state/table?account=eosio.test&table=rows2&scope=s&limit=2";
+    let cursor = chain.get(path).await.json()["cursor"].take();
+    let cursor = cursor.as_str().unwrap();
+    let (mut good, mut bad) = (0, 0);
+    for i in 0..1000 {
+        let body = random.change(bodies[i % 2]);
+        let request = Request::post("/v0/state/abi/bin_to_json").body(Body::from(body.clone())).unwrap();
+        let answer = chain.request(request).await;
+        if answer.status == 200 {
+            good += 1;
+        } else {
+            let (code, error) = answer.error();
+            assert!(code.row().status.is_client_error(), "{}: {error}", String::from_utf8_lossy(&body));
+            bad += 1;
+        }
+        let changed = random.change(cursor);
+        if changed != cursor.as_bytes() && !changed.is_empty() {
+            let changed = form_urlencoded::byte_serialize(&changed).collect::<String>();
+            let (code, error) = chain.get(&format!("{path}&cursor={changed}")).await.error();
+            assert_eq!(code, ErrorCode::RequestValidation, "{changed}");
+            assert_eq!(error["details"]["errors"]["cursor"].as_array().unwrap().len(), 1);
+        }
+    }
+    assert!(good > 10 && bad > 500, "{good} {bad}");
 }

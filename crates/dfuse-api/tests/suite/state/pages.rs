@@ -196,7 +196,6 @@ async fn tokens_and_holders() {
                 {"name": "supply", "type": "asset"}, {"name": "max_supply", "type": "asset"}, {"name": "issuer", "type": "name"},
             ]},
         ],
-        "actions": [{"name": "transfer", "type": "account"}],
         "tables": [{"name": "accounts", "type": "account"}, {"name": "stat", "type": "stat"}],
     }))
     .unwrap();
@@ -269,7 +268,66 @@ async fn tokens_and_holders() {
         let found = pages(&chain, &format!("accounts/alice/balances?limit={limit}"), "balances").await;
         assert_eq!((found.len(), found.concat()), (5usize.div_ceil(limit), expected.to_vec()));
     }
+    let staked = pages(&chain, "accounts/alice/balances?with_staked=1", "balances").await.concat();
+    assert_eq!(staked, expected);
     let old = pages(&chain, "accounts/alice/balances?irreversible_only=1", "balances").await.concat();
     assert_eq!((old.len(), &old[0]), (6, &balance("abc", "AAA")));
     assert_eq!(chain.get("/v0/accounts/nobody/balances").await.json()["balances"], json!([]));
+}
+
+#[tokio::test]
+async fn what_is_staked_stands_beside_the_balance() {
+    let mut chain = TestChain::made(Options::default()).await;
+    let mut maker = Maker::after(1);
+    let asset_type = |name: &str| json!({"name": name, "type": "asset"});
+    let abi: dfuse_antelope::abi::Abi = serde_json::from_value(json!({
+        "version": "eosio::abi/1.1",
+        "structs": [
+            {"name": "account", "base": "", "fields": [asset_type("balance")]},
+            {"name": "stat", "base": "", "fields": [
+                asset_type("supply"), asset_type("max_supply"), {"name": "issuer", "type": "name"},
+            ]},
+        ],
+        "tables": [{"name": "accounts", "type": "account"}, {"name": "stat", "type": "stat"}],
+    }))
+    .unwrap();
+    for (contract, symbol) in [("eosio.token", "EOS"), ("eosio.token", "EUR"), ("other", "EOS")] {
+        maker.abi(contract, &abi.to_bytes());
+        let amount = format!("9.0000 {symbol}");
+        let scope = dfuse_antelope::Name(key("x", "t", "", symbol).primary_key).to_string();
+        let stat = [asset(&amount), asset(&amount), vec![0; 8]].concat();
+        maker.set(key(contract, "stat", &scope, symbol), contract, stat);
+        for account in ["alice", "bob"] {
+            maker.set(key(contract, "accounts", account, symbol), account, asset(&format!("1.0000 {symbol}")));
+        }
+    }
+    let stake = |net: &str, cpu: &str| [vec![0; 16], asset(net), asset(cpu)].concat();
+    maker.set(key("eosio", "delband", "alice", "alice"), "alice", stake("2.0000 EOS", "0.5000 EOS"));
+    maker.set(key("eosio", "delband", "alice", "carol"), "alice", stake("0.0000 EOS", "1.0000 EOS"));
+    maker.set(key("eosio", "delband", "alice", "none"), "alice", [1, 2]);
+    chain.push(maker.block(1, 0)).await;
+    maker.set(key("eosio", "delband", "alice", "alice"), "alice", stake("3.0000 EOS", "0.5000 EOS"));
+    maker.set(key("eosio", "delband", "bob", "bob"), "bob", stake("0.0001 EOS", "0.0000 EOS"));
+    chain.push(maker.block(1, 2)).await;
+
+    let get = async |path: &str| chain.get(&format!("/v0/{path}")).await.json();
+    let staked = |list: &Value| {
+        list.as_array().unwrap().iter().map(|it| it.get("staked").cloned().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    for (query, alice, bob) in [
+        ("with_staked=1", json!("4.5000 EOS"), json!("0.0001 EOS")),
+        ("with_staked=1&irreversible_only=1", json!("3.5000 EOS"), Value::Null),
+        ("", Value::Null, Value::Null),
+    ] {
+        let balances = get(&format!("accounts/alice/balances?{query}")).await["balances"].take();
+        // Ordered by the numbers of the codes.
+        assert_eq!((&balances[0]["symbol"], &balances[1]["symbol"]), (&json!("EUR"), &json!("EOS")));
+        assert_eq!(staked(&balances), [Value::Null, alice.clone(), Value::Null], "{query}");
+        let holders = get(&format!("tokens/eosio.token/EOS/holders?{query}")).await["accounts"].take();
+        assert_eq!(staked(&holders), [alice, bob], "{query}");
+        for other in ["eosio.token/EUR", "other/EOS"] {
+            let holders = get(&format!("tokens/{other}/holders?{query}")).await["accounts"].take();
+            assert_eq!(staked(&holders), [Value::Null, Value::Null], "{other}");
+        }
+    }
 }

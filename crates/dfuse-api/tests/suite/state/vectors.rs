@@ -172,6 +172,8 @@ async fn many_tables() {
     assert_eq!(post(path, &format!("{form}&block_num=3")).await, with(heights(false), json!({"tables": old})));
     let answer = post(path, &format!("{form}&with_abi=true&limit=1")).await;
     assert_eq!(answer["tables"][2]["abi"]["tables"][0]["name"], "accounts");
+    // The official client looks for it here.
+    assert_eq!(answer["abi"], answer["tables"][2]["abi"]);
     assert_eq!((&answer["tables"][2]["cursor"], &answer["tables"][2]["rows"]), (&json!(""), &json!([])));
     let answer = post(path, "account=eosio.token&scopes=s|4,EOS|EOS&table=accounts").await;
     let scopes: Vec<_> = answer["tables"].as_array().unwrap().iter().map(|it| it["scope"].as_str().unwrap()).collect();
