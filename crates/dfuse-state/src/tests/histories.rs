@@ -223,9 +223,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn run(seed: u64, removals: u64, steps: &[Step]) {
+/// Writes of reversible blocks do not fit into so little memory.
+const SMALL_OVERLAY: usize = 4 << 10;
+
+/// After each step one height in so many is looked at, and the head.
+fn run(seed: u64, removals: u64, overlay_bytes: usize, one_in: u64, steps: &[Step]) {
     let mut maker = Maker { random: Random(seed), salt: 0 };
-    let mut node = Node::new(Rows { removals });
+    let mut node = Node::with_overlay(Rows { removals }, overlay_bytes);
     let mut permissions: BTreeMap<Checksum256, Permissions> = BTreeMap::new();
     let mut root = Block { number: 4, ..Block::default() };
     root.id.0[3] = 4;
@@ -254,14 +258,14 @@ fn run(seed: u64, removals: u64, steps: &[Step]) {
             node.push(block.clone());
             parent = block;
         }
-        check(&node, &mut maker.random);
+        check(&node, one_in, &mut maker.random);
     }
 }
 
-fn check(node: &Node, random: &mut Random) {
+fn check(node: &Node, one_in: u64, random: &mut Random) {
     let Some(head) = node.best.last().map(|block| block.number) else { return };
     node.check_branches();
-    for number in (3..=head).filter(|_| random.below(4) == 0).chain([head]) {
+    for number in (3..head).filter(|_| random.below(one_in) == 0).chain([head]) {
         node.check_at(number);
     }
     let at = StateAt::of(node.snapshot().view().clone());
@@ -324,11 +328,16 @@ fn check_changes(node: &Node, random: &mut Random) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn every_height_of_any_history(seed: u64, removals in 1..20u64, steps in vec(step(), 1..20)) {
-        run(seed, removals, &steps);
+    fn every_height_of_any_history(
+        seed: u64,
+        removals in 1..20u64,
+        overlay_bytes in prop_oneof![Just(512 << 20), Just(SMALL_OVERLAY)],
+        steps in vec(step(), 1..14),
+    ) {
+        run(seed, removals, overlay_bytes, 1, &steps);
     }
 }
 
@@ -342,5 +351,6 @@ fn a_long_history() {
             _ => Step::Restart,
         })
         .collect();
-    run(42, 4, &steps);
+    run(42, 4, 512 << 20, 8, &steps);
+    run(43, 2, SMALL_OVERLAY, 8, &steps);
 }

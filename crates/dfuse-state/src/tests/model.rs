@@ -243,6 +243,11 @@ impl State {
             let token = TokenKey { contract: *contract, symbol_code: SymbolCode(*code) };
             let found = tokens::holders(view, token, None).unwrap().map(Result::unwrap);
             assert!(found.map(|it| (it.account, it.balance)).eq(expected.iter().copied()));
+            for (account, balance) in expected {
+                let found = tokens::balance(view, token, *account).unwrap();
+                assert_eq!(found.map(|it| it.balance), Some(*balance));
+            }
+            assert_eq!(tokens::balance(view, token, Name(5)).unwrap(), None);
             let after = tokens::holders(view, token, Some(expected[0].0)).unwrap().map(Result::unwrap);
             assert!(after.map(|it| it.account).eq(expected[1..].iter().map(|it| it.0)));
         }

@@ -20,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) best: Vec<Arc<Block>>,
     /// Of the states of final blocks only one in so many is kept.
     pub(crate) sample: u32,
+    /// Memory for the writes of reversible blocks.
+    overlay_bytes: usize,
 }
 
 pub(crate) fn reference(block: &Block) -> BlockRef {
@@ -28,6 +30,11 @@ pub(crate) fn reference(block: &Block) -> BlockRef {
 
 impl Node {
     pub(crate) fn new(rows: Rows) -> Self {
+        Self::with_overlay(rows, Options::default().overlay_bytes)
+    }
+
+    /// With so much memory for the writes of reversible blocks.
+    pub(crate) fn with_overlay(rows: Rows, overlay_bytes: usize) -> Self {
         let indexes: Vec<Arc<dyn Index>> = vec![
             Arc::new(Blocks),
             Arc::new(rows),
@@ -43,6 +50,7 @@ impl Node {
             states: BTreeMap::new(),
             best: Vec::new(),
             sample: 1,
+            overlay_bytes,
         };
         node.pipeline = Some(node.open());
         node
@@ -66,7 +74,8 @@ impl Node {
 
     fn open(&self) -> Pipeline {
         let store = MemoryStore::open(&self.disk, &keyspaces(&self.indexes)).unwrap();
-        Pipeline::open(Arc::new(store), None, self.indexes.clone(), Options::default()).unwrap()
+        let options = Options { overlay_bytes: self.overlay_bytes, ..Options::default() };
+        Pipeline::open(Arc::new(store), None, self.indexes.clone(), options).unwrap()
     }
 
     pub(crate) fn pipeline(&mut self) -> &mut Pipeline {

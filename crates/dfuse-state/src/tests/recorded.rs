@@ -95,6 +95,18 @@ fn a_chain_without_forks() {
     let staked = |account: &str| tokens::staked(at.view(), account.parse().unwrap()).unwrap();
     assert_eq!(staked("alice"), Some("2002.0000 SYS".parse::<Asset>().unwrap()));
     assert_eq!(staked("nobody"), None);
+    // As the node says of accounts, what they have delegated to others included.
+    let answers = recorded::json("small/answers.json.gz").unwrap();
+    let mut expected: BTreeMap<Name, i64> = BTreeMap::new();
+    let rows = answers["tables"].as_object().unwrap().iter().filter(|(path, _)| path.ends_with("/delband"));
+    for row in rows.flat_map(|(_, table)| table["rows"].as_array().unwrap()) {
+        let amount = |key: &str| row["data"][key].as_str().unwrap().parse::<Asset>().unwrap().amount;
+        let from = row["data"]["from"].as_str().unwrap().parse().unwrap();
+        *expected.entry(from).or_default() += amount("net_weight") + amount("cpu_weight");
+    }
+    let all = tokens::all_staked(at.view(), Name(0)..=Name(u64::MAX)).unwrap().map(Result::unwrap);
+    assert!(all.map(|(account, staked)| (account, staked.amount)).eq(expected.iter().map(|(k, v)| (*k, *v))));
+    assert!(expected.len() > 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `/v0/state`, tokens and `/v1/history/get_key_accounts`.
 
 mod errors;
+mod heights;
 pub(crate) mod made;
 mod pages;
 mod recorded;
