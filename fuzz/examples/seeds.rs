@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use dfuse_antelope::{
     Asset, ExtendedAsset, Name, PublicKey, Signature, abi::Abi, model::wire::ReverseWriter, raw::Writer,
 };
-use dfuse_blocks::{EncodedBlock, bundle};
+use dfuse_blocks::{CursorKey, EncodedBlock, bundle};
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_testkit::{
     recorded,
@@ -34,7 +34,30 @@ const KEYS: [&str; 10] = [
     "SIG_WA_PAmH7fjMVadx19QK8jQooKFsL8szj81CFMPAfAuZ9GkSPQczccCEVCuMKAFS9YP7CvkmzXYULYxvdBMx3Chi9Ld2tPkvtbC6TE",
 ];
 
+const PRIMARY_KEYS: [&str; 11] = [
+    "",
+    "eos",
+    "........ehbo5",
+    "zzzzzzzzzzzzj",
+    "4,EOS",
+    "99,ZZZZZZZ",
+    "EOS",
+    "5459781",
+    "18446744073709551615",
+    "abcdef1234567890",
+    "9078563412EFCDAB",
+];
+
 fn main() {
+    for text in PRIMARY_KEYS {
+        write("primary_keys", text.as_bytes());
+    }
+    write("primary_keys", &u64::MAX.to_le_bytes());
+    for (kind, content) in [(b'R', &[5; 64][..]), (b'H', &[6; 64]), (b'K', &[7; 24]), (b'O', &[8; 24]), (1, &[9; 69])] {
+        write("cursors", &[&[kind, 40], content].concat());
+        let text = CursorKey::new([8; 32]).seal_content(kind, content);
+        write("cursors", &[&[kind, 7], text.as_bytes()].concat());
+    }
     for text in NAMES {
         write("names", text.as_bytes());
         text.parse::<Name>().iter().for_each(|name| write("names", &name.0.to_le_bytes()));

@@ -8,6 +8,7 @@ mod blocks;
 mod log;
 mod mutate;
 mod search;
+mod state;
 mod text;
 
 pub use abi::abi_decode;
@@ -15,19 +16,22 @@ pub use blocks::bundle_file;
 pub use log::{log_lines, log_reader};
 pub use mutate::mutate_log;
 pub use search::query;
+pub use state::{cursors, primary_keys};
 pub use text::{assets, keys, names};
 
 /// What a target does with its input.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("abi_decode", abi_decode),
     ("assets", assets),
     ("bundle_file", bundle_file),
+    ("cursors", cursors),
     ("keys", keys),
     ("log_lines", log_lines),
     ("log_reader", log_reader),
     ("names", names),
+    ("primary_keys", primary_keys),
     ("query", query),
 ];
