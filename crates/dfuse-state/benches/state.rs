@@ -1,15 +1,19 @@
 //! Reads of rows and tables at random heights of a long history, in fjall.
 //!
-//! `cargo bench -p dfuse-state --bench state`. The store is made in `TMPDIR`, ten million row versions if
-//! `DFUSE_BENCH_VERSIONS` does not say otherwise. All of it fits into the engine's cache.
+//! `cargo bench -p dfuse-state --bench state`. The store has ten million row versions if `DFUSE_BENCH_VERSIONS` does not say
+//! otherwise. It is made in `TMPDIR`, or in the folder `DFUSE_BENCH_DIR`: what is there from another run is used again. All of
+//! it fits into the engine's cache, and is there before the first read. With `DFUSE_BENCH_COLD=1` nothing is: not in the
+//! engine, which is opened anew for every read, and not in the file cache.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::{
+    fs::File,
+    path::{Path, PathBuf},
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dfuse_antelope::{
@@ -17,9 +21,10 @@ use dfuse_antelope::{
     model::{Block, BlockHeader, DbOp, DbOperation, TransactionReceiptHeader, TransactionStatus, TransactionTrace},
 };
 use dfuse_index::{Index, Options, Pipeline, View, blocks::Blocks, keyspaces};
-use dfuse_kv::{FjallOptions, FjallStore, Store};
-use dfuse_state::{RowRange, Rows, StateAt, TableKey};
+use dfuse_kv::{Direction, FjallOptions, FjallStore, KeyRange, Store};
+use dfuse_state::{ROW_CURRENT, ROW_HISTORY, ROW_KEYS, ROW_REMOVALS, RowKey, RowRange, Rows, StateAt, TableKey};
 use divan::{Bencher, counter::ItemsCount};
+use rustix::fs::{Advice, fadvise};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,6 +37,8 @@ const SCOPES: u64 = 1000;
 const LIVE: u64 = 1000;
 /// Rows that go, and come, in every block of the table that loses them.
 const LOST: u64 = 50;
+/// Reads of each kind from a cold store.
+const COLD_READS: usize = 41;
 /// Rows that every block changes in the table that keeps them: ten versions of each in the end.
 const CHANGED: u64 = LIVE * 10 / BLOCKS as u64;
 
@@ -88,33 +95,59 @@ fn block(parent: Checksum256, number: u32, wide: u64) -> Block {
     }
 }
 
-struct Chain {
-    view: View,
-    _folder: tempfile::TempDir,
+fn versions() -> u64 {
+    std::env::var("DFUSE_BENCH_VERSIONS").map_or(10_000_000, |text| text.parse().unwrap())
 }
 
-static CHAIN: LazyLock<Chain> = LazyLock::new(|| {
-    let versions = std::env::var("DFUSE_BENCH_VERSIONS").map_or(10_000_000, |text| text.parse().unwrap());
-    let wide = versions / u64::from(BLOCKS) - CHANGED - 2 * LOST;
+/// Where the store is.
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+fn folder() -> &'static Path {
+    FOLDER.get().unwrap()
+}
+
+fn open(cache_bytes: u64) -> (Arc<FjallStore>, Pipeline) {
     let indexes: Vec<Arc<dyn Index>> = vec![Arc::new(Blocks), Arc::new(Rows::default())];
-    let folder = tempfile::tempdir().unwrap();
-    let options = FjallOptions { cache_bytes: 4 << 30, ..FjallOptions::default() };
-    let store = Arc::new(FjallStore::open(folder.path(), &keyspaces(&indexes), &options).unwrap());
-    let mut pipeline = Pipeline::open(store.clone(), None, indexes, Options::default()).unwrap();
-    let mut parent = Checksum256::default();
-    let start = Instant::now();
-    for number in 1..=BLOCKS {
-        let block = block(parent, number, wide);
-        pipeline.append_final(&block).unwrap();
-        parent = block.id;
+    let options = FjallOptions { cache_bytes, ..FjallOptions::default() };
+    let store = Arc::new(FjallStore::open(folder(), &keyspaces(&indexes), &options).unwrap());
+    let pipeline = Pipeline::open(store.clone(), None, indexes, Options::default()).unwrap();
+    (store, pipeline)
+}
+
+fn view(pipeline: &Pipeline) -> View {
+    pipeline.serving().snapshot().view().clone()
+}
+
+/// Makes the store if it is not there.
+fn load() {
+    let (store, mut pipeline) = open(64 << 20);
+    let versions = versions();
+    if pipeline.committed().is_none_or(|block| block.number < BLOCKS) {
+        let wide = versions / u64::from(BLOCKS) - CHANGED - 2 * LOST;
+        let mut parent = Checksum256::default();
+        let start = Instant::now();
+        for number in 1..=BLOCKS {
+            let block = block(parent, number, wide);
+            pipeline.append_final(&block).unwrap();
+            parent = block.id;
+        }
+        pipeline.flush().unwrap();
+        store.flush().unwrap();
+        println!("{versions} row versions indexed and written in {:.1} s", start.elapsed().as_secs_f64());
     }
-    pipeline.flush().unwrap();
-    store.flush().unwrap();
-    println!("{versions} row versions indexed and written in {:.1} s", start.elapsed().as_secs_f64());
     for (name, bytes) in store.disk_usage().unwrap().keyspaces {
         println!("  {name}: {:.1} bytes a version", bytes as f64 / versions as f64);
     }
-    Chain { view: pipeline.serving().snapshot().view().clone(), _folder: folder }
+}
+
+/// All of it in the engine's cache.
+static VIEW: LazyLock<View> = LazyLock::new(|| {
+    let (_, pipeline) = open(4 << 30);
+    let view = view(&pipeline);
+    for family in [ROW_HISTORY, ROW_CURRENT, ROW_REMOVALS, ROW_KEYS] {
+        view.scan(family, &KeyRange::all(), Direction::Forward).unwrap().for_each(|entry| drop(entry.unwrap()));
+    }
+    view
 });
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -124,26 +157,23 @@ fn next() -> u64 {
     random(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn at_random() -> StateAt {
-    StateAt::below(CHAIN.view.clone(), (next() % u64::from(BLOCKS)) as u32 + 1)
+fn at_random(view: &View) -> StateAt {
+    StateAt::below(view.clone(), (next() % u64::from(BLOCKS)) as u32 + 1)
+}
+
+fn any_row() -> RowKey {
+    let row = next();
+    table(1, row % SCOPES).row(row / SCOPES % SCOPES)
 }
 
 #[divan::bench(sample_count = 2000, sample_size = 10)]
 fn row_at_any_block(bencher: Bencher<'_, '_>) {
-    let input = || {
-        let row = next();
-        (at_random(), table(1, row % SCOPES).row(row / SCOPES % SCOPES))
-    };
-    bencher.with_inputs(input).bench_values(|(at, key)| at.row(&key).unwrap());
+    bencher.with_inputs(|| (at_random(&VIEW), any_row())).bench_values(|(at, key)| at.row(&key).unwrap());
 }
 
 #[divan::bench(sample_count = 2000, sample_size = 10)]
 fn row_at_head(bencher: Bencher<'_, '_>) {
-    let input = || {
-        let row = next();
-        table(1, row % SCOPES).row(row / SCOPES % SCOPES)
-    };
-    bencher.with_inputs(input).bench_values(|key| StateAt::of(CHAIN.view.clone()).row(&key).unwrap());
+    bencher.with_inputs(any_row).bench_values(|key| StateAt::of(VIEW.clone()).row(&key).unwrap());
 }
 
 fn count(at: &StateAt, table: TableKey) -> usize {
@@ -152,14 +182,17 @@ fn count(at: &StateAt, table: TableKey) -> usize {
 
 #[divan::bench(args = [2, 3], sample_count = 100, sample_size = 1)]
 fn table_at_any_block(bencher: Bencher<'_, '_>, which: u64) {
-    bencher.counter(ItemsCount::new(LIVE)).with_inputs(at_random).bench_values(|at| count(&at, table(which, 0)));
+    bencher
+        .counter(ItemsCount::new(LIVE))
+        .with_inputs(|| at_random(&VIEW))
+        .bench_values(|at| count(&at, table(which, 0)));
 }
 
 #[divan::bench(args = [2, 3], sample_count = 100, sample_size = 1)]
 fn table_just_below_head(bencher: Bencher<'_, '_>, which: u64) {
     bencher
         .counter(ItemsCount::new(LIVE))
-        .with_inputs(|| StateAt::below(CHAIN.view.clone(), BLOCKS - 1))
+        .with_inputs(|| StateAt::below(VIEW.clone(), BLOCKS - 1))
         .bench_values(|at| count(&at, table(which, 0)));
 }
 
@@ -167,14 +200,14 @@ fn table_just_below_head(bencher: Bencher<'_, '_>, which: u64) {
 fn table_at_head(bencher: Bencher<'_, '_>, which: u64) {
     bencher
         .counter(ItemsCount::new(LIVE))
-        .with_inputs(|| StateAt::of(CHAIN.view.clone()))
+        .with_inputs(|| StateAt::of(VIEW.clone()))
         .bench_values(|at| count(&at, table(which, 0)));
 }
 
 #[divan::bench(sample_count = 100, sample_size = 1)]
 fn first_hundred_of_lost_keys(bencher: Bencher<'_, '_>) {
     bencher
-        .with_inputs(at_random)
+        .with_inputs(|| at_random(&VIEW))
         .bench_values(|at| at.rows(table(3, 0), RowRange::default()).unwrap().take(100).map(Result::unwrap).count());
 }
 
@@ -191,24 +224,65 @@ fn print_cpu_time(name: &str, reads: u32, read: impl Fn()) {
     println!("  {name}: {:.1} µs", (after - before) as f64 / 1e3 / f64::from(reads));
 }
 
+/// Reads with nothing in any cache: the store is opened anew for each, and the system has dropped its files.
+fn print_cold(name: &str, read: impl Fn(&View)) {
+    let mut times: Vec<Duration> = (0..COLD_READS)
+        .map(|_| {
+            drop_file_cache(folder());
+            let (_, pipeline) = open(64 << 20);
+            let view = view(&pipeline);
+            let start = Instant::now();
+            read(&view);
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    println!("  {name}: p50 {:.1?}, p90 {:.1?}", at(50), at(90));
+}
+
+fn drop_file_cache(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            drop_file_cache(&entry.path());
+        } else {
+            fadvise(File::open(entry.path()).unwrap(), 0, None, Advice::DontNeed).unwrap();
+        }
+    }
+}
+
 fn main() {
-    LazyLock::force(&CHAIN);
+    let kept = std::env::var_os("DFUSE_BENCH_DIR").map(|folder| Path::new(&folder).join(versions().to_string()));
+    let temporary = tempfile::tempdir().unwrap();
+    FOLDER.set(kept.unwrap_or_else(|| temporary.path().to_owned())).unwrap();
+    load();
+    if std::env::var_os("DFUSE_BENCH_COLD").is_some() {
+        println!("reads with nothing in any cache:");
+        print_cold("row at any block", |view| drop(at_random(view).row(&any_row())));
+        print_cold("row at the head", |view| drop(StateAt::of(view.clone()).row(&any_row())));
+        for which in [2, 3] {
+            print_cold(&format!("table {which} at any block"), |view| {
+                count(&at_random(view), table(which, 0));
+            });
+            print_cold(&format!("table {which} at the head"), |view| {
+                count(&StateAt::of(view.clone()), table(which, 0));
+            });
+        }
+        return;
+    }
+    LazyLock::force(&VIEW);
     println!("mean CPU time of a read:");
-    let row = || {
-        let row = next();
-        table(1, row % SCOPES).row(row / SCOPES % SCOPES)
-    };
-    print_cpu_time("row at any block", 100_000, || drop(at_random().row(&row())));
-    print_cpu_time("row at the head", 100_000, || drop(StateAt::of(CHAIN.view.clone()).row(&row())));
+    print_cpu_time("row at any block", 100_000, || drop(at_random(&VIEW).row(&any_row())));
+    print_cpu_time("row at the head", 100_000, || drop(StateAt::of(VIEW.clone()).row(&any_row())));
     for which in [2, 3] {
         print_cpu_time(&format!("table {which} at any block"), 500, || {
-            count(&at_random(), table(which, 0));
+            count(&at_random(&VIEW), table(which, 0));
         });
         print_cpu_time(&format!("table {which} just below the head"), 500, || {
-            count(&StateAt::below(CHAIN.view.clone(), BLOCKS - 1), table(which, 0));
+            count(&StateAt::below(VIEW.clone(), BLOCKS - 1), table(which, 0));
         });
         print_cpu_time(&format!("table {which} at the head"), 500, || {
-            count(&StateAt::of(CHAIN.view.clone()), table(which, 0));
+            count(&StateAt::of(VIEW.clone()), table(which, 0));
         });
     }
     divan::main();
