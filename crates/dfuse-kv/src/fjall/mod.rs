@@ -99,12 +99,13 @@ impl FjallStore {
         }
         let open_keyspace =
             |name: &&str| database.keyspace(name, || options.create(name)).map_err(|error| engine_error(&path, error));
-        let handles = keyspaces.iter().map(open_keyspace).collect::<Result<_>>()?;
+        let handles: Arc<[_]> = keyspaces.iter().map(open_keyspace).collect::<Result<_>>()?;
         let names: Vec<String> = keyspaces.iter().map(|name| (*name).to_owned()).collect();
         let mut unknown: Vec<_> = database.list_keyspace_names().iter().map(ToString::to_string).collect();
         unknown.retain(|name| !names.contains(name));
         unknown.sort_unstable();
         let unknown_handles = unknown.iter().map(|name| open_keyspace(&name.as_str())).collect::<Result<_>>()?;
+        leave_first_moment(&database, &handles).map_err(fail)?;
         let inner = Inner { database, keyspaces: handles, unknown: unknown_handles, lock: Arc::new(lock) };
         Ok(Self {
             inner: RwLock::new(Some(inner)),
@@ -250,6 +251,15 @@ fn open_database(path: &Path, options: &FjallOptions) -> Result<Database> {
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(corrupt(path, text.unwrap_or("the engine panicked at it")))
         }
+    }
+}
+
+/// Makes sure that no snapshot has the sequence number 0, that of a database to which nothing was written before it was opened
+/// again: while one has, fjall 3.1.13 takes it for none and may forget what other snapshots read, whose reads then panic.
+fn leave_first_moment(database: &Database, keyspaces: &[::fjall::Keyspace]) -> ::fjall::Result<()> {
+    match keyspaces.first() {
+        Some(keyspace) if database.visible_seqno() == 0 => keyspace.remove("nothing"),
+        _ => Ok(()),
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use dfuse_kv::{Direction, Error, FjallOptions, FjallStore, KeyRange, Result, Store};
+use dfuse_kv::{Direction, Error, FjallOptions, FjallStore, KeyRange, Result, Snapshot, Store};
 
-use crate::home::{FIRST, NAMES, SECOND, commit, keys, put_keys, small};
+use crate::home::{FIRST, NAMES, SECOND, commit, entries, keys, put_keys, small};
 
 const HOLD: &str = "DFUSE_KV_HOLD_DIRECTORY";
 
@@ -181,4 +181,32 @@ fn too_small_a_journal_bound_is_refused() {
     let options = FjallOptions { journal_bytes: 1 << 20, ..small() };
     let error = FjallStore::open(directory.path(), &NAMES, &options).err().unwrap();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
+}
+
+/// A snapshot that an engine takes for the first moment of all must not make it forget what other snapshots read.
+#[test]
+fn snapshots_of_a_store_that_was_opened_twice_before_its_first_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).unwrap());
+    let store = open(directory.path()).unwrap();
+    let empty = store.snapshot().unwrap();
+    let mut next = 0_u32;
+    let mut write = |count: u32| {
+        for _ in 0..count {
+            commit(&store, |batch| batch.put(FIRST, next.to_be_bytes().to_vec(), vec![1]));
+            next += 1;
+        }
+        next
+    };
+    let count = |snapshot: &dyn Snapshot| entries(snapshot, FIRST, &KeyRange::all(), Direction::Forward).len();
+    for round in 0..40 {
+        let written = write(1 + round % 5);
+        let snapshot = store.snapshot().unwrap();
+        for count in [1, 1 + round % 3] {
+            write(count);
+            drop(store.snapshot().unwrap());
+            store.flush().unwrap();
+        }
+        assert_eq!((count(&*empty), count(&*snapshot)), (0, written as usize));
+    }
 }
