@@ -8,8 +8,8 @@ use dfuse_trx::ForkedTransactions;
 use tokio::sync::watch;
 
 use crate::{
-    Access, ApiResult, ChainApiOptions, Metrics, Readiness, Reading, Stopping, WebSocketOptions, chain_api::ChainApi,
-    lifecycle::AbiCache, readers::Readers,
+    Access, ApiResult, ChainApiOptions, IntegritySecret, Metrics, Readiness, Reading, Stopping, WebSocketOptions,
+    chain_api::ChainApi, lifecycle::AbiCache, readers::Readers,
 };
 
 /// Packed ABIs that are kept parsed: those of some two thousand contracts.
@@ -63,6 +63,8 @@ pub struct Options {
     pub chain_api: ChainApiOptions,
     /// From which age of the head block on the server is not ready; never if absent, as for a chain that is replayed.
     pub max_head_age: Option<Duration>,
+    /// What answers are proven with to clients that ask for it; without it there are no proofs.
+    pub integrity_secret: Option<IntegritySecret>,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             websocket: WebSocketOptions::default(),
             chain_api: ChainApiOptions::default(),
             max_head_age: None,
+            integrity_secret: None,
         }
     }
 }

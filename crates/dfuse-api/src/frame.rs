@@ -1,6 +1,7 @@
 //! What is around every request, of unknown routes too: trace id, CORS, errors in their one form, log line, counts.
 
 mod cors;
+pub(crate) mod integrity;
 mod record;
 
 use std::{any::Any, panic::AssertUnwindSafe};

@@ -30,6 +30,7 @@ pub use access::{Access, Credentials, OpenAccess};
 pub use api::{Api, Chain, Options};
 pub use chain_api::{ChainApiOptions, PushOptions};
 pub use error::{ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row};
+pub use frame::integrity::IntegritySecret;
 pub use json::{Json, JsonText};
 pub use metrics::Metrics;
 pub use params::Params;

@@ -8,12 +8,14 @@ mod transactions;
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 
-use crate::{Api, access, chain_api, health, websocket};
+use crate::{Api, access, chain_api, frame::integrity, health, websocket};
 
 /// All routes.
 pub(crate) fn router(api: Api) -> Router {
     let protected = Router::new().merge(block_id::routes()).merge(blocks::routes()).merge(transactions::routes());
-    let protected = protected.merge(search::routes()).merge(state::routes()).merge(websocket::routes(&api));
+    let protected = protected.merge(search::routes()).merge(state::routes());
+    let protected = protected.route_layer(from_fn_with_state(api.clone(), integrity::prove));
+    let protected = protected.merge(websocket::routes(&api));
     let protected = protected.route_layer(from_fn_with_state(api.clone(), access::check));
     let open = Router::new()
         .route("/", get(health::version))

@@ -21,6 +21,10 @@ use crate::{cli::Cli, failure::UsageError};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Many threads have some memory of every size each: of huge pages the system would clear ten times what is used. Where
+    // this cannot be had, it is only slower.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse();
     logging::init(&cli.logging);
     let Err(error) = cli.run() else { return ExitCode::SUCCESS };

@@ -12,7 +12,7 @@ use crate::{ApiError, ErrorCode, params::shorten};
 
 const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "OPTIONS"];
 /// In lower case. Browsers never ask for the first four.
-const HEADERS: [&str; 11] = [
+const HEADERS: [&str; 12] = [
     "accept",
     "accept-language",
     "content-language",
@@ -21,12 +21,14 @@ const HEADERS: [&str; 11] = [
     "content-type",
     "x-requested-with",
     "x-eos-push-guarantee",
+    "x-data-integrity-proof",
     "traceparent",
     "tracestate",
     "x-cloud-trace-context",
 ];
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("X-Trace-ID, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "X-Trace-ID, X-Data-Integrity-Proof, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
+);
 const MAX_AGE_SECONDS: u32 = 86_400;
 
 /// What every response says.

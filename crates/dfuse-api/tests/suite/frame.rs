@@ -11,9 +11,13 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, request::Parts},
 };
-use dfuse_api::{Access, ApiError, Credentials, ErrorCode, OpenAccess, Options};
+use dfuse_api::{Access, ApiError, Credentials, ErrorCode, IntegritySecret, OpenAccess, Options};
 use dfuse_testkit::synthetic::SyntheticChain;
 use serde_json::json;
+use shake::{
+    Shake256,
+    digest::{ExtendableOutput, Update, XofReader},
+};
 
 use crate::support::{Answer, TestChain};
 
@@ -196,6 +200,36 @@ async fn metrics_count_requests_by_route() {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("secret"));
+}
+
+#[tokio::test]
+async fn answers_are_proven_when_wanted() {
+    let integrity_secret = Some(IntegritySecret::new("boo"));
+    let options = Options { integrity_secret, ..Options::default() };
+    let chain = TestChain::synthetic(synthetic(), Arc::new(OpenAccess), options).await;
+    let wanted = ("x-data-integrity-proof", "true");
+    let uri = "/v0/state/table?account=eosio.token&table=accounts&scope=eosio";
+    let plain = ask(&chain, "GET", uri, &[]).await;
+    let proven = ask(&chain, "GET", uri, &[wanted]).await;
+    let packed = ask(&chain, "GET", uri, &[wanted, ("accept-encoding", "gzip")]).await;
+    assert_eq!((plain.status, &plain.body), (StatusCode::OK, &proven.body));
+    let mut hash = Shake256::default();
+    hash.update(b"boo");
+    hash.update(&plain.body);
+    let mut proof = [0; 32];
+    hash.finalize_xof().read(&mut proof);
+    // It is of what the client has once it has unpacked the answer.
+    for answer in [&proven, &packed] {
+        assert_eq!(answer.header("x-data-integrity-proof"), const_hex::encode(proof));
+    }
+    assert_eq!(packed.header("content-encoding"), "gzip");
+    let without = [
+        ask(&chain, "GET", uri, &[("x-data-integrity-proof", "1")]).await,
+        ask(&chain, "GET", "/v0/state/table", &[wanted]).await,
+        ask(&TestChain::small().await, "GET", "/v0/blocks?limit=1", &[wanted]).await,
+        plain,
+    ];
+    assert!(without.iter().all(|answer| !answer.headers.contains_key("x-data-integrity-proof")));
 }
 
 thread_local! {

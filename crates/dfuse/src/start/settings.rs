@@ -59,6 +59,8 @@ pub(crate) struct Http {
     pub(crate) readers: usize,
     pub(crate) shutdown_grace_seconds: u64,
     pub(crate) max_head_age_seconds: Option<u64>,
+    pub(crate) client_timeout_seconds: u64,
+    pub(crate) integrity_secret: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,6 +114,8 @@ impl Default for Settings {
                 readers: api.readers,
                 shutdown_grace_seconds: api.shutdown_grace.as_secs(),
                 max_head_age_seconds: api.max_head_age.map(|age| age.as_secs()),
+                client_timeout_seconds: api.client_timeout.as_secs(),
+                integrity_secret: None,
             },
             chain_api: ChainApi {
                 upstreams: Vec::new(),
@@ -144,6 +148,8 @@ impl Http {
             readers: self.readers,
             shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
             max_head_age: self.max_head_age_seconds.map(Duration::from_secs),
+            client_timeout: Duration::from_secs(self.client_timeout_seconds),
+            integrity_secret: self.integrity_secret.as_deref().map(dfuse_api::IntegritySecret::new),
             ..dfuse_api::Options::default()
         }
     }
@@ -263,6 +269,11 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("chain_api.in_block_timeout_seconds", "How long in-block waits for a block"),
     ("chain_api.handoffs_timeout_seconds", "How long handoff:1 to handoff:3 wait for other producers"),
     ("chain_api.irreversible_timeout_seconds", "How long irreversible waits"),
+    ("http.client_timeout_seconds", "How long a client may take nothing of a long answer before it is given up"),
+    (
+        "http.integrity_secret",
+        "A secret with which an answer is proven to clients that ask for X-Data-Integrity-Proof. Not set: no proofs",
+    ),
 ];
 
 impl Settings {

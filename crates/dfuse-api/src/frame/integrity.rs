@@ -1,0 +1,101 @@
+//! `X-Data-Integrity-Proof`: an answer that its reader can show to have come from here, to whoever knows the secret.
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use futures::{StreamExt, stream};
+use shake::{
+    Shake256,
+    digest::{ExtendableOutput, Update, XofReader},
+};
+
+use crate::Api;
+
+const PROOF: HeaderName = HeaderName::from_static("x-data-integrity-proof");
+/// Longer answers have no proof: it comes before them, so that they are held in memory until it is known.
+const MAX_BYTES: usize = 16 << 20;
+
+/// What proofs are made with. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IntegritySecret(Arc<str>);
+
+impl IntegritySecret {
+    /// Any text.
+    pub fn new(secret: &str) -> Self {
+        Self(secret.into())
+    }
+
+    /// SHAKE-256 of secret and body, 32 bytes in hex.
+    fn proof(&self, body: &[Bytes]) -> String {
+        let mut hash = Shake256::default();
+        hash.update(self.0.as_bytes());
+        body.iter().for_each(|piece| hash.update(piece));
+        let mut proof = [0; 32];
+        hash.finalize_xof().read(&mut proof);
+        const_hex::encode(proof)
+    }
+}
+
+impl fmt::Debug for IntegritySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IntegritySecret(***)")
+    }
+}
+
+/// Adds the proof to a good answer if the request asks for it and there is a secret.
+pub(crate) async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let secret = api.options().integrity_secret.clone().filter(|_| is_wanted(request.headers()));
+    let response = next.run(request).await;
+    let Some(secret) = secret.filter(|_| response.status().is_success()) else { return response };
+    let (mut parts, body) = response.into_parts();
+    let body = match whole(body).await {
+        Ok(pieces) => {
+            parts.headers.insert(PROOF, HeaderValue::from_str(&secret.proof(&pieces)).expect("hex digits"));
+            Body::from(pieces.concat())
+        }
+        Err(body) => body,
+    };
+    Response::from_parts(parts, body)
+}
+
+fn is_wanted(headers: &HeaderMap) -> bool {
+    headers.get(PROOF).is_some_and(|value| value == "true")
+}
+
+/// The whole body; one that is too long, or fails, as it was.
+async fn whole(body: Body) -> Result<Vec<Bytes>, Body> {
+    let mut rest = body.into_data_stream();
+    let (mut pieces, mut length) = (Vec::new(), 0);
+    while length <= MAX_BYTES {
+        match rest.next().await {
+            None => return Ok(pieces),
+            Some(Ok(piece)) => {
+                length += piece.len();
+                pieces.push(piece);
+            }
+            Some(Err(error)) => {
+                let pieces = pieces.into_iter().map(Ok).chain([Err(error)]);
+                return Err(Body::from_stream(stream::iter(pieces)));
+            }
+        }
+    }
+    Err(Body::from_stream(stream::iter(pieces.into_iter().map(Ok)).chain(rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vector_of_dfuse() {
+        let body = ["This is a random".into(), " GET payload".into()];
+        let proof = IntegritySecret::new("supersecretsstuff").proof(&body);
+        assert_eq!(proof, "fd212e1422606f966fd1373fc8071f70838b1fb043499b105ee24531d29baedf");
+    }
+}
