@@ -8,7 +8,7 @@ use dfuse_blocks::{
     feed::{FeedEvent, FeedHandle, Start, Subscription},
 };
 use futures::{
-    Stream, StreamExt,
+    Stream, StreamExt, TryStreamExt,
     stream::{self, PollNext},
 };
 use tokio::time::{Instant, sleep_until};
@@ -17,6 +17,10 @@ use crate::{Error, Pipeline, Result, reindex::blocking};
 
 /// Steps that are taken in one go if they are there.
 const READY_STEPS: usize = 64;
+/// Blocks that are decoded ahead of the one at work.
+const DECODED_AHEAD: usize = 8;
+/// How long final blocks are gathered for one commit, at most.
+const COMMIT_DELAY: Duration = Duration::from_millis(100);
 /// How long to wait before the store is tried again, the first time and at most; doubled from time to time.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -53,8 +57,9 @@ pub trait ChainObserver: Sync {
 /// ABI dumps are taken before the blocks that come into the feed after them. When `until` is done, the pipeline comes back
 /// at its last step.
 ///
-/// A feed that catches up may be behind what is committed after a kill: then this waits until its source has repeated what
-/// was lost. The feed must know the committed block; otherwise the error is that of its cursor.
+/// A feed that catches up may be behind what is committed after a kill, or on a branch that lost: then this waits until its
+/// source has repeated what makes the committed block final. The feed must know that block; otherwise the error is that of
+/// its cursor.
 pub async fn follow_feed(
     pipeline: Pipeline,
     feed: &FeedHandle,
@@ -68,7 +73,7 @@ pub async fn follow_feed(
         Some(block) => {
             committer.acknowledge(block);
             tokio::select! {
-                reached = feed.reaches(block.number) => reached?,
+                reached = feed.finalizes(block.number) => reached?,
                 () = &mut until => return Ok(pipeline),
             }
             Start::Cursor(Cursor { step: Step::New, block, tip: block, lib: block.number })
@@ -77,35 +82,45 @@ pub async fn follow_feed(
     };
     let subscription = feed.subscribe(start).await?;
     let dumps = dumps.map(|dump| Ok(ChainStep::AbiDump(dump)));
-    let blocks = stream::try_unfold(subscription, |mut subscription: Subscription| async move {
-        let Some(event) = subscription.next().await? else { return Ok::<_, Error>(None) };
-        Ok(Some((chain_step(event, observer).await?, subscription)))
+    let events = stream::try_unfold(subscription, async |mut subscription: Subscription| {
+        Ok::<_, Error>(subscription.next().await?.map(|event| (event, subscription)))
     });
+    let decoded = events.map_ok(|event| async {
+        let block = match event.step {
+            Step::New | Step::Undo => Some(event.block.block().await?),
+            Step::Irreversible => None,
+        };
+        Ok((event, block))
+    });
+    let blocks = decoded.try_buffered(DECODED_AHEAD).map_ok(|(event, block)| chain_step(&event, block, observer));
     let dumps_first = |(): &mut ()| PollNext::Left;
     let steps = stream::select_with_strategy(dumps, blocks, dumps_first).take_until(until);
     follow(pipeline, steps, |block| committer.acknowledge(block)).await
 }
 
-async fn chain_step(event: FeedEvent, observer: &dyn ChainObserver) -> Result<ChainStep> {
+/// The step of an event, whose block was decoded unless it is only final now.
+fn chain_step(event: &FeedEvent, decoded: Option<Arc<Block>>, observer: &dyn ChainObserver) -> ChainStep {
     let block = BlockRef::from(event.block.encoded());
     if event.is_final || event.step == Step::Irreversible {
         observer.finalized(event.block.encoded().time());
     }
-    Ok(match event.step {
-        Step::New => ChainStep::New { block: event.block.block().await?, is_final: event.is_final },
-        Step::Undo => {
-            observer.undone(&*event.block.block().await?);
+    match (event.step, decoded) {
+        (Step::New, Some(block)) => ChainStep::New { block, is_final: event.is_final },
+        (Step::Undo, Some(decoded)) => {
+            observer.undone(&decoded);
             ChainStep::Undo(block)
         }
-        Step::Irreversible => ChainStep::Irreversible(block),
-    })
+        _ => ChainStep::Irreversible(block),
+    }
 }
 
 /// Puts steps into a pipeline until the stream ends, and tells how far blocks are committed, at the beginning too. Returns
 /// the pipeline.
 ///
-/// Work is done on the runtime's blocking threads, as many steps at a time as are there. While the store takes no writes
-/// it is tried again after pauses of a second up to a minute; meanwhile steps go on until memory is full.
+/// Work is done on the runtime's blocking threads, as many steps at a time as are there. Blocks that come as final are
+/// committed together, those of a tenth of a second or of [`Options::batch_bytes`](crate::Options::batch_bytes). While the
+/// store takes no writes it is tried again after pauses of a second up to a minute; meanwhile steps go on until memory is
+/// full.
 ///
 /// # Errors
 /// The first one of the stream or of the pipeline, except [`Error::Overloaded`]. Everything that was committed is there.
@@ -120,6 +135,8 @@ pub async fn follow<E: Into<Error>>(
     let mut pause = PAUSES.0;
     // When to try the store again.
     let mut retry = None;
+    // When to commit what was gathered.
+    let mut due = None;
     let mut ended = false;
     loop {
         if pipeline.committed() != told {
@@ -131,6 +148,11 @@ pub async fn follow<E: Into<Error>>(
             (pause, retry) = (PAUSES.0, None);
         } else if retry.is_none() {
             retry = Some(Instant::now() + pause);
+        }
+        if due.is_some_and(|due| ended || due <= Instant::now()) {
+            pipeline = blocking(move || pipeline.flush().map(|()| pipeline)).await?;
+            due = None;
+            continue;
         }
         if ended && waiting.is_empty() && !stalled {
             return Ok(pipeline);
@@ -147,25 +169,36 @@ pub async fn follow<E: Into<Error>>(
                 retry = None;
                 continue;
             }
+            () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {}
             () = std::future::ready(()), if !waiting.is_empty() && !full => {}
         }
-        if !full {
+        if !waiting.is_empty() && !full {
             let work = std::mem::take(&mut waiting);
-            (pipeline, waiting) = blocking(move || take(pipeline, work)).await?;
+            let has_gathered = due.is_some();
+            let taken;
+            (pipeline, taken) = blocking(move || take(pipeline, work, has_gathered)).await?;
+            waiting = taken.left;
+            due = taken.has_gathered.then(|| due.unwrap_or_else(|| Instant::now() + COMMIT_DELAY));
         }
     }
 }
 
-/// Puts steps into the pipeline; those that it has no memory for come back.
-fn take(mut pipeline: Pipeline, mut steps: Vec<ChainStep>) -> Result<(Pipeline, Vec<ChainStep>)> {
-    let count = steps.len();
-    let mut unflushed = false;
-    for at in 0..count {
+/// What became of some steps.
+struct Taken {
+    /// Those that there was no memory for.
+    left: Vec<ChainStep>,
+    /// Whether final blocks wait to be committed.
+    has_gathered: bool,
+}
+
+/// Puts steps into the pipeline.
+fn take(mut pipeline: Pipeline, mut steps: Vec<ChainStep>, mut has_gathered: bool) -> Result<(Pipeline, Taken)> {
+    for at in 0..steps.len() {
         let is_final = matches!(steps[at], ChainStep::New { is_final: true, .. });
-        if unflushed && !is_final {
+        if has_gathered && !is_final {
             pipeline.flush()?;
         }
-        unflushed = is_final;
+        has_gathered = is_final;
         let taken = match &steps[at] {
             ChainStep::New { block, is_final: true } => pipeline.append_final(block).map(drop),
             ChainStep::New { block, is_final: false } => pipeline.apply(block).map(drop),
@@ -177,13 +210,9 @@ fn take(mut pipeline: Pipeline, mut steps: Vec<ChainStep>) -> Result<(Pipeline, 
         };
         match taken {
             Ok(()) => {}
-            Err(Error::Overloaded { .. }) => return Ok((pipeline, steps.split_off(at))),
+            Err(Error::Overloaded { .. }) => return Ok((pipeline, Taken { left: steps.split_off(at), has_gathered })),
             Err(error) => return Err(error),
         }
     }
-    // The source has no more for the moment: what it said is final need not wait.
-    if unflushed && count < READY_STEPS {
-        pipeline.flush()?;
-    }
-    Ok((pipeline, Vec::new()))
+    Ok((pipeline, Taken { left: Vec::new(), has_gathered }))
 }

@@ -78,7 +78,10 @@ fn write_blocks(place: &Path) {
 fn start() {
     let folder = tempfile::tempdir().unwrap();
     write_blocks(&folder.path().join("blocks"));
-    let arguments = ["--source", "deep-mind:/dev/null", "--data-dir", text(folder.path())];
+    let empty = folder.path().join("log");
+    fs::write(&empty, "DMLOG DEEP_MIND_VERSION leap 13 0\n").unwrap();
+    let source = format!("deep-mind:{}", text(&empty));
+    let arguments = ["--source", &source, "--data-dir", text(folder.path())];
     for what in ["block files to indexes", "start with a million indexed blocks"] {
         let started = Instant::now();
         let mut server = Server::start(&arguments);

@@ -8,7 +8,10 @@ use std::{
 use dfuse_antelope::Checksum256;
 
 use super::block::FeedBlock;
-use crate::{Added, BlockRef, Finalized, ForkDb, Linked, OneBlockName, Step};
+use crate::{
+    Added, BlockRef, Finalized, ForkDb, Linked, OneBlockName, Step,
+    bundle::{BUNDLE_BLOCKS, base_of},
+};
 
 /// What is always in memory of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,6 +318,16 @@ impl Hub {
     }
 
     // What goes into bundles or aside
+
+    /// The last block of the next bundle.
+    pub(super) fn next_bundle_end(&self) -> Option<u32> {
+        base_of(self.bundled.saturating_add(1)).checked_add(BUNDLE_BLOCKS - 1)
+    }
+
+    /// Whether all blocks of the next bundle are final.
+    pub(super) fn has_full_bundle(&self) -> bool {
+        self.next_bundle_end().is_some_and(|last| last <= self.lib().number)
+    }
 
     /// The final blocks from the last bundle to `last`, if all are there.
     pub(super) fn next_bundle(&self, last: u32) -> Option<Vec<Entry>> {

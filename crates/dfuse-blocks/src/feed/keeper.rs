@@ -10,10 +10,7 @@ use futures::{
 use tracing::debug;
 
 use super::shared::Shared;
-use crate::{
-    BlockRef, OneBlockName, Result,
-    bundle::{BUNDLE_BLOCKS, base_of},
-};
+use crate::{BlockRef, OneBlockName, Result, bundle::BUNDLE_BLOCKS};
 
 /// Blocks that are read or moved at the same time.
 const PARALLEL: usize = 8;
@@ -95,7 +92,7 @@ impl Keeper {
     async fn write_bundle(&mut self) -> Result<bool> {
         let committed = self.shared.committed();
         let due = self.shared.hub().as_ref().and_then(|hub| {
-            let last = base_of(hub.bundled().saturating_add(1)).checked_add(BUNDLE_BLOCKS - 1)?;
+            let last = hub.next_bundle_end()?;
             let limit = committed.map_or(hub.lib().number, |number| number.min(hub.lib().number));
             (last <= limit).then(|| hub.next_bundle(last)).flatten().map(|blocks| (last, blocks))
         });
@@ -108,6 +105,7 @@ impl Keeper {
             self.superfluous = hub.bundle_written(last);
             hub.trim(self.shared.options.live_window);
         }
+        self.shared.acknowledgements.send_replace(());
         self.prune |= (last / BUNDLE_BLOCKS).is_multiple_of(PRUNE_EVERY);
         Ok(true)
     }

@@ -114,13 +114,13 @@ impl FeedHandle {
         self.shared.hub().as_ref().map(|hub| hub.lib())
     }
 
-    /// Waits until the best chain is that long.
+    /// Waits until the block of that number is irreversible.
     ///
     /// # Errors
     /// [`Error::Closed`] if the feed ends before.
-    pub async fn reaches(&self, number: u32) -> Result<()> {
+    pub async fn finalizes(&self, number: u32) -> Result<()> {
         let mut changes = self.shared.changes.clone();
-        while self.head().is_none_or(|head| head.number < number) {
+        while self.lib().is_none_or(|lib| lib.number < number) {
             changes.changed().await.map_err(|_| Error::Closed)?;
         }
         Ok(())

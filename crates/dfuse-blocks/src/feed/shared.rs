@@ -27,7 +27,7 @@ pub(super) struct Shared {
     pub(super) changes: watch::Receiver<()>,
     /// What committers have committed, by the order of their registration; the name is for logs.
     acknowledged: Mutex<BTreeMap<u64, (String, u32)>>,
-    /// Tells of every change of it.
+    /// Tells of every change of it, and of every bundle that was written.
     pub(super) acknowledgements: watch::Sender<()>,
 }
 

@@ -130,6 +130,17 @@ impl Feed {
         self.take(block, Some(decoded)).await
     }
 
+    /// Waits until all bundles that are full and final are written, for which committers must have committed them: what is
+    /// in bundles need not be written block by block when a feed that caught up goes live or ends. The [`Keeper`] must run.
+    pub async fn bundles_written(&self) -> Result<()> {
+        let mut written = self.shared.acknowledgements.subscribe();
+        while self.shared.hub().as_ref().is_some_and(Hub::has_full_bundle) {
+            // The sender is in `shared`.
+            written.changed().await.map_err(|_| Error::Closed)?;
+        }
+        Ok(())
+    }
+
     /// From now on blocks are durable before they are seen; writes those that are not.
     pub async fn go_live(&mut self) -> Result<()> {
         self.flush().await?;

@@ -9,7 +9,7 @@ use dfuse_antelope::{
 };
 use dfuse_blocks::{
     BlockStore, CursorKey, EncodedBlock, StoreOptions, SystemClock,
-    feed::{Feed, FeedOptions},
+    feed::{Feed, FeedOptions, Keeper},
 };
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{
@@ -21,7 +21,7 @@ use dfuse_index::{
 };
 use dfuse_kv::{Direction, FjallOptions, FjallStore, MemoryStore, Store};
 use dfuse_testkit::recorded;
-use futures::stream;
+use futures::{channel::mpsc, stream};
 
 use crate::chain::{Source, contents, reference};
 
@@ -281,12 +281,15 @@ impl ChainObserver for Nobody {
     fn finalized(&self, _: BlockTimestamp) {}
 }
 
+async fn empty_feed() -> (Feed, Keeper) {
+    let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
+    Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await.unwrap()
+}
+
 #[tokio::test]
 async fn the_feed_is_followed() {
     let Some((_, whole, expected)) = run("fork/fork.dmlog.zst", |_, _| {}) else { return };
-    let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
-    let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
-    let (mut feed, _keeper) = opened.unwrap();
+    let (mut feed, _keeper) = empty_feed().await;
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
     let mut reader = Reader::new(recorded::open("fork/fork.dmlog.zst").unwrap());
     let mut writer = ReverseWriter::new();
@@ -321,4 +324,56 @@ async fn the_feed_is_followed() {
     }
     assert_eq!(whole.head(), feed.handle().head());
     assert_eq!(contents(&*store, &[]), contents(&*expected, &[]));
+}
+
+/// A kill can take block files that were committed to the indexes. A source that repeats them may have branches that lost first:
+/// longer than what is committed, which is not known then.
+#[tokio::test]
+async fn what_files_have_lost_is_waited_for() {
+    const LOG: &str = "fork/fork.dmlog.zst";
+    let Some((source, whole, expected)) = run(LOG, |_, _| {}) else { return };
+    for number in [70, 140, 217] {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
+        let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
+        source.best_chain().iter().take_while(|block| block.number <= number).for_each(|block| {
+            pipeline.append_final(block).unwrap();
+        });
+        pipeline.flush().unwrap();
+        let committed = pipeline.committed().unwrap();
+        let (mut feed, _keeper) = empty_feed().await;
+        let handle = feed.handle();
+        let serving = pipeline.serving().clone();
+        let mut reader = Reader::new(recorded::open(LOG).unwrap());
+        let mut writer = ReverseWriter::new();
+        let (dumps, coming) = mpsc::unbounded();
+        let repeated = async {
+            let mut lost_branch_was_longer = false;
+            while let Some(event) = reader.next_event().unwrap() {
+                let block = match event {
+                    Event::Block(block) => block,
+                    Event::AbiDump(dump) => {
+                        dumps.unbounded_send(dump).unwrap();
+                        continue;
+                    }
+                    Event::SwitchFork { .. } => continue,
+                };
+                feed.push(EncodedBlock::encode(&block, &mut writer).unwrap()).await.unwrap();
+                lost_branch_was_longer |=
+                    handle.is_off_chain(committed) && handle.head().is_some_and(|head| head.number >= committed.number);
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            assert!(lost_branch_was_longer, "{committed}");
+            while serving.snapshot().head() != handle.head() || serving.snapshot().lib() != handle.lib() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = follow_feed(pipeline, &handle, coming, &Nobody, std::future::pending()) => panic!("{:?}", ended.map(drop)),
+            () = repeated => {}
+        }
+        assert_eq!(whole.head(), feed.handle().head());
+        assert_eq!(contents(&*store, &[]), contents(&*expected, &[]));
+    }
 }

@@ -174,6 +174,10 @@ impl Ingest {
     /// From now on blocks are durable before they are seen.
     async fn caught_up(&mut self, catching_up: &mut bool) -> anyhow::Result<()> {
         if !self.live {
+            tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => {}
+                written = self.feed.bundles_written() => written?,
+            }
             self.live = self.retrying(&Work::GoLive).await?.is_some();
         }
         if !self.is_behind() {
