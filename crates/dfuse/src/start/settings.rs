@@ -243,6 +243,11 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
         "http.max_head_age_seconds",
         "From which age of the head block on /healthz says that the server is not ready. Not set: never",
     ),
+    ("http.client_timeout_seconds", "How long a client may take nothing of a long answer before it is given up"),
+    (
+        "http.integrity_secret",
+        "A secret with which an answer is proven to clients that ask for X-Data-Integrity-Proof. Not set: no proofs",
+    ),
     (
         "chain_api.upstreams",
         "Nodes that answer /v1/chain/*, as http://127.0.0.1:8888; the next one takes over when one fails. The variable is \
@@ -269,11 +274,6 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("chain_api.in_block_timeout_seconds", "How long in-block waits for a block"),
     ("chain_api.handoffs_timeout_seconds", "How long handoff:1 to handoff:3 wait for other producers"),
     ("chain_api.irreversible_timeout_seconds", "How long irreversible waits"),
-    ("http.client_timeout_seconds", "How long a client may take nothing of a long answer before it is given up"),
-    (
-        "http.integrity_secret",
-        "A secret with which an answer is proven to clients that ask for X-Data-Integrity-Proof. Not set: no proofs",
-    ),
 ];
 
 impl Settings {
