@@ -105,6 +105,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use dfuse_antelope::Checksum;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -180,5 +181,27 @@ mod tests {
         let block = BlockRef { number: 7, id: Checksum([7; 32]) };
         standing.joins(block, Name(1), true, true);
         assert_eq!(standing.reached(), Some(block), "final when it comes");
+    }
+
+    proptest! {
+        /// On any walk through forks, the state of a few words says what the whole chain says.
+        #[test]
+        fn the_chain_says_the_same(wanted in 1usize..4, steps in prop::collection::vec((0u64..4, 0u32..8), 0..200)) {
+            let mut chain: Vec<(BlockRef, u64, bool)> = Vec::new();
+            let mut standing = Standing::new(Guarantee::Handoffs(wanted));
+            for (serial, (producer, kind)) in (0u8..).zip(steps) {
+                if kind < 3 && let Some((block, ..)) = chain.pop() {
+                    standing.leaves(block);
+                } else {
+                    let (block, has_transaction) = (BlockRef { number: 0, id: Checksum([serial; 32]) }, kind == 7);
+                    standing.joins(block, Name(producer), has_transaction, false);
+                    chain.push((block, producer, has_transaction));
+                }
+                let first = chain.iter().position(|(.., has_transaction)| *has_transaction);
+                prop_assert_eq!(standing.included(), first.map(|at| chain[at].0));
+                let since = first.map(|at| chain[at..].iter().map(|(_, producer, _)| producer).collect::<BTreeSet<_>>());
+                prop_assert_eq!(standing.reached().is_some(), since.is_some_and(|producers| producers.len() > wanted));
+            }
+        }
     }
 }

@@ -238,6 +238,8 @@ impl Push<'_> {
                 match said {
                     Said::Accepted | Said::Duplicate | Said::Nothing(_) => {}
                     Said::Expired(_) => push_again = false,
+                    // A node on another branch may not want it, but the chain has it.
+                    Said::Refused(_) if watch.included().is_some() => {}
                     Said::Refused(error) => return Err(error),
                 }
             }

@@ -7,7 +7,7 @@ use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedBlock, FeedEvent, Start},
 };
-use dfuse_trx::EventKind;
+use dfuse_trx::{EventKind, Outcome as TraceOutcome};
 
 use super::{
     guarantee::{Guarantee, Standing},
@@ -69,8 +69,11 @@ impl Watch {
         let id = self.id;
         let found = self.api.read(move |snapshot, _| {
             let events = dfuse_trx::events(snapshot.view(), id)?;
-            let traces = events.iter().filter(|(_, event)| matches!(event.kind, EventKind::Trace(_)));
-            Ok((traces.map(|(number, _)| *number).next(), snapshot.head(), snapshot.lib()))
+            let mut traces = events.iter().filter(|(_, event)| match event.kind {
+                EventKind::Trace(outcome) => outcome != TraceOutcome::NoReceipt,
+                _ => false,
+            });
+            Ok((traces.next().map(|(number, _)| *number), snapshot.head(), snapshot.lib()))
         });
         let (found, head, lib) = found.await?;
         let feed = &self.api.chain().feed;

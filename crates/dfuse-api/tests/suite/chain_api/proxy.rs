@@ -217,6 +217,12 @@ async fn get_info_is_asked_once_for_all() {
     assert_eq!(ask("{}").await.json(), json!({"n": 2}));
     chain.clock.advance(Duration::from_millis(499));
     assert_eq!(ask("{}").await.json(), json!({"n": 2}));
+    // Who waits for one that fails is told so.
+    let away = FakeNode::start(|_, _| Some((StatusCode::BAD_GATEWAY, "<html>").into_response())).await;
+    let others = super::chain([away.client()]).await;
+    let answers = join_all((0..20).map(|_| others.request(post("get_info", &[], "{}")))).await;
+    answers.iter().for_each(|answer| drop(node_shaped(answer, 503, 3_990_001)));
+    assert_eq!(away.got().len(), 3, "one request and its retries");
     // What the node would refuse, it refuses itself.
     assert_eq!(ask("{\"x\":1}").await.json(), json!({"n": 3}));
     assert_eq!(node.got()[3].body, "{\"x\":1}");

@@ -1,6 +1,13 @@
 //! Pushes with a guarantee, on chains whose blocks the test makes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{http::StatusCode, response::Response};
 use dfuse_antelope::{
@@ -13,7 +20,12 @@ use dfuse_antelope::{
 };
 use dfuse_api::{ChainApiOptions, Options, PushOptions, Server};
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    task::{JoinHandle, yield_now},
+    time::timeout,
+};
 
 use super::{
     fake::{FakeNode, Got, nobody, refusal, reply},
@@ -218,6 +230,39 @@ async fn a_losing_branch_reaches_nothing() {
     assert!(handoff.await.is_err() && irreversible.await.is_err());
     let metrics = String::from_utf8(made.chain.get("/metrics").await.body.to_vec()).unwrap();
     assert!(metrics.contains("dfuse_guaranteed_pushes_waiting 0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves() {
+    let (id, packed) = transaction(1000);
+    let node = accepting(id).await;
+    let mut made = Made::new(quick(&node), id).await;
+    made.push("2a").await;
+    let listening = made.chain.listen().await;
+    let body = packed.to_string();
+    let request = format!(
+        "POST /v1/chain/push_transaction HTTP/1.1\r\nhost: x\r\nx-eos-push-guarantee: irreversible\r\ncontent-length: {}\r\n\r\n\
+         {body}",
+        body.len()
+    );
+    let mut client = TcpStream::connect(listening.address).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    node.has_got(1).await;
+    let waiting = async || {
+        let metrics = String::from_utf8(made.chain.get("/metrics").await.body.to_vec()).unwrap();
+        metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("dfuse_guaranteed_pushes_waiting ").map(str::to_owned))
+            .unwrap()
+    };
+    assert_eq!(waiting().await, "1");
+    drop(client);
+    let left = async {
+        while waiting().await != "0" {
+            yield_now().await;
+        }
+    };
+    timeout(GIVE_UP, left).await.expect("it is noticed in time");
 }
 
 #[tokio::test]
@@ -442,6 +487,35 @@ async fn pushes_are_repeated() {
     made.push("3a*").await;
     assert_eq!(done(answer).await.status, StatusCode::OK);
     assert_eq!(node.got().len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_node_says_of_a_transaction_on_the_chain() {
+    let (id, packed) = transaction(1000);
+    let is_included = Arc::new(AtomicBool::new(false));
+    let included = is_included.clone();
+    let node = FakeNode::start(move |_, _| {
+        Some(match included.load(Ordering::Relaxed) {
+            false => accepted(id),
+            true => reply(500, &refusal(3_040_007, "invalid_ref_block_exception")),
+        })
+    })
+    .await;
+    let mut options = quick(&node);
+    options.push.push_again = Duration::from_millis(5);
+    let mut made = Made::new(options, id).await;
+    made.push("2a").await;
+    let irreversible = made.send("push_transaction", "irreversible", &packed);
+    let in_block = made.send("push_transaction", "in-block", &packed);
+    node.has_got(2).await;
+    made.push("3a*").await;
+    // When this one knows of the block, so does the other.
+    assert_eq!(done(in_block).await.status, StatusCode::OK);
+    is_included.store(true, Ordering::Relaxed);
+    node.has_got(node.got().len() + 3).await;
+    made.push("4b").await;
+    made.push("5c!3").await;
+    assert_eq!(done(irreversible).await.json()["block_num"], 3);
 }
 
 #[tokio::test]
