@@ -1,10 +1,12 @@
-//! Test support: recorded data, a seeded synthetic chain, and damage to logs. Nothing outside tests and benchmarks depends on it.
+//! Test support: recorded data, a seeded synthetic chain, searches without an index, and damage to logs. Nothing outside tests and benchmarks depends on it.
 
 pub mod compare;
 pub mod damage;
 mod random;
 pub mod recorded;
+pub mod search;
 mod small_disk;
 pub mod synthetic;
 
+pub use random::Random;
 pub use small_disk::SmallDisk;

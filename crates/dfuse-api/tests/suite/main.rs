@@ -5,11 +5,6 @@ mod blocks;
 mod chain_api;
 mod connections;
 mod frame;
-/// What an action has, and whether a query matches it: the reference that the index is held against, too.
-#[path = "../../../dfuse-search/tests/suite/naive.rs"]
-mod naive;
-#[path = "../../../dfuse-search/tests/suite/queries.rs"]
-mod queries;
 mod search;
 mod state;
 mod support;

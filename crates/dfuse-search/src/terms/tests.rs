@@ -107,8 +107,8 @@ fn events_are_terms_of_the_action_that_told_them() {
     assert_eq!(found(&unrestricted, "event.a", "1"), [1]);
     assert_eq!(present(&terms(&block, &TermOptions::default()), "event.pet"), [0; 0]);
     // What is not indexed gets no events.
-    let exclude = vec![ActionPattern { account: Some(GAME), ..ActionPattern::default() }];
-    let excluded = terms(&block, &TermOptions { exclude, ..options });
+    let filter = Filter::new("*", "account == 'game'", "").unwrap();
+    let excluded = terms(&block, &TermOptions { filter, ..options });
     assert_eq!(found(&excluded, "event.pet", "dog"), [0; 0]);
     assert_eq!(excluded.find(INDEXED), [2, 3, 4, 5, 6]);
     assert_eq!(excluded.find(TRANSACTION_START), [0]);

@@ -4,20 +4,17 @@ use std::sync::Arc;
 
 use dfuse_blocks::Step;
 use dfuse_search::{LiveRow, LiveTail, Place, Position};
-use dfuse_testkit::synthetic::SyntheticChain;
+use dfuse_testkit::{Random, search::Found, synthetic::SyntheticChain};
 use proptest::prelude::*;
 
-use crate::{
-    node::{Found, Node, plain, reference, synthetic_events},
-    queries::Random,
-};
+use crate::node::{Node, plain, reference, synthetic_events, times};
 
 fn stretch() -> impl Strategy<Value = u64> {
     prop_oneof![2 => Just(0u64), 1 => 1..300u64, 1 => 4_000..5_000u64, 3 => 65_500..65_560u64, 1 => 1u64 << 20..1 << 30]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(16 * times() as u32))]
 
     #[test]
     fn any_query_at_any_time(
@@ -32,7 +29,7 @@ proptest! {
         let chain = SyntheticChain::builder().seed(seed).blocks(blocks).random_forks(forks.0, forks.1).lib_lag(lib_lag);
         let chain = chain.users(6).transactions_per_block(0..=5).failing_onblock(100);
         let mut node = Node::new(stretch, batch_bytes);
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         for (at, event) in synthetic_events(chain).into_iter().enumerate() {
             node.push(event);
             if (at + 1) % restart == 0 {
@@ -59,7 +56,7 @@ proptest! {
     ) {
         let chain = SyntheticChain::builder().seed(seed).blocks(blocks).random_forks(forks.0, forks.1).lib_lag(lib_lag);
         let mut node = Node::new(stretch, 1 << 20);
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         // Position, what was sent by then, and when.
         let mut stopped: Vec<(Position, Vec<Found>, usize)> = Vec::new();
         let mut wanted = None;

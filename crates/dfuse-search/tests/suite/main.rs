@@ -1,9 +1,8 @@
 //! Searches compared with a scan of all blocks that shares no code with them.
 #![allow(clippy::unwrap_used)]
 
+mod budgets;
 mod histories;
-mod naive;
 mod node;
-mod queries;
 mod rebuilding;
 mod recorded;

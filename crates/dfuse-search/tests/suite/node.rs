@@ -11,14 +11,16 @@ use dfuse_search::{
     Budget, Evaluations, LiveRow, LostBlocks, Match, PageEnd, Position, Query, Request, Result, SearchIndex,
     TermOptions, count, resume, search,
 };
-use dfuse_testkit::synthetic;
-
-use crate::{
-    naive::{AbiState, Documents, Wanted, documents, dumped},
-    queries::{Random, Vocabulary},
+use dfuse_testkit::{
+    Random,
+    search::{AbiState, Documents, Found, Vocabulary, Wanted, documents, dumped},
+    synthetic,
 };
 
-pub(crate) type Found = (u32, u32, Checksum256, Vec<u32>);
+/// How many times as many queries as usual are compared: the number in `DFUSE_TEST_SEARCHES`.
+pub(crate) fn times() -> usize {
+    std::env::var("DFUSE_TEST_SEARCHES").map_or(1, |times| times.parse().unwrap())
+}
 
 pub(crate) fn plain(found: &Match) -> Found {
     (found.block.number, found.transaction, found.id, found.actions.clone())
@@ -32,7 +34,7 @@ pub(crate) struct Node {
     disk: MemoryDisk,
     pub(crate) index: Arc<SearchIndex>,
     pipeline: Option<Pipeline>,
-    evaluations: Evaluations,
+    pub(crate) evaluations: Evaluations,
     pub(crate) blocks: BTreeMap<Checksum256, (Arc<Block>, Arc<Documents>)>,
     dump: AbiState,
     dumps: Vec<AbiDump>,
@@ -176,7 +178,7 @@ impl Node {
         let snapshot = self.snapshot();
         let all = self.scan(wanted);
         let head = self.head().map_or(0, |head| head.number);
-        let mut number = || if random.one_in(3) { 0 } else { random.below(head as usize + 2) as u32 };
+        let mut number = || if random.one_in(3) { 0 } else { random.position(head as usize + 2) as u32 };
         let (a, b) = (number(), head + 1 - number().min(head));
         let blocks = a.min(b)..=a.max(b);
         let mut expected: Vec<_> = all.iter().filter(|found| blocks.contains(&found.0)).cloned().collect();
@@ -186,8 +188,8 @@ impl Node {
         }
         let most = if random.one_in(2) { 10 } else { 1000 };
         // Every page plans the query again.
-        let limit = (1 + random.below(most)).max(expected.len() / 40);
-        let work = if random.one_in(2) { u64::MAX } else { random.below(200) as u64 };
+        let limit = (1 + random.position(most)).max(expected.len() / 40);
+        let work = if random.one_in(2) { u64::MAX } else { random.position(200) as u64 };
         let mut request = Request { query: &query, blocks: blocks.clone(), direction, after: None, limit };
         let mut found = Vec::new();
         for pages in 0.. {
@@ -211,10 +213,13 @@ impl Node {
 
     /// What the query matches in one block, alone.
     pub(crate) fn of_block(&self, query: &Query, block: &Block) -> Arc<[Match]> {
-        let parent: Checksum256 = block.header.previous;
+        self.evaluations.matches(query, block, &self.view_before(block)).unwrap()
+    }
+
+    /// The view at the block's parent, or at the head if the parent is committed.
+    pub(crate) fn view_before(&self, block: &Block) -> View {
         let snapshot = self.snapshot();
-        let view: View = snapshot.view_at(parent).unwrap().unwrap_or_else(|| snapshot.view().clone());
-        self.evaluations.matches(query, block, &view).unwrap()
+        snapshot.view_at(block.header.previous).unwrap().unwrap_or_else(|| snapshot.view().clone())
     }
 
     /// Goes on from a position, with what was sent up to there; gives what is sent after all.

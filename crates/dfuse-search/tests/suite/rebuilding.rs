@@ -13,7 +13,7 @@ use dfuse_index::{
     keyspaces, reindex,
 };
 use dfuse_kv::{Direction, Durability, KeyRange, MemoryStore, Store, WriteBatch};
-use dfuse_search::{EventAction, SearchIndex, TermOptions};
+use dfuse_search::{EventAction, Filter, SearchIndex, TermOptions};
 use dfuse_testkit::synthetic::SyntheticChain;
 
 use crate::node::{Node, stretched, synthetic_events};
@@ -135,12 +135,30 @@ fn other_terms_need_another_index() {
     let store = store();
     append(&store, indexes(), &blocks[..20], &dump, 32 << 20);
     let name = "hooks".parse().unwrap();
-    let events = Some(EventAction { contract: name, action: name, unrestricted: false });
-    let other: Vec<Arc<dyn Index>> = vec![
-        Arc::new(Blocks),
-        Arc::new(Abis),
-        Arc::new(SearchIndex::new(TermOptions { events, ..TermOptions::default() })),
+    let options = [
+        TermOptions {
+            events: Some(EventAction { contract: name, action: name, unrestricted: false }),
+            ..TermOptions::default()
+        },
+        TermOptions { act_digest: true, ..TermOptions::default() },
+        TermOptions { data_fields: Some(["to".to_owned()].into()), ..TermOptions::default() },
+        TermOptions { filter: Filter::new("", "action == 'onblock'", "").unwrap(), ..TermOptions::default() },
+        TermOptions { filter: Filter::new("", "#9;action == 'onblock'", "").unwrap(), ..TermOptions::default() },
     ];
-    let opened = Pipeline::open(store, None, other, Options::default());
-    assert!(matches!(opened, Err(Error::OlderSchema { index: "search", .. } | Error::NewerSchema { .. })));
+    let with = |options: &TermOptions| -> Vec<Arc<dyn Index>> {
+        vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(SearchIndex::new(options.clone()))]
+    };
+    let open = |options: &TermOptions| Pipeline::open(store.clone(), None, with(options), Options::default());
+    let is_refused = |options: &TermOptions| matches!(open(options), Err(Error::OtherSettings { index: "search" }));
+    assert!(open(&TermOptions::default()).is_ok());
+    for (at, wanted) in options.iter().enumerate() {
+        assert!(is_refused(wanted), "{wanted:?}");
+        let mut rebuild = Rebuild::open(store.clone(), &with(wanted), "search", Options::default(), |_| {}).unwrap();
+        rebuild.abi_dump(dump.clone()).unwrap();
+        assert_eq!(rebuild.next_number(), Some(blocks[0].number));
+        blocks[..20].iter().for_each(|block| rebuild.push(block).unwrap());
+        rebuild.finish().unwrap();
+        assert!(open(wanted).is_ok() && is_refused(&TermOptions::default()));
+        assert!(options.iter().enumerate().all(|(other, options)| other == at || is_refused(options)));
+    }
 }

@@ -1,16 +1,14 @@
 //! Recorded chains: thousands of queries find what a scan finds.
 
-use dfuse_testkit::recorded;
+use dfuse_testkit::{Random, recorded};
 
-use crate::{
-    node::{Node, events, plain},
-    queries::Random,
-};
+use crate::node::{Node, events, plain, times};
 
 fn compare(log: &str, stretch: u64, queries: usize) {
     let Some(log) = recorded::open(log) else { return };
+    let queries = queries * times();
     let mut node = Node::new(stretch, 1 << 20);
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let all = events(log);
     let (count, mut pushed, mut found) = (all.len(), 0, 0);
     for event in all {
@@ -25,6 +23,7 @@ fn compare(log: &str, stretch: u64, queries: usize) {
         }
     }
     assert!(found > queries, "{found}");
+    println!("{queries} queries of seed 7 found {found} transactions");
     // Single blocks, the forked ones too.
     let vocabulary = node.vocabulary();
     for _ in 0..20 {

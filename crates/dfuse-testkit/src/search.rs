@@ -1,4 +1,7 @@
-//! What an action has, and whether a query matches it, straight from the reference.
+//! Searches without an index: what an action has, and whether a query matches it, straight from the reference. It shares no
+//! code with `dfuse-search`, which is held against it.
+
+mod queries;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,26 +16,43 @@ use dfuse_antelope::{
 };
 use serde_json::Value;
 
+pub use self::queries::Vocabulary;
+
+const EOSIO: Name = Name::literal("eosio");
+
 /// Values by field.
-pub(crate) type Document = BTreeMap<String, BTreeSet<String>>;
+pub type Document = BTreeMap<String, BTreeSet<String>>;
 
 /// The ABIs of a chain after a block.
-pub(crate) type AbiState = BTreeMap<Name, Arc<AbiSerializer>>;
+pub type AbiState = BTreeMap<Name, Arc<AbiSerializer>>;
 
 /// A transaction and its actions in the order of execution.
-pub(crate) struct Transaction {
-    pub(crate) position: u32,
-    pub(crate) id: Checksum256,
-    pub(crate) actions: Vec<Document>,
+#[derive(Debug)]
+pub struct Transaction {
+    /// Position among the block's traces.
+    pub position: u32,
+    /// Its id.
+    pub id: Checksum256,
+    /// What each action has.
+    pub actions: Vec<Document>,
 }
 
-pub(crate) struct Documents {
-    pub(crate) number: u32,
-    pub(crate) transactions: Vec<Transaction>,
-    pub(crate) abis: AbiState,
+/// What can be found in a block.
+#[derive(Debug)]
+pub struct Documents {
+    /// Number of the block.
+    pub number: u32,
+    /// Transactions that executed actions.
+    pub transactions: Vec<Transaction>,
+    /// The ABIs after the block.
+    pub abis: AbiState,
 }
 
-pub(crate) fn dumped(dump: &AbiDump) -> AbiState {
+/// A transaction that was found: number of the block, position, id, and places of the actions that match.
+pub type Found = (u32, u32, Checksum256, Vec<u32>);
+
+/// The ABIs of a dump.
+pub fn dumped(dump: &AbiDump) -> AbiState {
     dump.abis.iter().filter_map(|(account, abi)| Some((*account, compile(abi)?))).collect()
 }
 
@@ -41,16 +61,17 @@ fn compile(abi: &[u8]) -> Option<Arc<AbiSerializer>> {
 }
 
 /// The documents of a block, given the ABIs before it.
-pub(crate) fn documents(block: &Block, mut abis: AbiState) -> Documents {
+pub fn documents(block: &Block, mut abis: AbiState) -> Documents {
     let mut transactions = Vec::new();
     for (position, trace) in (0..).zip(block.transaction_traces()) {
         if is_reverted(trace) {
             continue;
         }
-        let mut actions: Vec<_> = trace.action_traces.iter().filter(|action| action.receipt.is_some()).collect();
-        actions.sort_by_key(|action| action.receipt.as_ref().unwrap().global_sequence);
+        let executed = trace.action_traces.iter().filter_map(|action| Some((action.receipt.as_ref()?, action)));
+        let mut actions: Vec<_> = executed.collect();
+        actions.sort_by_key(|(receipt, _)| receipt.global_sequence);
         let mut documents = Vec::new();
-        for action in actions {
+        for (_, action) in actions {
             assert_eq!(action.execution_index as usize, documents.len(), "{}", trace.id);
             let mut document = Document::new();
             let mut put = |field: &str, value: String| {
@@ -67,7 +88,7 @@ pub(crate) fn documents(block: &Block, mut abis: AbiState) -> Documents {
             put("scheduled", trace.scheduled.to_string());
             put("notif", (action.receiver != call.account).to_string());
             put("input", (action.creator_action_ordinal == 0).to_string());
-            let soft = trace.receipt.as_ref().unwrap().status == TransactionStatus::SoftFail;
+            let soft = trace.receipt.as_ref().is_some_and(|receipt| receipt.status == TransactionStatus::SoftFail);
             put("status", if soft { "soft_fail" } else { "executed" }.into());
             for op in trace.ram_ops.iter().filter(|op| op.action_index == action.execution_index && op.delta != 0) {
                 put(if op.delta > 0 { "ram.consumed" } else { "ram.released" }, op.payer.to_string());
@@ -88,9 +109,10 @@ pub(crate) fn documents(block: &Block, mut abis: AbiState) -> Documents {
             }
             documents.push(document);
             let names = (action.receiver, call.account, call.name);
-            if names == ("eosio".parse().unwrap(), "eosio".parse().unwrap(), "setabi".parse().unwrap()) {
+            if names == (EOSIO, EOSIO, Name::literal("setabi")) {
                 let mut reader = raw::Reader::sharing(&call.raw_data);
-                let (account, abi) = (reader.name().unwrap(), reader.bytes("ABI").unwrap());
+                let account = reader.name().expect("the chain has executed it");
+                let abi = reader.bytes("ABI").expect("the chain has executed it");
                 match compile(&abi).filter(|_| !abi.is_empty()) {
                     Some(abi) => drop(abis.insert(account, abi)),
                     None => drop(abis.remove(&account)),
@@ -131,24 +153,33 @@ fn flatten(path: &str, value: &Value, put: &mut impl FnMut(&str, String)) {
 
 /// A query as a tree.
 #[derive(Debug, Clone)]
-pub(crate) enum Wanted {
+pub enum Wanted {
+    /// A value of the field is like one of these.
     Is(String, Vec<Like>),
+    /// All of these.
     And(Vec<Wanted>),
+    /// Any of these.
     Or(Vec<Wanted>),
+    /// Not this.
     Not(Box<Wanted>),
 }
 
 /// A value as it is written.
 #[derive(Debug, Clone)]
-pub(crate) enum Like {
+pub enum Like {
+    /// This text.
     Text(String),
+    /// A text that begins so; with nothing, any value.
     Begins(String),
+    /// `true` or `false` without quotes.
     Flag(bool),
+    /// A number from the first to the last.
     Numbers(u32, u32),
 }
 
 impl Wanted {
-    pub(crate) fn text(&self) -> String {
+    /// The query as the language has it.
+    pub fn text(&self) -> String {
         let join = |operands: &[Self], by: &str| operands.iter().map(Self::text).collect::<Vec<_>>().join(by);
         match self {
             Self::Is(field, values) => match &values[..] {
@@ -161,7 +192,8 @@ impl Wanted {
         }
     }
 
-    pub(crate) fn matches(&self, document: &Document) -> bool {
+    /// Whether an action matches.
+    pub fn matches(&self, document: &Document) -> bool {
         match self {
             Self::Is(field, values) => values.iter().any(|value| value.matches(field, document)),
             Self::And(operands) => operands.iter().all(|operand| operand.matches(document)),
@@ -171,10 +203,7 @@ impl Wanted {
     }
 
     /// Transactions that match, in ascending order, with the actions that do.
-    pub(crate) fn scan<'a>(
-        &self,
-        blocks: impl Iterator<Item = &'a Arc<Documents>>,
-    ) -> Vec<(u32, u32, Checksum256, Vec<u32>)> {
+    pub fn scan<'a>(&self, blocks: impl Iterator<Item = &'a Arc<Documents>>) -> Vec<Found> {
         let mut found = Vec::new();
         for block in blocks {
             for transaction in &block.transactions {
@@ -216,7 +245,9 @@ impl Like {
                     *value == flag.to_string() || field.starts_with("data.") && !is_flag && value == number
                 })
             }
-            Self::Numbers(first, last) => values.any(|value| (*first..=*last).contains(&value.parse().unwrap())),
+            Self::Numbers(first, last) => {
+                values.any(|value| (*first..=*last).contains(&value.parse().expect("a number")))
+            }
         }
     }
 }

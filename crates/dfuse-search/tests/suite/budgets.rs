@@ -1,0 +1,134 @@
+//! Searches that are cut short, and evaluations that are shared.
+
+use std::sync::{Arc, Barrier, atomic::AtomicBool};
+
+use dfuse_antelope::{
+    BlockTimestamp, Checksum256, Name,
+    model::{
+        Action, ActionReceipt, ActionTrace, Block, BlockHeader, TransactionReceiptHeader, TransactionStatus,
+        TransactionTrace,
+    },
+};
+use dfuse_deep_mind::Event;
+use dfuse_kv::Direction;
+use dfuse_search::{Budget, Match, PageEnd, Query, Request, search};
+use dfuse_testkit::synthetic::SyntheticChain;
+
+use crate::node::{Node, synthetic_events};
+
+fn id(number: u32) -> Checksum256 {
+    let mut id = Checksum256::sha256(&number.to_be_bytes());
+    id.0[..4].copy_from_slice(&number.to_be_bytes());
+    id
+}
+
+/// A chain of one action a block, each in a chunk of its own: `even` and `odd` by turns, and both `once`.
+fn alternating(blocks: u32) -> Node {
+    let mut node = Node::new(1 << 16, 1 << 20);
+    for number in 2..2 + blocks {
+        let name = Name::literal(if number % 2 == 0 { "even" } else { "odd" });
+        let receipt = ActionReceipt { receiver: name, global_sequence: number.into(), ..ActionReceipt::default() };
+        let receiver = if number == blocks { Name::literal("odd") } else { name };
+        let action = Action { account: name, name: Name::literal("play"), ..Action::default() };
+        let action =
+            ActionTrace { receipt: Some(receipt), receiver, action, action_ordinal: 1, ..ActionTrace::default() };
+        let executed = TransactionReceiptHeader { status: TransactionStatus::Executed, ..Default::default() };
+        let trace = TransactionTrace {
+            id: id(number),
+            receipt: Some(executed),
+            action_traces: vec![action],
+            ..Default::default()
+        };
+        let header = BlockHeader { timestamp: BlockTimestamp(number), previous: id(number - 1), ..Default::default() };
+        let mut block = Block {
+            id: id(number),
+            number,
+            header,
+            dpos_irreversible_blocknum: number.saturating_sub(3),
+            unfiltered_transaction_traces: vec![trace],
+            ..Block::default()
+        };
+        block.update_counts();
+        node.push(Event::Block(Box::new(block)));
+    }
+    node
+}
+
+/// Pages, matches and the most work of one page.
+fn pages(
+    node: &Node,
+    query: &str,
+    direction: Direction,
+    budget: impl Fn() -> Budget<'static>,
+) -> (usize, Vec<Match>, u64) {
+    let query = Query::parse(query, node.index.options()).unwrap();
+    let snapshot = node.snapshot();
+    let mut request = Request { query: &query, blocks: 0..=u32::MAX, direction, after: None, limit: 100 };
+    let (mut matches, mut most) = (Vec::new(), 0);
+    for page in 1.. {
+        let mut budget = budget();
+        let found = search(snapshot.view(), &request, &mut budget).unwrap();
+        most = most.max(budget.spent());
+        matches.extend(found.matches);
+        match found.end {
+            PageEnd::Complete => return (page, matches, most),
+            PageEnd::Partial(position) => request.after = Some(position),
+            PageEnd::Limit => panic!("so many there are not"),
+        }
+    }
+    unreachable!()
+}
+
+/// Looking for a chunk in which both terms are ends with the budget, too.
+#[test]
+fn terms_that_hardly_meet() {
+    let node = alternating(300);
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let (whole, found, work) = pages(&node, "account:even receiver:odd", direction, Budget::unlimited);
+        assert_eq!((whole, found.len()), (1, 1));
+        assert!(work > 300, "{work}");
+        let (cut, again, work) = pages(&node, "account:even receiver:odd", direction, || Budget::new(10));
+        assert_eq!(again, found);
+        assert!(cut > 10 && work < 60, "{cut} {work}");
+    }
+}
+
+/// Who has left is not served on, and yet every answer comes on by a chunk.
+#[test]
+fn cancelled() {
+    static CANCELLED: AtomicBool = AtomicBool::new(true);
+    let node = alternating(60);
+    for query in ["action:play", "account:even receiver:odd", "-account:even", "account:ev*"] {
+        let (_, all, _) = pages(&node, query, Direction::Forward, Budget::unlimited);
+        let (cut, found, work) =
+            pages(&node, query, Direction::Forward, || Budget::unlimited().cancelled_by(&CANCELLED));
+        assert_eq!(found, all);
+        assert!(cut > 20 && work < 80, "{query} {cut} {work}");
+    }
+}
+
+#[test]
+fn evaluated_once_for_all() {
+    const LISTENERS: usize = 8;
+    let mut node = Node::new(0, 1 << 20);
+    for event in synthetic_events(SyntheticChain::builder().seed(8).blocks(60)) {
+        node.push(event);
+    }
+    let query = Query::parse("-action:onblock OR data.to:*", node.index.options()).unwrap();
+    let same = Query::parse("data.to:* OR (-action:onblock)", node.index.options()).unwrap();
+    for (block, _) in node.best() {
+        let (barrier, view, evaluations) = (Barrier::new(LISTENERS), node.view_before(block), &node.evaluations);
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let listen = |at: usize| {
+                let (barrier, view, query) = (&barrier, &view, if at % 2 == 0 { &query } else { &same });
+                scope.spawn(move || {
+                    barrier.wait();
+                    evaluations.matches(query, block, view).unwrap()
+                })
+            };
+            let listeners: Vec<_> = (0..LISTENERS).map(listen).collect();
+            listeners.into_iter().map(|listener| listener.join().unwrap()).collect()
+        });
+        assert!(answers.iter().all(|answer| Arc::ptr_eq(answer, &answers[0])));
+    }
+}
