@@ -11,6 +11,8 @@ pub(crate) const CHECKPOINTS: Family = Family::new("checkpoint");
 
 /// First byte of a checkpoint: version of this encoding.
 const FORMAT: u8 = 1;
+/// The same of an index with settings of its own, of which a digest follows.
+const FORMAT_WITH_SETTINGS: u8 = 2;
 
 /// Which chain it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub enum CheckpointState {
 pub struct Checkpoint {
     /// Schema version of what is there.
     pub schema_version: u32,
+    /// Digest of the settings that it was built with; absent for the default ones.
+    pub settings: Option<Checksum256>,
     /// How complete it is.
     pub state: CheckpointState,
     /// The last block that it has. The parent of the first one as long as it has none.
@@ -46,10 +50,11 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Format (1 byte), schema version (varint), state (1 byte), number (u32) and id of the block and of the first
-    /// block's parent, chain id or nothing.
+    /// Format (1 byte), digest of the settings in one of the formats, schema version (varint), state (1 byte), number (u32)
+    /// and id of the block and of the first block's parent, chain id or nothing.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut value = vec![FORMAT];
+        let mut value = vec![if self.settings.is_some() { FORMAT_WITH_SETTINGS } else { FORMAT }];
+        value.extend(self.settings.iter().flat_map(|digest| digest.0));
         put_varint(&mut value, self.schema_version.into());
         value.push(match self.state {
             CheckpointState::Complete => 0,
@@ -66,13 +71,16 @@ impl Checkpoint {
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self> {
         let mut reader = ValueReader::new(CHECKPOINTS, value);
-        let [format] = reader.array()?;
-        if format != FORMAT {
-            return Err(Error::Damaged {
-                family: CHECKPOINTS.name(),
-                why: format!("format {format}, this version of dfuse knows {FORMAT}"),
-            });
-        }
+        let settings = match reader.array()? {
+            [FORMAT] => None,
+            [FORMAT_WITH_SETTINGS] => Some(Checksum(reader.array()?)),
+            [format] => {
+                return Err(Error::Damaged {
+                    family: CHECKPOINTS.name(),
+                    why: format!("format {format}, this version of dfuse knows those up to {FORMAT_WITH_SETTINGS}"),
+                });
+            }
+        };
         let schema_version = reader.varint32()?;
         let state = match reader.array()? {
             [0] => CheckpointState::Complete,
@@ -84,7 +92,7 @@ impl Checkpoint {
         let (last, first_parent) = (block()?, block()?);
         let chain_id = if reader.rest().is_empty() { None } else { Some(Checksum(reader.array()?)) };
         reader.finish()?;
-        Ok(Self { schema_version, state, block: last, identity: ChainIdentity { chain_id, first_parent } })
+        Ok(Self { schema_version, settings, state, block: last, identity: ChainIdentity { chain_id, first_parent } })
     }
 }
 
@@ -95,10 +103,11 @@ mod tests {
     #[test]
     fn round_trip_and_damage() {
         let id = |text: &str| Checksum256::sha256(text.as_bytes());
-        for chain_id in [None, Some(id("chain"))] {
+        for (chain_id, settings) in [(None, Some(id("settings"))), (Some(id("chain")), None)] {
             for state in [CheckpointState::Complete, CheckpointState::Building, CheckpointState::Dropping] {
                 let checkpoint = Checkpoint {
                     schema_version: 300,
+                    settings,
                     state,
                     block: BlockRef { number: 7, id: id("block") },
                     identity: ChainIdentity { chain_id, first_parent: BlockRef { number: 1, id: id("parent") } },
@@ -109,7 +118,7 @@ mod tests {
                 assert!(matches!(shorter, Err(Error::Damaged { family: "checkpoint", .. })));
             }
         }
-        assert!(Checkpoint::decode(&[2]).unwrap_err().to_string().contains("format 2"));
+        assert!(Checkpoint::decode(&[3]).unwrap_err().to_string().contains("format 3"));
         assert!(Checkpoint::decode(&[]).is_err());
     }
 }

@@ -64,6 +64,15 @@ pub enum Error {
         /// The version that the code has.
         known: u32,
     },
+    /// The index was built with other settings: it has other entries than the ones that are wanted.
+    #[error(
+        "index \"{index}\" was built with other settings; put section [{index}] of the configuration back as it was, or \
+         rebuild the index with `dfuse tools reindex {index}` and the same configuration"
+    )]
+    OtherSettings {
+        /// Its name.
+        index: &'static str,
+    },
     /// The index lacks blocks that others have: build it first.
     #[error("index \"{index}\" is not built yet; run `dfuse tools reindex {index}`")]
     NotBuilt {

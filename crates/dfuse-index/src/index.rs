@@ -1,7 +1,7 @@
 use std::ops::RangeInclusive;
 
 use dfuse_antelope::{
-    AbiDump,
+    AbiDump, Checksum256,
     model::{ActionTrace, Block, TransactionTrace},
 };
 use dfuse_blocks::BlockRef;
@@ -33,6 +33,12 @@ pub trait Index: Send + Sync {
 
     /// Grows with every change of keys, values or meaning. Another version on disk must be built anew.
     fn schema_version(&self) -> u32;
+
+    /// A digest of the settings that decide what is in it; absent for the default ones. An index of other settings must be
+    /// built anew.
+    fn settings(&self) -> Option<Checksum256> {
+        None
+    }
 
     /// Its families.
     fn families(&self) -> &'static [Family];

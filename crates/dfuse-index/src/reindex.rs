@@ -45,7 +45,7 @@ pub struct Rebuild {
 }
 
 impl Rebuild {
-    /// Prepares to build the index `name`. What was begun with the same schema version, and an index that merely has
+    /// Prepares to build the index `name`. What was begun with the same schema version and settings, and an index that merely has
     /// fewer blocks than others, is continued; anything else is removed first, some thousand entries at a time.
     pub fn open(
         store: Arc<dyn Store>,
@@ -66,7 +66,7 @@ impl Rebuild {
         let continued = own.filter(|own| {
             let behind = limit.is_some_and(|limit| own.block.number < limit.block.number);
             let usable = own.state == CheckpointState::Building || own.state == CheckpointState::Complete && behind;
-            own.schema_version == index.schema_version() && usable
+            (own.schema_version, own.settings) == (index.schema_version(), index.settings()) && usable
         });
         if continued.is_none() {
             if let Some(own) = own {

@@ -42,6 +42,7 @@ impl From<dfuse_index::Error> for ApiError {
             | E::Unlinked { .. }
             | E::NewerSchema { .. }
             | E::OlderSchema { .. }
+            | E::OtherSettings { .. }
             | E::Damaged { .. }
             | E::Usage(_) => Self::unexpected(error),
         }
@@ -107,7 +108,7 @@ impl From<dfuse_search::Error> for ApiError {
                 let message = format!("invalid query: {error} (query: \"{}\")", shorten(&query));
                 invalid(message).detail("position", query_position(&error))
             }
-            E::TooBroad { ref field, ref prefix, limit } => {
+            E::TooBroad { ref field, ref prefix, limit, .. } => {
                 Self::new(ErrorCode::QueryTooBroad, format!("The query has a value that is not usable: {error}."))
                     .detail("field", shorten(field))
                     .detail("prefix", shorten(prefix))

@@ -149,8 +149,8 @@ impl Pipeline {
         }
         let mut batch = batch(&self.families, deltas.iter())?;
         for slot in self.slots.iter().filter(|slot| slot.is_live()) {
-            let checkpoint =
-                Checkpoint { schema_version: slot.index.schema_version(), state: self.state, block: last, identity };
+            let (schema_version, settings) = (slot.index.schema_version(), slot.index.settings());
+            let checkpoint = Checkpoint { schema_version, settings, state: self.state, block: last, identity };
             batch.put(self.checkpoints, slot.index.name().as_bytes(), checkpoint.encode());
         }
         if self.write(batch)? {

@@ -200,7 +200,8 @@ pub(crate) fn read_checkpoint(store: &dyn Store, index: &str) -> Result<Option<C
 fn usable(index: &dyn Index, checkpoint: Option<Checkpoint>, rebuild: bool) -> Result<Option<Checkpoint>> {
     let Some(checkpoint) = checkpoint else { return Ok(None) };
     let (found, known) = (checkpoint.schema_version, index.schema_version());
-    if found == known {
+    let same_settings = checkpoint.settings == index.settings();
+    if found == known && same_settings {
         return Ok(Some(checkpoint));
     }
     if rebuild || checkpoint.state != CheckpointState::Complete {
@@ -208,6 +209,7 @@ fn usable(index: &dyn Index, checkpoint: Option<Checkpoint>, rebuild: bool) -> R
         return Ok(Some(Checkpoint { state, ..checkpoint }));
     }
     Err(match found > known {
+        _ if found == known => Error::OtherSettings { index: index.name() },
         true => Error::NewerSchema { index: index.name(), found, known },
         false => Error::OlderSchema { index: index.name(), found, known },
     })
