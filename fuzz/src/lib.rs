@@ -15,7 +15,7 @@ pub use abi::abi_decode;
 pub use blocks::bundle_file;
 pub use log::{log_lines, log_reader};
 pub use mutate::mutate_log;
-pub use search::query;
+pub use search::{filter, query};
 pub use state::{cursors, primary_keys};
 pub use text::{assets, keys, names};
 
@@ -23,11 +23,12 @@ pub use text::{assets, keys, names};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("abi_decode", abi_decode),
     ("assets", assets),
     ("bundle_file", bundle_file),
     ("cursors", cursors),
+    ("filter", filter),
     ("keys", keys),
     ("log_lines", log_lines),
     ("log_reader", log_reader),

@@ -20,6 +20,7 @@ pub use self::data::{MAX_DATA_BYTES, MAX_DATA_VALUES};
 use self::{collector::Collector, data::DataTerms};
 use crate::{
     field::{Field, INDEXED, TRANSACTION_START},
+    filter::{ActionFacts, Filter, TransactionFacts, Verdict},
     posting::{chunk_of, low},
     segment::SegmentBuilder,
 };
@@ -27,7 +28,7 @@ use crate::{
 const EOSIO: Name = Name::literal("eosio");
 const SETABI: Name = Name::literal("setabi");
 
-/// Which terms are indexed. Whoever changes it must build the index again.
+/// Which terms are indexed. Whoever changes it must build the index again; opening the old one is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TermOptions {
     /// First segments of the paths below `data.` that are indexed; all of them if absent.
@@ -36,8 +37,8 @@ pub struct TermOptions {
     pub act_digest: bool,
     /// The action whose parameters become `event.*` terms of the action that called it; none by default.
     pub events: Option<EventAction>,
-    /// Actions that are not indexed.
-    pub exclude: Vec<ActionPattern>,
+    /// Which actions are indexed; `eosio:setabi` also if it passes as a system action only. All of them by default.
+    pub filter: Filter,
 }
 
 /// The action by which contracts tell of events.
@@ -51,27 +52,12 @@ pub struct EventAction {
     pub unrestricted: bool,
 }
 
-/// Actions by receiver, contract and name; what is absent may be anything.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ActionPattern {
-    /// The account that executed it.
-    pub receiver: Option<Name>,
-    /// The contract that it is an action of.
-    pub account: Option<Name>,
-    /// Its name.
-    pub action: Option<Name>,
-}
-
-impl ActionPattern {
-    fn matches(&self, trace: &ActionTrace) -> bool {
-        let fits = |wanted: Option<Name>, found: Name| wanted.is_none_or(|wanted| wanted == found);
-        fits(self.receiver, trace.receiver)
-            && fits(self.account, trace.action.account)
-            && fits(self.action, trace.action.name)
-    }
-}
-
 impl TermOptions {
+    /// Whether a query may name the field.
+    pub fn has(&self, field: &str) -> bool {
+        Field::parse(field).is_some_and(|field| self.has_field(&field))
+    }
+
     /// Whether the field can be searched.
     pub(crate) fn has_field(&self, field: &Field) -> bool {
         match field {
@@ -86,24 +72,28 @@ impl TermOptions {
         self.data_fields.as_ref().is_none_or(|fields| fields.contains(first))
     }
 
-    /// A number that other options do not have, as far as 15 bits can tell; 0 for the default.
-    pub(crate) fn fingerprint(&self) -> u32 {
+    /// A digest that other options do not have; absent for the default ones.
+    pub(crate) fn identity(&self) -> Option<Checksum256> {
         if *self == Self::default() {
-            return 0;
+            return None;
         }
-        let digest = Checksum256::sha256(format!("{self:?}").as_bytes()).0;
-        u32::from(u16::from_be_bytes([digest[0], digest[1]]) >> 1).max(1)
+        let Self { data_fields, act_digest, events, filter } = self;
+        let fields = data_fields.as_ref().map(|fields| Vec::from_iter(fields.iter().map(String::as_str)).join(" "));
+        let events = events.as_ref().map(|it| format!("{} {} {}", it.contract, it.action, it.unrestricted));
+        let line = |text: Option<String>| text.map_or("-".to_owned(), |text| format!("={text}"));
+        let (fields, events, filter) = (line(fields), line(events), filter.identity());
+        Some(Checksum256::sha256(format!("{fields}\n{act_digest}\n{events}\n{filter}").as_bytes()))
     }
+}
 
-    /// Whether the action is one that can be found. Of a filtered block those are the actions that passed, and those that
-    /// set an ABI.
-    fn includes(&self, block: &Block, trace: &ActionTrace) -> bool {
-        let passed = !block.filtering_applied
-            || trace.filtering_matched
-                && (!trace.filtering_matched_system_action_filter
-                    || (trace.receiver, trace.action.account, trace.action.name) == (EOSIO, EOSIO, SETABI));
-        passed && !self.exclude.iter().any(|pattern| pattern.matches(trace))
-    }
+/// Whether a filter that was applied to the block let the action pass, be it as the one system action that is searched for.
+fn passed_before(block: &Block, trace: &ActionTrace) -> bool {
+    !block.filtering_applied
+        || trace.filtering_matched && (!trace.filtering_matched_system_action_filter || sets_abi(trace))
+}
+
+fn sets_abi(trace: &ActionTrace) -> bool {
+    (trace.receiver, trace.action.account, trace.action.name) == (EOSIO, EOSIO, SETABI)
 }
 
 /// A transaction of a block that executed actions.
@@ -148,20 +138,22 @@ impl BlockTerms {
         let mut data = DataTerms::default();
         for of_one in actions.chunk_by(|action, next| action.position == next.position) {
             let operations = Operations::of(of_one[0].transaction);
+            let facts = TransactionFacts::default();
+            let mut indexed = BTreeSet::new();
             for executed in of_one {
                 let Some(at) = offset(executed.global_sequence) else { continue };
-                if !options.includes(block, executed.action) {
+                if !passed_before(block, executed.action) || !passes(options, block, executed, &facts, abis)? {
                     continue;
                 }
+                indexed.insert(at);
                 add_action(&mut collector, executed, at, options.act_digest);
                 operations.add(&mut collector, executed, at);
                 let abi = abis.at(executed.action.action.account, executed.global_sequence)?;
                 data.add(&mut collector, executed.action, abi.as_ref(), at, options);
             }
             if let Some(events) = &options.events {
-                let place = |action: &ExecutedAction<'_>| {
-                    options.includes(block, action.action).then(|| offset(action.global_sequence))?
-                };
+                let place =
+                    |action: &ExecutedAction<'_>| offset(action.global_sequence).filter(|at| indexed.contains(at));
                 event::add(&mut collector, of_one, events, place, abis)?;
             }
         }
@@ -222,6 +214,30 @@ impl BlockTerms {
         };
         chunks.filter_map(segment).collect()
     }
+}
+
+/// Whether the action passes the filter of the options.
+fn passes(
+    options: &TermOptions,
+    block: &Block,
+    executed: &ExecutedAction<'_>,
+    transaction: &TransactionFacts,
+    abis: &mut impl AbiSource,
+) -> Result<bool> {
+    if options.filter.passes_all() {
+        return Ok(true);
+    }
+    let mut decode = || {
+        let abi = abis.at(executed.action.action.account, executed.global_sequence)?;
+        let mut json = Vec::new();
+        let decoded = abi.is_some_and(|abi| data::decode(&abi, executed.action, &mut json));
+        Ok(decoded.then(|| serde_json::from_slice(&json).ok()).flatten())
+    };
+    Ok(match options.filter.verdict(&ActionFacts::new(block, *executed, transaction, &mut decode))? {
+        Verdict::Passes => true,
+        Verdict::System => sets_abi(executed.action),
+        Verdict::Fails => false,
+    })
 }
 
 fn add_action(collector: &mut Collector, executed: &ExecutedAction<'_>, at: u32, act_digest: bool) {
