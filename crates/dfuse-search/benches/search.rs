@@ -1,11 +1,17 @@
 //! A chain of token transfers between accounts of which few are busy and most are not: how fast it is indexed, how many bytes
 //! it takes, how long queries take.
 //!
-//! `cargo bench -p dfuse-search --bench search`; `DFUSE_BENCH_ACTIONS` sets the number of actions, 10 million if it is not set.
+//! `cargo bench -p dfuse-search --bench search`, with these variables:
+//!
+//! - `DFUSE_BENCH_ACTIONS`: number of actions, 10 million if it is not set.
+//! - `DFUSE_BENCH_STORE`: a directory for the indexes, which stays. If they are there already they are not made again, so
+//!   that queries can be measured alone.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::{
-    sync::Arc,
+    path::Path,
+    sync::{Arc, Mutex, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,7 +24,9 @@ use dfuse_antelope::{
     },
     raw::Writer,
 };
-use dfuse_index::{BlockRef, Index, Options, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, keyspaces};
+use dfuse_index::{
+    BlockRef, Index, Options, Pipeline, ServingSnapshot, abi::Abis, accounts::Accounts, blocks::Blocks, keyspaces,
+};
 use dfuse_kv::{Direction, FjallOptions, FjallStore, KeyRange, Store};
 use dfuse_search::{Budget, PageEnd, Query, Request, SearchIndex, count, search};
 use dfuse_trx::Transactions;
@@ -31,6 +39,11 @@ const TRANSFER: Name = Name::literal("transfer");
 const TRANSFERS_PER_BLOCK: u64 = 50;
 const ACTIONS_PER_BLOCK: u64 = TRANSFERS_PER_BLOCK * 3;
 const ACCOUNTS: f64 = 1e6;
+/// Blocks that come one by one after the others.
+const LIVE_BLOCKS: u32 = 1500;
+/// Clients that search at a time, and threads that serve them, as many as the server has.
+const CLIENTS: usize = 200;
+const READERS: usize = 64;
 
 struct Random(u64);
 
@@ -69,11 +82,13 @@ fn id(number: u32) -> Checksum256 {
     id
 }
 
-fn block(number: u32) -> Block {
+/// A block; `seen` tells which accounts have a balance, by rank.
+fn block(number: u32, seen: &mut [bool]) -> Block {
     let mut random = Random(u64::from(number) << 32);
     let first = u64::from(number) * ACTIONS_PER_BLOCK;
     let traces = (0..TRANSFERS_PER_BLOCK).map(|position| {
-        let (from, to) = (account(random.rank(ACCOUNTS)), account(random.rank(ACCOUNTS)));
+        let ranks = [random.rank(ACCOUNTS), random.rank(ACCOUNTS)];
+        let [from, to] = ranks.map(account);
         let quantity: Asset = {
             let amount = random.rank(1e9);
             format!("{}.{:04} EOS", amount / 10_000, amount % 10_000).parse().unwrap()
@@ -106,19 +121,34 @@ fn block(number: u32) -> Block {
                 ..ActionTrace::default()
             }
         });
-        let row = |scope: Name| DbOp {
-            operation: DbOperation::Update,
-            code: TOKEN,
-            scope,
-            table_name: Name::literal("accounts"),
-            primary_key: Name(0x53_4f45),
-            ..DbOp::default()
+        let mut row = |rank: u64| {
+            let balance = |amount: u64| {
+                let mut writer = Writer::new();
+                writer.u64(amount);
+                writer.u64(0x53_4f45_04);
+                writer.bytes.into()
+            };
+            let is_update = std::mem::replace(&mut seen[rank as usize], true);
+            let payer = account(rank);
+            DbOp {
+                operation: if is_update { DbOperation::Update } else { DbOperation::Insert },
+                code: TOKEN,
+                scope: payer,
+                table_name: Name::literal("accounts"),
+                primary_key: Name(0x53_4f45),
+                old_payer: if is_update { payer } else { Name(0) },
+                old_data: if is_update { balance(random.rank(1e12)) } else { Default::default() },
+                new_payer: payer,
+                new_data: balance(random.rank(1e12)),
+                ..DbOp::default()
+            }
         };
+        let db_ops = ranks.map(&mut row).into();
         TransactionTrace {
             id: Checksum256::sha256(&(first + position).to_be_bytes()),
             receipt: Some(TransactionReceiptHeader { status: TransactionStatus::Executed, ..Default::default() }),
             action_traces: action_traces.collect(),
-            db_ops: vec![row(from), row(to)],
+            db_ops,
             ..TransactionTrace::default()
         }
     });
@@ -130,7 +160,16 @@ fn block(number: u32) -> Block {
 }
 
 fn indexes() -> Vec<Arc<dyn Index>> {
-    vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), Arc::new(SearchIndex::default())]
+    let mut indexes: Vec<Arc<dyn Index>> =
+        vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)];
+    indexes.extend(dfuse_state::indexes());
+    indexes.push(Arc::new(SearchIndex::default()));
+    indexes
+}
+
+/// A query for an account that some transfers in the whole chain go to.
+fn rare(actions: u64, at: usize) -> String {
+    format!("data.to:{}", account((actions / 3 / 40).min(ACCOUNTS as u64 / 2) + at as u64 * 7))
 }
 
 /// Median and maximum of the times of all runs.
@@ -149,16 +188,32 @@ fn times(count: usize, mut run: impl FnMut(usize)) -> (Duration, Duration) {
 fn main() {
     let actions = std::env::var("DFUSE_BENCH_ACTIONS").map_or(10_000_000, |count| count.parse().unwrap());
     let blocks = (actions / ACTIONS_PER_BLOCK) as u32;
-    let folder = tempfile::tempdir().unwrap();
-    let store = FjallStore::open(folder.path(), &keyspaces(&indexes()), &FjallOptions::default()).unwrap();
-    let store = Arc::new(store);
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = std::env::var_os("DFUSE_BENCH_STORE");
+    let folder = folder.as_ref().map_or(temporary.path(), Path::new);
+    let store = Arc::new(FjallStore::open(folder, &keyspaces(&indexes()), &FjallOptions::default()).unwrap());
     let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
+    if pipeline.head().is_none() {
+        load(&mut pipeline, actions, blocks);
+        store.compact().unwrap();
+        sizes(&store, (f64::from(blocks) + f64::from(LIVE_BLOCKS)) * ACTIONS_PER_BLOCK as f64);
+    }
+    let serving = pipeline.serving().snapshot();
+    alone(&serving, actions, blocks);
+    together(&serving, actions, blocks);
+    drop(serving);
+    drop(pipeline);
+    store.close().unwrap();
+}
+
+/// Indexes the chain in bulk, then some more blocks as they come from a node.
+fn load(pipeline: &mut Pipeline, actions: u64, blocks: u32) {
     let dump = AbiDump { abis: vec![(TOKEN, abi().to_bytes().into())], ..AbiDump::default() };
     pipeline.abi_dump(dump).unwrap();
-
+    let mut seen = vec![false; ACCOUNTS as usize + 1];
     let mut indexing = Duration::ZERO;
     for number in 2..2 + blocks {
-        let block = block(number);
+        let block = block(number, &mut seen);
         let start = Instant::now();
         pipeline.append_final(&block).unwrap();
         indexing += start.elapsed();
@@ -170,8 +225,8 @@ fn main() {
     println!("{actions} actions in {blocks} blocks indexed in {indexing:.1?}, {rate:.0} actions a second\n");
 
     let mut live = Vec::new();
-    for number in 2 + blocks..2 + blocks + 1500 {
-        let block = block(number);
+    for number in 2 + blocks..2 + blocks + LIVE_BLOCKS {
+        let block = block(number, &mut seen);
         let start = Instant::now();
         pipeline.apply(&block).unwrap();
         live.push(start.elapsed());
@@ -180,30 +235,31 @@ fn main() {
     }
     live.sort_unstable();
     let (median, nearly, most) = (live[live.len() / 2], live[live.len() * 99 / 100], live[live.len() - 1]);
-    println!("a new block: {median:.1?} median, {nearly:.1?} at 99 %, {most:.1?} when a chunk ends\n");
+    println!("a new block: {median:.1?} median, {nearly:.1?} at 99 %, {most:.1?} at most\n");
+}
 
-    println!("| family | entries | bytes an action, not compressed |\n|---|---|---|");
+/// Bytes of each family, as they are and on disk.
+fn sizes(store: &FjallStore, actions: f64) {
+    println!("| family | entries | bytes an action, not compressed | on disk |\n|---|---|---|---|");
     let snapshot = store.snapshot().unwrap();
-    let all = (f64::from(blocks) + 1500.0) * ACTIONS_PER_BLOCK as f64;
-    let mut total = 0;
+    let usage = store.disk_usage().unwrap().keyspaces;
+    let (mut total, mut disk) = (0, 0);
     for name in store.keyspaces() {
         let scan = snapshot.scan(store.keyspace(name).unwrap(), &KeyRange::all(), Direction::Forward).unwrap();
         let (entries, bytes) = scan
             .map(Result::unwrap)
             .fold((0u64, 0), |(entries, bytes), (key, value)| (entries + 1, bytes + key.len() + value.len()));
         total += bytes;
-        println!("| {name} | {entries} | {:.2} |", bytes as f64 / all);
+        disk += usage[name];
+        if entries > 0 {
+            println!("| {name} | {entries} | {:.2} | {:.2} |", bytes as f64 / actions, usage[name] as f64 / actions);
+        }
     }
-    println!("| all | | {:.2} |", total as f64 / all);
-    drop(snapshot);
-    store.flush().unwrap();
-    let usage = store.disk_usage().unwrap();
-    println!("\non disk, an action: {:.2} bytes", usage.keyspaces.values().sum::<u64>() as f64 / all);
-    for name in ["posting", "posting-segment", "transaction"] {
-        println!("{name}: {:.2}", usage.keyspaces[name] as f64 / all);
-    }
+    println!("| all | | {:.2} | {:.2} |", total as f64 / actions, disk as f64 / actions);
+}
 
-    let serving = pipeline.serving().snapshot();
+/// One query after the other.
+fn alone(serving: &ServingSnapshot, actions: u64, blocks: u32) {
     let view = serving.view();
     let options = SearchIndex::default();
     let parse = |text: &str| Query::parse(text, options.options()).unwrap();
@@ -212,9 +268,7 @@ fn main() {
         let request = Request { query, blocks: from..=u32::MAX, direction, after: None, limit };
         search(view, &request, &mut Budget::unlimited()).unwrap()
     };
-    // Accounts that some transfers in the whole chain go to.
-    let ranks = actions / 3 / 40;
-    let rare = |at: usize| parse(&format!("data.to:{}", account(ranks + at as u64 * 7)));
+    let rare = |at: usize| parse(&rare(actions, at));
     println!("\n| query | matches | median | maximum |\n|---|---|---|---|");
     let line = |name: &str, matches: usize, (median, most): (Duration, Duration)| {
         println!("| {name} | {matches} | {median:.1?} | {most:.1?} |");
@@ -263,4 +317,65 @@ fn main() {
     let counted = count(view, &request, &mut Budget::unlimited()).unwrap().unwrap();
     let timed = times(5, |_| drop(count(view, &request, &mut Budget::unlimited())));
     line("count of the busiest sender's transfers", counted.transactions as usize, timed);
+}
+
+/// Many clients at a time, each with one search after the other: seven of ten for a rare term, the others for frequent ones
+/// alone, together, or with a beginning of a value.
+fn together(serving: &ServingSnapshot, actions: u64, blocks: u32) {
+    const SEARCHES: usize = 50;
+    let index = SearchIndex::default();
+    let (send, receive) = mpsc::channel::<(Query, u32, mpsc::Sender<usize>)>();
+    let receive = Mutex::new(receive);
+    let start = Instant::now();
+    let mut times = thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                loop {
+                    let next = receive.lock().unwrap().recv();
+                    let Ok((query, from, answer)) = next else { return };
+                    let blocks = from..=u32::MAX;
+                    let request =
+                        Request { query: &query, blocks, direction: Direction::Forward, after: None, limit: 100 };
+                    let found = search(serving.view(), &request, &mut Budget::unlimited()).unwrap();
+                    answer.send(found.matches.len()).unwrap();
+                }
+            });
+        }
+        let clients = (0..CLIENTS).map(|client| {
+            let (send, index) = (send.clone(), &index);
+            scope.spawn(move || {
+                let mut random = Random(client as u64);
+                let search = |_| {
+                    let from = 2 + (random.next() % (u64::from(blocks) * 9 / 10)) as u32;
+                    let busy = account(1 + random.next() % 100);
+                    let (text, from) = match random.next() % 10 {
+                        0 => ("receiver:eosio.token action:transfer".to_owned(), from),
+                        1 => (format!("data.from:{busy} data.to:{}", account(1 + random.next() % 100)), from),
+                        2 => (format!("data.to:{busy} data.memo:order*"), from),
+                        _ => (rare(actions, random.next() as usize % 5000), 0),
+                    };
+                    let query = Query::parse(&text, index.options()).unwrap();
+                    let (answer, answered) = mpsc::channel();
+                    let start = Instant::now();
+                    send.send((query, from, answer)).unwrap();
+                    answered.recv().unwrap();
+                    start.elapsed()
+                };
+                (0..SEARCHES).map(search).collect::<Vec<_>>()
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        let times = clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>();
+        drop(send);
+        times
+    });
+    times.sort_unstable();
+    let at = |permille: usize| times[times.len() * permille / 1000];
+    let rate = times.len() as f64 / start.elapsed().as_secs_f64();
+    println!(
+        "\n{CLIENTS} clients at a time: {:.1?} median, {:.1?} at 99 %, {:.1?} at most; {rate:.0} searches a second",
+        at(500),
+        at(990),
+        times[times.len() - 1]
+    );
 }

@@ -27,7 +27,10 @@ pub enum Error {
         Vec<String>,
     ),
     /// A value with `*` stands for too many values: give more of it.
-    #[error("{field}:{prefix}* is too broad: it stands for more than {limit} values, give a longer beginning")]
+    #[error(
+        "{field}:{prefix}* is too broad: it stands for more than {limit} values, or all beginnings of values in the query for \
+         more than {in_query}; give a longer beginning"
+    )]
     TooBroad {
         /// Name of the field.
         field: String,
@@ -35,6 +38,8 @@ pub enum Error {
         prefix: String,
         /// How many values there may be.
         limit: usize,
+        /// How many in all of a query.
+        in_query: usize,
     },
     /// The range of blocks is not one; says why.
     #[error("{0}")]

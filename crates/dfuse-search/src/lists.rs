@@ -1,6 +1,10 @@
 //! The lists of terms in the store, read chunk by chunk in either direction.
 
-use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use dfuse_index::{View, ViewScan, codec::ValueReader};
@@ -8,47 +12,97 @@ use dfuse_kv::{Direction, KeyRange};
 use roaring::RoaringBitmap;
 
 use crate::{
-    Budget, Error, Result,
-    index::{POSTINGS, SEGMENTS, ordinals_of, put_key, read_chunk, segments},
+    Budget, Result,
+    index::{POSTINGS, ordinals_of, put_key, read_chunk, segments},
     posting::{self, chunk_of},
     segment::Segment,
 };
 
 /// Most terms that a beginning of a value may stand for.
 pub const MAX_PREFIX_TERMS: usize = 4096;
+/// Most terms that all beginnings of values in a query may stand for.
+pub const MAX_QUERY_TERMS: usize = 4 * MAX_PREFIX_TERMS;
+/// Bytes of lists that are held for the beginnings of values in a query.
+const MAX_HELD_BYTES: usize = 8 << 20;
+/// Bytes of memory beside a list that is held.
+const HELD_OVERHEAD: usize = 64;
 /// Entries that are read over before it is quicker to look for one.
 const SKIPPED_ENTRIES: usize = 4;
 /// A scan takes memory: with more lists than this in one query each entry is looked for.
 pub(crate) const MAX_SCANS: usize = 64;
 
-/// The chunk that has not ended, if there is one: its number and segments.
+/// Chunks that are not split, or not as a whole: the one that has not ended, and perhaps the one before.
 #[derive(Debug)]
-pub(crate) struct OpenChunk {
-    pub(crate) chunk: u64,
+pub(crate) struct OpenChunks(Vec<OpenChunk>);
+
+#[derive(Debug)]
+struct OpenChunk {
+    chunk: u64,
     segments: Vec<Segment>,
 }
 
-impl OpenChunk {
-    /// The open chunk of the view, if it is on the course.
-    pub(crate) fn read(view: &View, course: &Course, budget: &mut Budget<'_>) -> Result<Option<Self>> {
-        let Some((key, _)) = view.first(SEGMENTS, &KeyRange::all(), Direction::Reverse)? else { return Ok(None) };
-        let chunk = chunk_of(ValueReader::new(SEGMENTS, &key).u64()?);
-        if !course.chunks.contains(&chunk) {
-            return Ok(None);
-        }
-        let segments = segments(view, ordinals_of(chunk))?;
-        segments.iter().for_each(|_| budget.spend(0));
-        Ok(Some(Self { chunk, segments: segments.into_iter().map(|(_, segment)| segment).collect() }))
+/// Lists of open chunks by chunk, in ascending order; none that is empty.
+#[derive(Debug, Default)]
+struct OpenLists(Vec<(u64, RoaringBitmap)>);
+
+impl OpenLists {
+    fn get(&self, chunk: u64) -> Option<&RoaringBitmap> {
+        self.0.iter().find(|(open, _)| *open == chunk).map(|(_, list)| list)
     }
 
-    fn find(&self, term: &[u8]) -> Result<RoaringBitmap> {
-        let mut list = Vec::new();
-        for segment in &self.segments {
-            if let Some(bytes) = segment.find(term)? {
-                posting::read_list(bytes, &mut list)?;
+    /// The first of the chunks from `target` on.
+    fn seek(&self, target: u64, course: &Course) -> Option<u64> {
+        let reached = self.0.iter().map(|(chunk, _)| *chunk).filter(|chunk| course.reaches(*chunk, target));
+        reached.reduce(|a, b| course.earlier(a, b))
+    }
+}
+
+impl OpenChunks {
+    /// The open chunks of the view that are on the course.
+    pub(crate) fn read(view: &View, course: &Course, budget: &mut Budget<'_>) -> Result<Self> {
+        let mut open: Vec<OpenChunk> = Vec::new();
+        let ordinals = *ordinals_of(*course.chunks.start()).start()..=*ordinals_of(*course.chunks.end()).end();
+        for (first, segment) in segments(view, ordinals)? {
+            budget.spend(0);
+            let chunk = chunk_of(first);
+            match open.last_mut().filter(|last| last.chunk == chunk) {
+                Some(last) => last.segments.push(segment),
+                None => open.push(OpenChunk { chunk, segments: vec![segment] }),
             }
         }
-        Ok(posting::bitmap_of(&list))
+        Ok(Self(open))
+    }
+
+    /// Whether any of them comes at `target` or after.
+    fn reaches(&self, target: u64, course: &Course) -> bool {
+        self.0.iter().any(|open| course.reaches(open.chunk, target))
+    }
+
+    fn find(&self, term: &[u8]) -> Result<OpenLists> {
+        self.lists(|segment, list| match segment.find(term)? {
+            Some(bytes) => Ok(posting::read_list(bytes, list)?),
+            None => Ok(()),
+        })
+    }
+
+    /// The lists that `read` appends to, segment by segment.
+    fn lists(&self, read: impl Fn(&Segment, &mut Vec<u32>) -> Result<()>) -> Result<OpenLists> {
+        let mut lists = OpenLists::default();
+        for OpenChunk { chunk, segments } in &self.0 {
+            let mut list = Vec::new();
+            for segment in segments {
+                read(segment, &mut list)?;
+            }
+            // Lists of several terms may have an action twice.
+            if !list.is_sorted_by(|a, b| a < b) {
+                list.sort_unstable();
+                list.dedup();
+            }
+            if !list.is_empty() {
+                lists.0.push((*chunk, posting::bitmap_of(&list)));
+            }
+        }
+        Ok(lists)
     }
 }
 
@@ -90,39 +144,44 @@ impl Course {
 /// The list of one term.
 pub(crate) struct TermList {
     term: Box<[u8]>,
-    open: InOpenChunk,
+    open: InOpenChunks,
     /// The next entry of the store, and the chunk from which on it is the first.
     next: Option<(u64, Option<(u64, Bytes)>)>,
     scan: Option<ViewScan>,
     seeks: u32,
 }
 
-/// The list of a term in the open chunk, looked up when it is asked for.
-enum InOpenChunk {
-    Unknown(Arc<OpenChunk>),
-    List(u64, RoaringBitmap),
-    Nothing,
+/// The lists of a term in the open chunks, looked up when they are asked for.
+enum InOpenChunks {
+    Unknown(Arc<OpenChunks>),
+    Known(OpenLists),
 }
 
 impl TermList {
-    pub(crate) fn new(term: &[u8], open: Option<&Arc<OpenChunk>>) -> Self {
-        let open = open.map_or(InOpenChunk::Nothing, |open| InOpenChunk::Unknown(open.clone()));
-        Self { term: term.into(), open, next: None, scan: None, seeks: 0 }
+    pub(crate) fn new(term: &[u8], open: &Arc<OpenChunks>) -> Self {
+        Self { term: term.into(), open: InOpenChunks::Unknown(open.clone()), next: None, scan: None, seeks: 0 }
     }
 
-    /// The open chunk, if the term is there and it comes at `target` or after.
+    /// The first open chunk with the term that comes at `target` or after.
     fn open_chunk(&mut self, target: u64, course: &Course) -> Result<Option<u64>> {
-        if let InOpenChunk::Unknown(open) = &self.open {
-            if !course.reaches(open.chunk, target) {
+        if let InOpenChunks::Unknown(open) = &self.open {
+            if !open.reaches(target, course) {
                 return Ok(None);
             }
-            let (chunk, list) = (open.chunk, open.find(&self.term)?);
-            self.open = if list.is_empty() { InOpenChunk::Nothing } else { InOpenChunk::List(chunk, list) };
+            self.open = InOpenChunks::Known(open.find(&self.term)?);
         }
         Ok(match &self.open {
-            InOpenChunk::List(chunk, _) => Some(*chunk).filter(|chunk| course.reaches(*chunk, target)),
-            _ => None,
+            InOpenChunks::Known(lists) => lists.seek(target, course),
+            InOpenChunks::Unknown(_) => None,
         })
+    }
+
+    /// The list in an open chunk.
+    fn in_open(&self, chunk: u64) -> Option<&RoaringBitmap> {
+        match &self.open {
+            InOpenChunks::Known(lists) => lists.get(chunk),
+            InOpenChunks::Unknown(_) => None,
+        }
     }
 
     /// The first chunk from `target` on where the term is. Targets that go on are cheaper than others.
@@ -137,6 +196,7 @@ impl TermList {
         if !course.chunks.contains(&target) {
             return Ok(None);
         }
+        // Of a chunk that is being split, the open lists have everything, and those in the store what is there already.
         if course.direction == Direction::Reverse
             && let Some(open) = self.open_chunk(target, course)?
         {
@@ -191,18 +251,18 @@ impl TermList {
 
     /// The list in a chunk that was sought.
     pub(crate) fn in_chunk(&self, chunk: u64) -> Result<RoaringBitmap> {
-        match (&self.open, &self.next) {
-            (InOpenChunk::List(open, list), _) if *open == chunk => Ok(list.clone()),
-            (_, Some((_, Some((next, bytes))))) if *next == chunk => Ok(posting::decode(bytes)?),
+        match (self.in_open(chunk), &self.next) {
+            (Some(list), _) => Ok(list.clone()),
+            (None, Some((_, Some((next, bytes))))) if *next == chunk => Ok(posting::decode(bytes)?),
             _ => Ok(RoaringBitmap::new()),
         }
     }
 
     /// Length of the list in that chunk, about.
     pub(crate) fn length_in(&self, chunk: u64) -> usize {
-        match (&self.open, &self.next) {
-            (InOpenChunk::List(open, list), _) if *open == chunk => list.len() as usize,
-            (_, Some((_, Some((next, bytes))))) if *next == chunk => bytes.len(),
+        match (self.in_open(chunk), &self.next) {
+            (Some(list), _) => list.len() as usize,
+            (None, Some((_, Some((next, bytes))))) if *next == chunk => bytes.len(),
             _ => 0,
         }
     }
@@ -213,34 +273,144 @@ fn chunk(term: &[u8], key: &[u8]) -> Result<u64> {
     Ok(chunk.ok_or_else(|| ValueReader::new(POSTINGS, key).damaged("a key without a chunk"))?)
 }
 
-/// All terms whose keys begin with `start`, or nothing if there are more than [`MAX_PREFIX_TERMS`].
-pub(crate) fn terms_with_prefix(
-    view: &View,
-    open: Option<&OpenChunk>,
-    start: &[u8],
-    budget: &mut Budget<'_>,
-) -> Result<Option<Vec<Box<[u8]>>>> {
-    let mut terms = BTreeSet::new();
-    let mut range = KeyRange::prefix(start.to_vec());
-    while let Some((key, value)) = view.first(POSTINGS, &range, Direction::Forward)? {
-        budget.spend(value.len());
-        // A term ends with a 0 that nothing in its value is: what follows its keys is the next term.
-        let end = key.get(start.len()..).and_then(|value| value.iter().position(|byte| *byte == 0));
-        let damaged = || Error::from(ValueReader::new(POSTINGS, &key).damaged("a key without a chunk"));
-        let end = start.len() + end.ok_or_else(damaged)?;
-        terms.insert(key[..=end].into());
-        if terms.len() > MAX_PREFIX_TERMS {
-            return Ok(None);
-        }
-        range = KeyRange::prefix(start.to_vec()).after([&key[..=end], &[0xff]].concat());
+/// The lists of all terms that begin so, for all beginnings of a query together.
+#[derive(Debug)]
+pub(crate) struct Beginnings {
+    /// Terms that there may still be.
+    terms: usize,
+    /// Bytes of lists that may still be held.
+    bytes: usize,
+}
+
+/// What a beginning of a value stands for.
+#[derive(Debug)]
+pub(crate) enum WithPrefix {
+    /// Too many terms.
+    TooMany,
+    /// The terms.
+    Terms(Vec<Box<[u8]>>),
+    /// All of their lists, which are few.
+    Lists(HeldLists),
+}
+
+/// The lists of several terms by chunk.
+#[derive(Debug, Default)]
+pub(crate) struct HeldLists {
+    chunks: BTreeMap<u64, Vec<Bytes>>,
+    open: OpenLists,
+}
+
+impl HeldLists {
+    /// The first chunk from `target` on where any of the terms is.
+    pub(crate) fn seek(&self, target: u64, course: &Course) -> Option<u64> {
+        let closed = match course.direction {
+            Direction::Forward => self.chunks.range(target..).next(),
+            Direction::Reverse => self.chunks.range(..=target).next_back(),
+        };
+        let closed = closed.map(|(chunk, _)| *chunk);
+        closed.into_iter().chain(self.open.seek(target, course)).reduce(|a, b| course.earlier(a, b))
     }
-    for segment in open.iter().flat_map(|open| &open.segments) {
-        for entry in segment.with_prefix(start)? {
-            terms.insert(entry?.0.into());
-            if terms.len() > MAX_PREFIX_TERMS {
-                return Ok(None);
+
+    /// All of the lists in a chunk.
+    pub(crate) fn in_chunk(&self, chunk: u64) -> Result<RoaringBitmap> {
+        if let Some(list) = self.open.get(chunk) {
+            return Ok(list.clone());
+        }
+        let mut set = RoaringBitmap::new();
+        for list in self.chunks.get(&chunk).into_iter().flatten() {
+            set |= posting::decode(list)?;
+        }
+        Ok(set)
+    }
+
+    /// Length of the lists in that chunk, about.
+    pub(crate) fn length_in(&self, chunk: u64) -> usize {
+        match self.open.get(chunk) {
+            Some(list) => list.len() as usize,
+            None => self.chunks.get(&chunk).into_iter().flatten().map(Bytes::len).sum(),
+        }
+    }
+}
+
+impl Default for Beginnings {
+    fn default() -> Self {
+        Self { terms: MAX_QUERY_TERMS, bytes: MAX_HELD_BYTES }
+    }
+}
+
+impl Beginnings {
+    /// Reads on from the first term that begins so. Lists lie side by side, so that reading over all of them is cheaper than
+    /// looking for those that are wanted, unless they are long.
+    pub(crate) fn read(
+        &mut self,
+        view: &View,
+        open: &OpenChunks,
+        start: &[u8],
+        course: &Course,
+        budget: &mut Budget<'_>,
+    ) -> Result<WithPrefix> {
+        let most = self.terms.min(MAX_PREFIX_TERMS);
+        let mut terms = BTreeSet::new();
+        let mut held = HeldLists::default();
+        for segment in open.0.iter().flat_map(|open| &open.segments) {
+            for entry in segment.with_prefix(start)? {
+                terms.insert(Box::from(entry?.0));
+                if terms.len() > most {
+                    return Ok(WithPrefix::TooMany);
+                }
             }
         }
+        let (mut bytes, mut term, mut is_whole) = (self.bytes, Box::<[u8]>::default(), true);
+        for entry in view.scan(POSTINGS, &KeyRange::prefix(start.to_vec()), Direction::Forward)? {
+            let (key, value) = entry?;
+            budget.spend(value.len());
+            let (of, chunk) = split_key(&key, start.len())?;
+            if *term != *of {
+                term = Box::from(of);
+                terms.insert(term.clone());
+                if terms.len() > most {
+                    return Ok(WithPrefix::TooMany);
+                }
+            }
+            let size = value.len() + HELD_OVERHEAD;
+            if size > bytes {
+                is_whole = false;
+                break;
+            }
+            bytes -= size;
+            if course.chunks.contains(&chunk) {
+                held.chunks.entry(chunk).or_default().push(value);
+            }
+        }
+        if !is_whole {
+            // From the term at which it was too much.
+            let mut range = KeyRange::prefix(start.to_vec()).after([&term[..], &[0xff]].concat());
+            while let Some((key, value)) = view.first(POSTINGS, &range, Direction::Forward)? {
+                budget.spend(value.len());
+                let (of, _) = split_key(&key, start.len())?;
+                terms.insert(of.into());
+                if terms.len() > most {
+                    return Ok(WithPrefix::TooMany);
+                }
+                range = KeyRange::prefix(start.to_vec()).after([of, &[0xff]].concat());
+            }
+            self.terms -= terms.len();
+            return Ok(WithPrefix::Terms(terms.into_iter().collect()));
+        }
+        self.bytes = bytes;
+        self.terms -= terms.len();
+        held.open = open.lists(|segment, list| {
+            segment.with_prefix(start)?.try_for_each(|entry| Ok(posting::read_list(entry?.1, list)?))
+        })?;
+        Ok(WithPrefix::Lists(held))
     }
-    Ok(Some(terms.into_iter().collect()))
+}
+
+/// Term and chunk of a key, of which the first bytes are known to be part of the term.
+fn split_key(key: &[u8], known: usize) -> Result<(&[u8], u64)> {
+    // A term ends with a 0 that nothing in its value is: what follows its keys is the next term.
+    let end = key.get(known..).and_then(|value| value.iter().position(|byte| *byte == 0));
+    let split = end.and_then(|end| key.split_at_checked(known + end + 1));
+    let split = split.and_then(|(term, chunk)| Some((term, read_chunk(chunk)?)));
+    Ok(split.ok_or_else(|| ValueReader::new(POSTINGS, key).damaged("a key without a chunk"))?)
 }

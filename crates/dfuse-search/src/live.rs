@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use dfuse_antelope::model::Block;
+use dfuse_antelope::{Checksum256, model::Block};
 use dfuse_blocks::Step;
 use dfuse_index::{BlockContext, BlockRef, ServingSnapshot, View, blocks};
 use dfuse_kv::Direction;
@@ -36,9 +36,21 @@ pub struct Evaluations {
 
 #[derive(Debug)]
 struct Evaluated {
-    terms: Arc<BlockTerms>,
+    block: Checksum256,
+    terms: Slot<Arc<BlockTerms>>,
     /// By canonical text.
-    queries: BTreeMap<Box<str>, Arc<[Match]>>,
+    queries: BTreeMap<Box<str>, Slot<Arc<[Match]>>>,
+}
+
+/// Something that is computed once: who comes while it is computed waits for it.
+type Slot<T> = Arc<Mutex<Option<T>>>;
+
+fn once<T: Clone>(slot: &Slot<T>, compute: impl FnOnce() -> Result<T>) -> Result<T> {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*slot {
+        Some(known) => Ok(known.clone()),
+        None => Ok(slot.insert(compute()?).clone()),
+    }
 }
 
 impl Evaluations {
@@ -49,43 +61,45 @@ impl Evaluations {
 
     /// What the query matches in a block, ascending. The block's parent must be on the view's branch.
     pub fn matches(&self, query: &Query, block: &Block, view: &View) -> Result<Arc<[Match]>> {
-        let kept = |blocks: &VecDeque<Evaluated>| blocks.iter().rposition(|kept| kept.terms.block().id == block.id);
-        let mut terms = None;
-        {
-            let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(at) = kept(&blocks) {
-                if let Some(known) = blocks[at].queries.get(query.canonical()) {
-                    return Ok(known.clone());
-                }
-                terms = Some(blocks[at].terms.clone());
-            }
-        }
-        let terms = match terms.or_else(|| self.index.recent_terms(block.id)) {
-            Some(terms) => terms,
-            None => {
-                let mut cache = self.abis.lock().unwrap_or_else(PoisonError::into_inner);
-                let context = BlockContext::new(block);
-                let mut abis = BlockAbis::after(context.parent(), view, &mut cache);
-                abis.enter(&context);
-                let terms = BlockTerms::new(&context, self.index.options(), &mut abis)?;
-                abis.leave(context.reference());
-                Arc::new(terms)
-            }
-        };
-        let matches: Arc<[Match]> = of_block(&Plan::new(query), &terms)?.into();
+        let (terms, matches) = self.slots(query, block.id);
+        once(&matches, || {
+            let terms = once(&terms, || self.terms(block, view))?;
+            Ok(of_block(&Plan::new(query), &terms)?.into())
+        })
+    }
+
+    /// Where the terms of a block are, and what the query matches in it.
+    fn slots(&self, query: &Query, block: Checksum256) -> (Slot<Arc<BlockTerms>>, Slot<Arc<[Match]>>) {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept(&blocks).unwrap_or_else(|| {
+        let at = blocks.iter().rposition(|kept| kept.block == block).unwrap_or_else(|| {
             if blocks.len() == KEPT_BLOCKS {
                 blocks.pop_front();
             }
-            blocks.push_back(Evaluated { terms, queries: BTreeMap::new() });
+            blocks.push_back(Evaluated { block, terms: Slot::default(), queries: BTreeMap::new() });
             blocks.len() - 1
         });
-        let queries = &mut blocks[at].queries;
-        if queries.len() < KEPT_QUERIES {
-            queries.insert(query.canonical().into(), matches.clone());
+        let kept = &mut blocks[at];
+        let matches = kept.queries.get(query.canonical()).cloned().unwrap_or_else(|| {
+            let slot = Slot::default();
+            if kept.queries.len() < KEPT_QUERIES {
+                kept.queries.insert(query.canonical().into(), slot.clone());
+            }
+            slot
+        });
+        (kept.terms.clone(), matches)
+    }
+
+    fn terms(&self, block: &Block, view: &View) -> Result<Arc<BlockTerms>> {
+        if let Some(terms) = self.index.recent_terms(block.id) {
+            return Ok(terms);
         }
-        Ok(matches)
+        let mut cache = self.abis.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = BlockContext::new(block);
+        let mut abis = BlockAbis::after(context.parent(), view, &mut cache);
+        abis.enter(&context);
+        let terms = BlockTerms::new(&context, self.index.options(), &mut abis)?;
+        abis.leave(context.reference());
+        Ok(Arc::new(terms))
     }
 }
 

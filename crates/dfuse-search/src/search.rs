@@ -15,7 +15,9 @@ use crate::{
     Budget, Error, Place, Position, Query, Result,
     field::{INDEXED, TRANSACTION_START},
     index::POSTINGS,
-    lists::{Course, MAX_PREFIX_TERMS, MAX_SCANS, OpenChunk, TermList, terms_with_prefix},
+    lists::{
+        Beginnings, Course, HeldLists, MAX_PREFIX_TERMS, MAX_QUERY_TERMS, MAX_SCANS, OpenChunks, TermList, WithPrefix,
+    },
     plan::{Leaf, Node, Plan, Sets, evaluate},
     posting::{CHUNK_BITS, chunk_of, low},
 };
@@ -135,7 +137,7 @@ pub fn count(view: &View, request: &Request<'_>, budget: &mut Budget<'_>) -> Res
     }
     let plan = Plan::new(request.query);
     let mut chunks = Chunks::new(view, &plan, &ordinals, Direction::Forward, budget)?;
-    let mut starts = TermList::new(TRANSACTION_START, chunks.open.as_ref());
+    let mut starts = TermList::new(TRANSACTION_START, &chunks.open);
     // Where the last transaction began that was counted.
     let mut counted = None;
     while let Some((chunk, found)) = chunks.next()? {
@@ -232,7 +234,7 @@ struct Chunks<'a, 'b> {
     plan: &'a Plan,
     ordinals: RangeInclusive<u64>,
     course: Course,
-    open: Option<Arc<OpenChunk>>,
+    open: Arc<OpenChunks>,
     lists: Lists<'a>,
     budget: &'a mut Budget<'b>,
     /// The chunk from which to look on.
@@ -250,6 +252,7 @@ struct Lists<'a> {
 
 enum LeafLists {
     Terms(Vec<TermList>),
+    Held(HeldLists),
     /// Of some blocks; absent if they have no actions.
     Ordinals(Option<RangeInclusive<u64>>),
     Transactions(RangeInclusive<u32>),
@@ -265,25 +268,30 @@ impl<'a, 'b> Chunks<'a, 'b> {
     ) -> Result<Self> {
         let chunks = chunk_of(*ordinals.start())..=chunk_of(*ordinals.end());
         let course = Course { chunks, direction };
-        let open = OpenChunk::read(view, &course, budget)?.map(Arc::new);
+        let open = Arc::new(OpenChunks::read(view, &course, budget)?);
         let target = Some(match direction {
             Direction::Forward => *course.chunks.start(),
             Direction::Reverse => *course.chunks.end(),
         });
-        let list = |term: &[u8]| TermList::new(term, open.as_ref());
+        let list = |term: &[u8]| TermList::new(term, &open);
+        let mut beginnings = Beginnings::default();
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         for leaf in &plan.leaves {
             leaves.push(match leaf {
                 Leaf::Term(term) => LeafLists::Terms(vec![list(term)]),
-                Leaf::Prefix { start, field, prefix } => {
-                    let terms = terms_with_prefix(view, open.as_deref(), start, budget)?;
-                    let terms = terms.ok_or_else(|| Error::TooBroad {
-                        field: field.to_string(),
-                        prefix: prefix.to_string(),
-                        limit: MAX_PREFIX_TERMS,
-                    })?;
-                    LeafLists::Terms(terms.iter().map(|term| list(term)).collect())
-                }
+                Leaf::Prefix { start, field, prefix } => match beginnings.read(view, &open, start, &course, budget)? {
+                    WithPrefix::Lists(held) => LeafLists::Held(held),
+                    WithPrefix::Terms(terms) => LeafLists::Terms(terms.iter().map(|term| list(term)).collect()),
+                    WithPrefix::TooMany => {
+                        let (field, prefix) = (field.to_string(), prefix.to_string());
+                        return Err(Error::TooBroad {
+                            field,
+                            prefix,
+                            limit: MAX_PREFIX_TERMS,
+                            in_query: MAX_QUERY_TERMS,
+                        });
+                    }
+                },
                 Leaf::Blocks(numbers) => {
                     let low = first_global_sequence_from(view, *numbers.start())?;
                     let next = numbers.end().checked_add(1);
@@ -340,6 +348,7 @@ impl Lists<'_> {
                     }
                     Ok(first)
                 }
+                LeafLists::Held(held) => Ok(held.seek(target, course)),
                 LeafLists::Ordinals(own) => {
                     let Some(own) = own else { return Ok(None) };
                     let (low, high) = (chunk_of(*own.start()), chunk_of(*own.end()));
@@ -371,7 +380,8 @@ impl Lists<'_> {
                             None => return Ok(None),
                         }
                     }
-                    if target == before {
+                    // Whoever asks looks at the chunk that was come to, and stops if the budget is spent.
+                    if target == before || budget.is_spent() {
                         return Ok(Some(target));
                     }
                 }
@@ -407,12 +417,15 @@ impl Sets for AtChunk<'_, '_, '_> {
             }
             return Ok(set);
         }
+        if let LeafLists::Held(held) = &leaves[leaf] {
+            return held.in_chunk(*chunk);
+        }
         let mut set = match within {
             Some(within) => within.clone(),
             None => self.all()?,
         };
         match &self.lists.leaves[leaf] {
-            LeafLists::Terms(_) | LeafLists::Ordinals(None) => set.clear(),
+            LeafLists::Terms(_) | LeafLists::Held(_) | LeafLists::Ordinals(None) => set.clear(),
             LeafLists::Ordinals(Some(own)) => {
                 let last = base | u64::from(low(u64::MAX));
                 if *own.start() > last || *own.end() < base {
@@ -445,6 +458,7 @@ impl Sets for AtChunk<'_, '_, '_> {
     fn cost(&self, leaf: usize) -> usize {
         match &self.lists.leaves[leaf] {
             LeafLists::Terms(terms) => terms.iter().map(|term| term.length_in(self.lists.chunk)).sum(),
+            LeafLists::Held(held) => held.length_in(self.lists.chunk),
             // Cheap, but only of use with a set to narrow.
             LeafLists::Ordinals(_) => usize::MAX - 2,
             LeafLists::Transactions(_) => usize::MAX - 1,

@@ -76,7 +76,7 @@ impl Segment {
     }
 
     /// Position of the first term that is not below `term`.
-    fn position(&self, term: &[u8]) -> Result<usize> {
+    pub(crate) fn position(&self, term: &[u8]) -> Result<usize> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -109,11 +109,18 @@ impl Segment {
     }
 }
 
-/// Every term of the segments, in ascending order, with its whole list. Segments are in the order of their ordinals.
-pub(crate) fn merge(segments: &[Segment], mut take: impl FnMut(&[u8], &[u32])) -> Result<()> {
-    let mut entries = Vec::with_capacity(segments.iter().map(Segment::len).sum());
+/// Terms of the segments from `from` on and below `to`, in ascending order, each with its whole list. Segments are in the
+/// order of their ordinals.
+pub(crate) fn merge(
+    segments: &[Segment],
+    from: &[u8],
+    to: Option<&[u8]>,
+    mut take: impl FnMut(&[u8], &[u32]),
+) -> Result<()> {
+    let mut entries = Vec::new();
     for segment in segments {
-        for at in 0..segment.len() {
+        let end = to.map_or(Ok(segment.len()), |to| segment.position(to))?;
+        for at in segment.position(from)?..end {
             entries.push(segment.entry(at)?);
         }
     }
@@ -169,7 +176,10 @@ mod tests {
         }
 
         #[test]
-        fn merged_is_everything(terms in prop::collection::vec(terms(), 0..4)) {
+        fn merged_is_everything(
+            terms in prop::collection::vec(terms(), 0..4),
+            split in prop::collection::vec(0..4u8, 0..3),
+        ) {
             let mut expected = Terms::new();
             let mut segments = Vec::new();
             for (terms, base) in terms.into_iter().zip((0..).step_by(1000)) {
@@ -179,7 +189,10 @@ mod tests {
                 terms.into_iter().for_each(|(term, list)| expected.entry(term).or_default().extend(list));
             }
             let mut found = Vec::new();
-            merge(&segments, |term, list| found.push((term.to_vec(), list.to_vec()))).unwrap();
+            for (from, to) in [(&[][..], Some(&split[..])), (&split, None)] {
+                merge(&segments, from, to, |term, list| found.push((term.to_vec(), list.to_vec()))).unwrap();
+                prop_assert!(found.iter().all(|(term, _)| to.is_none_or(|to| &term[..] < to)));
+            }
             prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
         }
 
@@ -188,7 +201,7 @@ mod tests {
             for bytes in [bytes.clone(), [&count.to_le_bytes()[..], &bytes].concat()] {
                 if let Ok(segment) = Segment::open(bytes.into()) {
                     let _ = segment.find(b"x");
-                    let _ = merge(&[segment], |_, _| ());
+                    let _ = merge(&[segment], b"", None, |_, _| ());
                 }
             }
         }

@@ -134,6 +134,15 @@ impl FjallStore {
         Self::open(&self.path, &names, &FjallOptions { discard: Vec::new(), ..options.clone() })
     }
 
+    /// Merges everything that was written to its final place, which takes minutes for a large store. The engine does so by
+    /// itself, bit by bit; this is for measuring what is left then.
+    pub fn compact(&self) -> Result<()> {
+        self.with(|inner| {
+            self.flush_inner(inner)?;
+            inner.all_keyspaces().try_for_each(|keyspace| keyspace.major_compact()).map_err(|error| self.error(error))
+        })
+    }
+
     /// Runs `operation`, which holds off closing.
     fn with<T>(&self, operation: impl FnOnce(&Inner) -> Result<T>) -> Result<T> {
         // Who waits to close waits for writes in progress; who comes later must not queue up behind it.

@@ -94,14 +94,18 @@ impl Query {
     /// do not index, then [`Error::InvalidQuery`] for a value that its field cannot have.
     pub fn parse(text: &str, options: &TermOptions) -> Result<Self> {
         let invalid = |error: ParseError| Error::InvalidQuery { error, query: text.to_owned() };
-        let query = Self::parse_syntax(text).map_err(invalid)?;
+        let (expr, values_at) = Self::read(text).map_err(invalid)?;
         let mut unknown = Vec::new();
         let mut wrong = None;
-        query.expr.visit(&mut |field, values| match Field::parse(field).filter(|known| options.has_field(known)) {
-            None => unknown.push(field.to_owned()),
-            Some(known) => {
-                let value = values.iter().find(|value| !is_possible(&known, value));
-                wrong = wrong.take().or(value.map(|value| (field.to_owned(), value.clone())));
+        let mut values_at = values_at.into_iter();
+        expr.visit(&mut |field, values| {
+            let at = values_at.next().unwrap_or_default();
+            match Field::parse(field).filter(|known| options.has_field(known)) {
+                None => unknown.push(field.to_owned()),
+                Some(known) => {
+                    let value = values.iter().find(|value| !is_possible(&known, value));
+                    wrong = wrong.take().or(value.map(|value| (at, field.to_owned(), value.clone())));
+                }
             }
         });
         unknown.sort_unstable();
@@ -109,7 +113,7 @@ impl Query {
         if !unknown.is_empty() {
             return Err(Error::UnknownFields(unknown));
         }
-        if let Some((field, value)) = wrong {
+        if let Some((at, field, value)) = wrong {
             let value = Printed(&value);
             let message = match value.0 {
                 Value::Prefix(prefix) if prefix.len() > MAX_PREFIX_BYTES => {
@@ -118,21 +122,30 @@ impl Query {
                 Value::Prefix(_) => format!("field {field} has no values that begin with something, got {value}"),
                 _ => format!("field {field} takes a number or a range like 5-9 or 5-, got {value}"),
             };
-            return Err(invalid(parser::error_at(text, 0, message)));
+            return Err(invalid(ParseError::at(text, at, message)));
         }
-        Ok(query)
+        Ok(Self::canonical_of(expr))
     }
 
     /// Reads a query without a look at its fields.
     pub fn parse_syntax(text: &str) -> std::result::Result<Self, ParseError> {
+        Self::read(text).map(|(expr, _)| Self::canonical_of(expr))
+    }
+
+    fn canonical_of(expr: Expr) -> Self {
+        let expr = expr.canonical();
+        let canonical = Printed(&expr).to_string().into();
+        Self { expr, canonical }
+    }
+
+    /// The expression as it is written, and where its values are.
+    fn read(text: &str) -> std::result::Result<(Expr, Vec<usize>), ParseError> {
         if text.len() > MAX_QUERY_BYTES {
             let at = (0..=MAX_QUERY_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             let message = format!("query is too long: {} bytes, at most {MAX_QUERY_BYTES}", text.len());
-            return Err(parser::error_at(text, at, message));
+            return Err(ParseError::at(text, at, message));
         }
-        let expr = parser::parse(text)?.canonical();
-        let canonical = Printed(&expr).to_string().into();
-        Ok(Self { expr, canonical })
+        parser::parse(text)
     }
 
     /// The same query for everybody who means it; can be read again.

@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 2501;
 /// Parentheses within each other.
 pub(super) const MAX_NESTING: usize = 200;
 
-/// Why a text is not a query.
+/// Why a text is not a query, or not a program of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
     /// What is wrong.
@@ -35,15 +35,29 @@ impl fmt::Display for ParseError {
     }
 }
 
+impl ParseError {
+    /// An error at a byte of the text.
+    pub(crate) fn at(text: &str, at: usize, message: impl Into<String>) -> Self {
+        let before = &text[..at];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            message: message.into(),
+            offset: at,
+            line: 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
+            column: 1 + before[line_start..].chars().count(),
+        }
+    }
+}
+
 pub(super) type Result<T> = std::result::Result<T, ParseError>;
 
-/// Reads a whole text.
-pub(super) fn parse(text: &str) -> Result<Expr> {
-    let mut parser = Parser { text, lexer: Lexer::new(text) };
+/// Reads a whole text. Also gives the byte at which the value of each field is, in the order of the text.
+pub(super) fn parse(text: &str) -> Result<(Expr, Vec<usize>)> {
+    let mut parser = Parser { text, lexer: Lexer::new(text), values_at: Vec::new() };
     parser.lexer.skip_space();
     let expr = parser.expression(0, 0)?;
     match parser.lexer.skip_space() {
-        Token { kind: Kind::End, .. } => Ok(expr),
+        Token { kind: Kind::End, .. } => Ok((expr, parser.values_at)),
         // Everything else begins an operand.
         other => {
             Err(parser
@@ -52,26 +66,15 @@ pub(super) fn parse(text: &str) -> Result<Expr> {
     }
 }
 
-/// An error at a byte of the text.
-pub(super) fn error_at(text: &str, at: usize, message: impl Into<String>) -> ParseError {
-    let before = &text[..at];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    ParseError {
-        message: message.into(),
-        offset: at,
-        line: 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
-        column: 1 + before[line_start..].chars().count(),
-    }
-}
-
 struct Parser<'a> {
     text: &'a str,
     lexer: Lexer<'a>,
+    values_at: Vec<usize>,
 }
 
 impl Parser<'_> {
     fn error(&self, at: usize, message: impl Into<String>) -> ParseError {
-        error_at(self.text, at, message)
+        ParseError::at(self.text, at, message)
     }
 
     /// `and { OR and }`. `depth` is what the language counts, `nesting` what this parser's stack holds.
@@ -165,6 +168,7 @@ impl Parser<'_> {
         }
         self.lexer.take();
         let start = self.lexer.skip_space();
+        self.values_at.push(start.at);
         let values = match start.kind {
             Kind::Name => vec![Value::unquoted(self.lexer.take().text)],
             Kind::Quoting => vec![self.quoted()?],

@@ -67,7 +67,7 @@ fn accepted() {
         ("((a:1))", "a:1"),
         (" a:1 ", "a:1"),
     ] {
-        assert_eq!(parser::parse(text).map(|expr| tree(&expr)), Ok(expected.to_owned()), "{text}");
+        assert_eq!(parser::parse(text).map(|(expr, _)| tree(&expr)), Ok(expected.to_owned()), "{text}");
     }
 }
 
@@ -207,6 +207,15 @@ fn fields_are_checked() {
     for text in ["block_num:x", "block_num:9-5", "block_num:*", "trx_idx:x-", "input:t*"] {
         assert!(parse(text).unwrap_err().starts_with("invalid query: field"), "{text}");
     }
+    for (text, place) in [
+        ("action:a block_num:x", "at column 19 ("),
+        ("-(--trx_idx: [1, x] OR input:t*)", "at column 13 ("),
+        ("action:a\nOR auth:-x", "at line 2 column 9 ("),
+        ("action:a\nOR block_num:'-x'", "at line 2 column 14 ("),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(place), "{error}");
+    }
     let error = parse("a:1 OR").unwrap_err();
     assert!(
         error.starts_with("invalid query: missing expression") && error.ends_with("(query: \"a:1 OR\")"),
@@ -253,10 +262,10 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in text()) {
         match parser::parse(&text) {
-            Ok(expr) => {
+            Ok((expr, _)) => {
                 let canonical = expr.canonical();
                 let printed = Printed(&canonical).to_string();
-                prop_assert_eq!(parser::parse(&printed).unwrap().canonical(), canonical);
+                prop_assert_eq!(parser::parse(&printed).unwrap().0.canonical(), canonical);
             }
             Err(error) => prop_assert!(error.offset <= text.len() && !error.message.is_empty()),
         }
@@ -266,7 +275,7 @@ proptest! {
     fn canonical_text_is_read_as_the_same(expr in expr()) {
         let canonical = expr.canonical();
         let printed = Printed(&canonical).to_string();
-        let again = parser::parse(&printed).unwrap();
+        let (again, _) = parser::parse(&printed).unwrap();
         prop_assert_eq!(&again.clone().canonical(), &canonical, "{}", printed);
         prop_assert_eq!(Printed(&again.canonical()).to_string(), printed);
     }
