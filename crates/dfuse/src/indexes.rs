@@ -10,13 +10,8 @@ use dfuse_kv::{FjallOptions, Store};
 use dfuse_search::SearchIndex;
 use dfuse_trx::Transactions;
 
-/// All of them; one that reads from others comes after those.
-pub(crate) fn indexes() -> Vec<Arc<dyn Index>> {
-    indexes_with(Arc::default())
-}
-
-/// The same, with an index for searching that others ask, too.
-pub(crate) fn indexes_with(search: Arc<SearchIndex>) -> Vec<Arc<dyn Index>> {
+/// All of them, that for searching as it is given; one that reads from others comes after those.
+pub(crate) fn indexes(search: Arc<SearchIndex>) -> Vec<Arc<dyn Index>> {
     let mut indexes: Vec<Arc<dyn Index>> =
         vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)];
     indexes.extend(dfuse_state::indexes());
@@ -30,8 +25,12 @@ pub(crate) struct IndexStore(Arc<Mutex<Arc<dyn Store>>>);
 
 impl IndexStore {
     /// Opens the indexes in a directory, and makes what opens them again after a failed write.
-    pub(crate) fn open(folder: &Path, options: FjallOptions) -> dfuse_kv::Result<(Self, Reopen)> {
-        let (store, mut reopen) = dfuse_index::open_store(folder, &indexes(), options)?;
+    pub(crate) fn open(
+        folder: &Path,
+        indexes: &[Arc<dyn Index>],
+        options: FjallOptions,
+    ) -> dfuse_kv::Result<(Self, Reopen)> {
+        let (store, mut reopen) = dfuse_index::open_store(folder, indexes, options)?;
         let current = Self(Arc::new(Mutex::new(store)));
         let slot = current.clone();
         let reopen = move || {

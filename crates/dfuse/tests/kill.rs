@@ -58,7 +58,14 @@ impl Chain {
         let times = self.times.iter().flat_map(|time| {
             by_time.iter().map(move |comparator| format!("/v0/block_id/by_time?time={time}Z&comparator={comparator}"))
         });
-        let paths: Vec<String> = blocks.chain(inside).chain(transactions).chain(times).collect();
+        let queries = ["action:onblock", "-action:onblock", "data.to:*%20notif:true", "auth:eosio*", "data.memo:*"];
+        let searches = queries.iter().flat_map(|query| {
+            let pages = [(0, "asc"), (0, "desc"), (60, "asc"), (40, "desc")];
+            let page = move |(start, sort)| format!("transactions?q={query}&start_block={start}&sort={sort}&limit=50");
+            let asked = pages.into_iter().map(page).chain([format!("count?q={query}")]);
+            asked.map(|asked| format!("/v0/search/{asked}&with_reversible=true"))
+        });
+        let paths: Vec<String> = blocks.chain(inside).chain(transactions).chain(times).chain(searches).collect();
         let answer = |path: String| {
             let answer = server.get(&path);
             let mut json = answer.json();

@@ -171,6 +171,61 @@ fn an_index_that_was_lost_is_built_beside_the_others() {
     assert!(tool(&["check", "index"]).status.success());
 }
 
+#[test]
+fn what_is_indexed_for_searching_is_a_setting() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let log = log_file(folder.path(), "log", 3, 120);
+    let config = folder.path().join("dfuse.toml");
+    let arguments = ["--source", &log, "--data-dir", text(&data), "--config", text(&config)];
+    let tool = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        command.args(["tools"]).args(arguments).args(["--data-dir", text(&data)]).output().unwrap()
+    };
+    let count = |server: &mut Server, query: &str| {
+        server.wait_for("ready");
+        server.get(&format!("/v0/search/count?q={query}&with_reversible=true")).json()["actions"].as_u64()
+    };
+    fs::write(&config, "").unwrap();
+    let mut server = Server::start(&arguments);
+    let all = count(&mut server, "-action:onblock").unwrap();
+    let transfers = count(&mut server, "action:transfer").unwrap();
+    assert!(transfers > 10 && all > transfers && count(&mut server, "data.memo:*").unwrap() > 0);
+    server.stop();
+
+    let settings =
+        "[search]\ndata_fields = \"to\"\nexclude = \"action == 'onblock' || has(data.owner)\"\nact_digest = true\n";
+    fs::write(&config, settings).unwrap();
+    Server::start(&arguments)
+        .fails(1, "rebuild the index with `dfuse tools reindex search` and the same configuration");
+    // Built with the default settings it would be refused again.
+    assert!(tool(&["reindex", "search", "--config", text(&config)]).status.success());
+    assert!(tool(&["check", "index", "--config", text(&config)]).status.success());
+    let mut server = Server::start(&arguments);
+    assert_eq!(count(&mut server, "action:onblock"), Some(0));
+    assert_eq!(count(&mut server, "action:transfer"), Some(transfers));
+    assert!(count(&mut server, "-action:onblock").unwrap() < all);
+    assert!(count(&mut server, "data.to:*").unwrap() > 0 && count(&mut server, "act_digest:*").unwrap() > 0);
+    let refused = server.get("/v0/search/count?q=data.memo:hello").json();
+    assert!(refused["details"]["errors"]["q"][0].as_str().unwrap().contains("is not indexed"), "{refused}");
+    server.stop();
+
+    fs::write(&config, "").unwrap();
+    Server::start(&arguments).fails(1, "index \"search\" was built with other settings");
+    // The same settings from the environment.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.arg("start").args(arguments).args(["--listen", "127.0.0.1:0"]).env("DFUSE_SEARCH__DATA_FIELDS", "data.to");
+    command
+        .env("DFUSE_SEARCH__EXCLUDE", " action == 'onblock' || has(data.owner)")
+        .env("DFUSE_SEARCH__ACT_DIGEST", "true");
+    let mut server = Server::spawn(&mut command);
+    assert_eq!(count(&mut server, "action:transfer"), Some(transfers));
+    server.stop();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.arg("start").args(arguments).env("DFUSE_SEARCH__INCLUDE", "reciever == 'bob'");
+    Server::spawn(&mut command).fails(2, "setting \"search.include\": there is no \"reciever\"");
+}
+
 /// Takes the checkpoint of an index away, as if it were new in this version.
 fn forget_index(folder: &Path, name: &str) {
     let store = FjallStore::open(folder, &["checkpoint"], &FjallOptions::default()).unwrap();

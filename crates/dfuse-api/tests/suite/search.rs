@@ -1,21 +1,24 @@
 //! Searches from outside, compared with scans of the blocks.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{body::Body, http::Request};
 use dfuse_antelope::{Checksum256, model::Block};
 use dfuse_api::{ErrorCode, OpenAccess, Options};
 use dfuse_blocks::{BlockRef, CursorKey};
 use dfuse_search::{Place, Position};
-use dfuse_testkit::synthetic::SyntheticChain;
+use dfuse_testkit::{
+    Random,
+    search::{AbiState, Documents, Like, Vocabulary, Wanted, documents, dumped},
+    synthetic::SyntheticChain,
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::{
-    naive::{AbiState, Documents, Like, Wanted, documents, dumped},
-    queries::{Random, Vocabulary},
-    support::TestChain,
-};
+use crate::support::TestChain;
 
 /// Number of the block, id of the transaction, actions.
 type Found = (u32, Checksum256, Vec<u32>);
@@ -84,7 +87,7 @@ async fn compare(log: &str, queries: usize, most: usize) {
     let Some(chain) = TestChain::recorded(log).await else { return };
     let mut scanner = Scanner::default();
     scanner.follow(&chain);
-    let (vocabulary, mut random) = (scanner.vocabulary(), Random(11));
+    let (vocabulary, mut random) = (scanner.vocabulary(), Random::new(11));
     let snapshot = chain.api().chain().serving.snapshot();
     let (head, lib) = (snapshot.head().unwrap().number, snapshot.lib().unwrap().number);
     let mut compared = 0;
@@ -96,8 +99,8 @@ async fn compare(log: &str, queries: usize, most: usize) {
         }
         let (reversible, descending) = (random.one_in(2), random.one_in(2));
         let last = if reversible { head } else { lib };
-        let start = if random.one_in(2) { 0 } else { 1 + random.below(last as usize) as u32 };
-        let count = if random.one_in(2) { u32::MAX } else { 1 + random.below(head as usize) as u32 };
+        let start = if random.one_in(2) { 0 } else { 1 + random.position(last as usize) as u32 };
+        let count = if random.one_in(2) { u32::MAX } else { 1 + random.position(head as usize) as u32 };
         let blocks = match (descending, start) {
             (false, 0) => 1..=last.min(count.saturating_add(1)),
             (false, start) => start..=last.min(start.saturating_add(count)),
@@ -116,7 +119,7 @@ async fn compare(log: &str, queries: usize, most: usize) {
             expected.reverse();
         }
         let most_limit = if random.one_in(2) { 5 } else { 100 };
-        let limit = 1 + random.below(most_limit);
+        let limit = 1 + random.position(most_limit);
         let sort = if descending { "DESC" } else { "asc" };
         let (mut found, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -348,6 +351,12 @@ async fn explained() {
     assert!(explain["work"].as_u64().unwrap() > 0 && explain["search_ms"].is_u64(), "{explain}");
     let page = chain.get("/v0/search/transactions?q=action:onblock&limit=5&explain=1").await.json();
     assert_eq!(page["explain"]["blocks_read"], 5);
+    // However many results are in it.
+    let page = chain.get("/v0/search/transactions?q=receiver:eosio.token%20scheduled:false&explain=1").await.json();
+    let results = results(&page);
+    let blocks: BTreeSet<_> = results.iter().map(|((number, ..), _)| number).collect();
+    assert!(results.len() > blocks.len(), "{} {}", results.len(), blocks.len());
+    assert_eq!(page["explain"]["blocks_read"], blocks.len());
     assert!(chain.get("/v0/search/transactions?q=action:onblock").await.json().get("explain").is_none());
 }
 
@@ -482,4 +491,39 @@ async fn completions() {
     assert_eq!(keys(&sections[0])[0], "action:transfer data.to:alice");
     assert_eq!(complete("some words").await, json!([]));
     assert_eq!(chain.get("/v0/search/completion").await.error().0, ErrorCode::RequestValidation);
+}
+
+/// The examples of docs/search.md, on the demo.
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_of_the_documentation() {
+    let Some(chain) = TestChain::recorded("demo/demo.dmlog.zst").await else { return };
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/search.md")).unwrap();
+    let (_, examples) = page.split_once("\n## Examples\n").unwrap();
+    let (found, refused) = examples.split_once("\n## ").unwrap().0.split_once("These are refused:").unwrap();
+    let rows = |table: &str| {
+        let rows = table.lines().filter(|line| line.starts_with("| `"));
+        let cell = |cell: &str| cell.trim().trim_matches('`').replace("\\|", "|");
+        // What stands between bars that are not part of a query.
+        let cells =
+            |row: &str| row.replace("\\|", "\u{1}").split('|').map(|text| cell(&text.replace('\u{1}', "|"))).collect();
+        rows.map(cells).collect::<Vec<Vec<String>>>()
+    };
+    let (found, refused) = (rows(found), rows(refused));
+    assert!(found.len() >= 15 && refused.len() >= 5);
+    for row in found {
+        let query = encode(&row[1]);
+        let counted = chain.get(&format!("/v0/search/count?q={query}&with_reversible=true")).await.json();
+        let numbers = [&counted["actions"], &counted["transactions"]].map(|number| number.to_string());
+        assert_eq!(numbers, row[2..4], "{}", row[1]);
+        let page = chain.get(&format!("/v0/search/transactions?q={query}&limit=5&with_reversible=true")).await.json();
+        assert_eq!(results(&page).is_empty(), row[3] == "0", "{}", row[1]);
+    }
+    for row in refused {
+        let (code, error) = chain.get(&format!("/v0/search/transactions?q={}", encode(&row[1]))).await.error();
+        let said = match code {
+            ErrorCode::RequestValidation => error["details"]["errors"]["q"][0].as_str().unwrap().to_owned(),
+            code => code.row().code.to_owned(),
+        };
+        assert_eq!(said.trim_start_matches("is not a query: "), row[2], "{}", row[1]);
+    }
 }

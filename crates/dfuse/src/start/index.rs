@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dfuse_antelope::AbiDump;
 use dfuse_blocks::{BlockRef, BlockStore, feed::FeedHandle};
 use dfuse_index::{Error, IndexState, Options, Pipeline, Progress, Rebuild, Result, follow_feed, reindex};
+use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::{BlockSource, FeedBlocks, ForkedTransactions};
 use futures::{FutureExt, Stream};
 use tokio::task::spawn_blocking;
@@ -22,6 +23,8 @@ pub(crate) struct Indexing {
     pub(crate) files: BlockStore,
     pub(crate) feed: FeedHandle,
     pub(crate) forked: Arc<ForkedTransactions>,
+    /// What is indexed for searching.
+    pub(crate) search: TermOptions,
 }
 
 impl Indexing {
@@ -57,7 +60,8 @@ impl Indexing {
     /// Builds an index up to where the others are.
     async fn build(&self, name: &'static str) -> Result<()> {
         let (store, options) = (self.store.current(), self.options.clone());
-        let opened = spawn_blocking(move || Rebuild::open(store, &indexes(), name, options, |_| ())).await;
+        let indexes = indexes(Arc::new(SearchIndex::new(self.search.clone())));
+        let opened = spawn_blocking(move || Rebuild::open(store, &indexes, name, options, |_| ())).await;
         let rebuild = opened.map_err(|_| Error::Usage("the process stops".to_owned()))??;
         let mut reported = 0;
         let progress = |progress| {

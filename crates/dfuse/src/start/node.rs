@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     failure::{one_line, usage},
-    indexes::{IndexStore, indexes_with},
+    indexes::{IndexStore, indexes},
 };
 
 /// How often it is looked whether the indexes have come to the end of the chain.
@@ -41,6 +41,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let origin = Origin::parse(&settings.source)?;
     let chain_id = origin.chain_id(settings)?;
     let api_options = dfuse_api::Options { chain_api: settings.chain_api.options()?, ..settings.http.options() };
+    let terms = settings.search.options()?;
     let listener = listen(&settings.listen).await?;
     let signals = Signals::new()?;
     let data_dir = match (&settings.data_dir, &origin) {
@@ -71,10 +72,10 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         ..Options::default()
     };
     let folder = data_dir.index();
-    let search = Arc::new(SearchIndex::default());
-    let indexes = indexes_with(search.clone());
+    let search = Arc::new(SearchIndex::new(terms.clone()));
+    let indexes = indexes(search.clone());
     let opened = spawn_blocking(move || -> anyhow::Result<_> {
-        let (store, reopen) = IndexStore::open(&folder, fjall)?;
+        let (store, reopen) = IndexStore::open(&folder, &indexes, fjall)?;
         let pipeline = Pipeline::open(store.current(), Some(reopen), indexes, options.clone())?;
         Ok((store, pipeline, options))
     });
@@ -98,8 +99,14 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     for number in files.abi_dumps().await? {
         dumps.send(files.read_abi_dump(number).await?)?;
     }
-    let indexing =
-        Indexing { store: store.clone(), options, files: files.clone(), feed: handle.clone(), forked: forked.clone() };
+    let indexing = Indexing {
+        store: store.clone(),
+        options,
+        files: files.clone(),
+        feed: handle.clone(),
+        forked: forked.clone(),
+        search: terms,
+    };
     let offered = stream::unfold(offered, async |mut offered| Some((offered.recv().await?, offered))).fuse();
     let index = tokio::spawn(indexing.run(pipeline, Box::pin(offered)));
     let source = origin.open(feed.resume_number())?;

@@ -1,8 +1,10 @@
 //! Configuration: defaults, a TOML file, `DFUSE_*` variables and flags, in rising order.
 
-use std::{fmt::Write, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, path::PathBuf, time::Duration};
 
+use dfuse_antelope::Name;
 use dfuse_node::rpc::{NodeClient, NodeOptions, RpcError};
+use dfuse_search::{EventAction, Filter, FilterError, SYSTEM_ACTIONS, TermOptions};
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
@@ -25,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) exit_at_end: bool,
     pub(crate) blocks: Blocks,
     pub(crate) index: Index,
+    pub(crate) search: Search,
     pub(crate) http: Http,
     pub(crate) chain_api: ChainApi,
 }
@@ -45,6 +48,18 @@ pub(crate) struct Index {
     pub(crate) memory_mib: usize,
     pub(crate) cache_mib: u64,
     pub(crate) fsync: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Search {
+    pub(crate) data_fields: String,
+    pub(crate) act_digest: bool,
+    pub(crate) events: Option<String>,
+    pub(crate) unrestricted_events: bool,
+    pub(crate) include: String,
+    pub(crate) exclude: String,
+    pub(crate) system: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +119,15 @@ impl Default for Settings {
                 cache_mib: dfuse_kv::FjallOptions::default().cache_bytes >> 20,
                 fsync: false,
             },
+            search: Search {
+                data_fields: "*".to_owned(),
+                act_digest: false,
+                events: None,
+                unrestricted_events: false,
+                include: "*".to_owned(),
+                exclude: String::new(),
+                system: SYSTEM_ACTIONS.to_owned(),
+            },
             http: Http {
                 max_connections: api.max_connections,
                 max_header_bytes: api.max_header_bytes,
@@ -133,6 +157,53 @@ impl Default for Settings {
                 irreversible_timeout_seconds: api.chain_api.push.irreversible_timeout.as_secs(),
             },
         }
+    }
+}
+
+impl Search {
+    /// Which terms are indexed.
+    pub(crate) fn options(&self) -> anyhow::Result<TermOptions> {
+        Ok(TermOptions {
+            data_fields: self.data_fields()?,
+            act_digest: self.act_digest,
+            events: self.events()?,
+            filter: self.filter()?,
+        })
+    }
+
+    fn data_fields(&self) -> anyhow::Result<Option<BTreeSet<String>>> {
+        let names = self.data_fields.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty());
+        let names: BTreeSet<_> = names.map(|name| name.strip_prefix("data.").unwrap_or(name)).collect();
+        if names.is_empty() || names.contains("*") {
+            return Ok(None);
+        }
+        if let Some(deep) = names.iter().find(|name| name.contains('.')) {
+            let first = deep.split('.').next().unwrap_or_default();
+            return Err(usage(format!(
+                "setting \"search.data_fields\": \"{deep}\" is a path; name its first part, \"{first}\", for all below it"
+            )));
+        }
+        Ok(Some(names.into_iter().map(str::to_owned).collect()))
+    }
+
+    fn events(&self) -> anyhow::Result<Option<EventAction>> {
+        let Some(text) = self.events.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let name = |text: &str| Name::parse(text.as_bytes()).ok().filter(|name| *name != Name(0));
+        let parts = text.split_once(':').and_then(|(contract, action)| Some((name(contract)?, name(action)?)));
+        let Some((contract, action)) = parts else {
+            return Err(usage(format!(
+                "setting \"search.events\": \"{text}\" is not contract:action, for instance dfuseiohooks:event"
+            )));
+        };
+        Ok(Some(EventAction { contract, action, unrestricted: self.unrestricted_events }))
+    }
+
+    fn filter(&self) -> anyhow::Result<Filter> {
+        // One after the other, to tell which is wrong.
+        let wrong = |name: &str, error: FilterError| usage(format!("setting \"search.{name}\": {error}"));
+        Filter::new(&self.include, "", "").map_err(|error| wrong("include", error))?;
+        Filter::new("", &self.exclude, "").map_err(|error| wrong("exclude", error))?;
+        Filter::new(&self.include, &self.exclude, &self.system).map_err(|error| wrong("system", error))
     }
 }
 
@@ -230,6 +301,27 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
         "index.fsync",
         "Have the operating system write every commit of the indexes to the disk. Without it a power cut loses the last \
          commits, which are made again from the block files",
+    ),
+    (
+        "search.data_fields",
+        "Which fields of the data of actions are indexed, each with all that is in it: names, with commas or blanks between \
+         them, or * for all. The index must be built anew when anything in this section changes: dfuse tools reindex search",
+    ),
+    ("search.act_digest", "Index the digest of every action, some 20 bytes each"),
+    (
+        "search.events",
+        "The action by which contracts tell of events, as contract:action, for instance dfuseiohooks:event. Not set: none",
+    ),
+    ("search.unrestricted_events", "Index events of any length and number of keys"),
+    (
+        "search.include",
+        "Actions that are indexed: a CEL expression over receiver, account, action, auth, data and others, or several from \
+         certain blocks on; see docs/search.md",
+    ),
+    ("search.exclude", "Actions that are not indexed although they are included: the same"),
+    (
+        "search.system",
+        "System actions that pass filters in any case: the same. For searching it matters whether eosio:setabi is among them",
     ),
     ("http.max_connections", "Most connections at a time; more wait to be accepted"),
     ("http.max_header_bytes", "Most bytes of a request's header, path and query included"),
@@ -337,8 +429,6 @@ fn describe(error: &figment::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn keys(value: &Value, prefix: &str, found: &mut BTreeSet<String>) {
@@ -356,6 +446,39 @@ mod tests {
         let mut found = BTreeSet::new();
         keys(&serde_json::to_value(Settings::default()).unwrap(), "", &mut found);
         assert_eq!(found, DESCRIPTIONS.iter().map(|(name, _)| (*name).to_owned()).collect());
+    }
+
+    #[test]
+    fn what_is_indexed() {
+        let with = |change: fn(&mut Search)| {
+            let mut search = Settings::default().search;
+            change(&mut search);
+            search.options().map_err(|error| error.to_string())
+        };
+        assert_eq!(with(|_| ()), Ok(TermOptions::default()));
+        assert_eq!(with(|search| search.data_fields = " from *".into()), Ok(TermOptions::default()));
+        let some = with(|search| search.data_fields = "from, data.to memo,".into()).unwrap();
+        assert_eq!(some.data_fields, Some(["from", "memo", "to"].map(str::to_owned).into()));
+        let events = with(|search| search.events = Some("dfuseiohooks:event".into())).unwrap().events.unwrap();
+        assert_eq!((events.contract.to_string(), events.unrestricted), ("dfuseiohooks".to_owned(), false));
+        assert!(with(|search| search.exclude = "receiver == 'spam'".into()).is_ok_and(|it| !it.filter.passes_all()));
+        for (change, message) in [
+            ((|search| search.data_fields = "from.name".into()) as fn(&mut Search), "name its first part, \"from\""),
+            (|search| search.events = Some("dfuseiohooks".into()), "setting \"search.events\": "),
+            (|search| search.events = Some("dfuseiohooks:".into()), "setting \"search.events\": "),
+            (
+                |search| search.include = "receiver == ".into(),
+                "setting \"search.include\": expected a value, got the end",
+            ),
+            (
+                |search| search.exclude = "#1 receiver".into(),
+                "setting \"search.exclude\": expected the number of a block",
+            ),
+            (|search| search.system = "reciever".into(), "setting \"search.system\": there is no \"reciever\""),
+        ] {
+            let error = with(change).unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
     }
 
     #[test]

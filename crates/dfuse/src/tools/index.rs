@@ -1,14 +1,21 @@
 //! `dfuse tools reindex` and `dfuse tools check index`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::bail;
 use clap::Args;
 use dfuse_blocks::BlockStore;
-use dfuse_index::{Options, Progress as Step, Rebuild, check_indexes, reindex};
+use dfuse_index::{Index, Options, Progress as Step, Rebuild, check_indexes, reindex};
 use dfuse_kv::{FjallOptions, Store};
+use dfuse_search::SearchIndex;
 
-use crate::{failure::usage, indexes::indexes, progress::Progress, start::DataDir, tools::runtime};
+use crate::{
+    failure::usage,
+    indexes::indexes,
+    progress::Progress,
+    start::{DataDir, Settings},
+    tools::runtime,
+};
 
 /// Differences that are listed.
 const MAX_LISTED: usize = 20;
@@ -16,6 +23,9 @@ const MAX_LISTED: usize = 20;
 /// Where indexes and blocks are.
 #[derive(Debug, Args)]
 struct Place {
+    /// The configuration file of dfuse start: section [search] says what is indexed
+    #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
     /// Data directory [default: ./dfuse-data]
     #[arg(long, value_name = "DIR", env = "DFUSE_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
@@ -24,18 +34,30 @@ struct Place {
     blocks: Option<String>,
 }
 
+/// What a tool works on.
+struct Opened {
+    data_dir: DataDir,
+    files: BlockStore,
+    store: Arc<dyn Store>,
+    indexes: Vec<Arc<dyn Index>>,
+}
+
 impl Place {
-    fn open(&self) -> anyhow::Result<(DataDir, BlockStore, Arc<dyn Store>)> {
-        let data_dir = DataDir::existing(self.data_dir.as_deref())?;
-        let files = data_dir.open_blocks(self.blocks.as_deref(), false)?;
-        let (store, _) = dfuse_index::open_store(data_dir.index(), &indexes(), FjallOptions::default())?;
-        Ok((data_dir, files, store))
+    fn open(&self) -> anyhow::Result<Opened> {
+        // Flags of dfuse start are none of a tool.
+        let settings = Settings::load(self.config.as_ref(), &BTreeMap::<&str, &str>::new())?;
+        let indexes = indexes(Arc::new(SearchIndex::new(settings.search.options()?)));
+        let data_dir = DataDir::existing(self.data_dir.as_deref().or(settings.data_dir.as_deref()))?;
+        let blocks = self.blocks.as_deref().or(settings.blocks.store.as_deref());
+        let files = data_dir.open_blocks(blocks, false)?;
+        let (store, _) = dfuse_index::open_store(data_dir.index(), &indexes, FjallOptions::default())?;
+        Ok(Opened { data_dir, files, store, indexes })
     }
 }
 
 /// The names that were given, all if there are none, in the order in which they are built.
 fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static str>> {
-    let known: Vec<_> = indexes().iter().map(|index| index.name()).collect();
+    let known: Vec<_> = indexes(Arc::default()).iter().map(|index| index.name()).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(usage(format!("there is no index \"{unknown}\"; there are {}", known.join(", "))));
     }
@@ -56,11 +78,11 @@ pub(crate) struct Reindex {
 impl Reindex {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let names = chosen(&self.indexes)?;
-        let (_data_dir, files, store) = self.place.open()?;
+        let Opened { data_dir: _data_dir, files, store, indexes } = self.place.open()?;
         let runtime = runtime()?;
         let result = names.into_iter().try_for_each(|name| {
             let blocks = Progress::new(&format!("blocks, index {name}"));
-            let rebuild = Rebuild::open(store.clone(), &indexes(), name, Options::default(), |_| ())?;
+            let rebuild = Rebuild::open(store.clone(), &indexes, name, Options::default(), |_| ())?;
             let built = runtime.block_on(reindex(&files, rebuild, |step| {
                 if let Step::Blocks { number, .. } = step {
                     blocks.set(number.into());
@@ -90,15 +112,15 @@ pub(crate) struct CheckIndex {
 impl CheckIndex {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let names = chosen(&self.indexes)?;
-        let (data_dir, files, store) = self.place.open()?;
+        let Opened { data_dir, files, store, indexes } = self.place.open()?;
         // An index reads from those before it at most.
-        let last = indexes().iter().rposition(|index| names.contains(&index.name())).map_or(0, |last| last + 1);
-        let checked = indexes().drain(..last).collect::<Vec<_>>();
+        let last = indexes.iter().rposition(|index| names.contains(&index.name())).map_or(0, |last| last + 1);
+        let checked = &indexes[..last];
         let folder = tempfile::Builder::new().prefix("check-").tempdir_in(data_dir.path())?;
-        let (empty, _) = dfuse_index::open_store(folder.path(), &indexes(), FjallOptions::default())?;
+        let (empty, _) = dfuse_index::open_store(folder.path(), &indexes, FjallOptions::default())?;
         let progress = Progress::new("blocks");
         let report =
-            runtime()?.block_on(check_indexes(&files, &*store, empty, &checked, MAX_LISTED, |step| match step {
+            runtime()?.block_on(check_indexes(&files, &*store, empty, checked, MAX_LISTED, |step| match step {
                 Step::Blocks { number, .. } => progress.set(number.into()),
                 Step::Comparing { entries, .. } => progress.set(entries),
                 Step::Dropping(_) => {}

@@ -172,3 +172,37 @@ test("state, with every call that the client has", async () => {
     return true
   })
 })
+
+test("a search, page by page, forward and backward", async () => {
+  const query = "receiver:eosio.token action:transfer data.to:alice"
+  const pages = async (options) => {
+    const found = []
+    for (let cursor = ""; ; ) {
+      const page = await client.searchTransactions(query, { limit: 10, blockCount: 100, cursor, ...options })
+      found.push(...page.transactions)
+      cursor = page.cursor
+      if (cursor === "" || page.transactions.length === 0) return found
+    }
+  }
+  const forward = await pages({ startBlock: 1, sort: "asc" })
+  assert.ok(forward.length > 10)
+  const inOrder = (traces) => traces.flatMap((trace) => [trace, ...inOrder(trace.inline_traces ?? [])])
+  for (const { lifecycle, action_idx } of forward) {
+    const traces = inOrder(lifecycle.execution_trace.action_traces)
+    for (const { receipt, act } of action_idx.map((index) => traces[index])) {
+      assert.equal(receipt.receiver, "eosio.token")
+      assert.deepEqual([act.name, act.data.to], ["transfer", "alice"])
+    }
+  }
+  const backward = await pages({ startBlock: 101, sort: "desc" })
+  assert.deepEqual(backward.map((row) => row.lifecycle.id).reverse(), forward.map((row) => row.lifecycle.id))
+
+  await assert.rejects(client.searchTransactions("receiver:eosio.token AND"), (error) => {
+    assert.equal(error.code, "request_validation_error")
+    assert.match(error.details.errors.q[0], /missing expression after 'and' clause/)
+    assert.equal(error.details.position.offset, 24)
+    return true
+  })
+  const nothing = await client.searchTransactions("receiver:nobody")
+  assert.deepEqual([nothing.cursor, nothing.transactions], ["", []])
+})

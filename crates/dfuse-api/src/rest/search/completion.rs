@@ -3,6 +3,7 @@
 use axum::extract::State;
 use dfuse_antelope::Name;
 use dfuse_index::{View, accounts};
+use dfuse_search::TermOptions;
 use serde::Serialize;
 
 use crate::{Api, ApiResult, Json, Params, params::rules::text};
@@ -44,6 +45,7 @@ pub(super) const FIELDS: &[(&str, Values)] = &[
     ("notif", Flag),
     ("scheduled", Flag),
     ("status", Other),
+    ("act_digest", Other),
     ("db.table", Other),
     ("db.key", Other),
     ("ram.consumed", Account),
@@ -105,17 +107,18 @@ impl Suggestion {
 pub(super) async fn completion(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Vec<Section>>> {
     let prefix = params.required("prefix", text);
     let prefix = params.finish(prefix)?;
-    api.read(move |snapshot, _| complete(snapshot.view(), &prefix)).await.map(Json)
+    let index = api.chain().search.clone();
+    api.read(move |snapshot, _| complete(snapshot.view(), index.options(), &prefix)).await.map(Json)
 }
 
-fn complete(view: &View, prefix: &str) -> ApiResult<Vec<Section>> {
+fn complete(view: &View, options: &TermOptions, prefix: &str) -> ApiResult<Vec<Section>> {
     let is_name = !prefix.is_empty() && Name::parse(prefix.as_bytes()).is_ok();
     let (names, queries) = if is_name {
         let of_account =
             |(summary, query): &(&'static str, &str)| Suggestion::new(query.replace("ACCOUNT", prefix), Some(summary));
         (accounts_from(view, prefix)?, OF_ACCOUNT.iter().map(of_account).collect())
     } else {
-        let queries = complete_query(prefix, |beginning| accounts_from(view, beginning))?;
+        let queries = complete_query(prefix, options, |beginning| accounts_from(view, beginning))?;
         (Vec::new(), queries.into_iter().map(|text| Suggestion::new(text, None)).collect())
     };
     let names = names.into_iter().map(|name| Suggestion::new(name, None)).collect();
@@ -132,7 +135,12 @@ fn accounts_from(view: &View, beginning: &str) -> ApiResult<Vec<String>> {
 
 /// Completes the last word of a query: a field or its value, and what comes after a value. White space at its end is not to
 /// be seen, so that a value may be a whole one as well as the beginning of another.
-fn complete_query(text: &str, accounts: impl Fn(&str) -> ApiResult<Vec<String>>) -> ApiResult<Vec<String>> {
+fn complete_query(
+    text: &str,
+    options: &TermOptions,
+    accounts: impl Fn(&str) -> ApiResult<Vec<String>>,
+) -> ApiResult<Vec<String>> {
+    let fields = || FIELDS.iter().filter(|(field, _)| options.has(field));
     let start = text.rfind(|c: char| c.is_ascii_whitespace() || c == '(').map_or(0, |at| at + 1);
     let start = start + (text[start..].len() - text[start..].trim_start_matches('-').len());
     let (before, word) = text.split_at(start);
@@ -141,7 +149,7 @@ fn complete_query(text: &str, accounts: impl Fn(&str) -> ApiResult<Vec<String>>)
         words.any(|word| word.trim_start_matches('-').strip_prefix(field).is_some_and(|rest| rest.starts_with(':')))
     };
     let next_fields = |before: &str| {
-        let unused = FIELDS.iter().filter(|(field, _)| !is_used(field));
+        let unused = fields().filter(|(field, _)| !is_used(field));
         unused.map(|(field, _)| format!("{before}{field}:")).collect::<Vec<_>>()
     };
     let values = |before: &str, field: &str, beginning: &str| -> ApiResult<Vec<String>> {
@@ -167,7 +175,7 @@ fn complete_query(text: &str, accounts: impl Fn(&str) -> ApiResult<Vec<String>>)
         None if matches!(word, "OR" | "AND") || word.ends_with(')') => next_fields(&format!("{text} ")),
         None if word.is_empty() => next_fields(text),
         None => {
-            let fitting: Vec<_> = FIELDS.iter().filter(|(field, _)| field.starts_with(word)).collect();
+            let fitting: Vec<_> = fields().filter(|(field, _)| field.starts_with(word)).collect();
             match fitting[..] {
                 [(field, Account | Flag)] => values(before, field, "")?,
                 _ => fitting.iter().map(|(field, _)| format!("{before}{field}:")).collect(),
@@ -180,15 +188,16 @@ fn complete_query(text: &str, accounts: impl Fn(&str) -> ApiResult<Vec<String>>)
 
 #[cfg(test)]
 mod tests {
-    use dfuse_search::{Query, TermOptions};
+    use dfuse_search::Query;
 
     use super::*;
 
     #[test]
     fn fields_can_be_searched() {
+        let options = TermOptions { act_digest: true, ..TermOptions::default() };
         for (field, values) in FIELDS {
             let value = if field.starts_with("block") || *field == "trx_idx" { "1" } else { "true" };
-            assert!(Query::parse(&format!("{field}:{value}"), &TermOptions::default()).is_ok(), "{field} {values:?}");
+            assert!(Query::parse(&format!("{field}:{value}"), &options).is_ok(), "{field} {values:?}");
         }
         for (_, query) in OF_ACCOUNT {
             assert!(Query::parse(&query.replace("ACCOUNT", "eosio.token"), &TermOptions::default()).is_ok());
@@ -216,10 +225,16 @@ mod tests {
             ("eosio.bp testing", &[]),
             ("\u{e9}:\u{e9}", &["\u{e9}:\u{e9}", "\u{e9}:\u{e9} account:"]),
         ] {
-            let found = complete_query(text, accounts).unwrap();
+            let found = complete_query(text, &TermOptions::default(), accounts).unwrap();
             assert!(found.len() <= MAX_SUGGESTIONS && found.len() >= expected.len(), "{text}: {found:?}");
             assert_eq!(found[..expected.len()], *expected, "{text}");
             assert!(expected.is_empty() <= found.is_empty());
         }
+        // Nothing is suggested that would be refused.
+        assert_eq!(complete_query("act_d", &TermOptions::default(), accounts).unwrap(), [""; 0]);
+        let some =
+            TermOptions { data_fields: Some(["memo".to_owned()].into()), act_digest: true, ..TermOptions::default() };
+        assert_eq!(complete_query("data.", &some, accounts).unwrap(), ["data.memo:"]);
+        assert_eq!(complete_query("act_d", &some, accounts).unwrap(), ["act_digest:"]);
     }
 }

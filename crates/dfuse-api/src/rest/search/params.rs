@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use dfuse_blocks::CursorKey;
-use dfuse_search::{Error, Position, Query, SearchIndex};
+use dfuse_search::{Error, Position, Query, SearchIndex, TermOptions};
 use serde_json::Value;
 
 use super::completion::FIELDS;
@@ -41,7 +41,9 @@ impl<'a> QueryRule<'a> {
                 self.position.set(Some(query_position(&error)));
                 vec![format!("is not a query: {error}")]
             }
-            Error::UnknownFields(fields) => fields.iter().map(|field| unknown_field(field)).collect(),
+            Error::UnknownFields(fields) => {
+                fields.iter().map(|field| unknown_field(field, self.index.options())).collect()
+            }
             other => vec![other.to_string()],
         })
     }
@@ -55,11 +57,11 @@ impl<'a> QueryRule<'a> {
     }
 }
 
-fn unknown_field(field: &str) -> String {
+fn unknown_field(field: &str, options: &TermOptions) -> String {
     let problem = format!("has the field \"{}\", which is not indexed", shorten(field));
     // Most often what stands below `data.` is named without it.
-    let near = nearest(field, FIELDS.iter().map(|(name, _)| *name))
-        .or_else(|| nearest(&format!("data.{field}"), FIELDS.iter().map(|(name, _)| *name)));
+    let known = || FIELDS.iter().map(|(name, _)| *name).filter(|name| options.has(name));
+    let near = nearest(field, known()).or_else(|| nearest(&format!("data.{field}"), known()));
     match near {
         Some(near) => format!("{problem}; did you mean \"{near}\"?"),
         None => problem,
