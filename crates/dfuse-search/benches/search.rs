@@ -125,7 +125,7 @@ fn block(number: u32, seen: &mut [bool]) -> Block {
             let balance = |amount: u64| {
                 let mut writer = Writer::new();
                 writer.u64(amount);
-                writer.u64(0x53_4f45_04);
+                writer.u64(0x534f_4504);
                 writer.bytes.into()
             };
             let is_update = std::mem::replace(&mut seen[rank as usize], true);

@@ -120,7 +120,7 @@ fn evaluated_once_for_all() {
         let (barrier, view, evaluations) = (Barrier::new(LISTENERS), node.view_before(block), &node.evaluations);
         let answers: Vec<_> = std::thread::scope(|scope| {
             let listen = |at: usize| {
-                let (barrier, view, query) = (&barrier, &view, if at % 2 == 0 { &query } else { &same });
+                let (barrier, view, query) = (&barrier, &view, if at.is_multiple_of(2) { &query } else { &same });
                 scope.spawn(move || {
                     barrier.wait();
                     evaluations.matches(query, block, view).unwrap()

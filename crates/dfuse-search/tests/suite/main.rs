@@ -1,5 +1,5 @@
 //! Searches compared with a scan of all blocks that shares no code with them.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod budgets;
 mod histories;
