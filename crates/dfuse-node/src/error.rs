@@ -4,7 +4,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The specification of a source is wrong.
-    #[error("unknown source \"{0}\": use deep-mind:FILE, deep-mind:- (standard input) or blocks:URL")]
+    #[error("unknown source \"{0}\": use deep-mind:FILE, deep-mind:- (standard input), blocks:URL or nodeos")]
     Spec(String),
     /// The file cannot be opened.
     #[error("cannot open {place}: {source}")]
@@ -14,6 +14,17 @@ pub enum Error {
         /// Why it could not.
         source: io::Error,
     },
+    /// A supervised node does not run, and starting it again does not help.
+    #[error("node {node}: {why}")]
+    Node {
+        /// Its name.
+        node: String,
+        /// What is wrong and what to do.
+        why: String,
+    },
+    /// The configuration of supervised nodes is wrong.
+    #[error("{0}")]
+    Nodes(String),
     /// The log says something that cannot be; nothing after it can be trusted.
     #[error(transparent)]
     Log(#[from] dfuse_deep_mind::Error),

@@ -5,10 +5,13 @@
 //! the source, forks included. Every source can start again from its beginning; whoever takes the blocks knows which it
 //! has.
 //!
-//! [`rpc::NodeClient`] calls the HTTP API of a node.
+//! [`nodeos::Nodeos`] supervises nodes, and gives a source of what one of them logs. [`rpc::NodeClient`] calls the HTTP API of a
+//! node.
 
 mod error;
 mod log;
+pub mod nodeos;
+mod queue;
 pub mod rpc;
 mod source;
 mod spec;
@@ -16,5 +19,6 @@ mod store;
 
 pub use error::{Error, Result};
 pub use log::{decompressed, open_log};
+pub use queue::{Queue, QueueState};
 pub use source::{Source, SourceEvent, SourceOptions};
 pub use spec::SourceSpec;

@@ -53,9 +53,15 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
+/// Takes lines that are not the log's.
+pub(crate) type OtherLines = Box<dyn FnMut(&[u8]) + Send>;
+
 /// Reads a log to its end on the thread at hand. Stops early when nobody wants the blocks any more.
-pub(crate) fn read(log: impl Read, sender: &Sender) -> Result<()> {
+pub(crate) fn read(log: impl Read, sender: &Sender, other_lines: Option<OtherLines>) -> Result<()> {
     let mut reader = Reader::new(log);
+    if let Some(receive) = other_lines {
+        reader = reader.on_other_lines(receive);
+    }
     let mut writer = ReverseWriter::new();
     while let Some(event) = reader.next_event()? {
         let event = match event {

@@ -4,7 +4,7 @@ use dfuse_antelope::{AbiDump, model::Block};
 use dfuse_blocks::{BlockStore, EncodedBlock, StoreOptions};
 use tokio::sync::mpsc;
 
-use crate::{Error, Result, SourceSpec, log, store};
+use crate::{Error, Queue, Result, SourceSpec, log, store};
 
 /// Blocks that are read ahead. With the one at work on either side this bounds memory.
 const AHEAD: usize = 32;
@@ -23,6 +23,9 @@ pub enum SourceEvent {
     },
     /// ABIs that were in force before the blocks that follow.
     AbiDump(AbiDump),
+    /// A supervised node was started, for the first time or again: what follows may repeat what came before, or begin behind
+    /// blocks that were never read.
+    LogBegins,
 }
 
 /// How to read a source.
@@ -34,13 +37,21 @@ pub struct SourceOptions {
     pub follow: bool,
     /// How long to wait before looking for more.
     pub poll: Duration,
+    /// Most bytes that are read from a pipe and not decoded yet.
+    pub queue_bytes: usize,
     /// How to open a block store.
     pub store: StoreOptions,
 }
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { start_block: 0, follow: false, poll: Duration::from_secs(1), store: StoreOptions::default() }
+        Self {
+            start_block: 0,
+            follow: false,
+            poll: Duration::from_secs(1),
+            queue_bytes: 256 << 20,
+            store: StoreOptions::default(),
+        }
     }
 }
 
@@ -48,11 +59,12 @@ impl Default for SourceOptions {
 #[derive(Debug)]
 pub struct Source {
     events: mpsc::Receiver<Result<SourceEvent>>,
+    queue: Option<Queue>,
 }
 
 impl Source {
-    /// Opens a source and begins to read. A log is read on a thread of its own, so that a node that writes to the pipe
-    /// waits for nobody but the queue; a block store on the runtime at hand.
+    /// Opens a source and begins to read. A log is decoded on a thread of its own, a block store on the runtime at hand.
+    /// Standard input is drained into a queue on another thread, so that the node that writes to it waits for nobody.
     ///
     /// # Errors
     /// What cannot be opened. What goes wrong later comes from [`Source::next`].
@@ -62,13 +74,18 @@ impl Source {
     pub fn open(spec: &SourceSpec, options: SourceOptions) -> Result<Self> {
         let (sender, events) = mpsc::channel(AHEAD);
         let opened = |e| Error::Open { place: spec.to_string(), source: e };
+        let mut queue = None;
         match spec {
             SourceSpec::Log(file) => {
                 let stream = log::open_log(file)?;
                 spawn(sender, move || Ok(stream)).map_err(opened)?;
             }
             // Looking at the first bytes waits for the node to write some.
-            SourceSpec::StandardInput => spawn(sender, || log::decompressed(io::stdin())).map_err(opened)?,
+            SourceSpec::StandardInput => {
+                let stdin = queue.insert(Queue::new(options.queue_bytes)).clone();
+                stdin.fill(io::stdin(), "dfuse-pipe").map_err(opened)?;
+                spawn(sender, || log::decompressed(stdin)).map_err(opened)?;
+            }
             SourceSpec::Blocks(place) => {
                 let store = BlockStore::open(place, options.store.clone())?;
                 tokio::spawn(async move {
@@ -79,7 +96,17 @@ impl Source {
                 });
             }
         }
-        Ok(Self { events })
+        Ok(Self { events, queue })
+    }
+
+    /// A source of what somebody sends.
+    pub(crate) fn of_events(events: mpsc::Receiver<Result<SourceEvent>>) -> Self {
+        Self { events, queue: None }
+    }
+
+    /// What is read from standard input and not decoded yet.
+    pub fn queue(&self) -> Option<&Queue> {
+        self.queue.as_ref()
     }
 
     /// Reads a log that is at hand, decompressed if it must be, on a thread of its own.
@@ -90,7 +117,7 @@ impl Source {
         let (sender, events) = mpsc::channel(AHEAD);
         let opened = |source| Error::Open { place: "the log".to_owned(), source };
         spawn(sender, move || log::decompressed(log)).map_err(opened)?;
-        Ok(Self { events })
+        Ok(Self::of_events(events))
     }
 
     /// The next event; none at the end of the source. After an error there is nothing more.
@@ -102,7 +129,7 @@ impl Source {
 fn spawn<R: io::Read>(sender: Sender, open: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<()> {
     let read = move || {
         let opened = open().map_err(|source| Error::Open { place: "the log".to_owned(), source });
-        if let Err(error) = opened.and_then(|stream| log::read(stream, &sender)) {
+        if let Err(error) = opened.and_then(|stream| log::read(stream, &sender, None)) {
             let _ = sender.blocking_send(Err(error));
         }
     };

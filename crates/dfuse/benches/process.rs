@@ -7,8 +7,10 @@
 mod support;
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::Path,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -79,6 +81,26 @@ fn main() {
         taken.as_secs_f64() / zstd.as_secs_f64(),
         per_second(f64::from(blocks)),
         per_second(f64::from(actions)),
+    );
+
+    // The same text as a node writes it to a pipe: every block is in a file before it is served.
+    let piped = |log: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let started = Instant::now();
+        let arguments = ["--source", "deep-mind:-", "--data-dir", text(&data), "--exit-at-end"];
+        let mut server = Server::start_with(&arguments, Stdio::piped());
+        let written = server.stdin().write_all(log).map(|()| started.elapsed()).unwrap();
+        assert!(server.wait().success(), "{:#?}", server.log);
+        (started.elapsed(), written)
+    };
+    let (whole, written) = (0..ROUNDS).map(|_| piped(&unpacked)).min().unwrap();
+    let taken = whole.saturating_sub(idle);
+    println!(
+        "pipe to served: {:.1} times zstd, {:.0} blocks/s, {:.1} MB of text/s; the writer was done after {written:.0?}",
+        taken.as_secs_f64() / zstd.as_secs_f64(),
+        f64::from(blocks) / taken.as_secs_f64(),
+        unpacked.len() as f64 / 1e6 / taken.as_secs_f64(),
     );
 
     let folder = tempfile::tempdir().unwrap();

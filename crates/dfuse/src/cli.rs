@@ -1,6 +1,6 @@
 use clap::{Parser, Subcommand};
 
-use crate::{boot::Boot, logging::LogOptions, start::Start, tools};
+use crate::{boot::Boot, init::Init, logging::LogOptions, start::Start, tools};
 
 /// Search, state and streams of Antelope chains from the execution log of a node
 #[derive(Debug, Parser)]
@@ -14,6 +14,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a configuration for a local chain, or for following a network
+    Init(Init),
     /// Take blocks from a source, index them, and serve the API
     Start(Start),
     /// Boot a fresh private chain: accounts, contracts, protocol features
@@ -26,6 +28,7 @@ enum Command {
 impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self.command {
+            Command::Init(init) => init.run(),
             Command::Start(start) => start.run(),
             Command::Boot(boot) => boot.run(),
             Command::Tools(tool) => tool.run(),

@@ -4,6 +4,7 @@ mod boot;
 mod cli;
 mod failure;
 mod indexes;
+mod init;
 mod input;
 mod logging;
 mod progress;

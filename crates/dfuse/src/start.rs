@@ -4,6 +4,7 @@ mod data_dir;
 mod index;
 mod ingest;
 mod node;
+mod nodes;
 mod origin;
 mod settings;
 
@@ -20,7 +21,7 @@ pub(crate) use self::{data_dir::DataDir, settings::Settings};
 /// configuration file, in this order; `dfuse tools print-config` prints them all.
 #[derive(Debug, Args, Serialize)]
 pub(crate) struct Start {
-    /// A configuration file, as `dfuse tools print-config` prints it
+    /// A configuration file, as `dfuse tools print-config` prints it [default: ./dfuse.toml if it is there]
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     #[serde(skip)]
     config: Option<PathBuf>,
@@ -28,7 +29,8 @@ pub(crate) struct Start {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
-    /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input) or blocks:URL [default: demo]
+    /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL or nodeos (supervised nodes)
+    /// [default: demo]
     #[arg(long, value_name = "SPEC")]
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
@@ -48,7 +50,21 @@ pub(crate) struct Start {
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     exit_at_end: bool,
+    #[command(flatten)]
+    nodeos: NodeFlags,
 }
+
+/// Flags of the section `nodeos`.
+#[derive(Debug, Args, Serialize)]
+struct NodeFlags {
+    /// Begin by restoring every supervised node from its newest snapshot
+    #[arg(long = "restore-nodes")]
+    #[serde(skip_serializing_if = "is_false")]
+    restore: bool,
+}
+
+/// The configuration file that is used if none is named.
+pub(crate) const CONFIG_FILE: &str = "dfuse.toml";
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_false(flag: &bool) -> bool {
@@ -57,7 +73,9 @@ fn is_false(flag: &bool) -> bool {
 
 impl Start {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let settings = Settings::load(self.config.as_ref(), &self)?;
+        let usual = || Some(PathBuf::from(CONFIG_FILE)).filter(|file| file.is_file());
+        let config = self.config.clone().or_else(usual);
+        let settings = Settings::load(config.as_ref(), &self)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let result = runtime.block_on(node::run(&settings));
         // What blocks still, after a second signal, is left behind.

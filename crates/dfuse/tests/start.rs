@@ -101,7 +101,7 @@ fn what_cannot_be_used_is_one_line() {
         (&["--source", "deep-mind:/no/such/file"], "/no/such/file"),
         (&["--chain-id", "xyz"], "the chain id \"xyz\" is none"),
         (&["--config", "/no/such/file"], "there is no configuration file /no/such/file"),
-        (&["--source", "nodeos"], "deep-mind:-"),
+        (&["--source", "nodeos", "--data-dir", text(&data)], "no node is configured; `dfuse init` writes"),
     ];
     for (arguments, message) in wrong {
         Server::start(arguments).fails(2, message);

@@ -1,20 +1,22 @@
 //! Blocks from the source into the feed.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use dfuse_antelope::{AbiDump, model::Block};
 use dfuse_api::Readiness;
 use dfuse_blocks::{
     Added, BlockStore, Clock, EncodedBlock, Error,
+    bundle::BUNDLE_BLOCKS,
     feed::{Feed, Keeper},
 };
-use dfuse_node::{Source, SourceEvent};
+use dfuse_node::{Source, SourceEvent, SourceSpec, nodeos::Nodeos};
 use dfuse_trx::ForkedTransactions;
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::origin::{DEMO_AT_ONCE, Origin};
 
@@ -49,6 +51,26 @@ pub(crate) struct Ingest {
     pub(crate) committed: u32,
     /// Whether blocks are durable before they are seen.
     pub(crate) live: bool,
+    pub(crate) log: LogState,
+}
+
+/// Where the log of a supervised node stands to what was taken.
+pub(crate) struct LogState {
+    nodes: Option<Arc<Nodeos>>,
+    /// Number of the first block that is wanted.
+    first_block: u32,
+    /// ABIs that a log began with, until its first block shows that they are wanted.
+    dump: Option<AbiDump>,
+    /// What comes is passed over until the log begins anew.
+    passing_over: bool,
+    /// Number of the head for which the node was taken back: once is enough.
+    taken_back_for: Option<u32>,
+}
+
+impl LogState {
+    pub(crate) fn new(nodes: Option<Arc<Nodeos>>, first_block: u32) -> Self {
+        Self { nodes, first_block, dump: None, passing_over: false, taken_back_for: None }
+    }
 }
 
 /// Where the state of the parts is told.
@@ -64,12 +86,17 @@ impl Conditions {
         self.readiness().all().values().all(Result::is_ok)
     }
 
+    /// Says that a condition holds, or why it does not.
+    pub(crate) fn set(&self, name: impl Into<Cow<'static, str>>, state: Result<(), String>) {
+        self.readiness().set(name, state);
+    }
+
     fn holds(&self, name: &'static str) {
-        self.readiness().set(name, Ok(()));
+        self.set(name, Ok(()));
     }
 
     fn fails(&self, name: &'static str, why: String) {
-        self.readiness().set(name, Err(why));
+        self.set(name, Err(why));
     }
 }
 
@@ -117,18 +144,35 @@ impl Ingest {
             };
             let (block, encoded) = match event {
                 None => break Ended::Source,
-                Some(SourceEvent::AbiDump(dump)) => {
-                    if self.retrying(&Work::Keep(dump.clone())).await?.is_none() {
-                        break Ended::Stopped;
-                    }
-                    // The receiver goes when the process stops.
-                    let _ = self.dumps.send(dump);
+                Some(SourceEvent::LogBegins) => {
+                    (self.log.passing_over, self.log.dump) = (false, None);
                     continue;
                 }
+                Some(SourceEvent::AbiDump(dump)) if self.log.nodes.is_some() => {
+                    self.log.dump = Some(dump);
+                    continue;
+                }
+                Some(SourceEvent::AbiDump(dump)) => {
+                    if !self.keep(dump).await? {
+                        break Ended::Stopped;
+                    }
+                    continue;
+                }
+                Some(SourceEvent::Block { .. }) if self.log.passing_over => continue,
                 Some(SourceEvent::Block { block, encoded }) => (block, encoded),
             };
             let number = encoded.number();
-            let is_new = self.feed.handle().head().is_none_or(|head| number > head.number);
+            let head = self.feed.handle().head();
+            if head.is_none() && self.log.nodes.is_some() && !self.may_begin_at(number) {
+                continue;
+            }
+            // A chain of which blocks are there has its ABIs.
+            if let Some(dump) = self.log.dump.take_if(|_| head.is_none())
+                && !self.keep(dump).await?
+            {
+                break Ended::Stopped;
+            }
+            let is_new = head.is_none_or(|head| number > head.number);
             if matches!(self.origin, Origin::Demo) && number > DEMO_AT_ONCE && is_new {
                 if !self.live {
                     info!("the rest of the recorded chain comes at two blocks a second");
@@ -140,7 +184,15 @@ impl Ingest {
                 }
             }
             let push = Work::Push(encoded.clone(), block.clone());
-            let Some(added) = self.retrying(&push).await? else { break Ended::Stopped };
+            let added = match self.retrying(&push).await {
+                Err(error) if is_gap(&error) => {
+                    self.mend_gap(number, error)?;
+                    continue;
+                }
+                added => added?,
+            };
+            let Some(added) = added else { break Ended::Stopped };
+            self.tell_taken(added);
             if added == Added::Side {
                 let block = block.map_or_else(|| encoded.decode().map(Arc::new), Ok)?;
                 self.forked.undone(&block);
@@ -159,6 +211,67 @@ impl Ingest {
         };
         self.caught_up(&mut catching_up).await?;
         Ok((ended, self.feed))
+    }
+
+    /// Keeps a dump, and offers it to the indexes; false if the process is to stop.
+    async fn keep(&mut self, dump: AbiDump) -> anyhow::Result<bool> {
+        let kept = self.retrying(&Work::Keep(dump.clone())).await?.is_some();
+        // The receiver goes when the process stops.
+        let _ = self.dumps.send(dump);
+        Ok(kept)
+    }
+
+    /// Tells the supervised nodes how far they can be taken back at most.
+    fn tell_taken(&mut self, added: Added) {
+        let Some(nodes) = &self.log.nodes else { return };
+        nodes.set_taken(Some(self.feed.handle().lib().map_or(0, |lib| lib.number)));
+        if !matches!(added, Added::Known | Added::Late) {
+            self.log.taken_back_for = None;
+        }
+    }
+
+    /// Whether the history that is kept can begin with this block of a supervised node. The node is taken back to where the
+    /// history is to begin if it can, else the history begins with the next hundred.
+    fn may_begin_at(&mut self, number: u32) -> bool {
+        let first = self.log.first_block;
+        if number <= first {
+            return number == first;
+        }
+        let Some(nodes) = &self.log.nodes else { return true };
+        if self.log.taken_back_for.is_none() {
+            self.log.taken_back_for = Some(0);
+            match nodes.rewind(first.saturating_sub(1)) {
+                Ok(()) => {
+                    warn!(block = number, first, "the node is behind the first block, and is taken back to it");
+                    self.log.passing_over = true;
+                    return false;
+                }
+                Err(error) => {
+                    warn!(block = number, first, %error, "the history that is kept begins later than at the first block")
+                }
+            }
+        }
+        number % BUNDLE_BLOCKS == 0
+    }
+
+    /// Blocks are missing between those that were taken and this one.
+    fn mend_gap(&mut self, number: u32, error: anyhow::Error) -> anyhow::Result<()> {
+        let handle = self.feed.handle();
+        let (head, lib) = (handle.head().map_or(0, |head| head.number), handle.lib().map_or(0, |lib| lib.number));
+        let gap = format!("blocks between {head} and {number} are missing in the log");
+        match (&self.log.nodes, &self.origin) {
+            (Some(nodes), _) if self.log.taken_back_for != Some(head) => {
+                self.log.taken_back_for = Some(head);
+                self.log.passing_over = true;
+                warn!(head, block = number, "the node is ahead of what was taken of its log, and is taken back");
+                nodes.rewind(lib).with_context(|| gap)
+            }
+            (Some(_), _) => Err(error).context(format!("{gap}, also after the node was taken back")),
+            (None, Origin::Spec(SourceSpec::StandardInput)) => Err(error).context(format!(
+                "{gap}; restart the node from a snapshot at or below block {lib}, or have it replay its blocks"
+            )),
+            _ => Err(error),
+        }
     }
 
     /// Whether there is no block, or the indexes have blocks that were lost with a kill.
@@ -219,6 +332,11 @@ impl Ingest {
             pause = (pause * 2).min(PAUSES.1);
         }
     }
+}
+
+/// Whether blocks before the refused one are missing.
+fn is_gap(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Unlinked { .. }))
 }
 
 /// Keeps bundles until the feed has ended; a store that fails is tried again.

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use dfuse_antelope::Checksum256;
 use dfuse_api::{Chain, OpenAccess, Server};
 use dfuse_blocks::{
     CursorKey, SystemClock, SystemEntropy,
@@ -10,7 +11,8 @@ use dfuse_blocks::{
 };
 use dfuse_index::{Options, Pipeline, Serving};
 use dfuse_kv::{Durability, FjallOptions};
-use dfuse_search::SearchIndex;
+use dfuse_node::{Source, nodeos::Nodeos};
+use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::ForkedTransactions;
 use futures::{StreamExt, stream};
 use tokio::{
@@ -18,14 +20,15 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tracing::{info, warn};
 
 use super::{
     DataDir, Settings,
     index::Indexing,
-    ingest::{Conditions, Ended, Ingest, keep},
+    ingest::{Conditions, Ended, Ingest, LogState, keep},
+    nodes,
     origin::Origin,
 };
 use crate::{
@@ -35,22 +38,71 @@ use crate::{
 
 /// How often it is looked whether the indexes have come to the end of the chain.
 const POLL: Duration = Duration::from_millis(50);
+/// How long what supervised nodes have logged may take to be taken, once they have stopped.
+const LAST_BLOCKS: Duration = Duration::from_secs(30);
 
 /// Runs until a signal, until the source has ended if that is wanted, or until something fails.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let origin = Origin::parse(&settings.source)?;
     let chain_id = origin.chain_id(settings)?;
-    let api_options = dfuse_api::Options { chain_api: settings.chain_api.options()?, ..settings.http.options() };
+    // What is wrong with them is said before anything begins.
+    settings.chain_api.options(None)?;
     let terms = settings.search.options()?;
     let listener = listen(&settings.listen).await?;
-    let signals = Signals::new()?;
+    let mut signals = Signals::new()?;
     let data_dir = match (&settings.data_dir, &origin) {
         (None, Origin::Demo) => DataDir::temporary()?,
         (path, _) => DataDir::open(path.as_deref())?,
     };
     info!(version = env!("CARGO_PKG_VERSION"), source = settings.source, data_dir = %data_dir.path().display(), "dfuse starts");
-
     let clock = Arc::new(SystemClock::new());
+    if !matches!(origin, Origin::Nodeos) {
+        let given = Given { origin, chain_id, terms, listener, data_dir, clock, nodes: None };
+        return run_parts(settings, given, &mut signals).await;
+    }
+    // They start while all else is opened.
+    let (nodes, source) = nodes::start(settings, chain_id, clock.clone())?;
+    let supervised = nodes.clone();
+    let result = async {
+        let chain_id = match chain_id {
+            Some(id) => Some(id),
+            None => tokio::select! {
+                id = nodes.chain_id() => id,
+                signal = signals.next() => {
+                    info!(signal, "dfuse stops");
+                    return Ok(());
+                }
+            },
+        };
+        let given = Given { origin, chain_id, terms, listener, data_dir, clock, nodes: Some((supervised, source)) };
+        run_parts(settings, given, &mut signals).await
+    };
+    let result = result.await;
+    // Unless they were stopped with the other parts.
+    tokio::select! {
+        () = nodes.stop() => {}
+        signal = signals.next() => info!(signal, "a second signal, the nodes stop by themselves"),
+    }
+    result
+}
+
+/// What there is before the parts begin.
+struct Given {
+    origin: Origin,
+    chain_id: Option<Checksum256>,
+    terms: TermOptions,
+    listener: TcpListener,
+    data_dir: DataDir,
+    clock: Arc<SystemClock>,
+    nodes: Option<(Arc<Nodeos>, Source)>,
+}
+
+/// Opens everything and runs it.
+async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> anyhow::Result<()> {
+    let Given { origin, chain_id, terms, listener, data_dir, clock, nodes } = given;
+    let own_node = nodes.as_ref().and_then(|(nodes, _)| nodes.api());
+    let api_options =
+        dfuse_api::Options { chain_api: settings.chain_api.options(own_node)?, ..settings.http.options() };
     let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
     let feed_options = FeedOptions {
         data_dir: Some(data_dir.path().to_owned()),
@@ -90,6 +142,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),
     };
+    let chain_id = chain.chain_id;
     let serving = chain.serving.clone();
     let server = Server::new(chain, Arc::new(OpenAccess), api_options);
     let conditions = Arc::new(Conditions(server.api().clone()));
@@ -109,9 +162,23 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     };
     let offered = stream::unfold(offered, async |mut offered| Some((offered.recv().await?, offered))).fuse();
     let index = tokio::spawn(indexing.run(pipeline, Box::pin(offered)));
-    let source = origin.open(feed.resume_number())?;
+    let (nodes, source) = match nodes {
+        Some((nodes, source)) => (Some(nodes), source),
+        None => (None, origin.open(feed.resume_number(), settings.nodeos.queue_mib << 20)?),
+    };
+    if let Some(nodes) = &nodes {
+        nodes.set_taken(handle.head().map(|_| handle.lib().map_or(0, |lib| lib.number)));
+        if let Some(id) = chain_id {
+            nodes.expect_chain(id);
+        }
+    }
+    // Before anybody asks whether they are ready.
+    nodes::tell(nodes.as_deref(), source.queue(), &conditions);
+    let report = nodes::report(nodes.clone(), source.queue().cloned(), conditions.clone(), stopped.clone());
+    tokio::spawn(report);
     let ingest = Ingest {
         live: !origin.repeats(),
+        log: LogState::new(nodes.clone(), settings.blocks.first_block),
         origin,
         source,
         feed,
@@ -140,6 +207,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         feed: handle,
         serving,
         conditions,
+        nodes,
     };
     let result = parts.supervise(signals, settings.exit_at_end).await;
     let closed = spawn_blocking(move || store.current().close()).await?.context("the indexes were not closed cleanly");
@@ -185,11 +253,12 @@ struct Parts {
     feed: FeedHandle,
     serving: Arc<Serving>,
     conditions: Arc<Conditions>,
+    nodes: Option<Arc<Nodeos>>,
 }
 
 impl Parts {
     /// Waits for the reason to end, then ends everything in order. A second signal ends it at once.
-    async fn supervise(mut self, mut signals: Signals, exit_at_end: bool) -> anyhow::Result<()> {
+    async fn supervise(mut self, signals: &mut Signals, exit_at_end: bool) -> anyhow::Result<()> {
         let mut feed = None;
         let mut is_ready = false;
         let result = loop {
@@ -251,12 +320,19 @@ impl Parts {
     }
 
     /// Ends every part; what one fails with does not keep the others.
-    async fn stop(self, feed: Option<Feed>) -> anyhow::Result<()> {
+    async fn stop(mut self, mut feed: Option<Feed>) -> anyhow::Result<()> {
+        let mut is_taken = feed.is_some();
+        if let Some(nodes) = &self.nodes {
+            // First, so that all that they log is taken.
+            nodes.stop().await;
+            if !is_taken && let Ok(ended) = timeout(LAST_BLOCKS, &mut self.ingest).await {
+                (feed, is_taken) = (ended?.ok().map(|(_, feed)| feed), true);
+            }
+        }
         self.stop.send_replace(true);
-        let feed = match feed {
-            Some(feed) => Some(feed),
-            None => self.ingest.await?.ok().map(|(_, feed)| feed),
-        };
+        if !is_taken {
+            feed = self.ingest.await?.ok().map(|(_, feed)| feed);
+        }
         let mut result = Ok(());
         if let Some(feed) = feed {
             result = feed.close().await.context("the last blocks were not written; the source must repeat them");

@@ -17,6 +17,8 @@ pub(crate) const DEMO_AT_ONCE: u32 = 3032;
 pub(crate) enum Origin {
     /// The recorded chain that comes with the program.
     Demo,
+    /// Nodes that this process supervises.
+    Nodeos,
     /// Somewhere else.
     Spec(SourceSpec),
 }
@@ -25,24 +27,22 @@ impl Origin {
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         match text {
             "demo" => Ok(Self::Demo),
-            "nodeos" => Err(usage(
-                "this version does not start a node itself; pipe its deep-mind log into --source deep-mind:-",
-            )),
+            "nodeos" => Ok(Self::Nodeos),
             _ => text.parse().map(Self::Spec).map_err(|error: dfuse_node::Error| usage(error.to_string())),
         }
     }
 
-    /// Whether the source can begin again and repeat what a kill has lost.
+    /// Whether the source can begin again and repeat what a kill has lost; a supervised node is taken back for that.
     pub(crate) fn repeats(&self) -> bool {
         !matches!(self, Self::Spec(SourceSpec::StandardInput))
     }
 
-    /// Begins to read. `start_block` is the first block of interest.
-    pub(crate) fn open(&self, start_block: u32) -> anyhow::Result<Source> {
+    /// Begins to read. `start_block` is the first block of interest. Supervised nodes have their source from the start.
+    pub(crate) fn open(&self, start_block: u32, queue_bytes: usize) -> anyhow::Result<Source> {
         match self {
-            Self::Demo => Ok(Source::of_log(input::DEMO)?),
+            Self::Demo | Self::Nodeos => Ok(Source::of_log(input::DEMO)?),
             Self::Spec(spec) => {
-                let options = SourceOptions { start_block, follow: true, ..SourceOptions::default() };
+                let options = SourceOptions { start_block, follow: true, queue_bytes, ..SourceOptions::default() };
                 Source::open(spec, options).map_err(|error| usage(one_line(&error.into())))
             }
         }

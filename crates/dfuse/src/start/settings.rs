@@ -1,6 +1,11 @@
 //! Configuration: defaults, a TOML file, `DFUSE_*` variables and flags, in rising order.
 
-use std::{collections::BTreeSet, fmt::Write, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use dfuse_antelope::Name;
 use dfuse_node::rpc::{NodeClient, NodeOptions, RpcError};
@@ -30,6 +35,46 @@ pub(crate) struct Settings {
     pub(crate) search: Search,
     pub(crate) http: Http,
     pub(crate) chain_api: ChainApi,
+    pub(crate) nodeos: Nodeos,
+}
+
+/// Nodes that are supervised, with `source = "nodeos"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nodeos {
+    pub(crate) binary: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<String>,
+    pub(crate) dir: PathBuf,
+    pub(crate) snapshot: Option<PathBuf>,
+    pub(crate) queue_mib: usize,
+    pub(crate) restart_pause_seconds: u64,
+    pub(crate) hang_timeout_seconds: u64,
+    pub(crate) stop_timeout_seconds: u64,
+    pub(crate) snapshot_blocks: u32,
+    pub(crate) snapshots_kept: usize,
+    pub(crate) restore: bool,
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) deep_mind: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) binary: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) arguments: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) environment: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) peers: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) config_dir: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,6 +201,28 @@ impl Default for Settings {
                 handoffs_timeout_seconds: api.chain_api.push.handoffs_timeout.as_secs(),
                 irreversible_timeout_seconds: api.chain_api.push.irreversible_timeout.as_secs(),
             },
+            nodeos: Nodeos::default(),
+        }
+    }
+}
+
+impl Default for Nodeos {
+    fn default() -> Self {
+        let options = dfuse_node::nodeos::NodeosOptions::default();
+        Self {
+            binary: "nodeos".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            dir: "nodes".into(),
+            snapshot: None,
+            queue_mib: options.queue_bytes >> 20,
+            restart_pause_seconds: options.restart_pauses.1.as_secs(),
+            hang_timeout_seconds: options.hang_timeout.as_secs(),
+            stop_timeout_seconds: options.stop_timeout.as_secs(),
+            snapshot_blocks: options.snapshot_blocks,
+            snapshots_kept: options.snapshots_kept,
+            restore: false,
+            nodes: Vec::new(),
         }
     }
 }
@@ -227,9 +294,11 @@ impl Http {
 }
 
 impl ChainApi {
+    /// `own_node` is the address of a supervised node, which is used if no other is named.
+    ///
     /// # Errors
     /// An address of a node that is none, or a time that cannot be.
-    pub(crate) fn options(&self) -> anyhow::Result<dfuse_api::ChainApiOptions> {
+    pub(crate) fn options(&self, own_node: Option<String>) -> anyhow::Result<dfuse_api::ChainApiOptions> {
         if !(1..=500).contains(&self.info_age_ms) {
             return Err(usage(
                 "chain_api.info_age_ms must be from 1 to 500: programs take what get_info says for the present",
@@ -244,7 +313,7 @@ impl ChainApi {
         };
         let defaults = dfuse_api::ChainApiOptions::default();
         Ok(dfuse_api::ChainApiOptions {
-            upstreams: nodes(&self.upstreams)?,
+            upstreams: nodes(if self.upstreams.is_empty() { own_node.as_slice() } else { &self.upstreams })?,
             push_upstreams: nodes(&self.push_upstreams)?,
             authenticate: self.authenticate,
             timeout: Duration::from_secs(self.timeout_seconds),
@@ -270,7 +339,8 @@ impl ChainApi {
 const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "source",
-        "Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL. Flag: --source",
+        "Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL, nodeos (supervised nodes, see \
+         nodeos.nodes). Flag: --source",
     ),
     (
         "data_dir",
@@ -284,7 +354,10 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
         "The chain's id. Without it, keys cannot be recovered from signatures. A data directory remembers it, and refuses \
          another. Flag: --chain-id",
     ),
-    ("genesis", "A genesis.json, from which the chain's id follows: instead of chain_id"),
+    (
+        "genesis",
+        "A genesis.json, from which the chain's id follows: instead of chain_id. A supervised node without data begins with it",
+    ),
     ("exit_at_end", "End the process when the source has ended and all its blocks are indexed. Flag: --exit-at-end"),
     ("blocks.store", "Directory or URL of the block files. Not set: blocks in the data directory"),
     ("blocks.first_block", "Number of the first block of the chain's history that a node can give"),
@@ -342,8 +415,8 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     (
         "chain_api.upstreams",
-        "Nodes that answer /v1/chain/*, as http://127.0.0.1:8888; the next one takes over when one fails. The variable is \
-         written as in this file",
+        "Nodes that answer /v1/chain/*, as http://127.0.0.1:8888; the next one takes over when one fails. Not set: the \
+         supervised node that takes transactions, if there is one. The variable is written as in this file",
     ),
     (
         "chain_api.push_upstreams",
@@ -366,6 +439,41 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("chain_api.in_block_timeout_seconds", "How long in-block waits for a block"),
     ("chain_api.handoffs_timeout_seconds", "How long handoff:1 to handoff:3 wait for other producers"),
     ("chain_api.irreversible_timeout_seconds", "How long irreversible waits"),
+    ("nodeos.binary", "The program that is started for every supervised node"),
+    ("nodeos.arguments", "Arguments of every node, before those that dfuse adds"),
+    ("nodeos.environment", "Variables of every node, each as \"NAME=VALUE\", beside those that dfuse has"),
+    ("nodeos.dir", "Directory of the nodes' own: the node NAME has NAME/config.ini in it, and its data in NAME/data"),
+    ("nodeos.snapshot", "A snapshot with which a node without data begins, instead of genesis"),
+    (
+        "nodeos.queue_mib",
+        "Memory for a node's log that is read and not decoded yet, also from standard input. When it is full, the node waits",
+    ),
+    (
+        "nodeos.restart_pause_seconds",
+        "Longest pause before a node that ended is started again; the first is a second, and each is twice the one before",
+    ),
+    ("nodeos.hang_timeout_seconds", "How long a node may neither answer nor log anything before it is started again"),
+    (
+        "nodeos.stop_timeout_seconds",
+        "How long a node may take to stop before it is killed, which makes its state unusable",
+    ),
+    (
+        "nodeos.snapshot_blocks",
+        "Blocks between two snapshots that a node is asked to make; 0: none are made. A node whose state is unusable is restored \
+         from one, and executes all its blocks again without one",
+    ),
+    ("nodeos.snapshots_kept", "Snapshots that are kept for each node; older ones are removed"),
+    (
+        "nodeos.restore",
+        "Begin by restoring every node from its newest snapshot; the one whose log is read from the newest that leaves out no \
+         block which dfuse has not taken. Flag: --restore-nodes",
+    ),
+    (
+        "nodeos.nodes",
+        "The supervised nodes, in the order in which they start, each a table [[nodeos.nodes]]: name; deep_mind = true for the \
+         one whose log is read; and if wanted binary, arguments, environment, peers (HOST:PORT), config_dir, data_dir. What else \
+         they do is in their own config.ini. `dfuse init` writes all of it",
+    ),
 ];
 
 impl Settings {
@@ -384,9 +492,37 @@ impl Settings {
             DESCRIPTIONS.iter().any(|(name, _)| *name == key)
         };
         let environment = Env::prefixed("DFUSE_").filter(known).split("__");
-        let settings = figment.merge(environment).merge(Serialized::defaults(flags)).extract();
-        settings
-            .map_err(|errors| usage(errors.into_iter().map(|error| describe(&error)).collect::<Vec<_>>().join("; ")))
+        let figment = figment.merge(environment).merge(Serialized::defaults(flags));
+        let settings = figment.extract();
+        let mut settings: Self = settings
+            .map_err(|errors| usage(errors.into_iter().map(|error| describe(&error)).collect::<Vec<_>>().join("; ")))?;
+        if let Some(folder) = file.and_then(|file| file.parent()) {
+            settings.resolve(folder, |key| {
+                let metadata = figment.find_metadata(key);
+                metadata
+                    .and_then(|metadata| metadata.source.as_ref())
+                    .is_some_and(|source| source.file_path().is_some())
+            });
+        }
+        Ok(settings)
+    }
+
+    /// Paths that the file names are seen from its directory, so that it can be used from anywhere.
+    fn resolve(&mut self, folder: &Path, is_in_file: impl Fn(&str) -> bool) {
+        let Self { data_dir, genesis, nodeos, .. } = self;
+        let optional = [("data_dir", data_dir), ("genesis", genesis), ("nodeos.snapshot", &mut nodeos.snapshot)];
+        let optional = optional.into_iter().filter_map(|(key, path)| Some((key, path.as_mut()?)));
+        let binary = Some(&mut nodeos.binary).filter(|binary| binary.components().count() > 1);
+        let given = [("nodeos.dir", &mut nodeos.dir)].into_iter().chain(binary.map(|binary| ("nodeos.binary", binary)));
+        for (_, path) in optional.chain(given).filter(|(key, _)| is_in_file(key)) {
+            *path = folder.join(&*path);
+        }
+        if is_in_file("nodeos.nodes") {
+            let paths = nodeos.nodes.iter_mut().flat_map(|node| [&mut node.config_dir, &mut node.data_dir]);
+            for path in paths.flatten() {
+                *path = folder.join(&*path);
+            }
+        }
     }
 
     /// The defaults as a commented configuration file.

@@ -1,6 +1,7 @@
 //! A running `dfuse start`, and requests to it.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod chain;
 pub(crate) mod nodes;
 
 use std::{

