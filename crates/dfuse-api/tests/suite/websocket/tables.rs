@@ -498,7 +498,7 @@ async fn abis_that_change_within_a_block() {
     let snapshot = client.of("table_snapshot", "t").await;
     assert_eq!(
         snapshot,
-        json!({"rows": [{"key": "a", "payer": "p", "hex": "0100", "error": "Account \"acc\" has no ABI at that height."}]})
+        json!({"rows": [{"key": "a", "payer": "p", "hex": "0100", "error": "Account \"acc\" has no ABI at block 2."}]})
     );
     assert_eq!(client.of("listening", "t").await, json!({"next_block": 3}));
     chain.push(second).await;
