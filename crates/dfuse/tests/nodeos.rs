@@ -39,10 +39,9 @@ fn assert_whole(server: &mut Server, transfers: &[(Pushed, u64)]) {
         "/v0/search/transactions?q=receiver:eosio.token+action:transfer+data.to:bob&limit=100&sort=asc&with_reversible=true",
     );
     let json = answer.json();
-    let found: Vec<_> = json["transactions"].as_array().unwrap_or_else(|| panic!("{json}")).iter().map(|found| {
+    let found = json["transactions"].as_array().unwrap_or_else(|| panic!("{json}")).iter().map(|found| {
         let id = found["lifecycle"]["id"].as_str().unwrap().to_owned();
-        let block = found["lifecycle"]["execution_trace"]["block_num"].as_u64().unwrap();
-        (id, block)
+        (id, found["lifecycle"]["execution_trace"]["block_num"].as_u64().unwrap())
     });
     let found: Vec<_> = found.collect();
     let wanted: Vec<_> = transfers.iter().map(|(pushed, block)| (pushed.id.clone(), *block)).collect();
