@@ -121,6 +121,7 @@ pub(super) enum Plan {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Filter {
     pub(super) irreversible_only: bool,
+    pub(super) confirmations: u32,
     pub(super) stop_block: Option<u32>,
 }
 
@@ -171,6 +172,11 @@ impl Hub {
 
     pub(super) fn head(&self) -> BlockRef {
         self.forks.head()
+    }
+
+    /// Number of the newest block that is final or has so many on top.
+    pub(super) fn confirmed(&self, confirmations: u32) -> u32 {
+        self.head().number.saturating_sub(confirmations).max(self.lib().number)
     }
 
     pub(super) fn floor(&self) -> BlockRef {
@@ -408,10 +414,11 @@ impl Hub {
     ///
     /// A block is undone as soon as it is off the best chain. Irreversible follows the New of the first block that names
     /// it final; but where the next block is final before it is sent, all that was sent before becomes irreversible first,
-    /// so that blocks become final in ascending order.
+    /// so that blocks become final in ascending order. A block is sent once it has the confirmations, for which the chain
+    /// might as well end below its head, and is undone as soon as it is off the best chain, whatever stands there by then.
     pub(super) fn plan(&self, position: &Position, filter: Filter) -> Plan {
         let Position { tip, lib: sent, settled } = *position;
-        let (lib, head) = (self.lib().number, self.head().number);
+        let (lib, end) = (self.lib().number, self.confirmed(filter.confirmations));
         if filter.irreversible_only {
             return match filter.stop_block {
                 Some(stop) if sent >= stop => Plan::End,
@@ -432,11 +439,11 @@ impl Hub {
         if filter.stop_block.is_some_and(|stop| tip.number >= stop) {
             return Plan::End;
         }
-        let due = if tip.number < lib || tip.number >= head { lib } else { named_by_tip };
+        let due = if tip.number < lib || tip.number >= end { lib } else { named_by_tip };
         if sent < due.min(tip.number) {
             return self.send(Step::Irreversible, sent + 1);
         }
-        if tip.number < head { self.send(Step::New, tip.number + 1) } else { Plan::Wait }
+        if tip.number < end { self.send(Step::New, tip.number + 1) } else { Plan::Wait }
     }
 
     fn send(&self, step: Step, number: u32) -> Plan {

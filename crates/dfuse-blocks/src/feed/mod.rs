@@ -114,6 +114,11 @@ impl FeedHandle {
         self.shared.hub().as_ref().map(|hub| hub.lib())
     }
 
+    /// Number of the newest block that is final or has so many on top; none before the first block.
+    pub fn confirmed(&self, confirmations: u32) -> Option<u32> {
+        self.shared.hub().as_ref().map(|hub| hub.confirmed(confirmations))
+    }
+
     /// Waits until the block of that number is irreversible.
     ///
     /// # Errors

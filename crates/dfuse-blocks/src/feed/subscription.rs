@@ -32,6 +32,8 @@ pub struct Request {
     pub start: Start,
     /// Only [`Step::Irreversible`], of every block from the start on.
     pub irreversible_only: bool,
+    /// A block is sent as new when so many stand on top of it, or it is final. The head is the newest such block then.
+    pub confirmations: u32,
     /// The stream ends after this block was sent, as new or in a stream of irreversible blocks as irreversible.
     pub stop_block: Option<u32>,
 }
@@ -39,7 +41,7 @@ pub struct Request {
 impl From<Start> for Request {
     /// All steps, without end.
     fn from(start: Start) -> Self {
-        Self { start, irreversible_only: false, stop_block: None }
+        Self { start, irreversible_only: false, confirmations: 0, stop_block: None }
     }
 }
 
@@ -82,7 +84,7 @@ enum Place {
 
 impl Subscription {
     pub(super) async fn new(shared: Arc<Shared>, request: Request) -> Result<Self> {
-        let Request { start, irreversible_only, stop_block } = request;
+        let Request { start, irreversible_only, confirmations, stop_block } = request;
         if let (Start::Block(start), Some(stop)) = (start, stop_block)
             && start > stop
         {
@@ -91,12 +93,12 @@ impl Subscription {
         let (place, last) = match start {
             Start::Cursor(cursor) => (Place::At(shared.resolve(&cursor, irreversible_only).await?), Some(cursor)),
             start => match &*shared.hub() {
-                Some(hub) => (Place::At(begin(start, hub, &shared)?), None),
+                Some(hub) => (Place::At(begin(start, confirmations, hub, &shared)?), None),
                 None => (Place::Start(start), None),
             },
         };
         let changes = shared.changes.clone();
-        let filter = Filter { irreversible_only, stop_block };
+        let filter = Filter { irreversible_only, confirmations, stop_block };
         Ok(Self { shared, changes, filter, place, history: None, live: false, last })
     }
 
@@ -118,7 +120,7 @@ impl Subscription {
                 None => None,
                 Some(hub) => {
                     let position = match self.place {
-                        Place::Start(start) => begin(start, hub, &self.shared)?,
+                        Place::Start(start) => begin(start, self.filter.confirmations, hub, &self.shared)?,
                         Place::At(position) => position,
                     };
                     self.place = Place::At(position);
@@ -161,7 +163,7 @@ impl Subscription {
         let hub = self.shared.hub();
         let Some(hub) = &*hub else { return true };
         let position = match self.place {
-            Place::Start(start) => begin(start, hub, &self.shared).unwrap(),
+            Place::Start(start) => begin(start, self.filter.confirmations, hub, &self.shared).unwrap(),
             Place::At(position) => position,
         };
         matches!(hub.plan(&position, self.filter), Plan::Wait)
@@ -223,10 +225,10 @@ impl Subscription {
 }
 
 /// Where a stream begins.
-fn begin(start: Start, hub: &Hub, shared: &Shared) -> Result<Position> {
+fn begin(start: Start, confirmations: u32, hub: &Hub, shared: &Shared) -> Result<Position> {
     let number = match start {
         Start::Block(number) => number.max(shared.options.first_streamable),
-        Start::Head(below) => hub.head().number.saturating_sub(below).max(hub.first),
+        Start::Head(below) => hub.confirmed(confirmations).saturating_sub(below).max(hub.first),
         Start::Lib => hub.lib().number.max(hub.first),
         Start::Cursor(cursor) => return Ok(Position { tip: cursor.tip, lib: cursor.lib, settled: false }),
     };

@@ -90,10 +90,10 @@ async fn new_undo_irreversible() {
     ] {
         assert_eq!(steps(&mut handle.subscribe(start).await.unwrap()).await, expected, "{start:?}");
     }
-    let request = Request { start: Start::Block(3), irreversible_only: true, stop_block: None };
+    let request = Request { irreversible_only: true, ..Start::Block(3).into() };
     let mut irreversible = handle.subscribe(request).await.unwrap();
     assert_eq!(steps(&mut irreversible).await, "!3 !4");
-    let request = Request { start: Start::Block(3), irreversible_only: false, stop_block: Some(5) };
+    let request = Request { stop_block: Some(5), ..Start::Block(3).into() };
     assert_eq!(steps(&mut handle.subscribe(request).await.unwrap()).await, "=3 =4 +5");
     let backwards = Request { start: Start::Block(6), ..request };
     assert!(matches!(handle.subscribe(backwards).await, Err(Error::Usage(_))));
@@ -105,6 +105,37 @@ async fn new_undo_irreversible() {
     drop(feed);
     assert!(matches!(stream.next().await, Err(Error::Closed)));
     assert!(keeper.run().await.is_ok());
+}
+
+#[tokio::test]
+async fn confirmations() {
+    let (store, _) = Recording::store();
+    let (mut feed, _) = open(&store, FeedOptions::default()).await;
+    let handle = feed.handle();
+    let confirmed = |start: Start| Request { confirmations: 2, ..start.into() };
+    let mut stream = handle.subscribe(confirmed(Start::Block(0))).await.unwrap();
+    push_all(&mut feed, [forked(2, 0, 0, 0), forked(3, 0, 0, 0)]).await;
+    assert_eq!(steps(&mut stream).await, "");
+    push_all(&mut feed, [forked(4, 0, 0, 0), forked(5, 0, 0, 0)]).await;
+    assert_eq!(steps(&mut stream).await, "+2 +3");
+    let at_three = stream.cursor().unwrap();
+    // A branch that is not as deep is not seen; a deeper one takes back at once, and comes when it is confirmed.
+    push_all(&mut feed, [forked(5, 1, 0, 0), forked(6, 1, 1, 0)]).await;
+    assert_eq!(steps(&mut stream).await, "+4");
+    push_all(&mut feed, [forked(4, 2, 0, 0), forked(5, 2, 2, 0), forked(6, 2, 2, 0), forked(7, 2, 2, 0)]).await;
+    assert_eq!(steps(&mut stream).await, "-4 +4\" +5\"".replace('"', "''"));
+    assert_eq!((handle.confirmed(2), handle.confirmed(0), handle.confirmed(u32::MAX)), (Some(5), Some(7), Some(1)));
+    // What is final needs no confirmation.
+    push_all(&mut feed, [forked(8, 2, 2, 7)]).await;
+    assert_eq!(
+        steps(&mut stream).await,
+        "!2 !3 !4 !5 =6 =7".replace("4", "4''").replace("5", "5''").replace("6", "6''").replace("7", "7''")
+    );
+    for (start, expected) in
+        [(Start::Head(0), "=7''"), (Start::Block(8), ""), (Start::Cursor(at_three), "!2 !3 =4'' =5'' =6'' =7''")]
+    {
+        assert_eq!(steps(&mut handle.subscribe(confirmed(start)).await.unwrap()).await, expected, "{start:?}");
+    }
 }
 
 #[tokio::test]
@@ -254,7 +285,7 @@ async fn cursors_resolve_or_say_why_not() {
 
     let handle = feed.handle();
     let subscribe = async |cursor, irreversible_only| {
-        let request = Request { start: Start::Cursor(cursor), irreversible_only, stop_block: None };
+        let request = Request { irreversible_only, ..Start::Cursor(cursor).into() };
         handle.subscribe(request).await.map(drop)
     };
     let cursor = handle.open_cursor(&fork).unwrap();
@@ -451,7 +482,8 @@ async fn recorded_forks() {
         final_reader.check(&reference, head, lib);
         let at = at as u32;
         for start in [Start::Head(at % 40), Start::Lib, Start::Block(2 + (at * 7) % head.number)] {
-            joins(&handle, Request { irreversible_only: at % 4 == 3, ..start.into() }, &reference).await;
+            let (irreversible_only, confirmations) = (at % 4 == 3, at % 7);
+            joins(&handle, Request { irreversible_only, confirmations, ..start.into() }, &reference).await;
         }
         if at.is_multiple_of(50) {
             keep(&mut keeper).await;

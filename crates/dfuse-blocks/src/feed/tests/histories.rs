@@ -187,7 +187,8 @@ impl<'a> History<'a> {
             _ => Start::Block(0),
         };
         let stop_block = self.random.percent(20).then(|| head + self.random.below(30) as u32 + 10);
-        let request = Request { start, irreversible_only: self.random.percent(30), stop_block };
+        let confirmations = if self.random.percent(40) { self.random.below(15) as u32 } else { 0 };
+        let request = Request { start, irreversible_only: self.random.percent(30), confirmations, stop_block };
         let reader = Reader::new(request);
         self.clients.push(Client { reader, stream: None, cursor: None, done: false });
         self.turn(self.clients.len() - 1, running).await;

@@ -111,7 +111,14 @@ impl Reader {
         // A source may not have repeated all that was final before.
         let lib = if self.lib > lib.number && lib.number < reference.lib.number { self.lib } else { lib.number };
         let end = if self.request.irreversible_only { reference.chain(lib, reference.head)[0] } else { head };
-        assert_eq!(self.chain, reference.chain(first, end), "from {first}");
+        let mut chain = reference.chain(first, end);
+        let mut confirmed = end.number.saturating_sub(self.request.confirmations).max(lib);
+        if end.number < reference.head.number {
+            // What is confirmed stays so when a source has not repeated the blocks on top.
+            confirmed = confirmed.max(self.tip().map_or(0, |tip| tip.number));
+        }
+        chain.truncate(chain.partition_point(|block| block.number <= confirmed));
+        assert_eq!(self.chain, chain, "from {first}");
         assert_eq!(self.lib, lib.max(first - 1));
     }
 }
