@@ -48,7 +48,36 @@ const PRIMARY_KEYS: [&str; 11] = [
     "9078563412EFCDAB",
 ];
 
+/// Messages of WebSocket clients.
+const MESSAGES: [&str; 24] = [
+    r#"{"type":"get_action_traces","req_id":"a","listen":true,"start_block":-350,"irreversible_only":true,"with_progress":5,"data":{"accounts":"eosio.token|eosio","receivers":"alice","action_names":"transfer","with_inline_traces":1,"with_dbops":true,"with_ramops":true,"with_dtrxops":true,"with_tableops":true,"with_soft_fail":true,"with_undo":true}}"#,
+    r#"{"type":"get_actions","listen":true,"confirmations":3,"data":{"account":"eosio","receiver":"eosio","action_name":"onblock"}}"#,
+    r#"{"type":"get_table_rows","req_id":"t","fetch":true,"listen":true,"start_block":1,"data":{"code":"eosio.token","scope":"alice","table":"accounts","json":true,"with_block_num":1}}"#,
+    r#"{"type":"get_table_rows","fetch":true,"data":{"code":"a","scope":"4,EOS","table":"b","json":0}}"#,
+    r#"{"type":"get_transaction_lifecycle","req_id":"x","fetch":true,"listen":true,"data":{"id":"abababababababababababababababababababababababababababababababab"}}"#,
+    r#"{"type":"get_transaction","fetch":true,"data":{"id":"abcdef01"}}"#,
+    r#"{"type":"get_head_info","listen":true,"fetch":false}"#,
+    r#"{"type":"get_price","fetch":true}"#,
+    r#"{"req_id":"X","type":"unlisten","data":{"req_id":"X"}}"#,
+    r#"{"type":"pong"}"#,
+    r#"{"TYPE":"get_head_info","type":null,"Listen":true,"x":[[],{}]}"#,
+    r#"{"type":"get_acount"}"#,
+    r#"null"#,
+    r#"[]"#,
+    r#"{"type":5}"#,
+    r#"{"type":"get_head_info","fetch":"yes"}"#,
+    r#"{"type":"get_head_info","start_block":5.5,"fetch":true}"#,
+    r#"{"type":"get_head_info","confirmations":-1,"fetch":true}"#,
+    r#"{"type":"get_head_info","confirmations":4294967296,"fetch":true}"#,
+    r#"{"type":"get_action_traces","listen":true,"data":{"accounts":"EOS"}}"#,
+    r#"{"type":"get_action_traces","listen":true,"data":[]}"#,
+    r#"{"type":"get_table_rows","fetch":true,"irreversible_only":true,"data":{"code":"a","scope":null,"table":"b"}}"#,
+    r#"{"type":"get_transaction","fetch":true,"data":{"id":"0x"}}"#,
+    r#"{"type":"\u0000\ud834\udd1e","req_id":"\u2028"}"#,
+];
+
 fn main() {
+    MESSAGES.iter().for_each(|text| write("stream_message", text.as_bytes()));
     for text in PRIMARY_KEYS {
         write("primary_keys", text.as_bytes());
     }

@@ -9,6 +9,7 @@ mod log;
 mod mutate;
 mod search;
 mod state;
+mod stream;
 mod text;
 
 pub use abi::abi_decode;
@@ -17,6 +18,7 @@ pub use log::{log_lines, log_reader};
 pub use mutate::mutate_log;
 pub use search::{filter, query};
 pub use state::{cursors, primary_keys};
+pub use stream::stream_message;
 pub use text::{assets, keys, names};
 
 /// What a target does with its input.
@@ -35,4 +37,5 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("names", names),
     ("primary_keys", primary_keys),
     ("query", query),
+    ("stream_message", stream_message),
 ];

@@ -179,4 +179,16 @@ impl Api {
         let serving = self.0.chain.serving.clone();
         self.0.readers.run(move |reading| work(&serving.snapshot(), reading)).await
     }
+
+    /// The same for streams, which wait for their turn however long it takes.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when that takes too long.
+    pub(crate) async fn read_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let serving = self.0.chain.serving.clone();
+        self.0.readers.run_in_turn(move |reading| work(&serving.snapshot(), reading)).await
+    }
 }

@@ -38,4 +38,4 @@ pub use readers::Reading;
 pub use readiness::Readiness;
 pub use server::{Server, Stopping};
 pub use trace_id::TraceId;
-pub use websocket::WebSocketOptions;
+pub use websocket::{WebSocketOptions, check_stream_message, stream_message_types};

@@ -9,13 +9,15 @@ use std::{
 };
 
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 use tracing::Span;
 
 use crate::{ApiError, ApiResult};
+
+const TOO_LONG: &str = "Answering took too long.";
 
 /// Runs what blocks on stores, a bounded number at a time.
 #[derive(Debug)]
@@ -64,19 +66,36 @@ impl Readers {
         &self,
         work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        within(self.timeout, "Answering took too long.", async {
+        within(self.timeout, TOO_LONG, async {
             let waited = timeout(self.timeout / 2, self.places.clone().acquire_owned()).await;
             let Ok(Ok(place)) = waited else {
                 return Err(ApiError::unavailable("Too many requests are being answered.").retry_after(1));
             };
-            blocking(move |reading| {
-                let _place = place;
-                work(reading)
-            })
-            .await
+            at(place, work).await
         })
         .await
     }
+
+    /// The same, but waits for its turn however long that takes.
+    pub(crate) async fn run_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let place = self.places.clone().acquire_owned().await.expect("never closed");
+        within(self.timeout, TOO_LONG, at(place, work)).await
+    }
+}
+
+/// Runs `work`, which has that place until it ends.
+async fn at<T: Send + 'static>(
+    place: OwnedSemaphorePermit,
+    work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
+) -> ApiResult<T> {
+    blocking(move |reading| {
+        let _place = place;
+        work(reading)
+    })
+    .await
 }
 
 /// Ends with `service_unavailable_error` when the time is up.
@@ -130,8 +149,12 @@ mod tests {
             (busy.code(), busy.message()),
             (ErrorCode::ServiceUnavailable, "Too many requests are being answered.")
         );
+        let in_turn = readers.run_in_turn(|reading| reading.go_on());
+        let mut in_turn = std::pin::pin!(in_turn);
+        assert!(timeout(Duration::from_millis(50), &mut in_turn).await.is_err(), "it waits");
         release.send(()).unwrap();
         assert!(heard.recv().unwrap(), "it learns that nobody waits");
+        in_turn.await.unwrap();
         let patient = Readers { places: readers.places.clone(), timeout: Duration::from_secs(60) };
         assert_eq!(patient.run(|reading| reading.go_on().map(|()| 7)).await.unwrap(), 7);
     }

@@ -35,4 +35,4 @@ pub use live::{Evaluations, LiveRow, LiveTail, LostBlocks, Resumed, resume};
 pub use query::{MAX_QUERY_BYTES, ParseError, Query};
 pub use range::{Bounds, Heads};
 pub use search::{Count, Match, Page, PageEnd, Request, count, search};
-pub use terms::{BlockTerms, EventAction, MAX_DATA_BYTES, MAX_DATA_VALUES, TermOptions};
+pub use terms::{BlockTerms, EventAction, MAX_DATA_BYTES, MAX_DATA_VALUES, TermOptions, passed_filter};

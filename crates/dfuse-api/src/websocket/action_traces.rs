@@ -1,21 +1,28 @@
-//! `get_action_traces`: the actions that a filter lets through, as their blocks join the best chain.
+//! `get_action_traces`: the actions that a filter lets through, as their blocks join the best chain. What is far back is found
+//! with the search index: see [`super::action_history`].
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use dfuse_antelope::{
-    Checksum256, Name,
+    Name,
     model::{ActionTrace, Block, TransactionStatus, TransactionTrace},
 };
-use dfuse_blocks::{BlockRef, Step, feed::FeedEvent};
-use dfuse_index::View;
+use dfuse_blocks::{
+    BlockRef, Step,
+    feed::{Request as FeedRequest, Start},
+};
+use dfuse_index::ServingSnapshot;
+use dfuse_search::{Query, SearchIndex, passed_filter};
 
 use super::{
+    Shared,
+    action_history::Replay,
     context::Context,
-    follow::{read_after, view_of},
+    follow::view_of,
     message::{Fields, Message, check, invalid},
     progress::Progress,
     request::Request,
-    slices::{self, Slice},
+    selection::{Blocks, Change, Page, Places, Selected, Selection, Slice, slice},
     start_block::{start_block, steps_from},
 };
 use crate::{
@@ -30,6 +37,7 @@ pub(super) struct ActionTraces {
     filter: Arc<Filter>,
     start_block: i64,
     irreversible_only: bool,
+    confirmations: u32,
     with_progress: i64,
 }
 
@@ -46,6 +54,8 @@ pub(super) struct Filter {
     with_ramops: bool,
     with_dtrxops: bool,
     with_tableops: bool,
+    /// Those of handlers of deferred transactions that failed, too.
+    with_soft_fail: bool,
     /// Messages tell the step, and those of blocks that are undone are sent again as undone.
     with_undo: bool,
 }
@@ -57,30 +67,49 @@ impl Request for ActionTraces {
         let filter = Filter::read(&message.data)?;
         check(message.listen, "'listen' required")?;
         check(!message.fetch, "'fetch' not supported")?;
-        let Message { start_block, irreversible_only, with_progress, .. } = *message;
-        Ok(Self { filter: Arc::new(filter), start_block, irreversible_only, with_progress })
+        let Message { start_block, irreversible_only, confirmations, with_progress, .. } = *message;
+        Ok(Self { filter: Arc::new(filter), start_block, irreversible_only, confirmations, with_progress })
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
+        let Self { filter, irreversible_only, confirmations, .. } = self;
         let feed = &context.api().chain().feed;
         let mut progress = Progress::new(self.with_progress, context.clock());
-        let start = start_block(self.start_block, feed, context.credentials())?;
-        let mut steps = steps_from(start, self.irreversible_only, feed).await?;
+        let start = start_block(self.start_block, confirmations, feed, context.credentials())?;
+        let from = |start| FeedRequest { irreversible_only, confirmations, ..Start::Block(start).into() };
+        let mut steps = steps_from(from(start), feed).await?;
         context.listening(start).await;
-        let mut stream = Stream { context, filter: self.filter, unsent: BTreeSet::new() };
+        let next = Replay { context: &context, filter: &filter, progress: &mut progress }.run(start).await?;
+        if next > start {
+            steps = steps_from(from(next), feed).await?;
+        }
+        let mut blocks = Blocks::new(context, filter, confirmations);
         loop {
             let event = steps.next().await?;
-            match event.step {
-                Step::Undo if !stream.filter.with_undo => continue,
-                Step::Irreversible if !self.irreversible_only => continue,
-                _ => stream.send(&event).await?,
-            }
+            let change = match event.step {
+                Step::Undo if !blocks.selection.with_undo => continue,
+                Step::Irreversible if !irreversible_only => continue,
+                Step::Undo => Change::Undo,
+                Step::New | Step::Irreversible => Change::New,
+            };
+            blocks.send(&event, change, steps.is_shared(&event)).await?;
             let block = BlockRef::from(event.block.encoded());
-            if event.step != Step::Undo && progress.is_due(block.number) {
-                stream.context.progress(block).await;
+            if change == Change::New && progress.is_due(block.number) {
+                blocks.context.progress(block).await;
             }
         }
     }
+}
+
+/// An action of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Item {
+    receiver: Name,
+    account: Name,
+    name: Name,
+    /// Positions of its transaction and in the order of execution there.
+    at: (usize, usize),
+    soft_fail: bool,
 }
 
 impl Filter {
@@ -96,27 +125,31 @@ impl Filter {
             with_ramops: data.flag("with_ramops")?,
             with_dtrxops: data.flag("with_dtrxops")?,
             with_tableops: data.flag("with_tableops")?,
+            with_soft_fail: data.flag("with_soft_fail")?,
             with_undo: data.flag("with_undo")?,
         })
     }
 
-    fn lets_through(&self, action: &ActionTrace) -> bool {
-        self.accounts.contains(&action.action.account)
-            && self.receivers.as_ref().unwrap_or(&self.accounts).contains(&action.receiver)
-            && self.action_names.as_ref().is_none_or(|names| names.contains(&action.action.name))
+    fn receivers(&self) -> &BTreeSet<Name> {
+        self.receivers.as_ref().unwrap_or(&self.accounts)
     }
 
-    /// Positions of transaction and action, in the order of execution.
-    fn places(&self, block: &Block) -> Vec<(usize, usize)> {
-        let executed = |trace: &TransactionTrace| {
-            trace.receipt.as_ref().is_some_and(|receipt| receipt.status == TransactionStatus::Executed)
-        };
-        let traces = block.transaction_traces().iter().enumerate().filter(|(_, trace)| executed(trace));
-        let places = traces.flat_map(|(at, trace)| {
-            let actions = trace.action_traces.iter().enumerate().filter(|(_, action)| self.lets_through(action));
-            actions.map(move |(position, _)| (at, position))
-        });
-        places.collect()
+    fn lets_through(&self, item: &Item) -> bool {
+        self.accounts.contains(&item.account)
+            && self.action_names.as_ref().is_none_or(|names| names.contains(&item.name))
+            && (self.with_soft_fail || !item.soft_fail)
+    }
+
+    /// What finds all of these actions, and maybe more, in a search index; absent if the index does not have all of them.
+    pub(super) fn query(&self, index: &SearchIndex) -> Option<Query> {
+        let list =
+            |names: &BTreeSet<Name>| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        let mut text = format!("receiver:[{}] account:[{}]", list(self.receivers()), list(&self.accounts));
+        if let Some(names) = &self.action_names {
+            text += &format!(" action:[{}]", list(names));
+        }
+        // A text that is too long is no query.
+        Query::parse(&text, index.options()).ok().filter(|_| index.options().filter.passes_all())
     }
 }
 
@@ -132,72 +165,65 @@ fn names(data: &Fields, key: &'static str, old_key: &'static str) -> ApiResult<O
     Ok((!names.is_empty()).then_some(names))
 }
 
-/// A stream at work.
-struct Stream {
-    context: Context,
-    filter: Arc<Filter>,
-    /// Blocks that were undone before they were sent.
-    unsent: BTreeSet<Checksum256>,
-}
+impl Selection for Arc<Filter> {
+    const KIND: &str = "action_trace";
+    type Item = Item;
 
-/// Block, filter, and whether the block is undone.
-pub(super) type Key = (Checksum256, Arc<Filter>, bool);
-
-/// What is to be sent of a block.
-#[derive(Clone)]
-struct Page {
-    block: Arc<Block>,
-    filter: Arc<Filter>,
-    places: Arc<[(usize, usize)]>,
-    undone: bool,
-}
-
-impl Stream {
-    /// Sends what the filter lets through of the event's block; if it is undone, backwards.
-    async fn send(&mut self, event: &FeedEvent) -> ApiResult<()> {
-        let undone = event.step == Step::Undo;
-        let id = event.block.encoded().id();
-        if undone && self.unsent.remove(&id) {
-            return Ok(());
+    /// By receiver.
+    fn all(block: &Block) -> Arc<[Item]> {
+        let mut items = Vec::new();
+        for (position, trace) in block.transaction_traces().iter().enumerate() {
+            let soft_fail = match trace.receipt.as_ref().map(|receipt| receipt.status) {
+                Some(TransactionStatus::Executed) => false,
+                Some(TransactionStatus::SoftFail) => true,
+                _ => continue,
+            };
+            let passed = |(_, trace): &(usize, &ActionTrace)| passed_filter(block, trace);
+            for (action, trace) in trace.action_traces.iter().enumerate().filter(passed) {
+                let ActionTrace { receiver, action: ref act, .. } = *trace;
+                items.push(Item { receiver, account: act.account, name: act.name, at: (position, action), soft_fail });
+            }
         }
-        let block = event.block.block().await?;
-        let mut places = self.filter.places(&block);
-        if places.is_empty() {
-            return Ok(());
-        }
-        if undone {
-            places.reverse();
-        } else if read_after(self.context.api(), event, |_, _| Ok(())).await?.is_none() {
-            // Its actions cannot be decoded any more: neither it nor its end is told.
-            self.unsent.insert(id);
-            return Ok(());
-        }
-        let page = Page { block, filter: self.filter.clone(), places: places.into(), undone };
-        let recent = (&self.context.shared().actions, (id, self.filter.clone(), undone));
-        let api = self.context.api();
-        slices::send(&self.context, "action_trace", event, page.places.len(), recent, |from| {
-            let (page, reader) = (page.clone(), api.clone());
-            api.read(move |snapshot, reading| page.render(&reader, &view_of(snapshot, id)?, reading, from))
-        })
-        .await
+        items.sort_unstable();
+        items.into()
     }
-}
 
-impl Page {
-    /// From the place at that position on.
-    fn render(&self, api: &Api, view: &View, reading: &Reading, from: usize) -> ApiResult<Slice> {
-        let abis = ViewAbis::new(view, api.abis());
+    fn pick(&self, all: &[Item]) -> Places {
+        let items = self.receivers().iter().flat_map(|receiver| {
+            let from = all.partition_point(|item| item.receiver < *receiver);
+            all[from..].iter().take_while(move |item| item.receiver == *receiver)
+        });
+        let mut places: Vec<_> = items.filter(|item| self.lets_through(item)).map(|item| item.at).collect();
+        places.sort_unstable();
+        places.into()
+    }
+
+    fn render(
+        page: &Page<Self>,
+        api: &Api,
+        snapshot: &ServingSnapshot,
+        reading: &Reading,
+        from: usize,
+    ) -> ApiResult<Slice> {
+        let view = view_of(snapshot, page.block.id)?;
+        let abis = ViewAbis::new(&view, api.abis());
         let mut tree: Option<(usize, ActionTree)> = None;
-        slices::slice(reading, &self.places[from..], |text, (transaction, action)| {
-            let trace = &self.block.transaction_traces()[*transaction];
-            if self.filter.with_inline_traces && tree.as_ref().is_none_or(|(of, _)| of != transaction) {
+        slice(reading, &page.places[from..], |text, (transaction, action)| {
+            let trace = &page.block.transaction_traces()[*transaction];
+            if page.selection.with_inline_traces && tree.as_ref().is_none_or(|(of, _)| of != transaction) {
                 tree = Some((*transaction, ActionTree::new(&trace.action_traces)));
             }
             let tree = tree.as_ref().map(|(_, tree)| tree);
-            self.message(&mut Renderer::new(text, &abis), trace, *action, tree)
+            page.message(&mut Renderer::new(text, &abis), trace, *action, tree)
         })
     }
 
+    fn selected(shared: &Shared) -> &Selected<Self> {
+        &shared.actions
+    }
+}
+
+impl Page<Arc<Filter>> {
     fn message(
         &self,
         renderer: &mut Renderer<'_>,
@@ -205,7 +231,7 @@ impl Page {
         position: usize,
         tree: Option<&ActionTree>,
     ) -> ApiResult<()> {
-        let Filter { with_dbops, with_ramops, with_dtrxops, with_tableops, with_undo, .. } = *self.filter;
+        let Filter { with_dbops, with_ramops, with_dtrxops, with_tableops, with_undo, .. } = *self.selection;
         let json = renderer.json();
         json.begin_object();
         json.key("block_num").unsigned(self.block.number);
@@ -231,7 +257,7 @@ impl Page {
         let tableops = trace.table_ops.iter().filter(|op| with_tableops && is_own(op.action_index));
         array(renderer.json(), "tableops", tableops, JsonWriter::table_op);
         if with_undo {
-            renderer.json().key("step").string(if self.undone { "undo" } else { "new" });
+            renderer.json().key("step").string(self.change.as_str());
         }
         renderer.json().end_object();
         Ok(())

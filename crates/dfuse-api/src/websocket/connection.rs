@@ -29,7 +29,7 @@ use crate::{
 pub(super) const TARGET: &str = "dfuse_api::websocket";
 /// How long a client may take to learn why its connection ends, and to answer that.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Messages that are written at once.
+/// Messages, or those of one stream and block, that are written at once.
 const BATCH: usize = 64;
 /// Most bytes of the reason for a close.
 const MAX_REASON: usize = 123;
@@ -147,8 +147,10 @@ async fn write(
             _ = queue.recv_many(&mut batch, BATCH) => {}
         }
         // Their room is free when they are written.
-        let messages = ping.into_iter().chain(batch.iter().map(|outgoing| outgoing.text.clone()));
-        for text in messages {
+        let messages = batch.iter_mut().flat_map(|outgoing: &mut Outgoing| outgoing.texts.drain(..));
+        let mut count = 0;
+        for text in ping.into_iter().chain(messages) {
+            count += 1;
             match timeout(slow_client_time, sink.feed(Message::Text(text))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return End::Left,
@@ -160,7 +162,7 @@ async fn write(
             Ok(Err(_)) => return End::Left,
             Err(_) => return slow(),
         }
-        api.metrics().record(|| counter!(WS_MESSAGES).increment(batch.len() as u64));
+        api.metrics().record(|| counter!(WS_MESSAGES).increment(count));
         batch.clear();
     }
 }

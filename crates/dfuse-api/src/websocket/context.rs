@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use dfuse_blocks::{BlockRef, Clock};
 use metrics::counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -79,15 +80,24 @@ impl Context {
 
     /// Sends a message; `data` is JSON text. Waits until there is room for it.
     pub(super) async fn send(&self, kind: &str, data: &[u8]) {
+        self.0.connection.outbox.send([self.message(kind, data)]).await;
+    }
+
+    /// Sends messages of that kind, which are written together.
+    pub(super) async fn send_all(&self, kind: &str, data: &[Bytes]) {
+        let messages: Vec<_> = data.iter().map(|data| self.message(kind, data)).collect();
+        self.0.connection.outbox.send(messages).await;
+    }
+
+    fn message(&self, kind: &str, data: &[u8]) -> Utf8Bytes {
         let req_id = &self.0.req_id;
         let mut text = Vec::with_capacity(kind.len() + req_id.len() + data.len() + 24);
         for piece in [b"{\"type\":\"", kind.as_bytes(), b"\",", req_id, b"\"data\":", data, b"}"] {
             text.extend_from_slice(piece);
         }
         // What is on the chain may be no UTF-8, but writers of JSON see to that.
-        let text = Utf8Bytes::try_from(text)
-            .unwrap_or_else(|error| unreachable!("JSON text is UTF-8, but not in a message of type {kind}: {error}"));
-        self.0.connection.outbox.send(text).await;
+        Utf8Bytes::try_from(text)
+            .unwrap_or_else(|error| unreachable!("JSON text is UTF-8, but not in a message of type {kind}: {error}"))
     }
 
     /// Tells that a stream has begun.

@@ -9,21 +9,34 @@ use dfuse_index::{ServingSnapshot, View, blocks};
 
 use crate::{Api, ApiError, ApiResult, Reading};
 
+/// Newest blocks for which what was made for one stream is kept for others.
+const SHARED_BLOCKS: u32 = 8;
+
 /// A stream of the feed that is never too slow: what the feed does not keep for it any more is read from files. How slow a
 /// client may be is decided elsewhere.
 #[derive(Debug)]
 pub(crate) struct Steps {
     feed: FeedHandle,
     subscription: Subscription,
-    irreversible_only: bool,
+    request: Request,
 }
 
 impl Steps {
     /// # Errors
     /// Those of [`FeedHandle::subscribe`].
-    pub(crate) async fn from(start: Start, irreversible_only: bool, feed: &FeedHandle) -> Result<Self, Error> {
-        let subscription = feed.subscribe(Request { start, irreversible_only, stop_block: None }).await?;
-        Ok(Self { feed: feed.clone(), subscription, irreversible_only })
+    pub(crate) async fn from(request: impl Into<Request>, feed: &FeedHandle) -> Result<Self, Error> {
+        let request = request.into();
+        let subscription = feed.subscribe(request).await?;
+        Ok(Self { feed: feed.clone(), subscription, request })
+    }
+
+    /// Whether the block is among the newest that such streams get: others ask for the same at about this time.
+    pub(super) fn is_shared(&self, event: &FeedEvent) -> bool {
+        let end = match self.request {
+            Request { irreversible_only: true, .. } => event.lib.number,
+            Request { confirmations, .. } => event.head.number.saturating_sub(confirmations).max(event.lib.number),
+        };
+        end.saturating_sub(event.block.encoded().number()) < SHARED_BLOCKS
     }
 
     /// The next one.
@@ -37,7 +50,8 @@ impl Steps {
                 // One without a last block does not end.
                 Ok(None) => return Err(ApiError::unexpected("a stream without a last block has ended")),
                 Err(Error::TooSlow { cursor: Some(cursor) }) => {
-                    *self = Self::from(Start::Cursor(*cursor), self.irreversible_only, &self.feed).await?;
+                    let request = Request { start: Start::Cursor(*cursor), ..self.request };
+                    *self = Self::from(request, &self.feed).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -53,7 +67,21 @@ pub(crate) fn after(block: BlockRef, lib: Option<BlockRef>, feed: &FeedHandle) -
     Start::Cursor(Cursor { step: Step::New, block, tip: block, lib })
 }
 
-/// Reads from the first snapshot in which the step has been taken. Absent if the chain took it back before the indexes came
+/// The indexes at the newest block of a snapshot that is final or has so many on top; absent if there is none.
+pub(super) fn confirmed_view(snapshot: &ServingSnapshot, confirmations: u32) -> ApiResult<Option<View>> {
+    match confirmations {
+        0 => Ok(snapshot.head().map(|_| snapshot.view().clone())),
+        _ => Ok(snapshot.view_at_number(confirmed(snapshot, confirmations))?),
+    }
+}
+
+/// The height of that block, whether there is one or not.
+pub(super) fn confirmed(snapshot: &ServingSnapshot, confirmations: u32) -> u32 {
+    let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
+    number(snapshot.head()).saturating_sub(confirmations).max(number(snapshot.lib()))
+}
+
+/// Reads from the first snapshot in which the step has been taken, by a stream of so many confirmations. Absent if the chain took it back before the indexes came
 /// to it: the stream's next steps tell.
 ///
 /// # Errors
@@ -61,19 +89,22 @@ pub(crate) fn after(block: BlockRef, lib: Option<BlockRef>, feed: &FeedHandle) -
 pub(crate) async fn read_after<T: Send + 'static>(
     api: &Api,
     event: &FeedEvent,
+    confirmations: u32,
     read: impl Fn(&ServingSnapshot, &Reading) -> ApiResult<T> + Clone + Send + 'static,
 ) -> ApiResult<Option<T>> {
     let mut changes = api.chain().serving.changes();
-    let taken = Taken { step: event.step, block: event.block.encoded().into(), is_final: event.is_final };
+    let block = event.block.encoded().into();
+    let taken = Taken { step: event.step, block, is_final: event.is_final, confirmations };
     loop {
         changes.mark_unchanged();
         if taken.may_be_in(&api.chain().serving.snapshot()) {
             let read = read.clone();
-            let found = api.read(
-                move |snapshot, reading| {
-                    if taken.is_in(snapshot)? { read(snapshot, reading).map(Some) } else { Ok(None) }
-                },
-            );
+            let found =
+                api.read_in_turn(
+                    move |snapshot, reading| {
+                        if taken.is_in(snapshot)? { read(snapshot, reading).map(Some) } else { Ok(None) }
+                    },
+                );
             if let Some(found) = found.await? {
                 return Ok(Some(found));
             }
@@ -101,6 +132,7 @@ struct Taken {
     step: Step,
     block: BlockRef,
     is_final: bool,
+    confirmations: u32,
 }
 
 impl Taken {
@@ -109,7 +141,8 @@ impl Taken {
         let number = self.block.number;
         let final_in = || snapshot.lib().is_some_and(|lib| lib.number >= number);
         match self.step {
-            Step::New => snapshot.head().is_some_and(|head| head.number >= number) && (!self.is_final || final_in()),
+            Step::New if self.is_final => final_in(),
+            Step::New => snapshot.head().is_some() && confirmed(snapshot, self.confirmations) >= number,
             Step::Undo => snapshot.head() != Some(self.block),
             Step::Irreversible => final_in(),
         }

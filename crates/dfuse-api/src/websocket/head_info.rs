@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dfuse_blocks::{
     BlockRef, Error, Step,
-    feed::{FeedBlock, Start},
+    feed::{FeedBlock, Request as FeedRequest, Start},
 };
 
 use super::{context::Context, message::Message, request::Request};
@@ -14,6 +14,7 @@ const HEAD_INFO: &str = "head_info";
 /// `get_head_info`: the head of the chain, now or whenever there is a new one.
 pub(super) struct HeadInfo {
     listen: bool,
+    confirmations: u32,
 }
 
 impl Request for HeadInfo {
@@ -22,29 +23,38 @@ impl Request for HeadInfo {
     fn read(message: &Message) -> ApiResult<Self> {
         message.wants_something()?;
         message.takes_reversible()?;
-        Ok(Self { listen: message.listen })
+        Ok(Self { listen: message.listen, confirmations: message.confirmations })
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
-        if self.listen { listen(&context).await } else { fetch(&context).await }
+        if self.listen { listen(&context, self.confirmations).await } else { fetch(&context, self.confirmations).await }
     }
 }
 
-async fn fetch(context: &Context) -> ApiResult<()> {
+async fn fetch(context: &Context, confirmations: u32) -> ApiResult<()> {
     let feed = &context.api().chain().feed;
+    let not_ready = |message| ApiError::new(ErrorCode::HeadInfoNotReady, message);
     let (Some(head), Some(lib)) = (feed.head(), feed.lib()) else {
-        return Err(ApiError::new(ErrorCode::HeadInfoNotReady, "No block is known yet."));
+        return Err(not_ready("No block is known yet."));
     };
-    let block = feed.block(head).await?;
+    let block = match feed.confirmed(confirmations) {
+        Some(number) if number < head.number => {
+            if feed.first_block().is_none_or(|first| number < first) {
+                return Err(not_ready("No block has so many confirmations yet."));
+            }
+            feed.canonical_block(number).await?
+        }
+        _ => feed.block(head).await?,
+    };
     context.send(HEAD_INFO, &data(context, &block, lib).await?).await;
     Ok(())
 }
 
-async fn listen(context: &Context) -> ApiResult<()> {
+async fn listen(context: &Context, confirmations: u32) -> ApiResult<()> {
     let feed = &context.api().chain().feed;
     context.answered();
     loop {
-        let mut subscription = feed.subscribe(Start::Head(0)).await?;
+        let mut subscription = feed.subscribe(FeedRequest { confirmations, ..Start::Head(0).into() }).await?;
         loop {
             match subscription.next().await {
                 Ok(Some(event)) if event.step == Step::New => {

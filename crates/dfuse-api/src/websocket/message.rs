@@ -94,6 +94,8 @@ pub(super) struct Message {
     pub(super) fetch: bool,
     pub(super) listen: bool,
     pub(super) irreversible_only: bool,
+    /// Blocks that must stand on top of what is told; 0 if absent.
+    pub(super) confirmations: u32,
     /// 0 if absent.
     pub(super) start_block: i64,
     /// 0 if absent.
@@ -103,15 +105,18 @@ pub(super) struct Message {
 
 impl Message {
     /// # Errors
-    /// `ws_invalid_json_message_data_error`
+    /// `ws_invalid_json_message_data_error`, and `ws_message_data_validation_error` for a number that cannot be.
     pub(super) fn read(envelope: &Envelope) -> ApiResult<Self> {
         let Envelope { fields, listen, .. } = envelope;
         let flag = |key| fields.typed(key, "a boolean", Value::as_bool).map_err(invalid_data);
         let integer = |key| fields.typed(key, "an integer", Value::as_i64).map_err(invalid_data);
         let data = fields.typed("data", "an object", Value::as_object).map_err(invalid_data)?;
+        let confirmations = integer("confirmations")?.unwrap_or_default();
+        let too_many = || invalid(format!("'confirmations' must be from 0 to {}, not {confirmations}", u32::MAX));
         Ok(Self {
             fetch: flag("fetch")?.unwrap_or_default(),
             listen: *listen,
+            confirmations: u32::try_from(confirmations).map_err(|_| too_many())?,
             irreversible_only: flag("irreversible_only")?.unwrap_or_default(),
             start_block: integer("start_block")?.unwrap_or_default(),
             with_progress: integer("with_progress")?.unwrap_or_default(),

@@ -8,6 +8,7 @@
 //! A type of requests is a [`request::Request`] with a row in [`request::TYPES`].
 
 mod account;
+mod action_history;
 mod action_traces;
 mod connection;
 mod context;
@@ -19,8 +20,8 @@ mod price;
 mod progress;
 pub(crate) mod recent;
 mod request;
+mod selection;
 mod session;
-mod slices;
 mod start_block;
 mod table_rows;
 mod transaction_lifecycle;
@@ -39,13 +40,18 @@ use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
 use recent::Recent;
-use slices::RecentSlices;
+use selection::Selected;
 
-use crate::{Api, ApiError, Credentials, ErrorCode, TraceId, server::ConnectionPlace, trace_id::TraceIds};
+use crate::{Api, ApiError, ApiResult, Credentials, ErrorCode, TraceId, server::ConnectionPlace, trace_id::TraceIds};
 
 /// Bytes of a connection's buffers: there may be many connections.
 const READ_BUFFER: usize = 4 << 10;
 const WRITE_BUFFER: usize = 16 << 10;
+
+/// What is kept of the newest blocks, of each kind.
+const RECENT_BYTES: usize = 8 << 20;
+/// Different filters and tables for which something is kept, times blocks.
+const RECENT_FILTERS: usize = 16 << 10;
 
 /// Limits of WebSocket connections.
 #[derive(Debug, Clone)]
@@ -86,10 +92,8 @@ struct Shared {
     head_infos: Recent<(Checksum256, Checksum256), Bytes>,
     /// The transactions that a block says something of, in the order of ids, by the block's id.
     mentions: Recent<Checksum256, Arc<[Checksum256]>>,
-    /// What a block has for a filter.
-    actions: RecentSlices<action_traces::Key>,
-    /// What a block does to a table.
-    table_deltas: RecentSlices<table_rows::Key>,
+    actions: Selected<Arc<action_traces::Filter>>,
+    table_deltas: Selected<table_rows::Filter>,
     vote_tallies: vote_tally::Tallies,
 }
 
@@ -99,13 +103,28 @@ impl Shared {
         Self {
             api: api.clone(),
             trace_ids,
-            head_infos: Recent::new(16),
-            mentions: Recent::new(512),
-            actions: Recent::new(64),
-            table_deltas: Recent::new(64),
-            vote_tallies: Recent::new(2),
+            head_infos: Recent::new(16, RECENT_BYTES),
+            mentions: Recent::new(512, RECENT_BYTES),
+            actions: Selected::default(),
+            table_deltas: Selected::default(),
+            vote_tallies: Recent::new(2, RECENT_BYTES),
         }
     }
+}
+
+/// The types of requests on `/v1/stream`, by all their names.
+pub fn stream_message_types() -> Vec<&'static str> {
+    request::TYPES.iter().flat_map(|it| it.names).copied().collect()
+}
+
+/// Reads a message of a client as a connection does: whether it is one, or with which error it is refused before anything is
+/// looked up. For tests of the reader.
+///
+/// # Errors
+/// `ws_invalid_json_message_error`, `ws_unknown_message_error`, `ws_invalid_json_message_data_error` and
+/// `ws_message_data_validation_error`.
+pub fn check_stream_message(text: &str) -> ApiResult<()> {
+    session::check_message(&message::Envelope::parse(text)?)
 }
 
 pub(crate) fn routes(api: &Api) -> Router<Api> {

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use dfuse_blocks::Clock;
 
@@ -22,15 +22,20 @@ impl Progress {
 
     /// Whether it is to be told that the block of this height is done. A block within the pause is left out.
     pub(super) fn is_due(&mut self, number: u32) -> bool {
-        if self.every == 0 || !u64::from(number).is_multiple_of(self.every) {
-            return false;
-        }
+        self.last_due(number..=number).is_some()
+    }
+
+    /// Of blocks that are done all at once, the height that is to be told.
+    pub(super) fn last_due(&mut self, numbers: RangeInclusive<u32>) -> Option<u32> {
+        let (first, last) = numbers.into_inner();
+        let multiple = u64::from(last).checked_div(self.every)? * self.every;
+        let multiple = u32::try_from(multiple).ok().filter(|multiple| (first..=last).contains(multiple))?;
         let now = self.clock.elapsed();
-        let due = now.saturating_sub(self.last) > PAUSE;
-        if due {
-            self.last = now;
+        if now.saturating_sub(self.last) <= PAUSE {
+            return None;
         }
-        due
+        self.last = now;
+        Some(multiple)
     }
 }
 
@@ -68,6 +73,14 @@ mod tests {
             clock.0.fetch_add(1, Ordering::Relaxed);
             assert!(progress.is_due(25));
         }
+        let mut progress = Progress::new(10, clock.clone());
+        for (numbers, due) in [(1..=9, None), (11..=19, None), (11..=20, Some(20)), (20..=45, Some(40)), (7..=6, None)]
+        {
+            clock.0.fetch_add(251, Ordering::Relaxed);
+            assert_eq!(progress.last_due(numbers), due);
+        }
+        assert_eq!(progress.last_due(50..=60), Some(60));
+        assert_eq!(progress.last_due(70..=70), None, "too soon");
         clock.0.fetch_add(1000, Ordering::Relaxed);
         assert!(!Progress::new(0, clock.clone()).is_due(0));
         assert!(!Progress::new(i64::MIN, clock).is_due(1));

@@ -106,9 +106,7 @@ impl Session {
         api.metrics().record(|| count(kind));
         let message = Message::read(envelope)?;
         let Some(request_type) = request_type else {
-            let req_id = message.data.text("req_id")?;
-            check(!req_id.is_empty(), "'req_id' is required")?;
-            return self.registry.end(req_id).map(Task::Unlisten);
+            return self.registry.end(unlistened(&message)?).map(Task::Unlisten);
         };
         let prepared = (request_type.prepare)(&message)?;
         if !message.listen {
@@ -116,6 +114,23 @@ impl Session {
         }
         let place = self.registry.clone().begin(&envelope.req_id, options.max_streams)?;
         Ok(Task::Stream(prepared, place))
+    }
+}
+
+/// The stream that a message of type `unlisten` is about.
+fn unlistened(message: &Message) -> ApiResult<&str> {
+    let req_id = message.data.text("req_id")?;
+    check(!req_id.is_empty(), "'req_id' is required")?;
+    Ok(req_id)
+}
+
+/// Whether a message can be answered, on any connection.
+pub(super) fn check_message(envelope: &Envelope) -> ApiResult<()> {
+    match (envelope.kind.as_str(), find(&envelope.kind)) {
+        (PONG, _) => Ok(()),
+        (UNLISTEN, _) => unlistened(&Message::read(envelope)?).map(drop),
+        (_, Some(request_type)) => (request_type.prepare)(&Message::read(envelope)?).map(drop),
+        (kind, None) => Err(unknown(kind)),
     }
 }
 

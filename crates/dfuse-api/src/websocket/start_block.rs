@@ -1,6 +1,6 @@
 use dfuse_blocks::{
     Error,
-    feed::{FeedHandle, Start},
+    feed::{FeedHandle, Request},
 };
 use serde_json::json;
 
@@ -8,32 +8,37 @@ use super::follow::Steps;
 use crate::{ApiError, ApiResult, Credentials, ErrorCode};
 
 /// The block that a stream begins with: 0 the head, above 0 that height, below 0 so many blocks below the head, but not below
-/// the first block.
+/// the first block. With confirmations the head is the newest block that has them.
 ///
 /// # Errors
 /// `auth_invalid_streaming_start_block_error`, and `request_validation_error` for a height that no chain has.
-pub(super) fn start_block(asked: i64, feed: &FeedHandle, credentials: &Credentials) -> ApiResult<u32> {
-    allowed(asked, feed.head().map_or(0, |head| head.number), feed.first_block().unwrap_or(0), credentials)
+pub(super) fn start_block(
+    asked: i64,
+    confirmations: u32,
+    feed: &FeedHandle,
+    credentials: &Credentials,
+) -> ApiResult<u32> {
+    let floor = credentials.first_block(feed.head().map_or(0, |head| head.number));
+    allowed(asked, feed.confirmed(confirmations).unwrap_or(0), feed.first_block().unwrap_or(0), floor)
 }
 
 /// A stream that begins with that block.
 ///
 /// # Errors
 /// `request_validation_error` if the block is below the first one that can be read.
-pub(super) async fn steps_from(start: u32, irreversible_only: bool, feed: &FeedHandle) -> ApiResult<Steps> {
-    Steps::from(Start::Block(start), irreversible_only, feed).await.map_err(|error| match error {
+pub(super) async fn steps_from(request: Request, feed: &FeedHandle) -> ApiResult<Steps> {
+    Steps::from(request, feed).await.map_err(|error| match error {
         Error::NotFound(_) => wrong(&format!("must be {} or above", feed.first_block().unwrap_or(0))),
         error => error.into(),
     })
 }
 
-fn allowed(asked: i64, head: u32, first: u32, credentials: &Credentials) -> ApiResult<u32> {
+fn allowed(asked: i64, head: u32, first: u32, floor: u32) -> ApiResult<u32> {
     if asked == 0 {
-        return Ok(head);
+        return Ok(head.max(first));
     }
     let start = if asked > 0 { asked } else { i64::from(head).saturating_add(asked).max(first.into()) };
     let start = u32::try_from(start).map_err(|_| wrong("must be below 4294967296"))?;
-    let floor = credentials.first_block(head);
     if start < floor {
         let message = format!("Streams may begin at block {floor} or later: block {start} is too far back.");
         return Err(ApiError::new(ErrorCode::StreamStartNotAllowed, message));
@@ -72,8 +77,8 @@ mod tests {
             (Some(9000), -1000, Some(9000)),
             (Some(9000), -1001, None),
         ] {
-            let credentials = Credentials { start_block: permitted };
-            assert_eq!(allowed(asked, 10_000, 2, &credentials).ok(), start, "{permitted:?} {asked}");
+            let floor = Credentials { start_block: permitted }.first_block(10_000);
+            assert_eq!(allowed(asked, 10_000, 2, floor).ok(), start, "{permitted:?} {asked}");
         }
     }
 }

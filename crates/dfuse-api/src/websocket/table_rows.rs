@@ -6,17 +6,21 @@ use dfuse_antelope::{
     Checksum256, Name,
     model::{Block, DbOp, DbOperation, TransactionTrace},
 };
-use dfuse_blocks::{BlockRef, Step, feed::FeedEvent};
+use dfuse_blocks::{
+    BlockRef, Step,
+    feed::{Request as FeedRequest, Start},
+};
 use dfuse_index::ServingSnapshot;
 use dfuse_state::{KeyType, RowKey, RowRange, TableKey};
 
 use super::{
+    Shared,
     context::Context,
-    follow::{self, Steps, read_after, view_of},
+    follow::{self, Steps, view_of},
     message::{Message, check, invalid},
     progress::Progress,
     request::Request,
-    slices::{self, Slice},
+    selection::{Blocks, Change, Page, Places, Selected, Selection, Slice, slice},
     start_block::{start_block, steps_from},
 };
 use crate::{
@@ -37,6 +41,7 @@ pub(super) struct GetTableRows {
     fetch: bool,
     listen: bool,
     start_block: i64,
+    confirmations: u32,
     with_progress: i64,
 }
 
@@ -62,23 +67,24 @@ impl Request for GetTableRows {
         let scope = extended_name(&Field { name: "scope", text: scope })
             .map_err(|problems| invalid(format!("'data.scope' {}", problems.join(", "))))?;
         let table = TableKey { contract: name("code", code)?, table: name("table", table)?, scope };
-        let Message { fetch, listen, start_block, with_progress, .. } = *message;
-        Ok(Self { filter: Filter { table, json }, with_block_num, fetch, listen, start_block, with_progress })
+        let Message { fetch, listen, start_block, confirmations, with_progress, .. } = *message;
+        let filter = Filter { table, json };
+        Ok(Self { filter, with_block_num, fetch, listen, start_block, confirmations, with_progress })
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
         let feed = &context.api().chain().feed;
-        let mut progress = Progress::new(self.with_progress, context.clock());
-        let start = start_block(self.start_block, feed, context.credentials())?;
+        let progress = Progress::new(self.with_progress, context.clock());
+        let start = start_block(self.start_block, self.confirmations, feed, context.credentials())?;
         let (steps, next_block) = if self.fetch {
             let Some((steps, block)) = self.fetch(&context, start).await? else { return Ok(()) };
             (steps, block.saturating_add(1))
         } else {
-            (steps_from(start, false, feed).await?, start)
+            (steps_from(self.from(Start::Block(start)), feed).await?, start)
         };
         context.listening(next_block).await;
-        let stream = Stream { context, filter: self.filter, unsent: BTreeSet::new(), undone: BTreeSet::new() };
-        stream.run(steps, &mut progress).await
+        let Self { filter, confirmations, .. } = self;
+        run(Blocks::new(context, filter, confirmations), steps, progress).await
     }
 }
 
@@ -87,19 +93,24 @@ fn name(key: &'static str, text: &str) -> ApiResult<Name> {
 }
 
 impl GetTableRows {
+    fn from(&self, start: Start) -> FeedRequest {
+        FeedRequest { confirmations: self.confirmations, ..start.into() }
+    }
+
     /// Sends the snapshot. Returns what comes after its block, and the block's number, if that is wanted.
     async fn fetch(&self, context: &Context, start: u32) -> ApiResult<Option<(Steps, u32)>> {
         let (api, feed) = (context.api(), &context.api().chain().feed);
         // The newest of what is indexed is there.
         let number = if self.start_block == 0 { 0 } else { start };
-        within(api.options().read_timeout, "The block is not indexed yet.", indexed(api, number)).await?;
+        let indexed = indexed(api, number, self.confirmations);
+        within(api.options().read_timeout, "The block is not indexed yet.", indexed).await?;
         let _turn = context.table_snapshot_turn().await;
         let Snapshot { text, number, block, lib } = self.snapshot(api, number).await?;
         let steps = match block {
             _ if !self.listen => None,
-            Some(block) => Some(Steps::from(follow::after(block, lib, feed), false, feed).await?),
+            Some(block) => Some(Steps::from(self.from(follow::after(block, lib, feed)), feed).await?),
             // Before the first block.
-            None => Some(steps_from(number.saturating_add(1), false, feed).await?),
+            None => Some(steps_from(self.from(Start::Block(number.saturating_add(1))), feed).await?),
         };
         context.send("table_snapshot", &text).await;
         Ok(steps.map(|steps| (steps, number)))
@@ -109,10 +120,14 @@ impl GetTableRows {
         let Filter { table, json } = self.filter;
         let options = RowOptions { key_type: KeyType::Name, json, with_block_num: self.with_block_num };
         let (reader, limit) = (api.clone(), api.options().websocket.max_pending_bytes);
+        let confirmations = self.confirmations;
         let read = api.read(move |snapshot, reading| {
-            if snapshot.head().is_some_and(|head| head.number < number) {
+            let newest = follow::confirmed(snapshot, confirmations);
+            if snapshot.head().is_some() && newest < number {
                 return Err(in_future(number));
             }
+            // Of a chain that is shorter than its confirmations there is nothing: the state before the first block.
+            let number = if number == 0 && confirmations > 0 { newest.max(1) } else { number };
             let height = Height::resolve(snapshot, Asked { block_num: number, irreversible_only: false })?;
             let form = Form::lenient(&reader, &height.state, table.contract, table.table, json)?;
             let mut text = Vec::new();
@@ -146,16 +161,16 @@ struct Snapshot {
     lib: Option<BlockRef>,
 }
 
-/// Returns when the indexes have come to that height.
-async fn indexed(api: &Api, number: u32) -> ApiResult<()> {
+/// Returns when the indexes have come to that height, with so many blocks on top.
+async fn indexed(api: &Api, number: u32, confirmations: u32) -> ApiResult<()> {
     let (serving, feed) = (&api.chain().serving, &api.chain().feed);
     let mut changes = serving.changes();
     loop {
         changes.mark_unchanged();
-        if serving.snapshot().head().map_or(0, |head| head.number) >= number {
+        if follow::confirmed(&serving.snapshot(), confirmations) >= number {
             return Ok(());
         }
-        if feed.head().is_none_or(|head| head.number < number) {
+        if feed.confirmed(confirmations).is_none_or(|newest| newest < number) {
             return Err(in_future(number));
         }
         changes.changed().await.map_err(|_| ApiError::unavailable("The server is going away."))?;
@@ -163,7 +178,9 @@ async fn indexed(api: &Api, number: u32) -> ApiResult<()> {
 }
 
 fn in_future(number: u32) -> ApiError {
-    let message = format!("Block {number} is not there yet: rows can be fetched at the head block or below.");
+    let message = format!(
+        "Block {number} is not there yet, or lacks confirmations: rows can be fetched at the newest block that has them, or below."
+    );
     ApiError::new(ErrorCode::TableRowsInFuture, message).detail("start_block", number)
 }
 
@@ -175,136 +192,91 @@ fn too_large(limit: usize) -> ApiError {
     ApiError::new(ErrorCode::TableSnapshotTooLarge, message).detail("limit", limit)
 }
 
-/// A stream at work.
-struct Stream {
-    context: Context,
-    filter: Filter,
-    /// Blocks that were undone before they were sent.
-    unsent: BTreeSet<Checksum256>,
-    /// Blocks that were undone and may come again.
-    undone: BTreeSet<Checksum256>,
-}
-
-/// What happens to a block, as clients are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum DeltaStep {
-    New,
-    Undo,
-    Redo,
-}
-
-impl DeltaStep {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Undo => "undo",
-            Self::Redo => "redo",
-        }
-    }
-}
-
-/// Block, table, and what happens to the block.
-pub(super) type Key = (Checksum256, Filter, DeltaStep);
-
-impl Stream {
-    async fn run(mut self, mut steps: Steps, progress: &mut Progress) -> ApiResult<()> {
-        loop {
-            let event = steps.next().await?;
-            let block = BlockRef::from(event.block.encoded());
-            match event.step {
-                Step::New if self.undone.contains(&block.id) => {
-                    self.send(&event, DeltaStep::Redo).await?;
-                }
-                Step::New => {
-                    if self.send(&event, DeltaStep::New).await? && progress.is_due(block.number) {
-                        self.context.progress(block).await;
-                    }
-                }
-                Step::Undo => {
-                    if self.send(&event, DeltaStep::Undo).await? {
-                        self.undone.insert(block.id);
-                    }
-                }
-                Step::Irreversible => {}
+async fn run(mut blocks: Blocks<Filter>, mut steps: Steps, mut progress: Progress) -> ApiResult<()> {
+    // Blocks that were undone and may come again.
+    let mut undone: BTreeSet<Checksum256> = BTreeSet::new();
+    loop {
+        let event = steps.next().await?;
+        let block = BlockRef::from(event.block.encoded());
+        let change = match event.step {
+            Step::New if undone.contains(&block.id) => Some(Change::Redo),
+            Step::New => Some(Change::New),
+            Step::Undo => Some(Change::Undo),
+            Step::Irreversible => None,
+        };
+        if let Some(change) = change {
+            let is_told = blocks.send(&event, change, steps.is_shared(&event)).await?;
+            if is_told && change == Change::Undo {
+                undone.insert(block.id);
             }
-            self.undone.retain(|id| id.block_num() > event.cursor.lib);
+            if is_told && change == Change::New && progress.is_due(block.number) {
+                blocks.context.progress(block).await;
+            }
         }
-    }
-
-    /// Sends what the event's block does to the table; if it is undone, backwards. False if it is not told, as the chain
-    /// had left the block before the indexes came to it.
-    async fn send(&mut self, event: &FeedEvent, step: DeltaStep) -> ApiResult<bool> {
-        let id = event.block.encoded().id();
-        if step == DeltaStep::Undo && self.unsent.remove(&id) {
-            return Ok(false);
-        }
-        let block = event.block.block().await?;
-        let mut places = self.filter.places(&block);
-        if places.is_empty() {
-            return Ok(true);
-        }
-        if step == DeltaStep::Undo {
-            places.reverse();
-        } else if read_after(self.context.api(), event, |_, _| Ok(())).await?.is_none() {
-            // Its rows cannot be decoded any more: neither it nor its end is told.
-            self.unsent.insert(id);
-            return Ok(false);
-        }
-        let page = Page { block, filter: self.filter, places: places.into(), step };
-        let recent = (&self.context.shared().table_deltas, (id, self.filter, step));
-        let api = self.context.api();
-        slices::send(&self.context, "table_delta", event, page.places.len(), recent, |from| {
-            let (page, reader) = (page.clone(), api.clone());
-            api.read(move |snapshot, reading| page.render(&reader, snapshot, reading, from))
-        })
-        .await?;
-        Ok(true)
+        undone.retain(|id| id.block_num() > event.cursor.lib);
     }
 }
 
-impl Filter {
-    /// Positions of transaction and operation, in the order of execution.
-    fn places(&self, block: &Block) -> Vec<(usize, usize)> {
-        let is_wanted = |op: &DbOp| op.operation != DbOperation::Unknown && RowKey::of(op).table == self.table;
+/// A change of a row of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Item {
+    table: TableKey,
+    /// Positions of the transaction and of the operation there.
+    at: (usize, usize),
+}
+
+impl Selection for Filter {
+    const KIND: &str = "table_delta";
+    type Item = Item;
+
+    /// By table.
+    fn all(block: &Block) -> Arc<[Item]> {
         let traces = block.transaction_traces().iter().enumerate().filter(|(_, trace)| !trace.is_reverted());
-        let places = traces.flat_map(|(at, trace)| {
-            let ops = trace.db_ops.iter().enumerate().filter(|(_, op)| is_wanted(op));
-            ops.map(move |(position, _)| (at, position))
+        let items = traces.flat_map(|(transaction, trace)| {
+            let ops = trace.db_ops.iter().enumerate().filter(|(_, op)| op.operation != DbOperation::Unknown);
+            ops.map(move |(position, op)| Item { table: RowKey::of(op).table, at: (transaction, position) })
         });
-        places.collect()
+        let mut items: Vec<_> = items.collect();
+        items.sort_unstable();
+        items.into()
     }
-}
 
-/// What is to be sent of a block.
-#[derive(Clone)]
-struct Page {
-    block: Arc<Block>,
-    filter: Filter,
-    places: Arc<[(usize, usize)]>,
-    step: DeltaStep,
-}
+    fn pick(&self, all: &[Item]) -> Places {
+        let from = all.partition_point(|item| item.table < self.table);
+        all[from..].iter().take_while(|item| item.table == self.table).map(|item| item.at).collect()
+    }
 
-impl Page {
-    /// From the place at that position on.
-    fn render(&self, api: &Api, snapshot: &ServingSnapshot, reading: &Reading, from: usize) -> ApiResult<Slice> {
-        let view = view_of(snapshot, self.block.id)?;
+    fn render(
+        page: &Page<Self>,
+        api: &Api,
+        snapshot: &ServingSnapshot,
+        reading: &Reading,
+        from: usize,
+    ) -> ApiResult<Slice> {
+        let view = view_of(snapshot, page.block.id)?;
         let abis = ViewAbis::new(&view, api.abis());
-        slices::slice(reading, &self.places[from..], |text, (transaction, op)| {
-            let trace = &self.block.transaction_traces()[*transaction];
-            self.message(&mut Renderer::new(text, &abis), trace, &trace.db_ops[*op])
+        slice(reading, &page.places[from..], |text, (transaction, op)| {
+            let trace = &page.block.transaction_traces()[*transaction];
+            page.message(&mut Renderer::new(text, &abis), trace, &trace.db_ops[*op])
         })
     }
 
+    fn selected(shared: &Shared) -> &Selected<Self> {
+        &shared.table_deltas
+    }
+}
+
+impl Page<Filter> {
     fn message(&self, renderer: &mut Renderer<'_>, trace: &TransactionTrace, op: &DbOp) -> ApiResult<()> {
-        let abi = if self.filter.json { renderer.abi_of_row(op, trace)? } else { None };
+        let abi = if self.selection.json { renderer.abi_of_row(op, trace)? } else { None };
         let row_type = abi.as_ref().and_then(|abi| abi.table(op.table_name).ok());
-        let rows = if self.filter.json { Rows::Decoded(row_type) } else { Rows::Hex };
+        let rows = if self.selection.json { Rows::Decoded(row_type) } else { Rows::Hex };
         renderer.json().begin_object();
         renderer.json().key("block_num").unsigned(self.block.number);
         renderer.json().key("block_id").checksum(self.block.id);
         renderer.json().key("dbop");
-        renderer.table_delta(op, self.step == DeltaStep::Undo, rows);
-        renderer.json().key("step").string(self.step.as_str());
+        renderer.table_delta(op, self.change == Change::Undo, rows);
+        renderer.json().key("step").string(self.change.as_str());
         renderer.json().end_object();
         Ok(())
     }

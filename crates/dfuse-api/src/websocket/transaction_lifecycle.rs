@@ -8,15 +8,15 @@ use dfuse_antelope::{
 };
 use dfuse_blocks::{
     BlockRef, Step,
-    feed::{FeedEvent, Start},
+    feed::{FeedEvent, Request as FeedRequest, Start},
 };
-use dfuse_index::ServingSnapshot;
+use dfuse_index::View;
 use dfuse_trx::{Error, FeedBlocks, IdPrefix, Lifecycles, Status};
 use tokio::time::timeout;
 
 use super::{
     context::Context,
-    follow::{self, Steps, read_after},
+    follow::{self, Steps, confirmed_view, read_after},
     message::{Message, check, invalid},
     progress::Progress,
     request::Request,
@@ -32,9 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What is asked for.
 pub(super) enum TransactionLifecycles {
     /// The transaction whose id begins so.
-    Fetch { prefix: IdPrefix, text: String },
+    Fetch { prefix: IdPrefix, text: String, confirmations: u32 },
     /// The transaction of that id, from now on.
-    Listen { id: Checksum256, with_progress: i64 },
+    Listen { id: Checksum256, confirmations: u32, with_progress: i64 },
 }
 
 impl Request for TransactionLifecycles {
@@ -48,18 +48,22 @@ impl Request for TransactionLifecycles {
         let prefix = IdPrefix::from_hex(id).map_err(|_| invalid("transaction id not hexadecimal"))?;
         message.wants_something()?;
         message.takes_reversible()?;
+        let Message { confirmations, with_progress, .. } = *message;
         if !message.listen {
-            return Ok(Self::Fetch { prefix, text: id.to_owned() });
+            return Ok(Self::Fetch { prefix, text: id.to_owned(), confirmations });
         }
         let id = id.to_ascii_lowercase().parse();
         let id = id.map_err(|_| invalid("'listen' requires a whole transaction id of 64 characters"))?;
-        Ok(Self::Listen { id, with_progress: message.with_progress })
+        Ok(Self::Listen { id, confirmations, with_progress })
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
         match self {
-            Self::Fetch { prefix, text } => fetch(&context, prefix, text).await,
-            Self::Listen { id, with_progress } => listen(&context, id, with_progress).await,
+            Self::Fetch { prefix, text, confirmations } => fetch(&context, prefix, text, confirmations).await,
+            Self::Listen { id, confirmations, with_progress } => {
+                let progress = Progress::new(with_progress, context.clock());
+                Listening { context, id, confirmations }.run(progress).await
+            }
         }
     }
 }
@@ -83,14 +87,15 @@ enum State {
     Settled,
 }
 
-async fn fetch(context: &Context, prefix: IdPrefix, text: String) -> ApiResult<()> {
+async fn fetch(context: &Context, prefix: IdPrefix, text: String, confirmations: u32) -> ApiResult<()> {
     let api = context.api().clone();
     let found = context.api().read(move |snapshot, _| {
-        let id = with_lifecycles(&api, snapshot, |lifecycles| match lifecycles.find(&prefix) {
+        let Some(view) = confirmed_view(snapshot, confirmations)? else { return Ok(None) };
+        let id = with_lifecycles(&api, &view, |lifecycles| match lifecycles.find(&prefix) {
             Err(error @ Error::AmbiguousPrefix { .. }) => Err(invalid(error.to_string())),
             found => Ok(found?),
         });
-        id?.map_or(Ok(None), |id| look_up(&api, snapshot, id))
+        id?.map_or(Ok(None), |id| look_up(&api, &view, id))
     });
     match found.await? {
         Some(found) => context.send("transaction_lifecycle", &found.text).await,
@@ -102,107 +107,118 @@ async fn fetch(context: &Context, prefix: IdPrefix, text: String) -> ApiResult<(
     Ok(())
 }
 
-/// First what is known, then the same again after every step that changes it, until nothing can change any more.
-async fn listen(context: &Context, id: Checksum256, with_progress: i64) -> ApiResult<()> {
-    let (api, chain) = (context.api(), context.api().chain());
-    let mut progress = Progress::new(with_progress, context.clock());
-    let reader = api.clone();
-    let begin = api.read(move |snapshot, _| Ok((look_up(&reader, snapshot, id)?, snapshot.head(), snapshot.lib())));
-    let (found, head, lib) = begin.await?;
-    let start = head.map_or(Start::Block(0), |head| follow::after(head, lib, &chain.feed));
-    let mut steps = Steps::from(start, false, &chain.feed).await?;
-    let mut state = State::Unknown;
-    let before_first = || chain.feed.first_block().unwrap_or(0).saturating_sub(1);
-    let mut next_block = lib.map_or_else(before_first, |lib| lib.number);
-    if let Some(found) = found {
-        context.send("transaction_lifecycle", &found.text).await;
-        state = found.state;
-        next_block = next_block.max(found.execution_block);
-    }
-    context.listening(next_block).await;
-    while state != State::Settled {
-        let event = steps.next().await?;
-        if may_change(context, &event, id, state).await? {
-            let Some(found) = after(context, &event, id).await? else { continue };
-            // A transaction that expires without a block is told once.
-            if found.state != State::Unknown || state != State::Unknown {
-                context.send("transaction_lifecycle", &found.text).await;
-            }
-            if matches!((state, found.state), (State::Pending(_), State::Unknown)) && event.step != Step::Undo {
-                return Ok(());
-            }
+/// A stream at work.
+struct Listening {
+    context: Context,
+    id: Checksum256,
+    confirmations: u32,
+}
+
+impl Listening {
+    /// First what is known, then the same again after every step that changes it, until nothing can change any more.
+    async fn run(self, mut progress: Progress) -> ApiResult<()> {
+        let Self { ref context, id, confirmations } = self;
+        let (api, feed) = (context.api(), &context.api().chain().feed);
+        let reader = api.clone();
+        let begin = api.read(move |snapshot, _| {
+            let view = confirmed_view(snapshot, confirmations)?;
+            let found = view.as_ref().map_or(Ok(None), |view| look_up(&reader, view, id))?;
+            Ok((found, view.and_then(|view| view.block()), snapshot.lib()))
+        });
+        let (found, newest, lib) = begin.await?;
+        let start = newest.map_or(Start::Block(0), |newest| follow::after(newest, lib, feed));
+        let mut steps = Steps::from(FeedRequest { confirmations, ..start.into() }, feed).await?;
+        let mut state = State::Unknown;
+        let before_first = || feed.first_block().unwrap_or(0).saturating_sub(1);
+        let mut next_block = lib.map_or_else(before_first, |lib| lib.number);
+        if let Some(found) = found {
+            context.send("transaction_lifecycle", &found.text).await;
             state = found.state;
+            next_block = next_block.max(found.execution_block);
         }
-        let block = BlockRef::from(event.block.encoded());
-        if event.step == Step::New && progress.is_due(block.number) {
-            context.progress(block).await;
+        context.listening(next_block).await;
+        while state != State::Settled {
+            let event = steps.next().await?;
+            if self.may_change(&event, state).await? {
+                let Some(found) = self.after(&event).await? else { continue };
+                // A transaction that expires without a block is told once.
+                if found.state != State::Unknown || state != State::Unknown {
+                    context.send("transaction_lifecycle", &found.text).await;
+                }
+                if matches!((state, found.state), (State::Pending(_), State::Unknown)) && event.step != Step::Undo {
+                    return Ok(());
+                }
+                state = found.state;
+            }
+            let block = BlockRef::from(event.block.encoded());
+            if event.step == Step::New && progress.is_due(block.number) {
+                context.progress(block).await;
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Whether the block of the step says something of the transaction, or ends the wait for it.
-async fn may_change(context: &Context, event: &FeedEvent, id: Checksum256, state: State) -> ApiResult<bool> {
-    if let State::Pending(until) = state
-        && (event.is_final || event.step == Step::Irreversible)
-        && event.block.encoded().time().to_unix_ms() > i64::from(until.0) * 1000
-    {
-        return Ok(true);
+    /// Whether the block of the step says something of the transaction, or ends the wait for it.
+    async fn may_change(&self, event: &FeedEvent, state: State) -> ApiResult<bool> {
+        if let State::Pending(until) = state
+            && (event.is_final || event.step == Step::Irreversible)
+            && event.block.encoded().time().to_unix_ms() > i64::from(until.0) * 1000
+        {
+            return Ok(true);
+        }
+        let mentions = async {
+            let block = event.block.block().await?;
+            let traces = block.transaction_traces();
+            let deferred = traces.iter().flat_map(|trace| &trace.dtrx_ops).map(|op| op.transaction_id);
+            let receipts = block.transactions().iter().map(|receipt| receipt.id);
+            let implicit = block.implicit_transaction_ops().iter().map(|op| op.transaction_id);
+            let mut ids: Vec<_> =
+                traces.iter().map(|trace| trace.id).chain(deferred).chain(receipts).chain(implicit).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            Ok::<_, ApiError>(Arc::from(ids))
+        };
+        let mentions = self.context.shared().mentions.get(event.block.encoded().id(), mentions).await?;
+        Ok(mentions.binary_search(&self.id).is_ok())
     }
-    let mentions = async {
-        let block = event.block.block().await?;
-        let traces = block.transaction_traces();
-        let deferred = traces.iter().flat_map(|trace| &trace.dtrx_ops).map(|op| op.transaction_id);
-        let receipts = block.transactions().iter().map(|receipt| receipt.id);
-        let implicit = block.implicit_transaction_ops().iter().map(|op| op.transaction_id);
-        let mut ids: Vec<_> =
-            traces.iter().map(|trace| trace.id).chain(deferred).chain(receipts).chain(implicit).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(Arc::from(ids))
-    };
-    let mentions = context.shared().mentions.get(event.block.encoded().id(), mentions).await?;
-    Ok(mentions.binary_search(&id).is_ok())
+
+    /// The transaction after that step, also one that is unknown by then; absent if the step was taken back meanwhile.
+    async fn after(&self, event: &FeedEvent) -> ApiResult<Option<Found>> {
+        let Self { id, confirmations, .. } = *self;
+        let api = self.context.api().clone();
+        let reading = read_after(self.context.api(), event, confirmations, move |snapshot, _| {
+            let view = confirmed_view(snapshot, confirmations)?.unwrap_or_else(|| snapshot.view().clone());
+            look_up(&api, &view, id)?.map_or_else(|| unknown(&api, &view, id), Ok)
+        });
+        timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
+            let message = "The indexes did not come to a block that concerns the transaction.";
+            Err(ApiError::new(ErrorCode::TransactionAppearanceTimeout, message)
+                .detail("trx_id", id.to_string())
+                .detail("last_seen_block_id", event.block.encoded().id().to_string()))
+        })
+    }
 }
 
-/// The transaction after that step, also one that is unknown by then; absent if the step was taken back meanwhile.
-async fn after(context: &Context, event: &FeedEvent, id: Checksum256) -> ApiResult<Option<Found>> {
-    let api = context.api().clone();
-    let reading = read_after(context.api(), event, move |snapshot, _| {
-        look_up(&api, snapshot, id)?.map_or_else(|| unknown(&api, snapshot, id), Ok)
-    });
-    timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
-        let message = "The indexes did not come to a block that concerns the transaction.";
-        Err(ApiError::new(ErrorCode::TransactionAppearanceTimeout, message)
-            .detail("trx_id", id.to_string())
-            .detail("last_seen_block_id", event.block.encoded().id().to_string()))
-    })
+fn look_up(api: &Api, view: &View, id: Checksum256) -> ApiResult<Option<Found>> {
+    let lifecycle = with_lifecycles(api, view, |lifecycles| Ok(lifecycles.get(id)?))?;
+    lifecycle.map(|lifecycle| render(api, view, &lifecycle)).transpose()
 }
 
-fn look_up(api: &Api, snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<Option<Found>> {
-    let lifecycle = with_lifecycles(api, snapshot, |lifecycles| Ok(lifecycles.get(id)?))?;
-    lifecycle.map(|lifecycle| render(api, snapshot, &lifecycle)).transpose()
-}
-
-fn unknown(api: &Api, snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<Found> {
+fn unknown(api: &Api, view: &View, id: Checksum256) -> ApiResult<Found> {
     let transaction_status = TransactionStatus::Unknown;
     let nothing = TransactionLifecycle { id, transaction_status, ..TransactionLifecycle::default() };
-    Ok(Found { state: State::Unknown, ..render(api, snapshot, &nothing)? })
+    Ok(Found { state: State::Unknown, ..render(api, view, &nothing)? })
 }
 
-fn with_lifecycles<T>(
-    api: &Api,
-    snapshot: &ServingSnapshot,
-    read: impl FnOnce(&Lifecycles<'_>) -> ApiResult<T>,
-) -> ApiResult<T> {
+fn with_lifecycles<T>(api: &Api, view: &View, read: impl FnOnce(&Lifecycles<'_>) -> ApiResult<T>) -> ApiResult<T> {
     let chain = api.chain();
     let blocks = FeedBlocks::new(chain.feed.clone());
-    read(&Lifecycles { view: snapshot.view(), forked: &chain.forked, blocks: &blocks, chain_id: chain.chain_id })
+    read(&Lifecycles { view, forked: &chain.forked, blocks: &blocks, chain_id: chain.chain_id })
 }
 
-fn render(api: &Api, snapshot: &ServingSnapshot, lifecycle: &TransactionLifecycle) -> ApiResult<Found> {
+fn render(api: &Api, view: &View, lifecycle: &TransactionLifecycle) -> ApiResult<Found> {
     let mut text = Vec::new();
-    let abis = ViewAbis::new(snapshot.view(), api.abis());
+    let abis = ViewAbis::new(view, api.abis());
     let mut renderer = Renderer::new(&mut text, &abis);
     renderer.json().begin_object();
     renderer.json().key("lifecycle");

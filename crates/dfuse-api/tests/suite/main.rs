@@ -5,6 +5,8 @@ mod blocks;
 mod chain_api;
 mod connections;
 mod frame;
+#[path = "../lifecycle/pretty.rs"]
+mod pretty;
 mod search;
 mod state;
 mod support;

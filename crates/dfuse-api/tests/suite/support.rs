@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -40,9 +40,9 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
-/// A time that tests set; both its times are the same.
+/// A time that tests set; both its times are the same, unless there is a stride.
 #[derive(Debug, Default)]
-pub(crate) struct SetClock(Mutex<Duration>, AtomicUsize);
+pub(crate) struct SetClock(Mutex<Duration>, AtomicUsize, AtomicU32);
 
 impl SetClock {
     pub(crate) fn set(&self, time: BlockTimestamp) {
@@ -51,6 +51,11 @@ impl SetClock {
 
     pub(crate) fn advance(&self, time: Duration) {
         *self.0.lock().unwrap() += time;
+    }
+
+    /// So many milliseconds pass whenever it is asked what time passed.
+    pub(crate) fn stride(&self, milliseconds: u32) {
+        self.2.store(milliseconds, Ordering::Relaxed);
     }
 
     /// How often it was asked what time passed.
@@ -65,8 +70,8 @@ impl Clock for SetClock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.now()
+        let asked = self.1.fetch_add(1, Ordering::Relaxed) as u32;
+        self.now() + Duration::from_millis(self.2.load(Ordering::Relaxed).into()) * asked
     }
 }
 

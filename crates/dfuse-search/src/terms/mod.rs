@@ -86,8 +86,9 @@ impl TermOptions {
     }
 }
 
-/// Whether a filter that was applied to the block let the action pass, be it as the one system action that is searched for.
-fn passed_before(block: &Block, trace: &ActionTrace) -> bool {
+/// Whether the action is not there for its transaction's sake only. Of a filtered block those are the actions that passed, and
+/// those that set an ABI; of others all are.
+pub fn passed_filter(block: &Block, trace: &ActionTrace) -> bool {
     !block.filtering_applied
         || trace.filtering_matched && (!trace.filtering_matched_system_action_filter || sets_abi(trace))
 }
@@ -142,7 +143,7 @@ impl BlockTerms {
             let mut indexed = BTreeSet::new();
             for executed in of_one {
                 let Some(at) = offset(executed.global_sequence) else { continue };
-                if !passed_before(block, executed.action) || !passes(options, block, executed, &facts, abis)? {
+                if !passed_filter(block, executed.action) || !passes(options, block, executed, &facts, abis)? {
                     continue;
                 }
                 indexed.insert(at);

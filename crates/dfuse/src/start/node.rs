@@ -48,6 +48,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     // What is wrong with them is said before anything begins.
     settings.chain_api.options(None)?;
     let terms = settings.search.options()?;
+    settings.websocket.options()?;
     let listener = listen(&settings.listen).await?;
     let mut signals = Signals::new()?;
     let data_dir = match (&settings.data_dir, &origin) {
@@ -101,8 +102,11 @@ struct Given {
 async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> anyhow::Result<()> {
     let Given { origin, chain_id, terms, listener, data_dir, clock, nodes } = given;
     let own_node = nodes.as_ref().and_then(|(nodes, _)| nodes.api());
-    let api_options =
-        dfuse_api::Options { chain_api: settings.chain_api.options(own_node)?, ..settings.http.options() };
+    let api_options = dfuse_api::Options {
+        chain_api: settings.chain_api.options(own_node)?,
+        websocket: settings.websocket.options()?,
+        ..settings.http.options()
+    };
     let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
     let feed_options = FeedOptions {
         data_dir: Some(data_dir.path().to_owned()),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use dfuse_antelope::Name;
+use dfuse_api::WebSocketOptions;
 use dfuse_node::rpc::{NodeClient, NodeOptions, RpcError};
 use dfuse_search::{EventAction, Filter, FilterError, SYSTEM_ACTIONS, TermOptions};
 use figment::{
@@ -75,6 +76,7 @@ pub(crate) struct Node {
     pub(crate) config_dir: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) websocket: WebSocket,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,6 +143,17 @@ pub(crate) struct ChainApi {
     pub(crate) irreversible_timeout_seconds: u64,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WebSocket {
+    pub(crate) max_streams: usize,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) max_pending_bytes: usize,
+    pub(crate) slow_client_seconds: u64,
+    pub(crate) ping_interval_seconds: u64,
+    pub(crate) disabled_messages: BTreeSet<String>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         let (feed, api) = (dfuse_blocks::feed::FeedOptions::default(), dfuse_api::Options::default());
@@ -202,6 +215,14 @@ impl Default for Settings {
                 irreversible_timeout_seconds: api.chain_api.push.irreversible_timeout.as_secs(),
             },
             nodeos: Nodeos::default(),
+            websocket: WebSocket {
+                max_streams: api.websocket.max_streams,
+                max_message_bytes: api.websocket.max_message_bytes,
+                max_pending_bytes: api.websocket.max_pending_bytes,
+                slow_client_seconds: api.websocket.slow_client_time.as_secs(),
+                ping_interval_seconds: api.websocket.ping_interval.as_secs(),
+                disabled_messages: api.websocket.disabled_messages,
+            },
         }
     }
 }
@@ -331,6 +352,24 @@ impl ChainApi {
                 ..defaults.push
             },
             ..defaults
+        })
+    }
+}
+
+impl WebSocket {
+    pub(crate) fn options(&self) -> anyhow::Result<WebSocketOptions> {
+        let known = dfuse_api::stream_message_types();
+        if let Some(unknown) = self.disabled_messages.iter().find(|name| !known.contains(&name.as_str())) {
+            let known = known.join(", ");
+            return Err(usage(format!("websocket.disabled_messages has \"{unknown}\", which is none of {known}")));
+        }
+        Ok(WebSocketOptions {
+            max_streams: self.max_streams,
+            max_message_bytes: self.max_message_bytes,
+            max_pending_bytes: self.max_pending_bytes,
+            slow_client_time: Duration::from_secs(self.slow_client_seconds),
+            ping_interval: Duration::from_secs(self.ping_interval_seconds),
+            disabled_messages: self.disabled_messages.clone(),
         })
     }
 }
@@ -473,6 +512,23 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
         "The supervised nodes, in the order in which they start, each a table [[nodeos.nodes]]: name; deep_mind = true for the \
          one whose log is read; and if wanted binary, arguments, environment, peers (HOST:PORT), config_dir, data_dir. What else \
          they do is in their own config.ini. `dfuse init` writes all of it",
+    ),
+    ("websocket.max_streams", "Most streams of a connection"),
+    ("websocket.max_message_bytes", "Most bytes of a message from a client; a longer one ends the connection (1009)"),
+    (
+        "websocket.max_pending_bytes",
+        "Bytes of a connection that wait for the client to read; when there are more, its streams wait. It is also the longest \
+         table snapshot",
+    ),
+    (
+        "websocket.slow_client_seconds",
+        "How long a client may take to read one message; the connection ends after that (1008)",
+    ),
+    ("websocket.ping_interval_seconds", "Time between two ping messages"),
+    (
+        "websocket.disabled_messages",
+        "Types of requests that are answered with ws_unavailable_message_error, such as [\"get_table_rows\"]. Each name counts \
+         by itself: get_action_traces and get_actions, get_transaction_lifecycle and get_transaction are the same",
     ),
 ];
 

@@ -1,5 +1,6 @@
 // The official client against a running server: DFUSE_SERVER is its host and port, which serves a chain that goes on.
 import assert from "node:assert/strict"
+import { connect, createServer } from "node:net"
 import { after, test } from "node:test"
 
 import dfuse from "@dfuse/client"
@@ -109,6 +110,145 @@ test("the rows of a table stream", async () => {
   assert.deepEqual([step, dbop.op, dbop.key], ["new", "upd", "global"])
   assert.deepEqual(dbop.old.json, row.json)
   assert.notDeepEqual(dbop.new.json, row.json)
+})
+
+/** Resolves when `reached()` holds, which is asked after every call of what it returns. */
+function until(reached) {
+  let resolve, reject
+  const done = new Promise((...both) => ([resolve, reject] = both))
+  const deadline = setTimeout(() => reject(new Error("it did not come to that")), 60_000)
+  const check = () => reached() && (clearTimeout(deadline), resolve())
+  return { done, check }
+}
+
+test("actions stream, with all that can be asked for", async () => {
+  const [head] = await blocks(1)
+  const data = {
+    accounts: "eosio|eosio.token",
+    receivers: "eosio|eosio.token",
+    with_inline_traces: true,
+    with_dbops: true,
+    with_ramops: true,
+    with_dtrxops: true,
+    with_tableops: true,
+  }
+  const seen = { dbops: 0, ramops: 0, inline: 0 }
+  await first(
+    (onMessage) => client.streamActionTraces(data, onMessage, { start_block: head.block_num - 300 }),
+    ({ type, data }) => {
+      if (type !== "action_trace") return false
+      const { trace, dbops = [], ramops = [], block_num, idx, trx_id } = data
+      assert.ok(block_num >= head.block_num - 300 && idx >= 0)
+      assert.match(trx_id, /^[0-9a-f]{64}$/)
+      assert.ok(["eosio", "eosio.token"].includes(trace.act.account))
+      assert.equal(trace.receipt.receiver, trace.act.account)
+      seen.dbops += dbops.length
+      seen.ramops += ramops.length
+      seen.inline += trace.inline_traces.length
+      return Object.values(seen).every((count) => count > 0)
+    },
+  )
+})
+
+test("irreversible actions stream, with progress", async () => {
+  const [head] = await blocks(1)
+  const data = { accounts: "eosio", action_names: "onblock" }
+  const options = { start_block: head.block_num - 200, irreversible_only: true, with_progress: 1 }
+  let last = 0
+  const progress = await first(
+    (onMessage) => client.streamActionTraces(data, onMessage, options),
+    (message) => {
+      if (message.type === "action_trace") last = message.data.block_num
+      return message.type === "progress"
+    },
+  )
+  assert.ok(progress.data.block_num >= last && last > 0)
+  assert.match(progress.data.block_id, /^[0-9a-f]{64}$/)
+})
+
+test("streams end when they are closed, and others go on", async () => {
+  const counts = [0, 0]
+  const enough = [until(() => counts[0] >= 2), until(() => counts[1] >= 6)]
+  const listen = (at) =>
+    client.streamHeadInfo(() => {
+      counts[at] += 1
+      enough[at].check()
+    })
+  const streams = await Promise.all([listen(0), listen(1)])
+  await enough[0].done
+  const joined = streams[0].join()
+  await streams[0].close()
+  await joined
+  const at = counts[0]
+  await enough[1].done
+  assert.equal(counts[0], at)
+  await streams[1].close()
+})
+
+test("after the connection broke, a stream goes on where it was marked", async () => {
+  const [host, port] = process.env.DFUSE_SERVER.split(":")
+  const sockets = new Set()
+  const proxy = createServer((from) => {
+    const to = connect(Number(port), host)
+    for (const [socket, other] of [[from, to], [to, from]]) {
+      sockets.add(socket)
+      socket.on("error", () => {})
+      socket.on("close", () => other.destroy())
+      socket.pipe(other)
+    }
+  })
+  await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve))
+  const own = dfuse.createDfuseClient({
+    apiKey: "web_0123456789abcdef",
+    authentication: false,
+    network: `127.0.0.1:${proxy.address().port}`,
+    secure: false,
+    httpClientOptions: { fetch },
+    streamClientOptions: { socketOptions: { webSocketFactory, reconnectDelayInMs: 50 } },
+  })
+  const [head] = await blocks(1)
+  const start = head.block_num - 50
+  const data = { accounts: "eosio", action_names: "onblock" }
+  const [broken, whole, listening, marks] = [[], [], [], []]
+  let stream
+  const enough = until(() => listening.length >= 3 && broken.at(-1) > head.block_num + 6 && whole.at(-1) >= broken.at(-1))
+  stream = await own.streamActionTraces(
+    data,
+    (message) => {
+      assert.notEqual(message.type, "error", JSON.stringify(message))
+      if (message.type === "listening") listening.push(message.data.next_block)
+      if (message.type === "action_trace") {
+        const { block_num } = message.data
+        // With the marked block a stream begins anew.
+        if (!broken.includes(block_num)) broken.push(block_num)
+        stream?.mark({ atBlockNum: block_num })
+        const breaks = [head.block_num - 20, head.block_num + 2]
+        if (marks.length < breaks.length && block_num >= breaks[marks.length] && stream) {
+          marks.push(block_num)
+          sockets.forEach((socket) => socket.destroy())
+          sockets.clear()
+        }
+      }
+      enough.check()
+    },
+    { start_block: start },
+  )
+  const other = await client.streamActionTraces(
+    data,
+    (message) => {
+      if (message.type === "action_trace") whole.push(message.data.block_num)
+      enough.check()
+    },
+    { start_block: start },
+  )
+  await enough.done
+  await Promise.all([stream.close(), other.close()])
+  assert.deepEqual(broken, whole.slice(0, broken.length))
+  assert.equal(listening[0], start)
+  marks.forEach((mark, at) => assert.ok(listening[at + 1] >= mark))
+  own.release()
+  sockets.forEach((socket) => socket.destroy())
+  proxy.close()
 })
 
 test("state, with every call that the client has", async () => {

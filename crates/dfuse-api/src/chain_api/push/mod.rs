@@ -48,6 +48,7 @@ use crate::{
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);
 /// Blocks whose transactions are kept for all who look for one.
 const RECENT_BLOCKS: usize = 64;
+const RECENT_BYTES: usize = 8 << 20;
 
 /// Limits of pushes with a guarantee.
 #[derive(Debug, Clone)]
@@ -97,7 +98,10 @@ pub(super) struct Pushes {
 
 impl Pushes {
     pub(super) fn new(max_waiting: usize) -> Self {
-        Self { places: Semaphore::new(max_waiting.min(Semaphore::MAX_PERMITS)), contents: Recent::new(RECENT_BLOCKS) }
+        Self {
+            places: Semaphore::new(max_waiting.min(Semaphore::MAX_PERMITS)),
+            contents: Recent::new(RECENT_BLOCKS, RECENT_BYTES),
+        }
     }
 }
 
@@ -338,7 +342,7 @@ async fn answer(api: &Api, id: Checksum256, block: BlockRef, event: &FeedEvent) 
         Ok((status(trace), text))
     };
     // Its ABIs are known when the indexes have come so far.
-    let rendered = timeout(INDEX_PATIENCE, read_after(api, event, render.clone())).await;
+    let rendered = timeout(INDEX_PATIENCE, read_after(api, event, 0, render.clone())).await;
     let (status, trace) = match rendered {
         Ok(Ok(Some(rendered))) => rendered,
         Ok(Ok(None)) | Err(_) => api.read(render).await?,

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     Api, ApiResult,
-    websocket::follow::{self, Steps},
+    websocket::{
+        follow::{self, Steps},
+        recent::Weigh,
+    },
 };
 
 /// What a block has, for all who look for transactions in it.
@@ -24,6 +27,12 @@ pub(super) struct Content {
     producer: Name,
     /// Transactions with a receipt, sorted.
     transactions: Vec<Checksum256>,
+}
+
+impl Weigh for Arc<Content> {
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.transactions)
+    }
 }
 
 /// What has become of a transaction.
@@ -51,7 +60,7 @@ pub(super) struct Watch {
 impl Watch {
     /// From the head on.
     pub(super) async fn begin(api: &Api, pushed: &Pushed, guarantee: Guarantee) -> ApiResult<Self> {
-        let steps = Steps::from(Start::Head(0), false, &api.chain().feed).await?;
+        let steps = Steps::from(Start::Head(0), &api.chain().feed).await?;
         Ok(Self {
             api: api.clone(),
             id: pushed.id,
@@ -82,7 +91,7 @@ impl Watch {
             (None, Some(head)) => follow::after(head, lib, feed),
             (None, None) => Start::Block(0),
         };
-        self.steps = Steps::from(start, false, feed).await?;
+        self.steps = Steps::from(start, feed).await?;
         self.at_work = None;
         self.standing = Standing::new(self.guarantee);
         Ok(found.is_some())

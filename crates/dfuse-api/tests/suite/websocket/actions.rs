@@ -15,7 +15,7 @@ fn request(data: &Value, start_block: i64) -> Value {
 }
 
 /// Block, transaction, position and name of all that the filter lets through.
-fn expected(block: &Block, accounts: &[&str], receivers: &[&str], names: &[&str]) -> Vec<Value> {
+pub(super) fn expected(block: &Block, accounts: &[&str], receivers: &[&str], names: &[&str]) -> Vec<Value> {
     let mut found = Vec::new();
     for trace in block.transaction_traces() {
         if trace.receipt.as_ref().is_none_or(|receipt| receipt.status != TransactionStatus::Executed) {
@@ -34,7 +34,7 @@ fn expected(block: &Block, accounts: &[&str], receivers: &[&str], names: &[&str]
     found
 }
 
-fn seen(data: &Value) -> Value {
+pub(super) fn seen(data: &Value) -> Value {
     let act = &data["trace"]["act"];
     json!([data["block_num"], data["block_id"], data["trx_id"], data["idx"], act["account"], act["name"]])
 }
@@ -148,6 +148,37 @@ async fn irreversible_ones_come_once() {
         done = done.max(lib);
     }
     assert!(done > 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_is_rendered_once_for_each_filter() {
+    let chain = SyntheticChain::builder().seed(15).blocks(40).missed_slots(0).build();
+    let (mut chain, listening) = serve(chain, WebSocketOptions::default()).await;
+    chain.grow(20).await;
+    let filters = [("eosio.token", false), ("eosio.token", true), ("eosio", false)];
+    let mut clients = Vec::new();
+    for (accounts, with_inline_traces) in filters.into_iter().cycle().take(30) {
+        let mut client = Client::connect(&listening).await;
+        let data = json!({"accounts": accounts, "with_inline_traces": with_inline_traces});
+        // From the next block on.
+        client.ask(request(&data, 22)).await;
+        client.of("listening", "a").await;
+        clients.push((client, accounts));
+    }
+    let mut rendered = 0;
+    for _ in 0..10 {
+        chain.grow(1).await;
+        let block = chain.blocks.last().unwrap();
+        for (client, accounts) in &mut clients {
+            for wanted in expected(block, &[accounts], &[accounts], &[]) {
+                assert_eq!(seen(&client.of("action_trace", "a").await), wanted);
+            }
+        }
+        rendered +=
+            filters.iter().filter(|(accounts, _)| !expected(block, &[accounts], &[accounts], &[]).is_empty()).count();
+    }
+    let metrics = String::from_utf8(chain.get("/metrics").await.body.to_vec()).unwrap();
+    assert!(metrics.contains(&format!("dfuse_websocket_rendered_blocks_total {rendered}\n")), "{rendered} {metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -118,7 +118,7 @@ async fn connections_have_places() {
 }
 
 /// A connection over which bytes are sent as they are.
-async fn raw(listening: &Listening) -> TcpStream {
+pub(super) async fn raw(listening: &Listening) -> TcpStream {
     let mut stream = TcpStream::connect(listening.address).await.unwrap();
     let request = "GET /v1/stream HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -132,13 +132,17 @@ async fn raw(listening: &Listening) -> TcpStream {
 }
 
 /// A frame of a client, under the mask 0.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
         length @ 0..126 => frame.push(0x80 | length as u8),
-        length => {
+        length @ 126..0x1_0000 => {
             frame.push(0x80 | 126);
-            frame.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+            frame.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
     frame.extend_from_slice(&[0; 4]);

@@ -2,9 +2,14 @@
 
 mod accounts;
 mod actions;
+mod confirmations;
 mod connections;
+mod forks;
+mod golden;
+mod history;
 mod lifecycles;
 mod messages;
+mod protocol;
 mod streams;
 mod tables;
 

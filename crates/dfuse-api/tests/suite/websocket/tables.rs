@@ -66,6 +66,7 @@ impl Model {
 /// A stream as its client sees it.
 struct Follower {
     table: TableKey,
+    confirmations: u32,
     rows: Rows,
     /// What the snapshot must have.
     snapshot: Option<Rows>,
@@ -160,6 +161,12 @@ fn options() -> Options {
     Options { websocket: WebSocketOptions { max_streams: 1000, ..WebSocketOptions::default() }, ..Options::default() }
 }
 
+/// Number of the newest block with so many on top, or irreversible.
+fn newest(chain: &TestChain, confirmations: u32) -> u32 {
+    let feed = &chain.api().chain().feed;
+    feed.head().unwrap().number.saturating_sub(confirmations).max(feed.lib().unwrap().number)
+}
+
 /// Tables that lost blocks wrote to, those with most writes first.
 fn contested(chain: &TestChain) -> Vec<TableKey> {
     let best: BTreeSet<_> = chain.best().iter().map(|block| block.id).collect();
@@ -191,20 +198,35 @@ async fn tables_of_a_recorded_chain_through_its_forks() {
         model.add(chain.blocks.last().unwrap());
         let head = chain.api().chain().feed.head().unwrap();
         if moments.remove(&head.number) {
-            let before = i64::from(head.number);
             for table in &tables {
-                // How far below the head; absent for a stream without a snapshot.
-                for fetched in [Some(0), Some(-1), Some(-20), Some(-100), None] {
+                // How far below the head, absent for a stream without a snapshot; and confirmations.
+                for (fetched, confirmations) in [
+                    (Some(0), 0),
+                    (Some(-1), 0),
+                    (Some(-20), 0),
+                    (Some(-100), 0),
+                    (None, 0),
+                    (Some(0), 3),
+                    (Some(-20), 25),
+                    (None, 1),
+                    (Some(0), 1000),
+                ] {
+                    if confirmations > 0 && head.number < 60 {
+                        continue;
+                    }
                     let start_block = fetched.unwrap_or(-45);
-                    let number = (before + start_block).max(2) as u32;
+                    let newest = i64::from(newest(&chain, confirmations));
+                    let number = (newest + start_block).max(2) as u32;
                     let mut ask = request(*table, json!({"fetch": fetched.is_some(), "listen": true}));
                     ask["req_id"] = followers.len().to_string().into();
                     ask["start_block"] = if start_block == -20 { number.into() } else { start_block.into() };
+                    ask["confirmations"] = confirmations.into();
                     client.ask(ask).await;
                     let of = if fetched.is_some() { number } else { number - 1 };
                     let rows = model.rows(head.id, of, *table);
                     followers.push(Follower {
                         table: *table,
+                        confirmations,
                         snapshot: fetched.map(|_| rows.clone()),
                         rows,
                         next_block: of + 1,
@@ -217,7 +239,8 @@ async fn tables_of_a_recorded_chain_through_its_forks() {
             }
         }
         for at in 0..followers.len() {
-            let wanted = model.rows(head.id, head.number, followers[at].table);
+            let newest = newest(&chain, followers[at].confirmations);
+            let wanted = model.rows(head.id, newest, followers[at].table);
             while !followers[at].listening || followers[at].rows != wanted {
                 pump(&mut client, &mut followers).await;
             }
