@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) http: Http,
     pub(crate) chain_api: ChainApi,
     pub(crate) nodeos: Nodeos,
+    pub(crate) websocket: WebSocket,
 }
 
 /// Nodes that are supervised, with `source = "nodeos"`.
@@ -76,7 +77,6 @@ pub(crate) struct Node {
     pub(crate) config_dir: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data_dir: Option<PathBuf>,
-    pub(crate) websocket: WebSocket,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -671,6 +671,16 @@ mod tests {
             let error = with(change).unwrap_err();
             assert!(error.contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn only_types_of_messages_can_be_disabled() {
+        let mut settings = Settings::default().websocket;
+        settings.disabled_messages.insert("get_table_rows".to_owned());
+        assert_eq!(settings.options().unwrap().disabled_messages, settings.disabled_messages);
+        settings.disabled_messages.insert("get_rows".to_owned());
+        let error = settings.options().unwrap_err().to_string();
+        assert!(error.contains("\"get_rows\", which is none of ") && error.contains(", get_table_rows, "), "{error}");
     }
 
     #[test]
