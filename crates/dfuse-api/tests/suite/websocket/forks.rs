@@ -124,7 +124,8 @@ async fn actions_and_heads_of_a_recorded_chain() {
             (true, 0, true),
             (false, 7, true),
         ] {
-            if !actions && (with_undo || irreversible_only) && confirmations == 0 || !actions && irreversible_only {
+            // Of heads there are no undone or irreversible ones.
+            if !actions && (irreversible_only || with_undo && confirmations == 0) {
                 continue;
             }
             let req_id = format!("{actions} {with_undo} {confirmations} {irreversible_only}");

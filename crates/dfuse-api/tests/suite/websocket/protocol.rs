@@ -103,10 +103,11 @@ fn cases() -> Vec<Case> {
     let (part, middle, end) = (frame(TEXT, b"**"), frame(CONTINUATION, b"**"), frame(FIN | CONTINUATION, b"**"));
     let ping = frame(FIN | PING, b"p");
     let pong = Pong(b"p".to_vec());
-    let fragments: [(&str, &[&Vec<u8>], &[Seen]); 13] = [
+    type Fragments<'a> = (&'static str, &'a [&'a Vec<u8>], &'a [Seen]);
+    let fragments: [Fragments<'_>; 13] = [
         ("text in two", &[&part, &end], &[Message]),
         ("text in four", &[&part, &middle, &middle, &end], &[Message]),
-        ("text in four with pings", &[&part, &ping, &middle, &ping, &end], &[pong.clone(), pong.clone(), Message]),
+        ("text in four with pings", &[&part, &ping, &middle, &ping, &end], &[pong.clone(), pong, Message]),
         ("text in two with an empty end", &[&part, &frame(FIN | CONTINUATION, b"")], &[Message]),
         ("binary in two", &[&frame(BINARY, b"**"), &end], &[Message]),
         ("ping in parts", &[&frame(PING, b"p"), &end], &[Close(1002)]),
