@@ -338,6 +338,6 @@ mod tests {
         let parsed = Genesis::from_json(genesis(1_764_000_000_123).as_bytes()).unwrap();
         let other = Genesis::from_json(genesis(1_764_000_000_623).as_bytes()).unwrap();
         assert_ne!(parsed.chain_id().unwrap(), other.chain_id().unwrap());
-        assert!(genesis(1_764_000_000_623).contains(":20.500\""), "{}", genesis(1_764_000_000_623));
+        assert!(genesis(1_764_000_000_623).contains(":00.500\""), "{}", genesis(1_764_000_000_623));
     }
 }

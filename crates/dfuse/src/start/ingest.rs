@@ -247,11 +247,11 @@ impl Ingest {
                     return false;
                 }
                 Err(error) => {
-                    warn!(block = number, first, %error, "the history that is kept begins later than at the first block")
+                    warn!(block = number, first, %error, "the history that is kept begins later than at the first block");
                 }
             }
         }
-        number % BUNDLE_BLOCKS == 0
+        number.is_multiple_of(BUNDLE_BLOCKS)
     }
 
     /// Blocks are missing between those that were taken and this one.

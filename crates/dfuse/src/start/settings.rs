@@ -333,8 +333,9 @@ impl ChainApi {
             urls.iter().map(client).collect::<Result<Vec<_>, RpcError>>().map_err(|error| usage(error.to_string()))
         };
         let defaults = dfuse_api::ChainApiOptions::default();
+        let own_node = Vec::from_iter(own_node);
         Ok(dfuse_api::ChainApiOptions {
-            upstreams: nodes(if self.upstreams.is_empty() { own_node.as_slice() } else { &self.upstreams })?,
+            upstreams: nodes(if self.upstreams.is_empty() { &own_node } else { &self.upstreams })?,
             push_upstreams: nodes(&self.push_upstreams)?,
             authenticate: self.authenticate,
             timeout: Duration::from_secs(self.timeout_seconds),

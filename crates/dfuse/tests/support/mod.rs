@@ -1,5 +1,6 @@
 //! A running `dfuse start`, and requests to it.
 #![allow(dead_code, reason = "not every test uses all of it")]
+#![allow(clippy::print_stdout, reason = "whoever runs the tests reads what is skipped")]
 
 pub(crate) mod chain;
 pub(crate) mod nodes;
