@@ -122,7 +122,6 @@ function until(reached) {
 }
 
 test("actions stream, with all that can be asked for", async () => {
-  const [head] = await blocks(1)
   const data = {
     accounts: "eosio|eosio.token",
     receivers: "eosio|eosio.token",
@@ -134,14 +133,13 @@ test("actions stream, with all that can be asked for", async () => {
   }
   const seen = { dbops: 0, ramops: 0, inline: 0 }
   await first(
-    (onMessage) => client.streamActionTraces(data, onMessage, { start_block: head.block_num - 300 }),
+    (onMessage) => client.streamActionTraces(data, onMessage, { start_block: 2 }),
     ({ type, data }) => {
       if (type !== "action_trace") return false
       const { trace, dbops = [], ramops = [], block_num, idx, trx_id } = data
-      assert.ok(block_num >= head.block_num - 300 && idx >= 0)
+      assert.ok(block_num >= 2 && idx >= 0)
       assert.match(trx_id, /^[0-9a-f]{64}$/)
-      assert.ok(["eosio", "eosio.token"].includes(trace.act.account))
-      assert.equal(trace.receipt.receiver, trace.act.account)
+      for (const name of [trace.act.account, trace.receipt.receiver]) assert.ok(["eosio", "eosio.token"].includes(name))
       seen.dbops += dbops.length
       seen.ramops += ramops.length
       seen.inline += trace.inline_traces.length
@@ -185,7 +183,7 @@ test("streams end when they are closed, and others go on", async () => {
   await streams[1].close()
 })
 
-test("after the connection broke, a stream goes on where it was marked", async () => {
+test("after the connection broke, a stream goes on where it was marked", async (context) => {
   const [host, port] = process.env.DFUSE_SERVER.split(":")
   const sockets = new Set()
   const proxy = createServer((from) => {
@@ -204,7 +202,14 @@ test("after the connection broke, a stream goes on where it was marked", async (
     network: `127.0.0.1:${proxy.address().port}`,
     secure: false,
     httpClientOptions: { fetch },
+    graphqlStreamClientOptions: { socketOptions: { webSocketFactory } },
     streamClientOptions: { socketOptions: { webSocketFactory, reconnectDelayInMs: 50 } },
+  })
+  // Also if it fails: what is open keeps the process alive.
+  context.after(() => {
+    own.release()
+    sockets.forEach((socket) => socket.destroy())
+    proxy.close()
   })
   const [head] = await blocks(1)
   const start = head.block_num - 50
@@ -246,9 +251,6 @@ test("after the connection broke, a stream goes on where it was marked", async (
   assert.deepEqual(broken, whole.slice(0, broken.length))
   assert.equal(listening[0], start)
   marks.forEach((mark, at) => assert.ok(listening[at + 1] >= mark))
-  own.release()
-  sockets.forEach((socket) => socket.destroy())
-  proxy.close()
 })
 
 test("state, with every call that the client has", async () => {
