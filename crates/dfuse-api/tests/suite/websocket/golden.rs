@@ -128,7 +128,7 @@ async fn all_others() {
     tell(ask(&mut client, json!({"type": "get_head_info", "req_id": "h", "fetch": true})).await);
     chain.grow(30).await;
     tell(ask(&mut client, json!({"type": "get_head_info", "req_id": "h", "fetch": true})).await);
-    let actions = |data: Value| json!({"type": "get_action_traces", "req_id": "a", "listen": true, "with_progress": 1, "data": data});
+    let actions = |data: Value| json!({"type": "get_action_traces", "req_id": "a", "listen": true, "with_progress": 32, "data": data});
     tell(ask(&mut client, actions(json!({"accounts": "nobody"}))).await);
     chain.grow(1).await;
     tell(text(&mut client).await);
