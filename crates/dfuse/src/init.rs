@@ -73,6 +73,8 @@ struct Node<'a> {
     peers: &'a [String],
     /// It makes blocks.
     produces: bool,
+    /// The whole chain is on this machine.
+    is_local: bool,
 }
 
 impl Init {
@@ -143,7 +145,7 @@ impl Init {
         let [http, follower_http, p2p, follower_p2p] = self.ports()?;
         let peers = [format!("127.0.0.1:{p2p}")];
         let nodes = [
-            Node { name: "producer", http, p2p, deep_mind: false, peers: &[], produces: true },
+            Node { name: "producer", http, p2p, deep_mind: false, peers: &[], produces: true, is_local: true },
             Node {
                 name: "follower",
                 http: follower_http,
@@ -151,6 +153,7 @@ impl Init {
                 deep_mind: true,
                 peers: &peers,
                 produces: false,
+                is_local: true,
             },
         ];
         let genesis = genesis(SystemClock::new().now().as_millis() as i64);
@@ -171,7 +174,8 @@ impl Init {
             return Err(usage(format!("\"{wrong}\" is no peer: write it as HOST:PORT")));
         }
         let [http, _, p2p, _] = self.ports()?;
-        let node = Node { name: "follower", http, p2p, deep_mind: true, peers: &self.peer, produces: false };
+        let node =
+            Node { name: "follower", http, p2p, deep_mind: true, peers: &self.peer, produces: false, is_local: false };
         let mut config = self.config("a node that follows a network");
         let mut files = Vec::new();
         let mut snapshot = None;
@@ -256,7 +260,7 @@ fn toml_text(text: &str) -> String {
 
 /// The file of a node, which nodeos reads.
 fn node_file(node: &Node<'_>) -> (PathBuf, String) {
-    let Node { name, http, p2p, deep_mind, peers, produces } = node;
+    let Node { name, http, p2p, deep_mind, peers, produces, is_local } = node;
     let mut text =
         "# Settings of nodeos. eosio::chain_plugin must be the first plugin.\nplugin = eosio::chain_plugin\n"
             .to_owned();
@@ -273,6 +277,12 @@ fn node_file(node: &Node<'_>) -> (PathBuf, String) {
         let _ = writeln!(text, "p2p-peer-address = {peer}");
     }
     let _ = writeln!(text, "\nchain-state-db-size-mb = 4096\ncontracts-console = true");
+    if *is_local {
+        text.push_str(
+            "# By itself nodeos stops on a disk that is nine tenths full, which a small chain need not.\n\
+             resource-monitor-not-shutdown-on-threshold-exceeded = true\n",
+        );
+    }
     if *produces {
         let (public, private) = DEVELOPMENT_KEY;
         let _ = write!(

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket, stream::MaybeTlsStream};
 
-use super::{Server, nodes::Package, text};
+use super::{PATIENCE, Server, nodes::Package, text};
 
 /// A configured chain, in a directory of its own.
 pub(crate) struct Chain {
@@ -114,6 +114,9 @@ impl Stream {
     /// Connects and asks for something.
     pub(crate) fn open(server: &mut Server, request: &Value) -> Self {
         let (mut socket, _) = tungstenite::connect(format!("ws://{}/v1/stream", server.address())).unwrap();
+        if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        }
         socket.send(Message::text(request.to_string())).unwrap();
         Self(socket)
     }

@@ -154,6 +154,8 @@ impl RealChain {
             "abi-serializer-max-time-ms = 2000",
             "http-max-response-time-ms = 2000",
             "p2p-max-nodes-per-host = 20",
+            // Its own threshold is nine tenths of the disk.
+            "resource-monitor-not-shutdown-on-threshold-exceeded = true",
             "allowed-connection = any",
         ]
         .map(str::to_owned)
