@@ -23,7 +23,7 @@ const MAX_LISTED: usize = 20;
 /// Where indexes and blocks are.
 #[derive(Debug, Args)]
 struct Place {
-    /// The configuration file of dfuse start: section [search] says what is indexed
+    /// The configuration file of dfuse start: its section "search" says what is indexed
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Data directory [default: ./dfuse-data]
