@@ -351,7 +351,7 @@ fn together(serving: &ServingSnapshot, actions: u64, blocks: u32) {
                     let (text, from) = match random.next() % 10 {
                         0 => ("receiver:eosio.token action:transfer".to_owned(), from),
                         1 => (format!("data.from:{busy} data.to:{}", account(1 + random.next() % 100)), from),
-                        2 => (format!("data.to:{busy} data.memo:order*"), from),
+                        2 => (format!("data.to:{busy} action:trans*"), from),
                         _ => (rare(actions, random.next() as usize % 5000), 0),
                     };
                     let query = Query::parse(&text, index.options()).unwrap();

@@ -14,7 +14,7 @@ use roaring::RoaringBitmap;
 use crate::{
     Budget, Result,
     index::{POSTINGS, ordinals_of, put_key, read_chunk, segments},
-    posting::{self, chunk_of},
+    posting::{self, BITMAP_BYTES, chunk_of},
     segment::Segment,
 };
 
@@ -22,10 +22,12 @@ use crate::{
 pub const MAX_PREFIX_TERMS: usize = 4096;
 /// Most terms that all beginnings of values in a query may stand for.
 pub const MAX_QUERY_TERMS: usize = 4 * MAX_PREFIX_TERMS;
-/// Bytes of lists that are held for the beginnings of values in a query.
+/// Entries that are read at once for the beginnings of values in a query.
+const MAX_HELD_ENTRIES: usize = 1 << 18;
+/// Bytes of memory for what is in them.
 const MAX_HELD_BYTES: usize = 8 << 20;
-/// Bytes of memory beside a list that is held.
-const HELD_OVERHEAD: usize = 64;
+/// Bytes of memory of a set beside its values, about.
+const SET_OVERHEAD: usize = 128;
 /// Entries that are read over before it is quicker to look for one.
 const SKIPPED_ENTRIES: usize = 4;
 /// A scan takes memory: with more lists than this in one query each entry is looked for.
@@ -278,7 +280,9 @@ fn chunk(term: &[u8], key: &[u8]) -> Result<u64> {
 pub(crate) struct Beginnings {
     /// Terms that there may still be.
     terms: usize,
-    /// Bytes of lists that may still be held.
+    /// Entries that may still be read at once.
+    entries: usize,
+    /// Bytes of memory that may still be used for them.
     bytes: usize,
 }
 
@@ -293,10 +297,10 @@ pub(crate) enum WithPrefix {
     Lists(HeldLists),
 }
 
-/// The lists of several terms by chunk.
+/// What is in the lists of several terms, by chunk.
 #[derive(Debug, Default)]
 pub(crate) struct HeldLists {
-    chunks: BTreeMap<u64, Vec<Bytes>>,
+    chunks: BTreeMap<u64, RoaringBitmap>,
     open: OpenLists,
 }
 
@@ -312,29 +316,19 @@ impl HeldLists {
     }
 
     /// All of the lists in a chunk.
-    pub(crate) fn in_chunk(&self, chunk: u64) -> Result<RoaringBitmap> {
-        if let Some(list) = self.open.get(chunk) {
-            return Ok(list.clone());
-        }
-        let mut set = RoaringBitmap::new();
-        for list in self.chunks.get(&chunk).into_iter().flatten() {
-            set |= posting::decode(list)?;
-        }
-        Ok(set)
+    pub(crate) fn in_chunk(&self, chunk: u64) -> RoaringBitmap {
+        self.open.get(chunk).or_else(|| self.chunks.get(&chunk)).cloned().unwrap_or_default()
     }
 
     /// Length of the lists in that chunk, about.
     pub(crate) fn length_in(&self, chunk: u64) -> usize {
-        match self.open.get(chunk) {
-            Some(list) => list.len() as usize,
-            None => self.chunks.get(&chunk).into_iter().flatten().map(Bytes::len).sum(),
-        }
+        self.open.get(chunk).or_else(|| self.chunks.get(&chunk)).map_or(0, |list| list.len() as usize)
     }
 }
 
 impl Default for Beginnings {
     fn default() -> Self {
-        Self { terms: MAX_QUERY_TERMS, bytes: MAX_HELD_BYTES }
+        Self { terms: MAX_QUERY_TERMS, entries: MAX_HELD_ENTRIES, bytes: MAX_HELD_BYTES }
     }
 }
 
@@ -360,7 +354,8 @@ impl Beginnings {
                 }
             }
         }
-        let (mut bytes, mut term, mut is_whole) = (self.bytes, Box::<[u8]>::default(), true);
+        let (mut entries, mut bytes, mut term) = (self.entries, self.bytes, Box::<[u8]>::default());
+        let mut is_whole = true;
         for entry in view.scan(POSTINGS, &KeyRange::prefix(start.to_vec()), Direction::Forward)? {
             let (key, value) = entry?;
             budget.spend(value.len());
@@ -372,14 +367,20 @@ impl Beginnings {
                     return Ok(WithPrefix::TooMany);
                 }
             }
-            let size = value.len() + HELD_OVERHEAD;
-            if size > bytes {
+            if entries == 0 || bytes < BITMAP_BYTES + SET_OVERHEAD {
                 is_whole = false;
                 break;
             }
-            bytes -= size;
+            entries -= 1;
             if course.chunks.contains(&chunk) {
-                held.chunks.entry(chunk).or_default().push(value);
+                let set = held.chunks.entry(chunk).or_default();
+                let size = |set: &RoaringBitmap| match set.len() as usize {
+                    0 => 0,
+                    values => SET_OVERHEAD + BITMAP_BYTES.min(2 * values),
+                };
+                let before = size(set);
+                *set |= posting::decode(&value)?;
+                bytes -= size(set) - before;
             }
         }
         if !is_whole {
@@ -397,7 +398,7 @@ impl Beginnings {
             self.terms -= terms.len();
             return Ok(WithPrefix::Terms(terms.into_iter().collect()));
         }
-        self.bytes = bytes;
+        (self.entries, self.bytes) = (entries, bytes);
         self.terms -= terms.len();
         held.open = open.lists(|segment, list| {
             segment.with_prefix(start)?.try_for_each(|entry| Ok(posting::read_list(entry?.1, list)?))

@@ -19,7 +19,7 @@ const BITMAP: u8 = 1;
 /// Bytes of a roaring bitmap beside its values, at least.
 const HEADER_BYTES: usize = 12;
 /// Bytes of all bits of a chunk.
-const BITMAP_BYTES: usize = 1 << (CHUNK_BITS - 3);
+pub(crate) const BITMAP_BYTES: usize = 1 << (CHUNK_BITS - 3);
 
 /// The chunk of an ordinal.
 pub(crate) fn chunk_of(ordinal: u64) -> u64 {

@@ -418,7 +418,7 @@ impl Sets for AtChunk<'_, '_, '_> {
             return Ok(set);
         }
         if let LeafLists::Held(held) = &leaves[leaf] {
-            return held.in_chunk(*chunk);
+            return Ok(held.in_chunk(*chunk));
         }
         let mut set = match within {
             Some(within) => within.clone(),
