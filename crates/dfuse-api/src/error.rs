@@ -180,12 +180,21 @@ impl Serialize for ErrorBody {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = self.status();
-        if let Some(seconds) = self.0.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response.extensions_mut().insert(self);
-        response
+        without_body(self.status(), self.0.retry_after, self)
     }
+}
+
+/// The response of an error, whose body the request frame writes from the error among its extensions.
+pub(crate) fn without_body(
+    status: StatusCode,
+    retry_after: Option<u32>,
+    error: impl Clone + Send + Sync + 'static,
+) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response.extensions_mut().insert(error);
+    response
 }

@@ -1,8 +1,7 @@
 //! Errors of ours in the structure of the node's API: `{code, message, error: {code, name, what, details}, trace_id}`.
 
 use axum::{
-    body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use dfuse_antelope::Checksum256;
@@ -10,7 +9,7 @@ use dfuse_node::rpc::{NodeDetail, NodeError, NodeErrorBody, RpcError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{ApiError, TraceId};
+use crate::{ApiError, TraceId, error::without_body};
 
 /// When to ask again for what is temporarily away.
 const PAUSE_SECONDS: u32 = 5;
@@ -156,13 +155,7 @@ impl From<RpcError> for NodeShaped {
 
 impl IntoResponse for NodeShaped {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = self.status();
-        if let Some(seconds) = self.0.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response.extensions_mut().insert(self);
-        response
+        without_body(self.status(), self.0.retry_after, self)
     }
 }
 

@@ -205,16 +205,8 @@ mod tests {
     #[test]
     fn settings_are_checked() {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = NodeConfig {
-            name: "n".to_owned(),
-            binary: "/bin/sh".into(),
-            arguments: vec![],
-            environment: vec![],
-            peers: vec![],
-            config_dir: folder.path().to_owned(),
-            data_dir: folder.path().join("data"),
-            deep_mind: true,
-        };
+        let data_dir = folder.path().join("data");
+        let mut config = NodeConfig { data_dir, ..NodeConfig::in_folder(folder.path()) };
         let wrong = |config: &NodeConfig| check(config, true).unwrap_err();
         assert!(wrong(&config).contains("cannot read"));
         let mut text = String::new();
@@ -249,16 +241,7 @@ mod tests {
         let address = taken.local_addr().unwrap();
         let text = format!("plugin = eosio::http_plugin\nhttp-server-address = {address}\n");
         fs::write(folder.path().join(CONFIG_FILE), text).unwrap();
-        let config = NodeConfig {
-            name: "n".to_owned(),
-            binary: "x".into(),
-            arguments: vec![],
-            environment: vec![],
-            peers: vec![],
-            config_dir: folder.path().to_owned(),
-            data_dir: folder.path().to_owned(),
-            deep_mind: false,
-        };
+        let config = NodeConfig { deep_mind: false, ..NodeConfig::in_folder(folder.path()) };
         let settings = read_settings(&config).unwrap();
         assert!(check_ports(&settings).unwrap_err().contains(&format!("{address} is in use")));
         drop(taken);

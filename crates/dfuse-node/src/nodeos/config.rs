@@ -30,6 +30,23 @@ pub struct NodeConfig {
     pub deep_mind: bool,
 }
 
+#[cfg(test)]
+impl NodeConfig {
+    /// A node whose settings and data are in one directory.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self {
+            name: "n".to_owned(),
+            binary: "/bin/sh".into(),
+            arguments: vec![],
+            environment: vec![],
+            peers: vec![],
+            config_dir: folder.to_owned(),
+            data_dir: folder.to_owned(),
+            deep_mind: true,
+        }
+    }
+}
+
 /// How nodes are supervised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeosOptions {

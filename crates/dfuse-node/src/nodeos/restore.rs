@@ -103,16 +103,7 @@ mod tests {
     fn the_newest_allowed_snapshot_comes_before_blocks() {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().to_owned();
-        let config = NodeConfig {
-            name: "n".to_owned(),
-            binary: "x".into(),
-            arguments: vec![],
-            environment: vec![],
-            peers: vec![],
-            config_dir: data_dir.clone(),
-            data_dir: data_dir.clone(),
-            deep_mind: true,
-        };
+        let config = NodeConfig::in_folder(&data_dir);
         let settings = NodeSettings::default();
         let plan = |limit| Plan::new(&config, &settings, limit);
         let options = |snapshot: Option<&str>, genesis: Option<&str>| NodeosOptions {

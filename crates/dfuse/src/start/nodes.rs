@@ -1,6 +1,6 @@
 //! Nodes that this process supervises: from settings to processes, and what is told of them.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::Clock;
@@ -41,16 +41,15 @@ pub(crate) fn start(
 }
 
 fn options(settings: &Settings, chain_id: Option<Checksum256>) -> anyhow::Result<NodeosOptions> {
-    let settings::Nodeos { nodes, dir, .. } = &settings.nodeos;
-    if nodes.is_empty() {
+    let of = &settings.nodeos;
+    if of.nodes.is_empty() {
         return Err(usage(
             "no node is configured; `dfuse init` writes a configuration, which `dfuse start` takes from ./dfuse.toml or \
              --config",
         ));
     }
-    let nodes = nodes.iter().map(|node| config(&settings.nodeos, node, dir)).collect::<Result<_, _>>()?;
+    let nodes = of.nodes.iter().map(|node| config(of, node)).collect::<Result<_, _>>()?;
     let seconds = Duration::from_secs;
-    let of = &settings.nodeos;
     let restart_pauses = (seconds(1).min(seconds(of.restart_pause_seconds)), seconds(of.restart_pause_seconds));
     Ok(NodeosOptions {
         nodes,
@@ -68,7 +67,7 @@ fn options(settings: &Settings, chain_id: Option<Checksum256>) -> anyhow::Result
     })
 }
 
-fn config(all: &settings::Nodeos, node: &settings::Node, dir: &Path) -> anyhow::Result<NodeConfig> {
+fn config(all: &settings::Nodeos, node: &settings::Node) -> anyhow::Result<NodeConfig> {
     let settings::Node { name, deep_mind, binary, arguments, environment, peers, config_dir, data_dir } = node;
     if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter)) {
         return Err(usage(format!("\"{name}\" is no name for one of nodeos.nodes: use letters, digits, - and _")));
@@ -85,8 +84,8 @@ fn config(all: &settings::Nodeos, node: &settings::Node, dir: &Path) -> anyhow::
         arguments: [all.arguments.as_slice(), arguments].concat(),
         environment,
         peers: peers.clone(),
-        config_dir: config_dir.clone().unwrap_or_else(|| dir.join(name)),
-        data_dir: data_dir.clone().unwrap_or_else(|| dir.join(name).join("data")),
+        config_dir: config_dir.clone().unwrap_or_else(|| all.dir.join(name)),
+        data_dir: data_dir.clone().unwrap_or_else(|| all.dir.join(name).join("data")),
         deep_mind: *deep_mind,
     })
 }

@@ -40,7 +40,8 @@ impl Origin {
     /// Begins to read. `start_block` is the first block of interest. Supervised nodes have their source from the start.
     pub(crate) fn open(&self, start_block: u32, queue_bytes: usize) -> anyhow::Result<Source> {
         match self {
-            Self::Demo | Self::Nodeos => Ok(Source::of_log(input::DEMO)?),
+            Self::Demo => Ok(Source::of_log(input::DEMO)?),
+            Self::Nodeos => anyhow::bail!("the logs of supervised nodes are read by their supervision"),
             Self::Spec(spec) => {
                 let options = SourceOptions { start_block, follow: true, queue_bytes, ..SourceOptions::default() };
                 Source::open(spec, options).map_err(|error| usage(one_line(&error.into())))
