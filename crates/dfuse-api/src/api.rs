@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZero, sync::Arc, thread, time::Duration};
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
@@ -98,6 +98,8 @@ struct Inner {
     options: Options,
     access: Arc<dyn Access>,
     readers: Readers,
+    /// For what streams send of blocks, which seldom waits for a disk: more threads would take memory and win nothing.
+    block_readers: Readers,
     readiness: Readiness,
     metrics: Metrics,
     abis: AbiCache,
@@ -108,11 +110,14 @@ struct Inner {
 impl Api {
     pub(crate) fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
         let readers = Readers::new(options.readers, options.read_timeout);
+        let cores = thread::available_parallelism().map_or(2, NonZero::get);
+        let block_readers = Readers::new((2 * cores).min(options.readers), options.read_timeout);
         Self(Arc::new(Inner {
             chain_api: ChainApi::new(&options.chain_api, &chain),
             chain,
             access,
             readers,
+            block_readers,
             readiness: Readiness::default(),
             metrics: Metrics::new(),
             abis: AbiCache::new(ABI_CACHE_BYTES),
@@ -190,5 +195,17 @@ impl Api {
     ) -> ApiResult<T> {
         let serving = self.0.chain.serving.clone();
         self.0.readers.run_in_turn(move |reading| work(&serving.snapshot(), reading)).await
+    }
+
+    /// The same for what streams send of a block that is in memory: reads of what is far back do not hold it up.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when that takes too long.
+    pub(crate) async fn read_block<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let serving = self.0.chain.serving.clone();
+        self.0.block_readers.run_in_turn(move |reading| work(&serving.snapshot(), reading)).await
     }
 }

@@ -196,7 +196,15 @@ fn main() {
     if pipeline.head().is_none() {
         load(&mut pipeline, actions, blocks);
         store.compact().unwrap();
-        sizes(&store, (f64::from(blocks) + f64::from(LIVE_BLOCKS)) * ACTIONS_PER_BLOCK as f64);
+        let written = written();
+        let actions = (f64::from(blocks) + f64::from(LIVE_BLOCKS)) * ACTIONS_PER_BLOCK as f64;
+        let (total, disk) = sizes(&store, actions);
+        println!(
+            "\nwritten {:.1} bytes an action: {:.1} times what is there, {:.1} times what it takes on disk",
+            written / actions,
+            written / total,
+            written / disk
+        );
     }
     let serving = pipeline.serving().snapshot();
     alone(&serving, actions, blocks);
@@ -238,8 +246,15 @@ fn load(pipeline: &mut Pipeline, actions: u64, blocks: u32) {
     println!("a new block: {median:.1?} median, {nearly:.1?} at 99 %, {most:.1?} at most\n");
 }
 
-/// Bytes of each family, as they are and on disk.
-fn sizes(store: &FjallStore, actions: f64) {
+/// Bytes that this process has given to the operating system to write, or nothing where that is not told.
+fn written() -> f64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let bytes = io.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok());
+    bytes.unwrap_or(f64::NAN)
+}
+
+/// Bytes of each family, as they are and on disk; tells the sum of both.
+fn sizes(store: &FjallStore, actions: f64) -> (f64, f64) {
     println!("| family | entries | bytes an action, not compressed | on disk |\n|---|---|---|---|");
     let snapshot = store.snapshot().unwrap();
     let usage = store.disk_usage().unwrap().keyspaces;
@@ -255,7 +270,9 @@ fn sizes(store: &FjallStore, actions: f64) {
             println!("| {name} | {entries} | {:.2} | {:.2} |", bytes as f64 / actions, usage[name] as f64 / actions);
         }
     }
-    println!("| all | | {:.2} | {:.2} |", total as f64 / actions, disk as f64 / actions);
+    let (total, disk) = (total as f64, disk as f64);
+    println!("| all | | {:.2} | {:.2} |", total / actions, disk / actions);
+    (total, disk)
 }
 
 /// One query after the other.

@@ -9,14 +9,14 @@ mod support;
 
 use std::{
     io::Write,
-    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
 
-use dfuse_testkit::synthetic::{Mix, SyntheticChain};
-use serde_json::{Value, json};
-use support::{Server, chain::Stream, text};
+use dfuse_antelope::Name;
+use dfuse_testkit::synthetic::{ExpectedAction, Mix, SyntheticChain};
+use serde_json::json;
+use support::{Server, chain::Stream};
 
 /// Between two blocks.
 const PACE: Duration = Duration::from_millis(100);
@@ -24,6 +24,9 @@ const PACE: Duration = Duration::from_millis(100);
 const BEFORE: usize = 150;
 /// Blocks that are measured.
 const BLOCKS: usize = 300;
+
+const TOKEN: Name = Name::literal("eosio.token");
+const TRANSFER: Name = Name::literal("transfer");
 
 fn main() {
     println!(
@@ -39,34 +42,36 @@ fn measure(transactions: u32) {
     let chain = SyntheticChain::builder().seed(3).mix(Mix::transfers()).users(200).lib_lag(30);
     let mut chain = chain.transactions_per_block(transactions..=transactions).blocks((BEFORE + BLOCKS) as u32).build();
     let folder = tempfile::tempdir().unwrap();
-    let arguments =
-        ["--source", "deep-mind:-", "--data-dir", text(folder.path()), "--log-level", "warn,dfuse::start=info"];
-    let mut server = Server::start_with(&arguments, Stdio::piped());
-    let mut node = server.stdin();
+    let (mut server, mut node) = Server::piped(folder.path());
     node.write_all(chain.prelude()).unwrap();
     for block in chain.by_ref().take(BEFORE) {
         node.write_all(&block.lines).unwrap();
     }
     server.wait_for("ready");
     let data = json!({"accounts": "eosio.token", "action_names": "transfer"});
-    let request = json!({"type": "get_action_traces", "req_id": "1", "listen": true, "with_progress": 1, "data": data});
+    let request = json!({"type": "get_action_traces", "req_id": "1", "listen": true, "data": data});
     let mut stream = Stream::open(&mut server, &request);
     stream.next(|message| message["type"] == "listening");
     let (mut first, mut last) = (Vec::new(), Vec::new());
     let (mut actions, mut bytes) = (0, 0);
     for block in chain {
         let executed = block.facts.transactions.iter().filter(|transaction| !transaction.reverted);
-        actions += executed.flat_map(|transaction| &transaction.actions).count();
+        let executed: Vec<_> = executed.flat_map(|transaction| &transaction.actions).collect();
+        actions += executed.len();
         bytes += block.lines.len();
+        let is_told = |action: &&&ExpectedAction| action.receiver == TOKEN && action.action.name == TRANSFER;
+        let told = executed.iter().filter(is_told).count();
         node.write_all(&block.lines).unwrap();
         let written = Instant::now();
-        let is_end = |message: &Value| message["type"] == "progress" && message["data"]["block_num"] == block.number;
-        let message = stream.next(|_| true);
-        first.push(written.elapsed());
-        if !is_end(&message) {
-            stream.next(is_end);
+        for message in 0..told {
+            stream.next(|message| message["data"]["block_num"] == block.number);
+            if message == 0 {
+                first.push(written.elapsed());
+            }
         }
-        last.push(written.elapsed());
+        if told > 0 {
+            last.push(written.elapsed());
+        }
         thread::sleep(PACE.saturating_sub(written.elapsed()));
     }
     let mut at = |part: f64| {

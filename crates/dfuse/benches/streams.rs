@@ -11,8 +11,6 @@ use std::{
     collections::BTreeSet,
     fs,
     io::Write,
-    ops::AddAssign,
-    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -22,8 +20,8 @@ use std::{
 };
 
 use dfuse_antelope::Name;
-use dfuse_testkit::synthetic::{SyntheticBlock, SyntheticChain};
-use support::{Server, text};
+use dfuse_testkit::synthetic::SyntheticChain;
+use support::Server;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -44,7 +42,7 @@ struct Workload {
     name: &'static str,
     /// The rest of a request after its type.
     request: fn(user: &Name) -> String,
-    /// What stands before the number of a block that has been told to its end.
+    /// What stands before the number of a block that is told to its end.
     end: &'static str,
 }
 
@@ -85,37 +83,17 @@ struct Seen {
 }
 
 fn main() {
-    let count = BEFORE + WORKLOADS.len() * (BLOCKS + 1);
-    let chain = SyntheticChain::builder().seed(5).busy().transactions_per_block(116..=124).missed_slots(0).lib_lag(30);
-    let mut chain = chain.blocks(count as u32).build();
-    let folder = tempfile::tempdir().unwrap();
-    let arguments =
-        ["--source", "deep-mind:-", "--data-dir", text(folder.path()), "--log-level", "warn,dfuse::start=info"];
-    let mut server = Server::start_with(&arguments, Stdio::piped());
-    let mut node = server.stdin();
-    node.write_all(chain.prelude()).unwrap();
-    let (mut users, mut actions) = (BTreeSet::new(), 0);
-    for block in chain.by_ref().take(BEFORE) {
-        node.write_all(&block.lines).unwrap();
-        let told = block.facts.transactions.iter().filter(|trx| !trx.reverted).flat_map(|trx| &trx.actions);
-        let told: Vec<_> = told.filter(|action| action.global_sequence.is_some()).collect();
-        actions = told.len();
-        users.extend(told.iter().map(|action| action.receiver).filter(|user| !user.to_string().contains('.')));
-    }
-    server.wait_for("ready");
-    thread::sleep(Duration::from_secs(2));
-    let users: Vec<_> = users.into_iter().collect();
-    println!("{CONNECTIONS} connections, {} users, {actions} actions a block", users.len());
+    println!("{CONNECTIONS} connections");
     println!(
         "| stream | messages/s | MB/s | to a client p50 | p99 | to the last client p50 | p99 | KiB a connection |"
     );
     println!("|---|---|---|---|---|---|---|---|");
+    // The same blocks, and nobody to tell.
+    let alone = measure(&WORKLOADS[0], 0).0;
     for workload in &WORKLOADS {
-        let blocks: Vec<_> = chain.by_ref().take(BLOCKS + 1).collect();
-        measure(&mut server, &mut node, workload, &users, &blocks);
+        let (resident, figures) = measure(workload, CONNECTIONS);
+        println!("| {} | {figures} | {:.1} |", workload.name, (resident - alone) / CONNECTIONS as f64);
     }
-    drop(node);
-    server.stop();
 }
 
 fn resident_kib(server: &Server) -> f64 {
@@ -124,8 +102,25 @@ fn resident_kib(server: &Server) -> f64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn measure(server: &mut Server, node: &mut impl Write, workload: &Workload, users: &[Name], blocks: &[SyntheticBlock]) {
-    let before = resident_kib(server);
+/// Serves the chain to some connections; tells the resident KiB at its end, and the figures as columns.
+fn measure(workload: &Workload, connections: usize) -> (f64, String) {
+    let chain = SyntheticChain::builder().seed(5).busy().transactions_per_block(116..=124).missed_slots(0).lib_lag(30);
+    let mut chain = chain.blocks((BEFORE + BLOCKS + 1) as u32).build();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, mut node) = Server::piped(folder.path());
+    node.write_all(chain.prelude()).unwrap();
+    let mut users = BTreeSet::new();
+    for block in chain.by_ref().take(BEFORE) {
+        node.write_all(&block.lines).unwrap();
+        let told = block.facts.transactions.iter().filter(|trx| !trx.reverted).flat_map(|trx| &trx.actions);
+        let told = told.filter(|action| action.global_sequence.is_some()).map(|action| action.receiver);
+        users.extend(told.filter(|user| !user.to_string().contains('.')));
+    }
+    let users: Vec<_> = users.into_iter().collect();
+    let blocks: Vec<_> = chain.collect();
+    server.wait_for("ready");
+    thread::sleep(Duration::from_secs(2));
+
     let seen = Arc::new(Seen {
         began: Instant::now(),
         ends: blocks.iter().map(|_| Mutex::default()).collect(),
@@ -138,7 +133,7 @@ fn measure(server: &mut Server, node: &mut impl Write, workload: &Workload, user
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let clients = {
         let (address, end, seen) = (server.address(), workload.end, seen.clone());
-        let requests: Vec<_> = (0..CONNECTIONS).map(|at| (workload.request)(&users[at % users.len()])).collect();
+        let requests: Vec<_> = (0..connections).map(|at| (workload.request)(&users[at % users.len()])).collect();
         thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -149,7 +144,7 @@ fn measure(server: &mut Server, node: &mut impl Write, workload: &Workload, user
             });
         })
     };
-    while seen.listening.load(Ordering::Relaxed) < CONNECTIONS {
+    while seen.listening.load(Ordering::Relaxed) < connections {
         thread::sleep(Duration::from_millis(50));
         assert_eq!(seen.dropped.load(Ordering::Relaxed), 0);
     }
@@ -169,31 +164,34 @@ fn measure(server: &mut Server, node: &mut impl Write, workload: &Workload, user
     }
     thread::sleep(PACE);
     let seconds = PACE.as_secs_f64() * (blocks.len() - 1) as f64;
-    let kib = (resident_kib(server) - before) / CONNECTIONS as f64;
+    let resident = resident_kib(&server);
     let rate = (seen.messages.load(Ordering::Relaxed) - messages) as f64 / seconds;
     let megabytes = (seen.bytes.load(Ordering::Relaxed) - bytes) as f64 / seconds / 1e6;
-    let (mut each, mut last, mut late) = (Vec::new(), Vec::new(), 0);
+    let (mut each, mut last) = (Vec::new(), Vec::new());
     for (ends, arrival) in seen.ends.iter().zip(&arrivals).skip(1) {
         let times: Vec<_> = ends.lock().unwrap().iter().map(|end| end.saturating_sub(*arrival)).collect();
-        late.add_assign(CONNECTIONS - times.len());
+        assert_eq!(times.len(), connections, "an end of a block was not told in time");
         last.extend(times.iter().max());
         each.extend(times);
     }
+    assert_eq!(seen.dropped.load(Ordering::Relaxed), 0, "connections were dropped");
+    stop.send(()).unwrap();
+    clients.join().unwrap();
+    drop(node);
+    server.stop();
     each.sort_unstable();
     last.sort_unstable();
-    let at = |times: &[u64], part: f64| times[(times.len() as f64 * part) as usize] as f64 / 1000.0;
-    println!(
-        "| {} | {rate:.0} | {megabytes:.1} | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} ms | {kib:.1} |",
-        workload.name,
+    let at = |times: &[u64], part: f64| {
+        times.get((times.len() as f64 * part) as usize).map_or(f64::NAN, |micros| *micros as f64 / 1000.0)
+    };
+    let figures = format!(
+        "{rate:.0} | {megabytes:.1} | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} ms",
         at(&each, 0.5),
         at(&each, 0.99),
         at(&last, 0.5),
         at(&last, 0.99),
     );
-    let dropped = seen.dropped.load(Ordering::Relaxed);
-    println!("  {dropped} dropped; {late} ends of blocks not told within half a second, or with the next block's");
-    stop.send(()).unwrap();
-    clients.join().unwrap();
+    (resident, figures)
 }
 
 /// A connection that reads as fast as it can.

@@ -81,8 +81,8 @@ pub(super) fn confirmed(snapshot: &ServingSnapshot, confirmations: u32) -> u32 {
     number(snapshot.head()).saturating_sub(confirmations).max(number(snapshot.lib()))
 }
 
-/// Reads from the first snapshot in which the step has been taken, by a stream of so many confirmations. Absent if the chain took it back before the indexes came
-/// to it: the stream's next steps tell.
+/// Reads from the first snapshot in which the step has been taken, by a stream of so many confirmations. Absent if the chain
+/// took it back before the indexes came to it: the stream's next steps tell.
 ///
 /// # Errors
 /// Those of `read`.
@@ -100,7 +100,7 @@ pub(crate) async fn read_after<T: Send + 'static>(
         if taken.may_be_in(&api.chain().serving.snapshot()) {
             let read = read.clone();
             let found =
-                api.read_in_turn(
+                api.read_block(
                     move |snapshot, reading| {
                         if taken.is_in(snapshot)? { read(snapshot, reading).map(Some) } else { Ok(None) }
                     },

@@ -157,7 +157,7 @@ impl<S: Selection> Page<S> {
         let (page, api) = (self.clone(), api.clone());
         async move {
             let reader = api.clone();
-            api.read_in_turn(move |snapshot, reading| S::render(&page, &reader, snapshot, reading, from)).await
+            api.read_block(move |snapshot, reading| S::render(&page, &reader, snapshot, reading, from)).await
         }
     }
 }

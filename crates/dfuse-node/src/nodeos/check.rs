@@ -120,6 +120,10 @@ pub(crate) enum Diagnosis {
 
 /// Reads the last lines of a node's own log. `status` says how it ended.
 pub(crate) fn diagnose(lines: &[String], status: &str) -> Diagnosis {
+    // It had no say in that.
+    if status == "signal 9" {
+        return Diagnosis::Other("it was killed".to_owned());
+    }
     let find = |patterns: &[&str]| {
         lines.iter().rev().find(|line| {
             let line = line.to_ascii_lowercase();
@@ -156,7 +160,7 @@ pub(crate) fn diagnose(lines: &[String], status: &str) -> Diagnosis {
             return Diagnosis::Mend(format!("{advice}: {}", shown(line)));
         }
     }
-    if find(&["exceeded threshold", "no space left", "could not grow database"]).is_some() {
+    if find(&["exceeded file system configured threshold", "no space left", "could not grow database"]).is_some() {
         return Diagnosis::Other(
             "its disk or its database is full; make room or raise chain-state-db-size-mb".to_owned(),
         );
@@ -199,7 +203,8 @@ mod tests {
             addresses resolved from 127.0.0.1:18888 can be listened to\ninfo 2026-11-25T22:00:03.5 x y.cpp:1 z ] exit shutdown";
         let Diagnosis::Mend(why) = diagnose(&lines(port), "exit code 0") else { panic!() };
         assert!(why.contains("127.0.0.1:18888"), "{why}");
-        assert_eq!(diagnose(&[], "signal 9"), Diagnosis::Other("it ended with signal 9".to_owned()));
+        assert_eq!(diagnose(&lines(dirty), "signal 9"), Diagnosis::Other("it was killed".to_owned()));
+        assert_eq!(diagnose(&[], "signal 6"), Diagnosis::Other("it ended with signal 6".to_owned()));
     }
 
     #[test]

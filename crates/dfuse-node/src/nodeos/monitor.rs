@@ -29,6 +29,8 @@ const CATCHING_UP_SNAPSHOTS: Duration = Duration::from_secs(3600);
 const LIVE_AGE: Duration = Duration::from_secs(60);
 /// How long a node may stay behind a supervised peer before it is connected again.
 const BEHIND: Duration = Duration::from_secs(10);
+/// How long a node that makes blocks waits for those that only its followers have.
+const CATCH_UP: Duration = Duration::from_secs(20);
 
 /// What was found at a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(super) struct Monitor<'a> {
     connected: u64,
     /// Since when its head has stood still behind that of a peer.
     behind: Option<(u32, Instant)>,
+    /// It makes no blocks until it has those of its followers.
+    paused: bool,
 }
 
 impl<'a> Monitor<'a> {
@@ -65,6 +69,7 @@ impl<'a> Monitor<'a> {
         node: &'a Node,
         snapshots: PathBuf,
         output: Arc<Output>,
+        paused: bool,
     ) -> Result<Self, RpcError> {
         let timeout = ANSWER.min(shared.options.hang_timeout / 2);
         let client = NodeClient::new(node.http(), NodeOptions { timeout, ..NodeOptions::default() })?;
@@ -81,8 +86,9 @@ impl<'a> Monitor<'a> {
             last_look: now,
             snapshot: None,
             last_snapshot: (node.status().snapshot, now),
-            connected: peers(shared, node).map(|peer| peer.status().starts).sum(),
+            connected: shared.peers(node).map(|peer| peer.status().starts).sum(),
             behind: None,
+            paused,
         })
     }
 
@@ -145,7 +151,10 @@ impl<'a> Monitor<'a> {
             let version = info.server_version_string.as_deref().unwrap_or("unknown");
             info!(node = node.config.name, version, head = info.head_block_num, "the node is up");
         }
-        let problem = self.look_at_peers(info.head_block_num).await;
+        let problem = match self.paused {
+            true => self.resume(info.head_block_num).await,
+            false => self.look_at_peers(info.head_block_num).await,
+        };
         node.update(|status| {
             status.is_up = true;
             status.problem = problem;
@@ -185,10 +194,30 @@ impl<'a> Monitor<'a> {
         self.node.update(|status| status.snapshot = newest);
     }
 
+    /// Has the node make blocks again once it has those of its followers, or does not get them. Tells what it waits for.
+    async fn resume(&mut self, head: u32) -> Option<String> {
+        let node = &self.node.config.name;
+        let missing = self.shared.followers(self.node).map(Node::status).find(|status| !status.is_up || status.head > head);
+        if let Some(follower) = missing.filter(|_| self.up_for() < CATCH_UP) {
+            return Some(format!("it makes no blocks until it has those of {}", follower.name));
+        }
+        match self.client.call::<serde_json::Value>("/v1/producer/resume", &serde_json::json!({})).await {
+            Ok(_) => {
+                info!(node, head, "the node makes blocks again");
+                self.paused = false;
+                None
+            }
+            Err(error) => {
+                warn!(node, %error, "the node does not make blocks again, it is told once more");
+                Some(format!("it cannot be told to make blocks again: {error}"))
+            }
+        }
+    }
+
     /// Connects the node to a supervised peer that was started again, which it would do by itself after half a minute, and to
     /// one that it has fallen behind. Tells if it is behind.
     async fn look_at_peers(&mut self, head: u32) -> Option<String> {
-        let peers: Vec<_> = peers(self.shared, self.node).collect();
+        let peers: Vec<_> = self.shared.peers(self.node).collect();
         let starts = peers.iter().map(|peer| peer.status().starts).sum();
         let ahead = peers.iter().find(|peer| peer.status().is_up && peer.status().head > head.saturating_add(20));
         if starts != self.connected && peers.iter().all(|peer| peer.status().is_up) {
@@ -229,9 +258,4 @@ impl Drop for Monitor<'_> {
             task.abort();
         }
     }
-}
-
-/// The supervised nodes that a node connects to.
-fn peers<'a>(shared: &'a Shared, node: &'a Node) -> impl Iterator<Item = &'a Node> {
-    shared.nodes.iter().filter(|peer| peer.p2p.as_ref().is_some_and(|address| node.peers.contains(address)))
 }

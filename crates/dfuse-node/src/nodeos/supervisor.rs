@@ -70,6 +70,8 @@ pub(super) struct Node {
     pub(super) peers: Vec<String>,
     /// `http://host:port`.
     http: String,
+    /// Whether it makes blocks, and can be told to pause and to go on.
+    pausable: bool,
     status: Mutex<NodeStatus>,
     queue: Mutex<Option<Queue>>,
     rewind: watch::Sender<Option<u32>>,
@@ -81,6 +83,9 @@ impl Node {
         Self {
             p2p: settings.p2p(),
             peers: settings.peers().collect(),
+            pausable: settings.one("producer-name").is_some()
+                && settings.has_plugin("eosio::producer_api_plugin")
+                && !settings.is_on("pause-on-startup", false),
             http: format!("http://{}", settings.http().unwrap_or_default()),
             status: Mutex::new(NodeStatus { name: config.name.clone(), problem, ..NodeStatus::default() }),
             queue: Mutex::default(),
@@ -91,6 +96,10 @@ impl Node {
 
     pub(super) fn http(&self) -> &str {
         &self.http
+    }
+
+    fn follows(&self, peer: &Self) -> bool {
+        peer.p2p.as_ref().is_some_and(|address| self.peers.contains(address))
     }
 
     /// Changes what is known of it.
@@ -111,6 +120,18 @@ impl Node {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing can panic while it is held.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// The supervised nodes that a node connects to.
+    pub(super) fn peers(&self, node: &Node) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|peer| node.follows(peer))
+    }
+
+    /// The supervised nodes that connect to a node.
+    pub(super) fn followers(&self, node: &Node) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|follower| follower.follows(node))
+    }
 }
 
 impl Nodeos {
@@ -326,14 +347,19 @@ impl Supervisor {
                 Diagnosis::Other(why) => why,
             };
             // An unusable state is known to be no accident of the moment.
-            let wait = if plan == Plan::AsItIs { pause } else { Duration::ZERO };
+            let wait = match plan {
+                Plan::AsItIs => {
+                    let next = (pause * 2).min(longest_pause);
+                    std::mem::replace(&mut pause, next)
+                }
+                _ => Duration::ZERO,
+            };
             let node = &self.node().config.name;
             error!(node, pause_seconds = wait.as_secs(), "the node is started again: {why}");
             self.node().fails(format!("it is started again: {why}"));
             if self.stops_within(wait).await {
                 return Ok(());
             }
-            pause = (pause * 2).min(longest_pause);
         }
     }
 
@@ -391,10 +417,15 @@ impl Supervisor {
         if self.waits_for_peers().await {
             return Ended::Stopped;
         }
-        let arguments = match plan.prepare(config, &settings, &shared.options) {
+        let mut arguments = match plan.prepare(config, &settings, &shared.options) {
             Ok(arguments) => arguments,
             Err(why) => return down(Diagnosis::Mend(why)),
         };
+        // Its last blocks are lost to it, but not to its followers, for which they may be final: it takes them before it makes more.
+        let paused = node.pausable && *plan != Plan::AsItIs && shared.followers(node).next().is_some();
+        if paused {
+            arguments.push("--pause-on-startup".to_owned());
+        }
         let mut run = match self.begin(arguments).await {
             Ok(run) => run,
             Err(error) => {
@@ -407,7 +438,7 @@ impl Supervisor {
             status.problem = Some("it starts".to_owned());
             status.snapshot = list(&snapshots).last().map_or(0, |snapshot| snapshot.number);
         });
-        let mut monitor = match Monitor::new(&shared, node, snapshots, run.output.clone()) {
+        let mut monitor = match Monitor::new(&shared, node, snapshots, run.output.clone(), paused) {
             Ok(monitor) => monitor,
             Err(error) => {
                 self.end(&mut run, shared.options.stop_timeout).await;
@@ -478,8 +509,7 @@ impl Supervisor {
         let (before, node) = (&shared.nodes[..self.index], &shared.nodes[self.index]);
         let mut waited = Duration::ZERO;
         while waited < PEER_PATIENCE {
-            let peers =
-                before.iter().filter(|peer| peer.p2p.as_ref().is_some_and(|address| node.peers.contains(address)));
+            let peers = before.iter().filter(|peer| node.follows(peer));
             let Some(missing) = peers.map(Node::status).find(|status| !status.is_up) else { return false };
             node.fails(format!("it waits for its peer {}", missing.name));
             let step = Duration::from_millis(100);

@@ -8,13 +8,14 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket, stream::MaybeTlsStream};
 
-use super::{PATIENCE, Server, nodes::Package, text};
+use super::{PATIENCE, Server, deadline, nodes::Package, text};
 
 /// A configured chain, in a directory of its own.
 pub(crate) struct Chain {
@@ -132,7 +133,10 @@ impl Stream {
 
     /// The next message for which something holds.
     pub(crate) fn next(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let until = deadline();
         loop {
+            // Pings keep coming.
+            assert!(Instant::now() < until, "waited in vain for a message");
             let message = self.0.read().unwrap();
             let Message::Text(text) = message else { continue };
             let message: Value = serde_json::from_str(&text).unwrap();

@@ -1,6 +1,7 @@
 //! A running `dfuse start`, and requests to it.
 #![allow(dead_code, reason = "not every test uses all of it")]
 #![allow(clippy::print_stdout, reason = "whoever runs the tests reads what is skipped")]
+#![allow(clippy::disallowed_methods, reason = "tests that wait give up by the time of the machine")]
 
 pub(crate) mod chain;
 pub(crate) mod nodes;
@@ -9,16 +10,21 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 /// Longest that anything may take that happens at all.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// When a test gives up that waits from now on.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
 
 /// The process. It is killed when this is dropped.
 pub(crate) struct Server {
@@ -55,6 +61,14 @@ impl Server {
         Self::spawn(command.stdin(stdin))
     }
 
+    /// Starts with a node whose log is what the caller writes, and with few lines of its own log.
+    pub(crate) fn piped(data: &Path) -> (Self, ChildStdin) {
+        let arguments = ["--source", "deep-mind:-", "--data-dir", text(data), "--log-level", "warn,dfuse::start=info"];
+        let mut server = Self::start_with(&arguments, Stdio::piped());
+        let node = server.stdin();
+        (server, node)
+    }
+
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let (sender, lines) = channel();
@@ -68,7 +82,7 @@ impl Server {
         Self { child, lines, log: Vec::new(), address: None }
     }
 
-    pub(crate) fn stdin(&mut self) -> std::process::ChildStdin {
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().unwrap()
     }
 
@@ -78,8 +92,9 @@ impl Server {
         if let Some(line) = self.log.iter().find(|line| line.contains(text)) {
             return line.clone();
         }
+        let until = deadline();
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.log.push(line.clone());
                     if line.contains(text) {
