@@ -107,7 +107,7 @@ impl Shared {
             mentions: Recent::new(512, RECENT_BYTES),
             actions: Selected::default(),
             table_deltas: Selected::default(),
-            vote_tallies: Recent::new(2, RECENT_BYTES),
+            vote_tallies: Recent::new(16, RECENT_BYTES),
         }
     }
 }

@@ -7,12 +7,21 @@ use dfuse_antelope::{
     BlockTimestamp, Name,
     abi::{AbiSerializer, Rendering},
 };
-use dfuse_blocks::{Error, Step, feed::Start};
+use dfuse_blocks::{
+    Error, Step,
+    feed::{Request as FeedRequest, Start},
+};
 use dfuse_index::{ServingSnapshot, blocks};
 use dfuse_state::{RowRange, StateAt, TableKey};
 use serde_json::{Value, json};
 
-use super::{context::Context, message::Message, recent::Recent, request::Request};
+use super::{
+    context::Context,
+    follow::{confirmed, confirmed_view},
+    message::Message,
+    recent::Recent,
+    request::Request,
+};
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, Reading,
     lifecycle::{AbiSource, ViewAbis},
@@ -30,11 +39,12 @@ const SYSTEM: Name = Name::literal("eosio");
 const PRODUCERS: Name = Name::literal("producers");
 const GLOBAL: Name = Name::literal("global");
 
-/// The `data` of messages, by the period that it was made in.
-pub(super) type Tallies = Recent<u64, Bytes>;
+/// The `data` of messages, by the period that it was made in and the confirmations.
+pub(super) type Tallies = Recent<(u64, u32), Bytes>;
 
 pub(super) struct GetVoteTally {
     listen: bool,
+    confirmations: u32,
 }
 
 impl Request for GetVoteTally {
@@ -43,26 +53,26 @@ impl Request for GetVoteTally {
     fn read(message: &Message) -> ApiResult<Self> {
         message.wants_something()?;
         message.takes_reversible()?;
-        Ok(Self { listen: message.listen })
+        Ok(Self { listen: message.listen, confirmations: message.confirmations })
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
         if self.listen {
-            return listen(&context).await;
+            return listen(&context, self.confirmations).await;
         }
-        let tally = current(&context).await?;
+        let tally = current(&context, self.confirmations).await?;
         context.send("vote_tally", &tally).await;
         Ok(())
     }
 }
 
 /// Sends the tally now, and whenever it is another one with a new block.
-async fn listen(context: &Context) -> ApiResult<()> {
+async fn listen(context: &Context, confirmations: u32) -> ApiResult<()> {
     let feed = &context.api().chain().feed;
     let mut sent = Bytes::new();
     context.answered();
     loop {
-        let mut subscription = feed.subscribe(Start::Head(0)).await?;
+        let mut subscription = feed.subscribe(FeedRequest { confirmations, ..Start::Head(0).into() }).await?;
         loop {
             match subscription.next().await {
                 Ok(Some(event)) if event.step == Step::New => {}
@@ -71,7 +81,7 @@ async fn listen(context: &Context) -> ApiResult<()> {
                 Ok(None) | Err(Error::TooSlow { .. }) => break,
                 Err(error) => return Err(error.into()),
             }
-            match current(context).await {
+            match current(context, confirmations).await {
                 Ok(tally) if tally != sent => {
                     context.send("vote_tally", &tally).await;
                     sent = tally;
@@ -85,20 +95,20 @@ async fn listen(context: &Context) -> ApiResult<()> {
 }
 
 /// The same for all who ask within a period.
-async fn current(context: &Context) -> ApiResult<Bytes> {
+async fn current(context: &Context, confirmations: u32) -> ApiResult<Bytes> {
     let period = context.clock().elapsed().as_nanos() / PERIOD.as_nanos();
     let api = context.api().clone();
     let make = async {
         let reader = api.clone();
-        api.read(move |snapshot, reading| tally(&reader, snapshot, reading)).await
+        api.read(move |snapshot, reading| tally(&reader, snapshot, confirmations, reading)).await
     };
-    context.shared().vote_tallies.get(period as u64, make).await
+    context.shared().vote_tallies.get((period as u64, confirmations), make).await
 }
 
-fn tally(api: &Api, snapshot: &ServingSnapshot, reading: &Reading) -> ApiResult<Bytes> {
+fn tally(api: &Api, snapshot: &ServingSnapshot, confirmations: u32, reading: &Reading) -> ApiResult<Bytes> {
     let not_ready =
         || ApiError::new(ErrorCode::VoteTallyNotReady, "No votes are known: the chain has no system contract.");
-    let view = snapshot.view();
+    let view = &confirmed_view(snapshot, confirmations)?.ok_or_else(not_ready)?;
     let abi = ViewAbis::new(view, api.abis()).abi(SYSTEM, u64::MAX)?.ok_or_else(not_ready)?;
     let state = StateAt::of(view.clone());
     let global = TableKey { contract: SYSTEM, table: GLOBAL, scope: SYSTEM };
@@ -123,8 +133,7 @@ fn tally(api: &Api, snapshot: &ServingSnapshot, reading: &Reading) -> ApiResult<
         tallied.push((votes, producer));
     }
     tallied.sort_by(|(votes, _), (others, _)| others.total_cmp(votes));
-    let head = snapshot.head().map_or(0, |head| head.number);
-    let time = blocks::by_number(view, head)?.map(|block| block.time).unwrap_or_default();
+    let time = blocks::by_number(view, confirmed(snapshot, confirmations))?.map(|block| block.time).unwrap_or_default();
     let tally = json!({"vote_tally": {
         "total_activated_stake": number(&global["total_activated_stake"]),
         "total_votes": number(&global["total_producer_vote_weight"]),

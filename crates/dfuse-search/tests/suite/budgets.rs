@@ -11,7 +11,7 @@ use dfuse_antelope::{
 };
 use dfuse_deep_mind::Event;
 use dfuse_kv::Direction;
-use dfuse_search::{Budget, Match, PageEnd, Query, Request, search};
+use dfuse_search::{Budget, Error, MAX_PREFIX_TERMS, MAX_QUERY_TERMS, Match, PageEnd, Query, Request, search};
 use dfuse_testkit::synthetic::SyntheticChain;
 
 use crate::node::{Node, synthetic_events};
@@ -22,34 +22,41 @@ fn id(number: u32) -> Checksum256 {
     id
 }
 
+/// A block of one transaction, whose actions are those of these accounts and receivers; the first is number `first` of the chain.
+fn block(number: u32, first: u64, actions: impl Iterator<Item = (Name, Name)>) -> Event {
+    let actions = actions.zip(0u32..).map(|((account, receiver), index)| {
+        let global_sequence = first + u64::from(index);
+        let receipt = Some(ActionReceipt { receiver, global_sequence, ..ActionReceipt::default() });
+        let action = Action { account, name: Name::literal("play"), ..Action::default() };
+        ActionTrace { receipt, receiver, action, action_ordinal: index + 1, ..ActionTrace::default() }
+    });
+    let executed = TransactionReceiptHeader { status: TransactionStatus::Executed, ..Default::default() };
+    let trace = TransactionTrace {
+        id: id(number),
+        receipt: Some(executed),
+        action_traces: actions.collect(),
+        ..Default::default()
+    };
+    let header = BlockHeader { timestamp: BlockTimestamp(number), previous: id(number - 1), ..Default::default() };
+    let mut block = Block {
+        id: id(number),
+        number,
+        header,
+        dpos_irreversible_blocknum: number.saturating_sub(3),
+        unfiltered_transaction_traces: vec![trace],
+        ..Block::default()
+    };
+    block.update_counts();
+    Event::Block(Box::new(block))
+}
+
 /// A chain of one action a block, each in a chunk of its own: `even` and `odd` by turns, and both `once`.
 fn alternating(blocks: u32) -> Node {
     let mut node = Node::new(1 << 16, 1 << 20);
     for number in 2..2 + blocks {
-        let name = Name::literal(if number % 2 == 0 { "even" } else { "odd" });
-        let receipt = ActionReceipt { receiver: name, global_sequence: number.into(), ..ActionReceipt::default() };
-        let receiver = if number == blocks { Name::literal("odd") } else { name };
-        let action = Action { account: name, name: Name::literal("play"), ..Action::default() };
-        let action =
-            ActionTrace { receipt: Some(receipt), receiver, action, action_ordinal: 1, ..ActionTrace::default() };
-        let executed = TransactionReceiptHeader { status: TransactionStatus::Executed, ..Default::default() };
-        let trace = TransactionTrace {
-            id: id(number),
-            receipt: Some(executed),
-            action_traces: vec![action],
-            ..Default::default()
-        };
-        let header = BlockHeader { timestamp: BlockTimestamp(number), previous: id(number - 1), ..Default::default() };
-        let mut block = Block {
-            id: id(number),
-            number,
-            header,
-            dpos_irreversible_blocknum: number.saturating_sub(3),
-            unfiltered_transaction_traces: vec![trace],
-            ..Block::default()
-        };
-        block.update_counts();
-        node.push(Event::Block(Box::new(block)));
+        let account = Name::literal(if number % 2 == 0 { "even" } else { "odd" });
+        let receiver = if number == blocks { Name::literal("odd") } else { account };
+        node.push(block(number, number.into(), [(account, receiver)].into_iter()));
     }
     node
 }
@@ -130,5 +137,44 @@ fn evaluated_once_for_all() {
             listeners.into_iter().map(|listener| listener.join().unwrap()).collect()
         });
         assert!(answers.iter().all(|answer| Arc::ptr_eq(answer, &answers[0])));
+    }
+}
+
+/// Beginnings stand for so many values each, and all of a query for so many together.
+#[test]
+fn too_broad() {
+    // A letter, and six digits of base 5.
+    let account = |letter: char, number: usize| -> Name {
+        let digits = (0..6).rev().map(|place| char::from(b'1' + (number / 5usize.pow(place) % 5) as u8));
+        std::iter::once(letter).chain(digits).collect::<String>().parse().unwrap()
+    };
+    let counts =
+        [('a', MAX_PREFIX_TERMS), ('b', MAX_PREFIX_TERMS), ('c', MAX_PREFIX_TERMS), ('d', MAX_PREFIX_TERMS - 1), ('e', 2)];
+    let all = counts.into_iter().chain([('f', MAX_PREFIX_TERMS + 1)]);
+    let accounts = all.flat_map(|(letter, count)| (0..count).map(move |number| account(letter, number)));
+    // Of blocks that are final, and of the newest ones.
+    for tail in [0, 5] {
+        let mut node = Node::new(0, 1 << 20);
+        node.push(block(2, 1, accounts.clone().map(|account| (account, Name::literal("all")))));
+        for number in 3..3 + tail {
+            node.push(block(number, 100_000 + u64::from(number), std::iter::empty()));
+        }
+        let snapshot = node.snapshot();
+        let search = |query: &str| {
+            let query = Query::parse(query, node.index.options()).unwrap();
+            let (blocks, direction) = (0..=u32::MAX, Direction::Forward);
+            let request = Request { query: &query, blocks, direction, after: None, limit: 100_000 };
+            search(snapshot.view(), &request, &mut Budget::unlimited()).map(|page| page.matches.iter().map(|found| found.actions.len()).sum::<usize>())
+        };
+        for (letter, count) in counts {
+            assert_eq!(search(&format!("account:{letter}*")).unwrap(), count);
+        }
+        let four = counts[..4].iter().map(|(_, count)| count).sum();
+        assert!(four < MAX_QUERY_TERMS && four + 2 > MAX_QUERY_TERMS);
+        assert_eq!(search("account:a* OR account:b* OR account:c* OR account:d*").unwrap(), four);
+        for query in ["account:f*", "account:a* OR account:b* OR account:c* OR account:d* OR account:e*"] {
+            let error = search(query).unwrap_err();
+            assert!(matches!(error, Error::TooBroad { .. }), "{query}: {error}");
+        }
     }
 }

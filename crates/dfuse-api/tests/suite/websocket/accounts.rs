@@ -212,4 +212,11 @@ async fn votes() {
     assert_eq!(found["vote_tally"]["producers"], json!([producer("alice", 30.0), producer("bob", 20.25)]));
     client.ask(json!({"type": "unlisten", "data": {"req_id": "l"}})).await;
     client.of("unlistened", "").await;
+    // The block with her votes has one on top.
+    for (confirmations, votes) in [(1, 30.0), (2, 10.25)] {
+        client.ask(json!({"type": "get_vote_tally", "req_id": "c", "fetch": true, "confirmations": confirmations})).await;
+        let found = client.of("vote_tally", "c").await;
+        let producers = found["vote_tally"]["producers"].as_array().unwrap();
+        assert!(producers.contains(&producer("alice", votes)), "{confirmations}: {producers:?}");
+    }
 }
