@@ -20,10 +20,13 @@ use support::{
     nodes::{KEY, PUBLIC_KEY, RealChain, RealNode, abi, answers, net, transfer, until},
     text,
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::Mutex, task::JoinHandle};
 
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Nodes have to make their blocks in time: one chain is enough for two cores.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Everything that the chain of these tests has.
 fn boot_sequence(chain: &RealChain) -> String {
@@ -107,6 +110,7 @@ fn block_of(server: &mut Server, id: Checksum256) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guarantees_hold_through_a_real_fork() {
+    let _alone = ALONE.lock().await;
     let Some(chain) = RealChain::new() else { return };
     let here = chain.producer("here", &["eosio", "a"], &[]);
     answers(&here.client).await;
@@ -189,29 +193,32 @@ async fn guarantees_hold_through_a_real_fork() {
 /// The producers are cut off from each other; `there`, with two of three, wins.
 async fn fork(chain: &RealChain, here: &RealNode, there: &RealNode, proxied: &NodeClient, server: &mut Server) {
     let token = abi(&chain.contract("eosio.token/eosio.token.abi"));
-    // When `a` has just begun: what it makes now will be lost, since the others make more, and what they make is final for
-    // more of the producers.
-    for producer in ["c", "a"] {
+    let producer = async |name: &str| {
         until("the next producer", async || {
             let head = here.client.get_info().await.unwrap().head_block_producer.to_string();
-            (head == producer).then_some(())
+            (head == name).then_some(())
         })
         .await;
-    }
-    net(there, "disconnect", here).await;
-    let start = |guarantee: &'static str, packed: PackedTransaction| -> JoinHandle<(u16, Value)> {
-        tokio::spawn(push(proxied.clone(), "push_transaction", guarantee, packed))
     };
+    producer("c").await;
     let durable = transfer(&here.client, &token, 600, "can come again").await;
-    let short = transfer(&here.client, &token, 12, "cannot come again").await;
+    let short = transfer(&here.client, &token, 20, "cannot come again").await;
     let (durable_id, short_id) = (durable.id().unwrap(), short.id().unwrap());
+    let start = |guarantee: &'static str, packed: &PackedTransaction| -> JoinHandle<(u16, Value)> {
+        tokio::spawn(push(proxied.clone(), "push_transaction", guarantee, packed.clone()))
+    };
+    // When `a` has just begun: what it makes now will be lost, since the others make more, and what they make is final for
+    // more of the producers.
+    producer("a").await;
+    net(there, "disconnect", here).await;
     // In a block of the branch that will lose: that is what was asked for.
-    let (status, in_block) = push(proxied.clone(), "push_transaction", "in-block", durable.clone()).await;
+    let (in_block, also) = (start("in-block", &durable), start("in-block", &short));
+    let (status, in_block) = in_block.await.unwrap();
     assert_eq!(status, 200, "{in_block}");
-    let (status, also) = push(proxied.clone(), "push_transaction", "in-block", short.clone()).await;
+    let (status, also) = also.await.unwrap();
     assert_eq!(status, 200, "{also}");
-    let (handoff, irreversible) = (start("handoff:1", durable.clone()), start("irreversible", durable));
-    let lost = start("irreversible", short.clone());
+    let (handoff, irreversible) = (start("handoff:1", &durable), start("irreversible", &durable));
+    let lost = start("irreversible", &short);
     // The other branch becomes longer, and one of them expires.
     let expiration = i64::from(short.signed_transaction().unwrap().transaction.header.expiration.0) * 1_000_000;
     until("a longer branch", async || {
@@ -247,4 +254,70 @@ fn javascript(address: &str) -> Option<Child> {
     let mut node = Command::new("node");
     node.args(["push.mjs", &format!("http://{address}"), KEY]).current_dir(folder);
     Some(node.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("node is installed"))
+}
+
+/// The system contract, with everything that it takes, on a chain of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_system_contract_boots() {
+    let _alone = ALONE.lock().await;
+    let Some(chain) = RealChain::new() else { return };
+    let node = chain.producer("node", &["eosio"], &[]);
+    answers(&node.client).await;
+    let features = node.client.get_supported_protocol_features().await.unwrap();
+    let features: Vec<_> =
+        features.iter().filter_map(|it| it.name()).filter(|it| *it != "PREACTIVATE_FEATURE").collect();
+    let mut contents = Vec::new();
+    let mut contract = |account: &str, name: &str| {
+        for kind in ["wasm", "abi"] {
+            let place = chain.contract(&format!("{name}/{name}.{kind}"));
+            contents.push(json!({"name": format!("{name}.{kind}"), "url": place.display().to_string()}));
+        }
+        ["system.setcode", "system.setabi"]
+            .map(|op| json!({"op": op, "label": name, "data": {"account": account, "contract_name_ref": name}}))
+    };
+    let account = |name: &str| json!({"op": "system.newaccount", "data": {"creator": "eosio", "new_account": name, "pubkey": "boot"}});
+    let mut steps = vec![json!({"op": "system.enable_protocol_features"})];
+    steps.extend(contract("eosio", "eosio.bios"));
+    steps.push(json!({"op": "system.activate_protocol_features", "data": {"features": features}}));
+    let system = ["ram", "ramfee", "stake", "names", "saving", "bpay", "vpay", "rex", "token", "msig"];
+    steps.extend(system.map(|name| account(&format!("eosio.{name}"))));
+    steps.extend(contract("eosio.token", "eosio.token"));
+    steps.extend(contract("eosio.msig", "eosio.msig"));
+    steps.extend([
+        json!({"op": "system.setpriv", "data": {"account": "eosio.msig"}}),
+        json!({"op": "token.create", "data": {"account": "eosio", "amount": "10000000000.0000 SYS"}}),
+        json!({"op": "token.issue", "data": {"account": "eosio", "amount": "1000000000.0000 SYS", "memo": "all"}}),
+    ]);
+    steps.extend(contract("eosio", "eosio.system"));
+    let ram = json!({"creator": "eosio", "new_account": "alice", "pubkey": PUBLIC_KEY, "ram_bytes": 10_000});
+    steps.extend([
+        json!({"op": "system.init", "data": {"version": 0, "core": "4,SYS"}}),
+        json!({"op": "system.setram", "data": {"max_ram_size": 80_000_000_000_u64}}),
+        json!({"op": "system.newaccount", "label": "alice", "data": ram}),
+        json!({"op": "system.resign_accounts", "data": {"accounts": ["eosio.msig", "eosio"]}}),
+        // Nobody has the key of this account any more.
+        json!({"op": "token.transfer", "label": "too late", "data": {"from": "eosio", "to": "alice", "quantity": "1.0000 SYS"}}),
+    ]);
+    let file = chain.folder.path().join("system.yaml");
+    let of_steps = steps.len();
+    let sequence = json!({"keys": {"boot": KEY}, "contents": contents, "boot_sequence": steps});
+    fs::write(&file, sequence.to_string()).unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_dfuse")).args(["boot", text(&file), "--node", node.client.url()]).output();
+    let log = String::from_utf8(output.unwrap().stderr).unwrap();
+    // All steps but the last one.
+    let failure = format!("step {of_steps} of {of_steps} (token.transfer, \"too late\") failed");
+    assert!(log.contains(&failure) && !log.contains(KEY), "{log}");
+    assert!(!file.with_extension("state.json").exists());
+    let alice = node.client.get_account("alice".parse().unwrap()).await.unwrap();
+    assert!(alice["ram_quota"].as_i64().is_some_and(|ram| ram >= 10_000), "{alice:?}");
+    let eosio = node.client.get_account("eosio".parse().unwrap()).await.unwrap();
+    let accounts = &eosio["permissions"][0]["required_auth"]["accounts"];
+    assert_eq!(accounts[0]["permission"]["actor"], "eosio.prods", "{eosio:?}");
+    let rows: Value = node
+        .client
+        .call("/v1/chain/get_table_rows", &json!({"code": "eosio", "scope": "eosio", "table": "global", "json": true}))
+        .await
+        .unwrap();
+    assert_eq!(rows["rows"][0]["max_ram_size"], "80000000000");
 }
