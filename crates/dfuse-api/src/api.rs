@@ -49,7 +49,8 @@ pub struct Options {
     pub body_timeout: Duration,
     /// How long reading from stores may take, for one request.
     pub read_timeout: Duration,
-    /// Requests that read from stores at a time; more wait for their turn, within their time.
+    /// Requests that read from stores at a time; more wait for their turn, within their time. Four for each core by default:
+    /// most find in memory what they read, and then more at a time only take longer, each of them.
     pub readers: usize,
     /// How long a client may take nothing of a long answer before it is given up.
     pub client_timeout: Duration,
@@ -76,7 +77,7 @@ impl Default for Options {
             header_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             read_timeout: Duration::from_secs(30),
-            readers: 64,
+            readers: 4 * cores(),
             client_timeout: Duration::from_secs(60),
             search_work: 1_000_000,
             shutdown_grace: Duration::from_secs(20),
@@ -86,6 +87,10 @@ impl Default for Options {
             integrity_secret: None,
         }
     }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(2, NonZero::get)
 }
 
 /// What all handlers share. Cloning is cheap.
@@ -110,8 +115,7 @@ struct Inner {
 impl Api {
     pub(crate) fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
         let readers = Readers::new(options.readers, options.read_timeout);
-        let cores = thread::available_parallelism().map_or(2, NonZero::get);
-        let block_readers = Readers::new((2 * cores).min(options.readers), options.read_timeout);
+        let block_readers = Readers::new(2 * cores(), options.read_timeout);
         Self(Arc::new(Inner {
             chain_api: ChainApi::new(&options.chain_api, &chain),
             chain,

@@ -41,9 +41,9 @@ const ACTIONS_PER_BLOCK: u64 = TRANSFERS_PER_BLOCK * 3;
 const ACCOUNTS: f64 = 1e6;
 /// Blocks that come one by one after the others.
 const LIVE_BLOCKS: u32 = 1500;
-/// Clients that search at a time, and threads that serve them, as many as the server has.
+/// Clients that search at a time, and threads that serve them, as many as a server of two cores has.
 const CLIENTS: usize = 200;
-const READERS: usize = 64;
+const READERS: usize = 8;
 
 struct Random(u64);
 
@@ -186,6 +186,9 @@ fn times(count: usize, mut run: impl FnMut(usize)) -> (Duration, Duration) {
 }
 
 fn main() {
+    // As the server does.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let actions = std::env::var("DFUSE_BENCH_ACTIONS").map_or(10_000_000, |count| count.parse().unwrap());
     let blocks = (actions / ACTIONS_PER_BLOCK) as u32;
     let temporary = tempfile::tempdir().unwrap();

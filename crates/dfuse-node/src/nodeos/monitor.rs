@@ -197,7 +197,8 @@ impl<'a> Monitor<'a> {
     /// Has the node make blocks again once it has those of its followers, or does not get them. Tells what it waits for.
     async fn resume(&mut self, head: u32) -> Option<String> {
         let node = &self.node.config.name;
-        let missing = self.shared.followers(self.node).map(Node::status).find(|status| !status.is_up || status.head > head);
+        let missing =
+            self.shared.followers(self.node).map(Node::status).find(|status| !status.is_up || status.head > head);
         if let Some(follower) = missing.filter(|_| self.up_for() < CATCH_UP) {
             return Some(format!("it makes no blocks until it has those of {}", follower.name));
         }

@@ -28,7 +28,8 @@ fn block(number: u32, first: u64, actions: impl Iterator<Item = (Name, Name)>) -
         let global_sequence = first + u64::from(index);
         let receipt = Some(ActionReceipt { receiver, global_sequence, ..ActionReceipt::default() });
         let action = Action { account, name: Name::literal("play"), ..Action::default() };
-        ActionTrace { receipt, receiver, action, action_ordinal: index + 1, ..ActionTrace::default() }
+        let (action_ordinal, execution_index) = (index + 1, index);
+        ActionTrace { receipt, receiver, action, action_ordinal, execution_index, ..ActionTrace::default() }
     });
     let executed = TransactionReceiptHeader { status: TransactionStatus::Executed, ..Default::default() };
     let trace = TransactionTrace {
@@ -148,8 +149,13 @@ fn too_broad() {
         let digits = (0..6).rev().map(|place| char::from(b'1' + (number / 5usize.pow(place) % 5) as u8));
         std::iter::once(letter).chain(digits).collect::<String>().parse().unwrap()
     };
-    let counts =
-        [('a', MAX_PREFIX_TERMS), ('b', MAX_PREFIX_TERMS), ('c', MAX_PREFIX_TERMS), ('d', MAX_PREFIX_TERMS - 1), ('e', 2)];
+    let counts = [
+        ('a', MAX_PREFIX_TERMS),
+        ('b', MAX_PREFIX_TERMS),
+        ('c', MAX_PREFIX_TERMS),
+        ('d', MAX_PREFIX_TERMS - 1),
+        ('e', 2),
+    ];
     let all = counts.into_iter().chain([('f', MAX_PREFIX_TERMS + 1)]);
     let accounts = all.flat_map(|(letter, count)| (0..count).map(move |number| account(letter, number)));
     // Of blocks that are final, and of the newest ones.
@@ -164,12 +170,13 @@ fn too_broad() {
             let query = Query::parse(query, node.index.options()).unwrap();
             let (blocks, direction) = (0..=u32::MAX, Direction::Forward);
             let request = Request { query: &query, blocks, direction, after: None, limit: 100_000 };
-            search(snapshot.view(), &request, &mut Budget::unlimited()).map(|page| page.matches.iter().map(|found| found.actions.len()).sum::<usize>())
+            search(snapshot.view(), &request, &mut Budget::unlimited())
+                .map(|page| page.matches.iter().map(|found| found.actions.len()).sum::<usize>())
         };
         for (letter, count) in counts {
             assert_eq!(search(&format!("account:{letter}*")).unwrap(), count);
         }
-        let four = counts[..4].iter().map(|(_, count)| count).sum();
+        let four: usize = counts[..4].iter().map(|(_, count)| count).sum();
         assert!(four < MAX_QUERY_TERMS && four + 2 > MAX_QUERY_TERMS);
         assert_eq!(search("account:a* OR account:b* OR account:c* OR account:d*").unwrap(), four);
         for query in ["account:f*", "account:a* OR account:b* OR account:c* OR account:d* OR account:e*"] {

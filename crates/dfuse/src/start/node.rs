@@ -107,19 +107,7 @@ async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> 
         websocket: settings.websocket.options()?,
         ..settings.http.options()
     };
-    let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
-    let feed_options = FeedOptions {
-        data_dir: Some(data_dir.path().to_owned()),
-        first_streamable: settings.blocks.first_block,
-        mode: if origin.repeats() { Mode::CatchUp } else { Mode::Live },
-        memory_bytes: settings.blocks.memory_mib << 20,
-        keep_forked: settings.blocks.keep_forked,
-        ..FeedOptions::default()
-    };
-    let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;
-    let (feed, keeper) = Feed::open(files.clone(), key, feed_options, &*clock).await?;
-    let handle = feed.handle();
-
+    // Its journal is read while the feed finds its files.
     let fjall = FjallOptions { cache_bytes: settings.index.cache_mib << 20, ..FjallOptions::default() };
     let options = Options {
         chain_id,
@@ -135,6 +123,18 @@ async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> 
         let pipeline = Pipeline::open(store.current(), Some(reopen), indexes, options.clone())?;
         Ok((store, pipeline, options))
     });
+    let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
+    let feed_options = FeedOptions {
+        data_dir: Some(data_dir.path().to_owned()),
+        first_streamable: settings.blocks.first_block,
+        mode: if origin.repeats() { Mode::CatchUp } else { Mode::Live },
+        memory_bytes: settings.blocks.memory_mib << 20,
+        keep_forked: settings.blocks.keep_forked,
+        ..FeedOptions::default()
+    };
+    let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;
+    let (feed, keeper) = Feed::open(files.clone(), key, feed_options, &*clock).await?;
+    let handle = feed.handle();
     let (store, pipeline, options) = opened.await??;
     let forked = Arc::new(ForkedTransactions::restore(&handle).await?);
     let chain = Chain {

@@ -118,7 +118,7 @@ pub(crate) struct Http {
     pub(crate) header_timeout_seconds: u64,
     pub(crate) body_timeout_seconds: u64,
     pub(crate) read_timeout_seconds: u64,
-    pub(crate) readers: usize,
+    pub(crate) readers: Option<usize>,
     pub(crate) shutdown_grace_seconds: u64,
     pub(crate) max_head_age_seconds: Option<u64>,
     pub(crate) client_timeout_seconds: u64,
@@ -193,7 +193,7 @@ impl Default for Settings {
                 header_timeout_seconds: api.header_timeout.as_secs(),
                 body_timeout_seconds: api.body_timeout.as_secs(),
                 read_timeout_seconds: api.read_timeout.as_secs(),
-                readers: api.readers,
+                readers: None,
                 shutdown_grace_seconds: api.shutdown_grace.as_secs(),
                 max_head_age_seconds: api.max_head_age.map(|age| age.as_secs()),
                 client_timeout_seconds: api.client_timeout.as_secs(),
@@ -297,6 +297,7 @@ impl Search {
 
 impl Http {
     pub(crate) fn options(&self) -> dfuse_api::Options {
+        let defaults = dfuse_api::Options::default();
         dfuse_api::Options {
             max_connections: self.max_connections,
             max_header_bytes: self.max_header_bytes,
@@ -304,12 +305,12 @@ impl Http {
             header_timeout: Duration::from_secs(self.header_timeout_seconds),
             body_timeout: Duration::from_secs(self.body_timeout_seconds),
             read_timeout: Duration::from_secs(self.read_timeout_seconds),
-            readers: self.readers,
+            readers: self.readers.unwrap_or(defaults.readers),
             shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
             max_head_age: self.max_head_age_seconds.map(Duration::from_secs),
             client_timeout: Duration::from_secs(self.client_timeout_seconds),
             integrity_secret: self.integrity_secret.as_deref().map(dfuse_api::IntegritySecret::new),
-            ..dfuse_api::Options::default()
+            ..defaults
         }
     }
 }
@@ -442,7 +443,10 @@ const DESCRIPTIONS: &[(&str, &str)] = &[
     ("http.header_timeout_seconds", "How long the header of a request may take, and a connection may be idle"),
     ("http.body_timeout_seconds", "How long the body of a request may take"),
     ("http.read_timeout_seconds", "How long the server may take for one answer"),
-    ("http.readers", "Requests that read from the indexes at a time; more wait for their turn"),
+    (
+        "http.readers",
+        "Requests that read from the indexes at a time; more wait for their turn. Not set: four for each core",
+    ),
     ("http.shutdown_grace_seconds", "How long requests at work may go on when the process is told to stop"),
     (
         "http.max_head_age_seconds",

@@ -214,7 +214,9 @@ async fn votes() {
     client.of("unlistened", "").await;
     // The block with her votes has one on top.
     for (confirmations, votes) in [(1, 30.0), (2, 10.25)] {
-        client.ask(json!({"type": "get_vote_tally", "req_id": "c", "fetch": true, "confirmations": confirmations})).await;
+        client
+            .ask(json!({"type": "get_vote_tally", "req_id": "c", "fetch": true, "confirmations": confirmations}))
+            .await;
         let found = client.of("vote_tally", "c").await;
         let producers = found["vote_tally"]["producers"].as_array().unwrap();
         assert!(producers.contains(&producer("alice", votes)), "{confirmations}: {producers:?}");
