@@ -36,9 +36,9 @@ pub(crate) fn explained(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// True if standard output was closed by its reader, as `head` does.
+/// True if standard output was closed by its reader, as `head` does; not if any other pipe or connection was.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
+    error.to_string() == STDOUT && error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
         Some(error) => error.kind() == io::ErrorKind::BrokenPipe,
         None => cause
             .downcast_ref::<serde_json::Error>()
@@ -65,6 +65,14 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn only_a_closed_standard_output_is_no_failure() {
+        let closed = || anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(is_closed_pipe(&closed().context(STDOUT)));
+        assert!(!is_closed_pipe(&closed().context("cannot reach the node")) && !is_closed_pipe(&closed()));
+        assert!(!is_closed_pipe(&anyhow!("no space").context(STDOUT)));
+    }
 
     #[test]
     fn causes_are_told_once() {

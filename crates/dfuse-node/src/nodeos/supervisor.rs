@@ -35,6 +35,10 @@ const AHEAD: usize = 32;
 const GOOD_RUN: Duration = Duration::from_secs(60);
 /// How long a node waits for a peer that is supervised, too.
 const PEER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the addresses of a node may still be in use: a process that is about to end gives up its name before them.
+const PORT_PATIENCE: Duration = Duration::from_secs(5);
+/// How often what is waited for is looked at.
+const STEP: Duration = Duration::from_millis(100);
 /// How long the rest of a log that nobody takes is waited for, once its node has ended or is to end.
 const LOG_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the end of a process that was told to stop is looked for.
@@ -411,8 +415,10 @@ impl Supervisor {
             Ok(settings) => settings,
             Err(why) => return down(Diagnosis::Mend(why)),
         };
-        if let Err(why) = check_ports(&settings) {
-            return down(Diagnosis::Mend(why));
+        match self.waits_for_ports(&settings).await {
+            None => return Ended::Stopped,
+            Some(Err(why)) => return down(Diagnosis::Mend(why)),
+            Some(Ok(())) => {}
         }
         if self.waits_for_peers().await {
             return Ended::Stopped;
@@ -503,6 +509,21 @@ impl Supervisor {
         })
     }
 
+    /// Waits until the addresses of the node are free, or tells what is to be mended; nothing if it is told to stop meanwhile.
+    async fn waits_for_ports(&mut self, settings: &NodeSettings) -> Option<std::result::Result<(), String>> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let checked = check_ports(settings);
+            if checked.is_ok() || waited >= PORT_PATIENCE {
+                return Some(checked);
+            }
+            if self.stops_within(STEP).await {
+                return None;
+            }
+            waited += STEP;
+        }
+    }
+
     /// Waits for supervised peers that come first to be up; true if it is told to stop meanwhile.
     async fn waits_for_peers(&mut self) -> bool {
         let shared = self.shared.clone();
@@ -512,11 +533,10 @@ impl Supervisor {
             let peers = before.iter().filter(|peer| node.follows(peer));
             let Some(missing) = peers.map(Node::status).find(|status| !status.is_up) else { return false };
             node.fails(format!("it waits for its peer {}", missing.name));
-            let step = Duration::from_millis(100);
-            if self.stops_within(step).await {
+            if self.stops_within(STEP).await {
                 return true;
             }
-            waited += step;
+            waited += STEP;
         }
         false
     }
