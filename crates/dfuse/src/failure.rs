@@ -38,12 +38,13 @@ pub(crate) fn explained(error: anyhow::Error) -> anyhow::Error {
 
 /// True if standard output was closed by its reader, as `head` does; not if any other pipe or connection was.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.to_string() == STDOUT && error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
-        Some(error) => error.kind() == io::ErrorKind::BrokenPipe,
-        None => cause
-            .downcast_ref::<serde_json::Error>()
-            .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe)),
-    })
+    error.to_string() == STDOUT
+        && error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
+            Some(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            None => cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe)),
+        })
 }
 
 /// The error and its causes in one line. A cause that the text before it already tells is left out.

@@ -14,7 +14,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -39,6 +39,17 @@ const MAX_WAITING: (usize, usize) = (2, 27);
 /// Bytes that must be free before the engine is opened again after a failed write: about a memtable, which it may have to
 /// write out.
 const PROBE_BYTES: usize = 16 << 20;
+
+/// The engine's own directory.
+const DIRECTORY: &str = "fjall";
+
+/// A journal of fewer bytes is read soon enough.
+const SHORT_JOURNAL: u64 = 8_000_000;
+/// Longest key that the engine takes.
+const MAX_KEY_BYTES: usize = u16::MAX as usize;
+/// So many of them are put into the journal at a time, 4 MiB, and at most so often: 64 MiB, beyond which a new one begins.
+const FILLING_KEYS: usize = 64;
+const MOST_FILLINGS: usize = 16;
 
 /// Longest name of a keyspace in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -67,6 +78,8 @@ struct Inner {
     /// Those that the store was not opened with.
     unknown: Vec<::fjall::Keyspace>,
     lock: Arc<File>,
+    /// Bytes in the journal at the start and committed since: about what the next start has to read at most.
+    journaled: AtomicU64,
 }
 
 impl Inner {
@@ -90,6 +103,8 @@ impl FjallStore {
         }
         let lock = lock(&path)?;
         let database = open_database(&path, options)?;
+        // It was cut to what is in it when it was read.
+        let journaled = database.journal_disk_space().map_err(|error| engine_error(&path, error))?.into();
         let fail = |error| engine_error(&path, error);
         for name in &options.discard {
             if database.keyspace_exists(name) {
@@ -106,7 +121,7 @@ impl FjallStore {
         unknown.sort_unstable();
         let unknown_handles = unknown.iter().map(|name| open_keyspace(&name.as_str())).collect::<Result<_>>()?;
         leave_first_moment(&database, &handles).map_err(fail)?;
-        let inner = Inner { database, keyspaces: handles, unknown: unknown_handles, lock: Arc::new(lock) };
+        let inner = Inner { database, keyspaces: handles, unknown: unknown_handles, lock: Arc::new(lock), journaled };
         Ok(Self {
             inner: RwLock::new(Some(inner)),
             path: path.into(),
@@ -165,6 +180,34 @@ impl FjallStore {
         self.wait_for_workers(inner, |keyspace| keyspace.sealed_memtable_count() > 0)
     }
 
+    /// Has the engine begin a new journal. When it opens it reads all of the old one, entry by entry, though that is written
+    /// out: a second for 48 MB of small entries. It begins a new one when it writes out memory while the journal is longer than
+    /// 64 MB, so the journal is filled up, with removals of a key that nobody has.
+    fn begin_journal(&self, inner: &Inner) -> Result<()> {
+        let is_short = inner.journaled.load(Ordering::Relaxed) < SHORT_JOURNAL;
+        let Some(keyspace) = inner.keyspaces.first().filter(|_| !is_short) else { return Ok(()) };
+        let key = noise().take(MAX_KEY_BYTES).collect::<Vec<_>>();
+        let old = self.newest_journal()?;
+        for _ in 0..=MOST_FILLINGS {
+            for _ in 0..FILLING_KEYS {
+                keyspace.remove(&*key).map_err(|error| self.error(error))?;
+            }
+            self.flush_inner(inner)?;
+            if self.newest_journal()? != old {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine numbers its journals.
+    fn newest_journal(&self) -> Result<Option<u64>> {
+        let directory = self.path.join(DIRECTORY);
+        let files = fs::read_dir(&directory).map_err(|source| Error::io(&directory, source))?;
+        let number = |file: fs::DirEntry| file.file_name().to_str()?.strip_suffix(".jnl")?.parse().ok();
+        Ok(files.flatten().filter_map(number).max())
+    }
+
     /// Waits until all keyspaces are below [`MAX_WAITING`].
     fn wait_for_room(&self, inner: &Inner) -> Result<()> {
         let (memtables, tables) = MAX_WAITING;
@@ -200,21 +243,25 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
+/// Bytes that nothing compresses (xorshift).
+fn noise() -> impl Iterator<Item = u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.flatten()
+}
+
 /// Whether there is space: writes a file, and removes it.
 fn probe(file: &Path) -> Result<()> {
     let write = || {
         let mut probe = File::create(file)?;
-        // Noise (xorshift), which no file system compresses.
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut piece = vec![0; PROBE_BYTES / 256];
+        let mut noise = noise();
         for _ in 0..256 {
-            for word in piece.chunks_exact_mut(8) {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                word.copy_from_slice(&state.to_le_bytes());
-            }
-            probe.write_all(&piece)?;
+            probe.write_all(&noise.by_ref().take(PROBE_BYTES / 256).collect::<Vec<_>>())?;
         }
         probe.sync_all()
     };
@@ -228,7 +275,7 @@ fn probe(file: &Path) -> Result<()> {
 
 /// Opens the engine, which must be new or whole. The caller holds the lock.
 fn open_database(path: &Path, options: &FjallOptions) -> Result<Database> {
-    let directory = path.join("fjall");
+    let directory = path.join(DIRECTORY);
     if !directory.try_exists().map_err(|source| Error::io(&directory, source))? {
         let draft = path.join("fjall.new");
         let prepare = || {
@@ -360,7 +407,14 @@ impl Store for FjallStore {
                     }
                 }
             }
-            engine.commit().map_err(|error| self.error(error))
+            engine.commit().map_err(|error| self.error(error))?;
+            let bytes = writes.iter().map(|write| match write {
+                Write::Put { key, value, .. } => key.len() + value.len(),
+                Write::Delete { key, .. } => key.len(),
+                Write::DeleteRange { .. } => 0,
+            });
+            inner.journaled.fetch_add(bytes.sum::<usize>() as u64, Ordering::Relaxed);
+            Ok(())
         })
     }
 
@@ -403,7 +457,11 @@ impl Store for FjallStore {
     fn close(&self) -> Result<()> {
         self.closing.store(true, Ordering::Release);
         let inner = self.inner.write().unwrap_or_else(PoisonError::into_inner).take();
-        inner.map_or(Ok(()), |inner| self.flush_inner(&inner))
+        let Some(inner) = inner else { return Ok(()) };
+        self.flush_inner(&inner)?;
+        // The store is closed and whole without it; the next start takes longer then.
+        let _ = self.begin_journal(&inner);
+        Ok(())
     }
 }
 

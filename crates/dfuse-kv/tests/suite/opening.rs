@@ -210,3 +210,30 @@ fn snapshots_of_a_store_that_was_opened_twice_before_its_first_commit() {
         assert_eq!((count(&*empty), count(&*snapshot)), (0, written as usize));
     }
 }
+
+/// What was written is not in the journal any more after a clean end, however much it was: the engine would read it all.
+#[test]
+fn a_clean_end_leaves_the_journal_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let journals = || {
+        let files = files(directory.path()).into_iter();
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "jnl")).collect::<Vec<_>>()
+    };
+    for round in 1..=2 {
+        let store = open(directory.path()).unwrap();
+        let before = journals();
+        for batch in 0..10u32 {
+            let keys = (batch * 1000..(batch + 1) * 1000).map(|number| number.to_be_bytes().to_vec());
+            commit(&store, |writes| keys.for_each(|key| writes.put(FIRST, key, vec![round; 1000])));
+        }
+        assert_eq!(journals(), before);
+        store.close().unwrap();
+        assert!(journals().iter().all(|journal| !before.contains(journal)), "{before:?} {:?}", journals());
+        assert_eq!(read_all(directory.path()).unwrap(), 10_000);
+    }
+    // Little is left where it is.
+    let (store, before) = (open(directory.path()).unwrap(), journals());
+    put_keys(&store, SECOND, &[b"a", b"b"]);
+    store.close().unwrap();
+    assert_eq!(journals(), before);
+}

@@ -334,8 +334,9 @@ fn run(seed: u64, reads_fail: bool) -> String {
     })
 }
 
-/// Seeds that failed once.
-const REGRESSIONS: [u64; 0] = [];
+/// Seeds that failed once. 4129: the last event of a client is an undo down to a final block, to which the source has not come
+/// again after a restart.
+const REGRESSIONS: [u64; 1] = [4129];
 
 #[test]
 fn every_stream_of_every_history_is_whole() {

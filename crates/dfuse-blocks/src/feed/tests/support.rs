@@ -110,7 +110,9 @@ impl Reader {
         let Some(first) = self.first else { return };
         // A source may not have repeated all that was final before.
         let lib = if self.lib > lib.number && lib.number < reference.lib.number { self.lib } else { lib.number };
-        let end = if self.request.irreversible_only { reference.chain(lib, reference.head)[0] } else { head };
+        // Nor does anybody forget what was final.
+        let is_final = self.request.irreversible_only || lib > head.number;
+        let end = if is_final { reference.chain(lib, reference.head)[0] } else { head };
         let mut chain = reference.chain(first, end);
         let mut confirmed = end.number.saturating_sub(self.request.confirmations).max(lib);
         if end.number < reference.head.number {
