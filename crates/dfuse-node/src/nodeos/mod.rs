@@ -16,6 +16,7 @@ mod monitor;
 mod output;
 mod process;
 mod restore;
+mod shared;
 mod snapshots;
 mod status;
 mod supervisor;

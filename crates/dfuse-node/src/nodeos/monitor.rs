@@ -11,8 +11,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     output::Output,
+    shared::{Node, Shared},
     snapshots::{list, prune},
-    supervisor::{Node, Shared},
 };
 use crate::{
     Queue,
@@ -72,7 +72,7 @@ impl<'a> Monitor<'a> {
         paused: bool,
     ) -> Result<Self, RpcError> {
         let timeout = ANSWER.min(shared.options.hang_timeout / 2);
-        let client = NodeClient::new(node.http(), NodeOptions { timeout, ..NodeOptions::default() })?;
+        let client = NodeClient::new(&node.http, NodeOptions { timeout, ..NodeOptions::default() })?;
         let now = Instant::now();
         Ok(Self {
             shared,
