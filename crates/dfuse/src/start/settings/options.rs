@@ -1,0 +1,187 @@
+//! From settings to the options of the parts.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use dfuse_antelope::Name;
+use dfuse_api::WebSocketOptions;
+use dfuse_node::rpc::{NodeClient, NodeOptions, RpcError};
+use dfuse_search::{EventAction, Filter, FilterError, TermOptions};
+
+use super::{ChainApi, Http, Search, WebSocket};
+use crate::failure::usage;
+
+impl Search {
+    /// Which terms are indexed.
+    pub(crate) fn options(&self) -> anyhow::Result<TermOptions> {
+        Ok(TermOptions {
+            data_fields: self.data_fields()?,
+            act_digest: self.act_digest,
+            events: self.events()?,
+            filter: self.filter()?,
+        })
+    }
+
+    fn data_fields(&self) -> anyhow::Result<Option<BTreeSet<String>>> {
+        let names = self.data_fields.split([',', ' ', '\t', '\n']).filter(|name| !name.is_empty());
+        let names: BTreeSet<_> = names.map(|name| name.strip_prefix("data.").unwrap_or(name)).collect();
+        if names.is_empty() || names.contains("*") {
+            return Ok(None);
+        }
+        if let Some(deep) = names.iter().find(|name| name.contains('.')) {
+            let first = deep.split('.').next().unwrap_or_default();
+            return Err(usage(format!(
+                "setting \"search.data_fields\": \"{deep}\" is a path; name its first part, \"{first}\", for all below it"
+            )));
+        }
+        Ok(Some(names.into_iter().map(str::to_owned).collect()))
+    }
+
+    fn events(&self) -> anyhow::Result<Option<EventAction>> {
+        let Some(text) = self.events.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let name = |text: &str| Name::parse(text.as_bytes()).ok().filter(|name| *name != Name(0));
+        let parts = text.split_once(':').and_then(|(contract, action)| Some((name(contract)?, name(action)?)));
+        let Some((contract, action)) = parts else {
+            return Err(usage(format!(
+                "setting \"search.events\": \"{text}\" is not contract:action, for instance dfuseiohooks:event"
+            )));
+        };
+        Ok(Some(EventAction { contract, action, unrestricted: self.unrestricted_events }))
+    }
+
+    fn filter(&self) -> anyhow::Result<Filter> {
+        // One after the other, to tell which is wrong.
+        let wrong = |name: &str, error: FilterError| usage(format!("setting \"search.{name}\": {error}"));
+        Filter::new(&self.include, "", "").map_err(|error| wrong("include", error))?;
+        Filter::new("", &self.exclude, "").map_err(|error| wrong("exclude", error))?;
+        Filter::new(&self.include, &self.exclude, &self.system).map_err(|error| wrong("system", error))
+    }
+}
+
+impl Http {
+    pub(crate) fn options(&self) -> dfuse_api::Options {
+        let defaults = dfuse_api::Options::default();
+        dfuse_api::Options {
+            max_connections: self.max_connections,
+            max_header_bytes: self.max_header_bytes,
+            max_body_bytes: self.max_body_bytes,
+            header_timeout: Duration::from_secs(self.header_timeout_seconds),
+            body_timeout: Duration::from_secs(self.body_timeout_seconds),
+            read_timeout: Duration::from_secs(self.read_timeout_seconds),
+            readers: self.readers.unwrap_or(defaults.readers),
+            shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
+            max_head_age: self.max_head_age_seconds.map(Duration::from_secs),
+            client_timeout: Duration::from_secs(self.client_timeout_seconds),
+            integrity_secret: self.integrity_secret.as_deref().map(dfuse_api::IntegritySecret::new),
+            ..defaults
+        }
+    }
+}
+
+impl ChainApi {
+    /// `own_node` is the address of a supervised node, which is used if no other is named.
+    ///
+    /// # Errors
+    /// An address of a node that is none, or a time that cannot be.
+    pub(crate) fn options(&self, own_node: Option<String>) -> anyhow::Result<dfuse_api::ChainApiOptions> {
+        if !(1..=500).contains(&self.info_age_ms) {
+            return Err(usage(
+                "chain_api.info_age_ms must be from 1 to 500: programs take what get_info says for the present",
+            ));
+        }
+        if self.push_again_seconds == 0 {
+            return Err(usage("chain_api.push_again_seconds must be 1 or more"));
+        }
+        let nodes = |urls: &[String]| {
+            let client = |url: &String| NodeClient::new(url, NodeOptions::default());
+            urls.iter().map(client).collect::<Result<Vec<_>, RpcError>>().map_err(|error| usage(error.to_string()))
+        };
+        let defaults = dfuse_api::ChainApiOptions::default();
+        let own_node = Vec::from_iter(own_node);
+        Ok(dfuse_api::ChainApiOptions {
+            upstreams: nodes(if self.upstreams.is_empty() { &own_node } else { &self.upstreams })?,
+            push_upstreams: nodes(&self.push_upstreams)?,
+            authenticate: self.authenticate,
+            timeout: Duration::from_secs(self.timeout_seconds),
+            retries: self.retries,
+            info_age: Duration::from_millis(self.info_age_ms),
+            max_blocks_behind: self.max_blocks_behind,
+            push: dfuse_api::PushOptions {
+                max_waiting: self.max_waiting_pushes,
+                retries: self.push_retries,
+                timeout: Duration::from_secs(self.timeout_seconds),
+                push_again: Duration::from_secs(self.push_again_seconds),
+                in_block_timeout: Duration::from_secs(self.in_block_timeout_seconds),
+                handoffs_timeout: Duration::from_secs(self.handoffs_timeout_seconds),
+                irreversible_timeout: Duration::from_secs(self.irreversible_timeout_seconds),
+                ..defaults.push
+            },
+            ..defaults
+        })
+    }
+}
+
+impl WebSocket {
+    pub(crate) fn options(&self) -> anyhow::Result<WebSocketOptions> {
+        let known = dfuse_api::stream_message_types();
+        if let Some(unknown) = self.disabled_messages.iter().find(|name| !known.contains(&name.as_str())) {
+            let known = known.join(", ");
+            return Err(usage(format!("websocket.disabled_messages has \"{unknown}\", which is none of {known}")));
+        }
+        Ok(WebSocketOptions {
+            max_streams: self.max_streams,
+            max_message_bytes: self.max_message_bytes,
+            max_pending_bytes: self.max_pending_bytes,
+            slow_client_time: Duration::from_secs(self.slow_client_seconds),
+            ping_interval: Duration::from_secs(self.ping_interval_seconds),
+            disabled_messages: self.disabled_messages.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Settings, *};
+
+    #[test]
+    fn what_is_indexed() {
+        let with = |change: fn(&mut Search)| {
+            let mut search = Settings::default().search;
+            change(&mut search);
+            search.options().map_err(|error| error.to_string())
+        };
+        assert_eq!(with(|_| ()), Ok(TermOptions::default()));
+        assert_eq!(with(|search| search.data_fields = " from *".into()), Ok(TermOptions::default()));
+        let some = with(|search| search.data_fields = "from, data.to memo,".into()).unwrap();
+        assert_eq!(some.data_fields, Some(["from", "memo", "to"].map(str::to_owned).into()));
+        let events = with(|search| search.events = Some("dfuseiohooks:event".into())).unwrap().events.unwrap();
+        assert_eq!((events.contract.to_string(), events.unrestricted), ("dfuseiohooks".to_owned(), false));
+        assert!(with(|search| search.exclude = "receiver == 'spam'".into()).is_ok_and(|it| !it.filter.passes_all()));
+        for (change, message) in [
+            ((|search| search.data_fields = "from.name".into()) as fn(&mut Search), "name its first part, \"from\""),
+            (|search| search.events = Some("dfuseiohooks".into()), "setting \"search.events\": "),
+            (|search| search.events = Some("dfuseiohooks:".into()), "setting \"search.events\": "),
+            (
+                |search| search.include = "receiver == ".into(),
+                "setting \"search.include\": expected a value, got the end",
+            ),
+            (
+                |search| search.exclude = "#1 receiver".into(),
+                "setting \"search.exclude\": expected the number of a block",
+            ),
+            (|search| search.system = "reciever".into(), "setting \"search.system\": there is no \"reciever\""),
+        ] {
+            let error = with(change).unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_types_of_messages_can_be_disabled() {
+        let mut settings = Settings::default().websocket;
+        settings.disabled_messages.insert("get_table_rows".to_owned());
+        assert_eq!(settings.options().unwrap().disabled_messages, settings.disabled_messages);
+        settings.disabled_messages.insert("get_rows".to_owned());
+        let error = settings.options().unwrap_err().to_string();
+        assert!(error.contains("\"get_rows\", which is none of ") && error.contains(", get_table_rows, "), "{error}");
+    }
+}
