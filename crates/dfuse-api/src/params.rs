@@ -52,6 +52,13 @@ pub struct Params {
 #[must_use = "hand it to `Params::finish`"]
 pub struct Checked<T>(Option<T>);
 
+impl<T> Checked<T> {
+    /// The value if it is right, for rules of other parameters.
+    pub(crate) fn peek(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+}
+
 /// What [`Params::finish`] gives out values of: one [`Checked`], or a tuple of such.
 pub trait Finish {
     /// The values.

@@ -64,6 +64,22 @@ impl BlockStore {
     /// Opens a store by its place: a directory (made if it is not there), `file://`, `memory://`, or with the cargo
     /// features `aws`, `gcp`, `azure` also `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
     pub fn open(place: &str, options: StoreOptions) -> Result<Self> {
+        Self::open_at(place, options, |directory| std::fs::create_dir_all(directory))
+    }
+
+    /// The same for a store that is only read: a directory that is not there is an error.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn open_existing(place: &str, options: StoreOptions) -> Result<Self> {
+        Self::open_at(place, options, |directory| std::fs::read_dir(directory).map(drop))
+    }
+
+    fn open_at(
+        place: &str,
+        options: StoreOptions,
+        prepare: impl FnOnce(&std::path::Path) -> std::io::Result<()>,
+    ) -> Result<Self> {
         let unusable = |e: &dyn fmt::Display| Error::Usage(format!("cannot open block store \"{place}\": {e}"));
         let directory = match Url::parse(place) {
             Ok(url) if url.scheme() == "file" => {
@@ -76,7 +92,7 @@ impl BlockStore {
             }
             _ => place.into(),
         };
-        std::fs::create_dir_all(&directory).map_err(|e| unusable(&e))?;
+        prepare(&directory).map_err(|e| unusable(&e))?;
         let objects = LocalFileSystem::new_with_prefix(&directory).map_err(|e| unusable(&e))?;
         Ok(Self::new(Arc::new(objects.with_fsync(options.fsync)), Path::default()))
     }

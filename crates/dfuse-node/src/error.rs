@@ -4,7 +4,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The specification of a source is wrong.
-    #[error("unknown source \"{0}\": use deep-mind:FILE, deep-mind:- (standard input), blocks:URL or nodeos")]
+    #[error("unknown source \"{0}\": use demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL or nodeos")]
     Spec(String),
     /// The file cannot be opened.
     #[error("cannot open {place}: {source}")]

@@ -87,7 +87,7 @@ impl Source {
                 spawn(sender, || log::decompressed(stdin)).map_err(opened)?;
             }
             SourceSpec::Blocks(place) => {
-                let store = BlockStore::open(place, options.store.clone())?;
+                let store = BlockStore::open_existing(place, options.store.clone())?;
                 tokio::spawn(async move {
                     if let Err(error) = store::read(&store, &options, &sender).await {
                         // The receiver is gone if this fails: nobody wants to know.

@@ -1,8 +1,8 @@
 //! Transactions and the feed of blocks.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
-use dfuse_antelope::{BlockTimestamp, model::Block};
+use dfuse_antelope::{BlockTimestamp, Checksum256, model::Block};
 use dfuse_blocks::feed::FeedHandle;
 use dfuse_index::{BlockRef, ChainObserver};
 use futures::TryStreamExt;
@@ -26,6 +26,18 @@ impl FeedBlocks {
     /// Outside of a tokio runtime.
     pub fn new(feed: FeedHandle) -> Self {
         Self { feed, runtime: Handle::current() }
+    }
+}
+
+impl FeedBlocks {
+    /// The blocks at these heights that are kept and not on the best chain.
+    ///
+    /// # Errors
+    /// [`Error::Source`].
+    pub fn lost(&self, numbers: RangeInclusive<u32>) -> Result<Vec<BlockRef>> {
+        let block = BlockRef { number: *numbers.start(), id: Checksum256::default() };
+        let read = self.runtime.block_on(self.feed.lost_blocks_at(numbers));
+        read.map_err(|error| Error::Source { block, source: error.into() })
     }
 }
 

@@ -1,7 +1,7 @@
 use std::io::{IsTerminal, stderr};
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::progress::StandardError;
 
@@ -37,9 +37,13 @@ enum LogFormat {
 /// Target of the one line that says why the process fails. It is logged whatever the level.
 pub(crate) const EXIT: &str = "dfuse::exit";
 
-/// Fails on a directive that is none, where others are passed over.
-fn level(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(text)
+/// Fails on a directive that is none, where others are passed over. One word is a level, not a module of which all is logged.
+fn level(text: &str) -> Result<EnvFilter, String> {
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    match text.split(',').map(str::trim).find(|word| !word.contains(['=', '[']) && !is_level(word)) {
+        Some(word) => Err(format!("\"{word}\" is no level: use off, error, warn, info, debug or trace")),
+        None => EnvFilter::try_new(text).map_err(|error| error.to_string()),
+    }
 }
 
 /// Starts logging; the process does it once.
@@ -47,9 +51,26 @@ pub(crate) fn init(options: &LogOptions) {
     let exit = format!("{EXIT}=error").parse().expect("a constant");
     let builder = tracing_subscriber::fmt()
         .with_writer(|| StandardError)
+        // There is nowhere else to tell that a line was not written, and to panic at it would end the thread.
+        .log_internal_errors(false)
         .with_env_filter(options.log_level.clone().add_directive(exit));
     match options.log_format {
         LogFormat::Text => builder.with_target(false).with_ansi(stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_words_that_are_known() {
+        for text in ["info", "WARN", "off", "warn,dfuse::start=info", "debug,dfuse_blocks=trace"] {
+            assert!(level(text).is_ok(), "{text}");
+        }
+        for text in ["loud", "warning", "info,debg", "info,dfuse=loud"] {
+            assert!(level(text).is_err(), "{text}");
+        }
     }
 }

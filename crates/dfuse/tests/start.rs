@@ -102,12 +102,28 @@ fn what_cannot_be_used_is_one_line() {
         (&["--chain-id", "xyz"], "the chain id \"xyz\" is none"),
         (&["--config", "/no/such/file"], "there is no configuration file /no/such/file"),
         (&["--source", "nodeos", "--data-dir", text(&data)], "no node is configured; `dfuse init` writes"),
+        (&["--source", "blocks:/no/such/store"], "cannot open block store \"/no/such/store\""),
+        (&["--grpc-listen", "9000"], "\"9000\" is not an address"),
     ];
     for (arguments, message) in wrong {
         Server::start(arguments).fails(2, message);
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
     Server::spawn(command.args(["start", "--listen", "8080"])).fails(2, "\"8080\" is not an address");
+    assert!(!Path::new("/no").exists());
+    // A log that cannot be written ends nothing.
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.args(["start", "--listen", "127.0.0.1:0", "--source", "nowhere"]);
+    assert_eq!(command.stderr(full).status().unwrap().code(), Some(2));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command
+        .args(["start", "--listen", "127.0.0.1:0", "--source", &log, "--data-dir"])
+        .arg(folder.path().join("new"))
+        .env("DFUSE_LISTN", "x");
+    let mut server = Server::spawn(&mut command);
+    server.wait_for("the variable DFUSE_LISTN is no setting");
+    drop(server);
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     Server::start(&["--data-dir", text(&file.join("below"))]).fails(1, "cannot use the data directory");

@@ -32,10 +32,15 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
         if body.trim_ascii().is_empty() {
             return Err(ApiError::new(ErrorCode::MissingBody, "The request needs a JSON body."));
         }
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
+        let wrong = |why: &str| {
             ApiError::new(ErrorCode::InvalidJson, "The body is not the JSON that is wanted.")
-                .detail("errors", json!({"source": shorten_to(&error.to_string(), 256)}))
-        })
+                .detail("errors", json!({"source": shorten_to(why, 256)}))
+        };
+        // Fields in their order in an array would do for the reader below.
+        if body.trim_ascii_start().first() == Some(&b'[') {
+            return Err(wrong("an object is wanted, and this is an array"));
+        }
+        serde_json::from_slice(&body).map(Self).map_err(|error| wrong(&error.to_string()))
     }
 }
 

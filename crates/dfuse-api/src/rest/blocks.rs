@@ -1,5 +1,7 @@
 //! `/v0/blocks`: blocks as the explorer shows them.
 
+use std::sync::Arc;
+
 use axum::{Router, extract::State, routing::get};
 use dfuse_antelope::{
     Checksum256, Name,
@@ -55,17 +57,14 @@ pub(super) fn with_siblings(
     id: Checksum256,
 ) -> ApiResult<BlockSummary> {
     let (number, blocks) = (id.block_num(), FeedBlocks::new(api.chain().feed.clone()));
-    let block = blocks.block(BlockRef { number, id }).map_err(|error| {
-        let absent = matches!(&error, dfuse_trx::Error::Source { source, .. }
-            if matches!(source.downcast_ref(), Some(dfuse_blocks::Error::NotFound(_))));
-        if absent { unknown(id) } else { error.into() }
-    })?;
+    let block = any_block(api, id)?;
     let mut summary = BlockSummary::new(&block, is_irreversible(snapshot, number, id)?);
     let near = number.saturating_sub(SIBLINGS)..=number.saturating_add(SIBLINGS);
     let mut siblings = blocks::range(snapshot.view(), near.clone(), Direction::Forward)?
         .map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }))
         .collect::<Result<Vec<_>, _>>()?;
     siblings.extend(snapshot.forked_blocks().filter(|block| near.contains(&block.number)));
+    siblings.extend(blocks.lost(near)?);
     siblings.push(BlockRef { number, id });
     siblings.sort_unstable_by(|a, b| b.cmp(a));
     siblings.dedup();
@@ -73,7 +72,17 @@ pub(super) fn with_siblings(
     Ok(summary)
 }
 
-pub(super) fn unknown(id: Checksum256) -> ApiError {
+/// A block of any branch.
+pub(super) fn any_block(api: &Api, id: Checksum256) -> ApiResult<Arc<Block>> {
+    let block = BlockRef { number: id.block_num(), id };
+    FeedBlocks::new(api.chain().feed.clone()).block(block).map_err(|error| {
+        let absent = matches!(&error, dfuse_trx::Error::Source { source, .. }
+            if matches!(source.downcast_ref(), Some(dfuse_blocks::Error::NotFound(_))));
+        if absent { unknown(id) } else { error.into() }
+    })
+}
+
+fn unknown(id: Checksum256) -> ApiError {
     let message = "No block of this id is known: it may be on a fork that is not kept any more.";
     ApiError::new(ErrorCode::BlockNotFound, message).detail("block", id.to_string())
 }

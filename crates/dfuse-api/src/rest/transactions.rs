@@ -1,12 +1,14 @@
 //! `/v0/transactions`: lifecycles, one by one or in pages.
 
 use axum::{Router, extract::State, routing::get};
-use dfuse_antelope::Checksum256;
+use std::collections::BTreeSet;
+
+use dfuse_antelope::{Checksum256, model::Block};
 use dfuse_blocks::CursorKey;
 use dfuse_index::{ServingSnapshot, View, blocks};
 use dfuse_trx::{FeedBlocks, Lifecycles, Place, block_transactions, recent_transactions};
 
-use super::blocks::unknown as unknown_block;
+use super::blocks::any_block;
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params, Reading,
     lifecycle::{JsonWriter, Renderer, ViewAbis},
@@ -49,7 +51,7 @@ async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> 
 /// The newest first: what the blocks of the best chain name, not what the chain itself made. The cursor is empty at the end.
 async fn recent(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
     let limit = params.required("limit", between(1..=100));
-    let before = params.optional("cursor", cursor(api.chain().feed.cursor_key()));
+    let before = params.optional("cursor", cursor(api.chain().feed.cursor_key(), None));
     let (limit, before): (u8, _) = params.finish((limit, before))?;
     let reader = api.clone();
     let text = api.read(move |snapshot, reading| {
@@ -70,7 +72,7 @@ async fn recent(State(api): State<Api>, mut params: Params) -> ApiResult<JsonTex
         }
         let is_last = transactions.next().transpose()?.is_none();
         let (text, cut) = page.render()?;
-        Ok(with_cursor(&reader, cut.or(passed).filter(|_| cut.is_some() || !is_last), &text))
+        Ok(with_cursor(&reader, None, cut.or(passed).filter(|_| cut.is_some() || !is_last), &text))
     });
     text.await.map(JsonText)
 }
@@ -79,23 +81,38 @@ async fn recent(State(api): State<Api>, mut params: Params) -> ApiResult<JsonTex
 async fn of_block(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
     let id = params.required("id", id);
     let limit = params.optional_or("limit", 100, between(1..=100));
-    let after = params.optional("cursor", cursor(api.chain().feed.cursor_key()));
+    // A wrong id is told by itself.
+    let list = id.peek().copied();
+    let after = params.optional("cursor", cursor(api.chain().feed.cursor_key(), list));
     let (id, limit, after): (_, u8, _) = params.finish((id, limit, after))?;
     let reader = api.clone();
     let text = api.read(move |snapshot, reading| {
         let number = id.block_num();
-        let view = view_of(snapshot, id)?.ok_or_else(|| unknown_block(id))?;
+        let (view, listed) = match view_of(snapshot, id)? {
+            Some(view) => {
+                let listed = block_transactions(&view, number)?.into_iter().filter(|it| it.has_receipt);
+                let listed = listed.map(|it| (it.id, it.place)).collect();
+                (view, listed)
+            }
+            // Of a branch that was lost long ago only the block is there: the best chain tells what became of them.
+            None => (snapshot.view().clone(), named_in(&*any_block(&reader, id)?)),
+        };
         let mut page = Page::new(&reader, &view, reading);
-        let mut listed = block_transactions(&view, number)?;
-        listed.retain(|it| it.has_receipt && after.flatten().is_none_or(|after| it.place > after));
-        listed.truncate(limit.into());
-        page.listed.extend(listed.iter().map(|it| (it.id, it.place)));
+        let listed = listed.into_iter().filter(|(_, place)| after.flatten().is_none_or(|after| *place > after));
+        page.listed.extend(listed.take(limit.into()));
         let (text, cut) = page.render()?;
-        let last = cut.or(listed.last().map(|it| it.place)).or(after.flatten());
+        let last = cut.or(page.listed.last().map(|(_, place)| *place)).or(after.flatten());
         let first = Place { block_number: number.saturating_sub(1), position: u32::MAX };
-        Ok(with_cursor(&reader, Some(last.unwrap_or(first)), &text))
+        Ok(with_cursor(&reader, Some(id), Some(last.unwrap_or(first)), &text))
     });
     text.await.map(JsonText)
+}
+
+/// The transactions that a block names and ran, in the order of execution.
+fn named_in(block: &Block) -> Vec<(Checksum256, Place)> {
+    let named: BTreeSet<_> = block.transactions().iter().map(|receipt| receipt.id).collect();
+    let traces = (0..).zip(block.transaction_traces()).filter(|(_, trace)| named.contains(&trace.id));
+    traces.map(|(position, trace)| (trace.id, Place { block_number: block.number, position })).collect()
 }
 
 /// The view to which the block belongs: at the head if it is on the best chain, else at the block.
@@ -152,24 +169,26 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Number of the block and position, big-endian.
-fn cursor(key: &CursorKey) -> impl Fn(&Field<'_>) -> Result<Option<Place>, Problems> {
-    |field| {
+/// Number of the block and position, big-endian; then the id of the block whose list it is, if it is of one.
+fn cursor(key: &CursorKey, list: Option<Checksum256>) -> impl Fn(&Field<'_>) -> Result<Option<Place>, Problems> {
+    move |field| {
         if field.text.is_empty() {
             return Ok(None);
         }
         let content =
             key.open_content(CURSOR_VERSION, field.text).map_err(|error| vec![format!("is not valid: {error}")])?;
-        let place = content.split_first_chunk().zip(content.last_chunk()).filter(|_| content.len() == 8);
-        let ((number, _), position) = place.ok_or_else(|| field.expected("a cursor of this list"))?;
+        let parts = content.split_first_chunk().and_then(|(number, rest)| Some((number, rest.split_first_chunk()?)));
+        let parts = parts.filter(|(_, (_, of))| *of == list.as_ref().map_or(&[][..], |id| &id.0));
+        let (number, (position, _)) = parts.ok_or_else(|| field.expected("a cursor of this list"))?;
         Ok(Some(Place { block_number: u32::from_be_bytes(*number), position: u32::from_be_bytes(*position) }))
     }
 }
 
 /// `place` is that after which the next page begins.
-fn with_cursor(api: &Api, place: Option<Place>, transactions: &[u8]) -> Vec<u8> {
+fn with_cursor(api: &Api, list: Option<Checksum256>, place: Option<Place>, transactions: &[u8]) -> Vec<u8> {
     let seal = |place: Place| {
-        let content = [place.block_number.to_be_bytes(), place.position.to_be_bytes()].concat();
+        let list = list.as_ref().map_or(&[][..], |id| &id.0);
+        let content = [&place.block_number.to_be_bytes(), &place.position.to_be_bytes(), list].concat();
         api.chain().feed.cursor_key().seal_content(CURSOR_VERSION, &content)
     };
     let mut text = Vec::with_capacity(transactions.len() + 100);

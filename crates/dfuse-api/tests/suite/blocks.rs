@@ -166,7 +166,14 @@ async fn a_block_is_as_the_node_showed_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn siblings_of_all_branches() {
-    let chain = SyntheticChain::builder().seed(3).blocks(30).lib_lag(20).fork(Fork::new(20, 3, 4)).build();
+    // The lost branch is reversible still, or was lost for good.
+    for blocks in [30, 80] {
+        siblings(blocks).await;
+    }
+}
+
+async fn siblings(blocks: u32) {
+    let chain = SyntheticChain::builder().seed(3).blocks(blocks).lib_lag(20).fork(Fork::new(20, 3, 4)).build();
     let mut chain = TestChain::synthetic(chain, Arc::new(OpenAccess), Options::default()).await;
     chain.grow(usize::MAX).await;
     let lost: Vec<_> = chain
@@ -181,7 +188,13 @@ async fn siblings_of_all_branches() {
     assert_eq!(lost.len(), 6);
     for (number, id) in &lost {
         let block = chain.get(&format!("/v0/blocks/{id}")).await.json();
-        assert_eq!((&block["id"], &block["irreversible"]), (&json!(id), &json!(false)));
+        let is_canonical = chain.get(&format!("/v0/blocks?limit=1&skip={number}")).await.json()[0]["id"] == json!(id);
+        assert_eq!((&block["id"], &block["irreversible"]), (&json!(id), &json!(is_canonical && blocks == 80)));
+        // Its transactions are told whatever became of them.
+        let listed = chain.get(&format!("/v0/blocks/{id}/transactions")).await.json();
+        let of_block = chain.blocks.iter().find(|block| block.id == *id).unwrap();
+        let named = of_block.transactions().len();
+        assert!(listed["transactions"].as_array().is_some_and(|listed| listed.len() == named), "{named} {listed}");
         let siblings = block["sibling_blocks"].as_array().unwrap();
         let mut expected: Vec<_> = chain.blocks.iter().filter(|other| other.number.abs_diff(*number) <= 5).collect();
         expected.sort_by_key(|other| Reverse((other.number, other.id)));

@@ -132,6 +132,8 @@ async fn wrong_parameters() {
         ("/v0/transactions?limit=101".to_owned(), &["limit"]),
         (format!("/v0/transactions?limit=1&cursor={damaged}"), &["cursor"]),
         (format!("/v0/transactions?limit=1&cursor={of_stream}"), &["cursor"]),
+        // Of another list.
+        (format!("/v0/blocks/{block}/transactions?cursor={cursor}"), &["cursor"]),
         (format!("/v0/transactions?limit=1&cursor={}", "A".repeat(500)), &["cursor"]),
         (format!("/v0/blocks/{block}/transactions?limit=0&cursor=a"), &["cursor", "limit"]),
         ("/v0/blocks/1/transactions?limit=x".to_owned(), &["id", "limit"]),

@@ -16,7 +16,7 @@ mod shared;
 mod subscription;
 mod writer;
 
-use std::{collections::BTreeSet, future::ready, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, future::ready, ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use futures::{Stream, StreamExt, stream};
 
@@ -170,6 +170,26 @@ impl FeedHandle {
             hub::Standing::Lost(entry) => self.shared.load(entry).await,
             hub::Standing::Unknown => Err(Error::NotFound(format!("block {block}"))),
         }
+    }
+
+    /// The blocks at these heights that are kept and not on the best chain.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn lost_blocks_at(&self, numbers: RangeInclusive<u32>) -> Result<Vec<BlockRef>> {
+        let mut lost = self.shared.hub().as_ref().map(hub::Hub::off_chain).unwrap_or_default();
+        lost.retain(|entry| numbers.contains(&entry.link.number()));
+        let mut lost: BTreeSet<_> = lost.iter().map(BlockRef::from).collect();
+        let names = self.shared.store.forked_blocks().await?;
+        for name in names.into_iter().filter(|name| numbers.contains(&name.number)) {
+            match self.shared.store.read_forked_block(&name).await {
+                Ok(block) => drop(lost.insert((&block).into())),
+                // It was pruned meanwhile.
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(lost.into_iter().collect())
     }
 
     /// The blocks off the best chain that are kept, each after its parent.

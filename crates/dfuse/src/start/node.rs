@@ -49,6 +49,10 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     settings.chain_api.options(None)?;
     let terms = settings.search.options()?;
     settings.websocket.options()?;
+    if settings.http.readers == Some(0) {
+        return Err(usage("http.readers must be 1 or more"));
+    }
+    address(&settings.grpc_listen)?;
     let listener = listen(&settings.listen).await?;
     let mut signals = Signals::new()?;
     let data_dir = match (&settings.data_dir, &origin) {
@@ -218,12 +222,15 @@ async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> 
     result.and(closed)
 }
 
+fn address(text: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().map_err(|_| {
+        usage(format!("\"{text}\" is not an address to listen at; write it as 127.0.0.1:8080 or [::1]:8080"))
+    })
+}
+
 /// Binds the address of the server.
 async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    let parsed: SocketAddr = address.parse().map_err(|_| {
-        usage(format!("\"{address}\" is not an address to listen at; write it as 127.0.0.1:8080 or [::1]:8080"))
-    })?;
-    TcpListener::bind(parsed).await.with_context(|| {
+    TcpListener::bind(self::address(address)?).await.with_context(|| {
         format!("cannot listen at {address}; stop what uses this port, or name another address with --listen")
     })
 }
@@ -286,13 +293,13 @@ impl Parts {
                 },
                 ended = &mut self.index => {
                     self.index = tokio::spawn(async { Err(dfuse_blocks::Error::Closed.into()) });
-                    break ended?.map_err(Into::into);
+                    break self.cause(ended?.map_err(Into::into), feed.is_some()).await;
                 }
                 ended = &mut self.keeper => {
                     self.keeper = tokio::spawn(async { Ok(()) });
                     match ended? {
                         Ok(()) => {}
-                        Err(error) => break Err(error),
+                        Err(error) => break self.cause(Err(error), feed.is_some()).await,
                     }
                 }
                 () = sleep(POLL), if !is_ready || exit_at_end && feed.is_some() => {
@@ -312,6 +319,20 @@ impl Parts {
             signal = signals.next() => Err(result.err().unwrap_or_else(|| {
                 anyhow::anyhow!("a second signal, {signal}, ended the process before it had stopped cleanly; nothing is lost")
             })),
+        }
+    }
+
+    /// What a part ended with; if that is for want of the feed, why there is no feed any more.
+    async fn cause(&mut self, ended: anyhow::Result<()>, has_feed: bool) -> anyhow::Result<()> {
+        if has_feed || ended.is_ok() {
+            return ended;
+        }
+        match timeout(POLL, &mut self.ingest).await {
+            Ok(ingest) => {
+                self.ingest = tokio::spawn(async { anyhow::bail!("taking blocks has failed") });
+                ingest?.map(drop).and(ended)
+            }
+            Err(_) => ended,
         }
     }
 

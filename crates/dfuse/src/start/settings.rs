@@ -16,9 +16,13 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::warn;
 
 use self::descriptions::DESCRIPTIONS;
 use crate::failure::usage;
+
+/// Beginnings of variables that are no settings: flags that are variables too, and those of tests and benchmarks.
+const OTHER_VARIABLES: [&str; 8] = ["CONFIG", "BOOT_", "LOG_", "TEST_", "BENCH_", "UPDATE_DOCS", "SERVER", "KV_"];
 
 /// Everything that can be set. Field names are the keys of the file, and in capitals, after `DFUSE_`, the variables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -258,11 +262,17 @@ impl Settings {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        // Other variables with this prefix belong to tests and tools.
-        let known = |key: &figment::value::UncasedStr| {
-            let key = key.as_str().to_ascii_lowercase().replace("__", ".");
-            DESCRIPTIONS.iter().any(|(name, _)| *name == key)
-        };
+        // Other variables with this prefix may belong to other programs.
+        let known = |key: &figment::value::UncasedStr| is_setting(key.as_str());
+        for (name, _) in std::env::vars_os() {
+            let key = name.to_str().and_then(|name| name.strip_prefix("DFUSE_"));
+            if let Some(key) = key
+                && !is_setting(key)
+                && !OTHER_VARIABLES.iter().any(|other| key.starts_with(other))
+            {
+                warn!("the variable DFUSE_{key} is no setting; `dfuse tools print-config` names those that are");
+            }
+        }
         let environment = Env::prefixed("DFUSE_").filter(known).split("__");
         let figment = figment.merge(environment).merge(Serialized::defaults(flags));
         let settings = figment.extract();
@@ -322,6 +332,12 @@ impl Settings {
         }
         text.trim_start().to_owned()
     }
+}
+
+/// Whether a variable is one, without `DFUSE_`.
+fn is_setting(variable: &str) -> bool {
+    let key = variable.to_ascii_lowercase().replace("__", ".");
+    DESCRIPTIONS.iter().any(|(name, _)| *name == key)
 }
 
 /// Names the key, what is wrong with it, and where it was set.

@@ -102,6 +102,7 @@ async fn wrong_parameters() {
         (r#"{"account":"a","table":"t","hex_rows":"abc"}"#, ErrorCode::InvalidJson, &[]),
         (r#"{"account":"a","table":"t","hex_rows":["ab"],"block_num":"11"}"#, ErrorCode::InvalidJson, &[]),
         (r#"{"account":"a","table":"t","hex_rows":["ab"],"block_num":-1}"#, ErrorCode::InvalidJson, &[]),
+        (r#" ["a","t",["ab"]]"#, ErrorCode::InvalidJson, &[]),
         ("{", ErrorCode::InvalidJson, &[]),
         (" ", ErrorCode::MissingBody, &[]),
         (r#"{"account":"c","table":"t","hex_rows":["abcf"],"block_num":11}"#, ErrorCode::BlockNumAboveHead, &[]),
