@@ -153,14 +153,18 @@ test("irreversible actions stream, with progress", async () => {
   const data = { accounts: "eosio", action_names: "onblock" }
   const options = { start_block: head.block_num - 200, irreversible_only: true, with_progress: 1 }
   let last = 0
+  let before
   const progress = await first(
     (onMessage) => client.streamActionTraces(data, onMessage, options),
     (message) => {
       if (message.type === "action_trace") last = message.data.block_num
-      return message.type === "progress"
+      if (message.type !== "progress") return false
+      // More may come with it, before the stream is closed.
+      before ??= last
+      return true
     },
   )
-  assert.ok(progress.data.block_num >= last && last > 0)
+  assert.ok(progress.data.block_num >= before && before > 0, `${before} ${progress.data.block_num}`)
   assert.match(progress.data.block_id, /^[0-9a-f]{64}$/)
 })
 
