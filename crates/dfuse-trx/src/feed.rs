@@ -36,8 +36,11 @@ impl FeedBlocks {
     /// [`Error::Source`].
     pub fn lost(&self, numbers: RangeInclusive<u32>) -> Result<Vec<BlockRef>> {
         let block = BlockRef { number: *numbers.start(), id: Checksum256::default() };
-        let read = self.runtime.block_on(self.feed.lost_blocks_at(numbers));
-        read.map_err(|error| Error::Source { block, source: error.into() })
+        let read = async {
+            let lost = self.feed.lost_blocks(numbers).await?;
+            lost.map_ok(|block| BlockRef::from(block.encoded())).try_collect().await
+        };
+        self.runtime.block_on(read).map_err(|error: dfuse_blocks::Error| Error::Source { block, source: error.into() })
     }
 }
 
@@ -55,7 +58,7 @@ impl ForkedTransactions {
     /// A block that cannot be read.
     pub async fn restore(feed: &FeedHandle) -> Result<Self, dfuse_blocks::Error> {
         let forked = Self::new();
-        let mut lost = std::pin::pin!(feed.lost_blocks().await?);
+        let mut lost = std::pin::pin!(feed.lost_blocks(0..=u32::MAX).await?);
         while let Some(block) = lost.try_next().await? {
             forked.undone(&*block.block().await?);
         }

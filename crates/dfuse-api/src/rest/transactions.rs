@@ -1,8 +1,8 @@
 //! `/v0/transactions`: lifecycles, one by one or in pages.
 
-use axum::{Router, extract::State, routing::get};
 use std::collections::BTreeSet;
 
+use axum::{Router, extract::State, routing::get};
 use dfuse_antelope::{Checksum256, model::Block};
 use dfuse_blocks::CursorKey;
 use dfuse_index::{ServingSnapshot, View, blocks};

@@ -172,36 +172,20 @@ impl FeedHandle {
         }
     }
 
-    /// The blocks at these heights that are kept and not on the best chain.
+    /// The blocks at these heights that are kept and off the best chain, each after its parent.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn lost_blocks_at(&self, numbers: RangeInclusive<u32>) -> Result<Vec<BlockRef>> {
-        let mut lost = self.shared.hub().as_ref().map(hub::Hub::off_chain).unwrap_or_default();
-        lost.retain(|entry| numbers.contains(&entry.link.number()));
-        let mut lost: BTreeSet<_> = lost.iter().map(BlockRef::from).collect();
-        let names = self.shared.store.forked_blocks().await?;
-        for name in names.into_iter().filter(|name| numbers.contains(&name.number)) {
-            match self.shared.store.read_forked_block(&name).await {
-                Ok(block) => drop(lost.insert((&block).into())),
-                // It was pruned meanwhile.
-                Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(lost.into_iter().collect())
-    }
-
-    /// The blocks off the best chain that are kept, each after its parent.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn lost_blocks(&self) -> Result<impl Stream<Item = Result<Arc<FeedBlock>>> + Send> {
+    pub async fn lost_blocks(
+        &self,
+        numbers: RangeInclusive<u32>,
+    ) -> Result<impl Stream<Item = Result<Arc<FeedBlock>>> + Send + use<>> {
         let mut entries = self.shared.hub().as_ref().map(hub::Hub::off_chain).unwrap_or_default();
+        entries.retain(|entry| numbers.contains(&entry.link.number()));
         entries.sort_by_key(|entry| entry.link.number());
         let known: BTreeSet<_> = entries.iter().map(|entry| OneBlockName::new(&entry.link, "").id).collect();
         let mut names = self.shared.store.forked_blocks().await?;
-        names.retain(|name| !known.contains(&name.id));
+        names.retain(|name| numbers.contains(&name.number) && !known.contains(&name.id));
         names.sort_unstable();
         let shared = self.shared.clone();
         let aside = stream::iter(names).then(move |name| {
