@@ -1,6 +1,14 @@
 //! Chain types and codecs of Antelope chains (EOSIO, Leap, Spring): names, assets, keys, times, ABI, block model.
 //!
 //! No I/O and no async: bytes and text in, values out, every size bounded.
+//!
+//! | module | what |
+//! |---|---|
+//! | `name`, `checksum`, `time`, `symbol`, `asset`, [`key`] | the chain's values: binary, text and JSON forms |
+//! | [`raw`] | the chain's binary encoding (`fc::raw`): `Reader` and `Writer` |
+//! | [`model`] | blocks as protobuf `sf.antelope.type.v1`; [`model::wire`] is the wire format, `message` the macros that declare messages |
+//! | [`chain`] | the chain's own binary form of headers, blocks and transactions, and their ids |
+//! | [`abi`] | ABIs: binary and JSON form, decoding to JSON, encoding from JSON |
 
 pub mod abi;
 mod abi_dump;

@@ -6,6 +6,19 @@
 //!
 //! A handler takes [`Params`] and the [`Api`], reads in [`Api::read`], and answers with [`ApiResult`]. Every error that it
 //! raises has an [`ErrorCode`] of the one table, from which `docs/errors.md` is generated.
+//!
+//! | module | what |
+//! |---|---|
+//! | `error` | the one table of codes, and the error that is made of it; what errors of the rooms below mean to a client |
+//! | `server`, `frame` | connections, and what is around every request: trace id, CORS, errors in their one form, log line, counts |
+//! | `access`, `params` | who may ask; the validator of parameters, which names all that is wrong at once |
+//! | `api`, `readers` | what handlers share: a snapshot read on a CPU thread, a bounded number at a time, given up when the client leaves; what streams render of a block |
+//! | `streamed` | answers of any length, slice by slice |
+//! | `health`, `metrics`, `readiness` | what operators ask |
+//! | `rest` | the endpoints; each module has its routes |
+//! | `chain_api` | `/v1/chain/*`: requests passed on to nodes, pushes with a guarantee |
+//! | `lifecycle` | lifecycles, traces and chain values as dfuse JSON |
+//! | `websocket` | `/v1/stream`: `session` takes requests, a module each answers them, `follow` the steps of the chain, `selection` and `recent` what is made once for many, `action_history` the past |
 
 mod access;
 mod api;

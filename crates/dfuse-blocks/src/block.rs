@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dfuse_antelope::{
     BlockTimestamp, Checksum256, Error as CodecError,
     model::{
-        Block,
+        Block, BlockParts,
         bstream::{BlockMeta, Envelope, encode_envelope},
         wire::ReverseWriter,
     },
@@ -70,6 +70,12 @@ impl EncodedBlock {
             return Err(CodecError::invalid("block envelope", why).into());
         }
         Ok(block)
+    }
+
+    /// The block with its lists located and nothing of them decoded: for those who want little of it. Fails where payload
+    /// and envelope disagree.
+    pub fn parts(&self) -> Result<BlockParts> {
+        Ok(Envelope::read(&self.envelope)?.parts()?)
     }
 
     /// Height.

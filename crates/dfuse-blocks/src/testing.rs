@@ -48,7 +48,7 @@ fn forked_block(number: u32, branch: u8, parent_branch: u8, lib_number: u32, siz
         }],
         ..Default::default()
     };
-    block.count();
+    block.update_counts();
     block
 }
 

@@ -2,7 +2,10 @@
 
 use std::{ops::RangeInclusive, sync::Arc};
 
-use dfuse_antelope::{BlockTimestamp, Checksum256, model::Block};
+use dfuse_antelope::{
+    BlockTimestamp, Checksum256,
+    model::{Block, BlockParts},
+};
 use dfuse_blocks::feed::FeedHandle;
 use dfuse_index::{BlockRef, ChainObserver};
 use futures::TryStreamExt;
@@ -48,6 +51,12 @@ impl BlockSource for FeedBlocks {
     fn block(&self, block: BlockRef) -> Result<Arc<Block>> {
         let read = async { self.feed.block(block).await?.block().await };
         self.runtime.block_on(read).map_err(|error| Error::Source { block, source: error.into() })
+    }
+
+    fn parts(&self, block: BlockRef) -> Result<Arc<BlockParts>> {
+        let read = async { self.feed.block(block).await?.encoded().parts() };
+        let parts = self.runtime.block_on(read).map_err(|error| Error::Source { block, source: error.into() })?;
+        Ok(Arc::new(parts))
     }
 }
 

@@ -92,7 +92,7 @@ fn handlers(block: &Block) -> impl Iterator<Item = &TransactionTrace> {
     block.transaction_traces().iter().filter(|trace| trace.failed_dtrx_trace.is_some())
 }
 
-fn is_onerror(op: &TrxOp) -> bool {
+pub(crate) fn is_onerror(op: &TrxOp) -> bool {
     op.name == ONERROR
 }
 

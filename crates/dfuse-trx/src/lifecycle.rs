@@ -3,14 +3,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use dfuse_antelope::{
     BlockTimestamp, Checksum256,
     model::{
-        Block, ExtDtrxOp, PackedTransaction, RamOp, RlimitOp, SignedTransaction, TransactionLifecycle, TransactionTrace,
+        Block, BlockHeader, BlockParts, ExtDtrxOp, PackedTransaction, RamOp, RlimitOp, SignedTransaction,
+        TransactionLifecycle, TransactionReceipt, TransactionTrace,
     },
 };
 use dfuse_index::{BlockRef, View, blocks};
 
 use crate::{
     Error, ForkedTransactions, IdPrefix, Outline, Result, events,
-    index::{first_ids, implicit_transaction},
+    index::{first_ids, implicit_transaction, is_onerror},
     outline::{Body, OperationPlace},
 };
 
@@ -21,6 +22,12 @@ pub trait BlockSource: Send + Sync {
     /// # Errors
     /// [`Error::Source`] if it cannot be read or is not there.
     fn block(&self, block: BlockRef) -> Result<Arc<Block>>;
+
+    /// The same block for those who want little of it: what they do not ask for is not decoded.
+    ///
+    /// # Errors
+    /// [`Error::Source`] if it cannot be read or is not there.
+    fn parts(&self, block: BlockRef) -> Result<Arc<BlockParts>>;
 }
 
 /// Looks up transactions at one view.
@@ -88,9 +95,9 @@ impl Lifecycles<'_> {
             drafts.push(outline.as_ref().map(Draft::new));
         }
         for (reference, pieces) in needed.pieces {
-            let block = self.blocks.block(reference)?;
-            let page = Page { block: &block, reference };
-            if block.id != reference.id {
+            let parts = self.blocks.parts(reference)?;
+            let page = Page { parts: &parts, reference };
+            if parts.id() != reference.id {
                 return Err(page.missing("its id"));
             }
             for (at, piece) in pieces {
@@ -192,35 +199,60 @@ impl Needed<'_> {
 
 /// A block from which pieces are taken.
 struct Page<'a> {
-    block: &'a Block,
+    parts: &'a BlockParts,
     reference: BlockRef,
 }
 
-impl<'a> Page<'a> {
+impl Page<'_> {
     fn missing(&self, what: &'static str) -> Error {
         Error::Mismatch { block: self.reference, what }
     }
 
-    fn trace(&self, position: u32) -> Result<&'a TransactionTrace> {
-        self.block.transaction_traces().get(position as usize).ok_or_else(|| self.missing("a trace"))
+    /// A piece of the block; one that does not decode is told with the block.
+    fn piece<T>(&self, what: &'static str, found: dfuse_antelope::Result<Option<T>>) -> Result<T> {
+        let found = found.map_err(|error| Error::Source { block: self.reference, source: error.into() })?;
+        found.ok_or_else(|| self.missing(what))
     }
 
-    fn trace_of(&self, id: Checksum256, position: u32) -> Result<&'a TransactionTrace> {
+    fn trace(&self, position: u32) -> Result<TransactionTrace> {
+        self.piece("a trace", self.parts.trace(position))
+    }
+
+    fn trace_of(&self, id: Checksum256, position: u32) -> Result<TransactionTrace> {
         let trace = self.trace(position)?;
         if trace.id == id { Ok(trace) } else { Err(self.missing("its trace")) }
+    }
+
+    fn receipt_of(&self, id: Checksum256, position: u32) -> Result<TransactionReceipt> {
+        let receipt = self.piece("a receipt", self.parts.receipt(position))?;
+        if receipt.id == id { Ok(receipt) } else { Err(self.missing("a receipt")) }
+    }
+
+    fn implicit_transaction(&self, position: u32) -> Result<Option<SignedTransaction>> {
+        let op = self.piece("an implicit transaction", self.parts.implicit_transaction_op(position))?;
+        if is_onerror(&op) {
+            // It is completed from the traces of the block.
+            let block = self.piece("itself", self.parts.decode().map(Some))?;
+            return Ok(implicit_transaction(&block, position));
+        }
+        Ok(op.transaction.filter(|signed| signed.transaction.id() == op.transaction_id))
+    }
+
+    fn header(&self) -> Result<BlockHeader> {
+        self.piece("its header", self.parts.header().map(Some))
     }
 
     /// A deferred operation on that transaction, with the transaction and the block that did it.
     fn operation(&self, of: Checksum256, trace: u32, operation: u32) -> Result<ExtDtrxOp> {
         let trace = self.trace(trace)?;
-        let dtrx_op = trace.dtrx_ops.get(operation as usize).filter(|op| op.transaction_id == of);
+        let dtrx_op = trace.dtrx_ops.into_iter().nth(operation as usize).filter(|op| op.transaction_id == of);
         let dtrx_op = dtrx_op.ok_or_else(|| self.missing("a deferred operation"))?;
         Ok(ExtDtrxOp {
             source_transaction_id: trace.id,
-            block_num: self.block.number.into(),
-            block_id: self.block.id,
-            block_time: self.block.header.timestamp,
-            dtrx_op: dtrx_op.clone(),
+            block_num: self.reference.number.into(),
+            block_id: self.reference.id,
+            block_time: self.header()?.timestamp,
+            dtrx_op,
         })
     }
 }
@@ -249,33 +281,30 @@ impl Draft {
     fn add(&mut self, piece: Piece, page: &Page<'_>) -> Result<()> {
         let lifecycle = &mut self.lifecycle;
         let id = lifecycle.id;
-        let receipt = |position: u32| {
-            let receipt = page.block.transactions().get(position as usize);
-            receipt.filter(|receipt| receipt.id == id).ok_or_else(|| page.missing("a receipt"))
-        };
         match piece {
             Piece::Signed(position) => {
-                let packed = receipt(position)?.packed_transaction.as_ref().ok_or_else(|| page.missing("a body"))?;
-                lifecycle.transaction = signed_transaction(packed);
+                let receipt = page.receipt_of(id, position)?;
+                let packed = receipt.packed_transaction.ok_or_else(|| page.missing("a body"))?;
+                lifecycle.transaction = signed_transaction(&packed);
             }
-            Piece::Implicit(position) => lifecycle.transaction = implicit_transaction(page.block, position),
+            Piece::Implicit(position) => lifecycle.transaction = page.implicit_transaction(position)?,
             Piece::Deferred { trace, operation } => {
                 lifecycle.transaction = page.operation(id, trace, operation)?.dtrx_op.transaction.map(|boxed| *boxed);
             }
-            Piece::Receipt(position) => lifecycle.transaction_receipt = Some(receipt(position)?.clone()),
+            Piece::Receipt(position) => lifecycle.transaction_receipt = Some(page.receipt_of(id, position)?),
             Piece::Created { trace, operation } => lifecycle.created_by = Some(page.operation(id, trace, operation)?),
             Piece::Canceled { trace, operation } => lifecycle.canceled_by = Some(page.operation(id, trace, operation)?),
             Piece::Scheduling(position) => {
                 let trace = page.trace_of(id, position)?;
-                self.ram_ops.extend_from_slice(&trace.ram_ops);
-                self.rlimit_ops.extend_from_slice(&trace.rlimit_ops);
+                self.ram_ops.extend(trace.ram_ops);
+                self.rlimit_ops.extend(trace.rlimit_ops);
             }
             Piece::Execution(position) => {
-                let mut trace = page.trace_of(id, position)?.clone();
+                let mut trace = page.trace_of(id, position)?;
                 trace.ram_ops.splice(..0, self.ram_ops.drain(..));
                 trace.rlimit_ops.splice(..0, self.rlimit_ops.drain(..));
                 lifecycle.execution_trace = Some(trace);
-                lifecycle.execution_block_header = Some(page.block.header.clone());
+                lifecycle.execution_block_header = Some(page.header()?);
             }
         }
         Ok(())

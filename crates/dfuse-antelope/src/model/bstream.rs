@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{
-    Block, Field, Message,
+    Block, BlockParts, Field, Message,
     message::{enums, messages},
     wire::{Reader, ReverseWriter, WireType},
 };
@@ -137,8 +137,8 @@ impl Envelope {
         Ok(envelope)
     }
 
-    /// The Antelope block in the payload, which must be the one that the envelope names.
-    pub fn block(&self) -> Result<Block> {
+    /// The Antelope block in the payload, which must be the one that the envelope names. Nothing of its lists is decoded.
+    pub fn parts(&self) -> Result<BlockParts> {
         let Some(payload) = &self.payload else {
             return Err(Error::invalid("block envelope", "no payload"));
         };
@@ -146,30 +146,19 @@ impl Envelope {
             let found = shorten(&payload.type_url);
             return Err(Error::invalid("block envelope", format!("payload is a \"{found}\", not an Antelope block")));
         }
-        let mut block = Block::decode(&payload.value)?;
-        if u64::from(block.number) != self.number || block.id != self.id {
+        let parts = BlockParts::locate(payload.value.clone())?;
+        if u64::from(parts.number()) != self.number || parts.id() != self.id {
             return Err(Error::invalid(
                 "block envelope",
-                format!("it names block {} {}, its payload is {} {}", self.number, self.id, block.number, block.id),
+                format!("it names block {} {}, its payload is {} {}", self.number, self.id, parts.number(), parts.id()),
             ));
         }
-        if block.version == 0 {
-            block.count();
-        }
-        Ok(block)
+        Ok(parts)
     }
-}
 
-impl Block {
-    /// Sets the counters of what the block holds (fields 22 to 25), which blocks of version 0 lack.
-    pub fn count(&mut self) {
-        let actions = || self.unfiltered_transaction_traces.iter().flat_map(|trace| &trace.action_traces);
-        let inputs = actions().filter(|action| action.creator_action_ordinal == 0).count();
-        let total = actions().count();
-        self.unfiltered_transaction_count = self.unfiltered_transactions.len() as u32;
-        self.unfiltered_transaction_trace_count = self.unfiltered_transaction_traces.len() as u32;
-        self.unfiltered_executed_input_action_count = inputs as u32;
-        self.unfiltered_executed_total_action_count = total as u32;
+    /// The same block, decoded.
+    pub fn block(&self) -> Result<Block> {
+        self.parts()?.decode()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod bstream;
 mod lifecycle;
 mod message;
 mod operation;
+mod parts;
 mod transaction;
 pub mod wire;
 
@@ -17,4 +18,5 @@ pub use block::*;
 pub use lifecycle::*;
 pub use message::{Field, Message};
 pub use operation::*;
+pub use parts::BlockParts;
 pub use transaction::*;

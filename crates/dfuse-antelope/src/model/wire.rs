@@ -3,6 +3,8 @@
 //! A length stands before the message that it measures. Writing from the end to the start, the length is known when it
 //! is due, so that a tree of messages is encoded in one pass without measuring any of it first.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::{Error, Result};
@@ -221,6 +223,14 @@ impl<'a> Reader<'a> {
         let length = self.length()?;
         let start = self.skip_bytes(length)?;
         Ok(self.data.slice(start..self.position))
+    }
+
+    /// Where a length-delimited value is in the bytes that are read.
+    #[inline]
+    pub fn place(&mut self) -> Result<Range<usize>> {
+        let length = self.length()?;
+        let start = self.skip_bytes(length)?;
+        Ok(start..self.position)
     }
 
     /// A length-delimited value that holds fields or packed numbers of its own.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Router, extract::State, routing::get};
 use dfuse_antelope::{
     Checksum256, Name,
-    model::{Block, BlockHeader, ProducerAuthoritySchedule, ProducerSchedule},
+    model::{Block, BlockHeader, BlockParts, ProducerAuthoritySchedule, ProducerSchedule},
 };
 use dfuse_index::{BlockRef, ServingSnapshot, blocks};
 use dfuse_kv::Direction;
@@ -57,8 +57,8 @@ pub(super) fn with_siblings(
     id: Checksum256,
 ) -> ApiResult<BlockSummary> {
     let (number, blocks) = (id.block_num(), FeedBlocks::new(api.chain().feed.clone()));
-    let block = any_block(api, id)?;
-    let mut summary = BlockSummary::new(&block, is_irreversible(snapshot, number, id)?);
+    let frame = any_block(api, id)?.frame().map_err(ApiError::unexpected)?;
+    let mut summary = BlockSummary::new(&frame, is_irreversible(snapshot, number, id)?);
     let near = number.saturating_sub(SIBLINGS)..=number.saturating_add(SIBLINGS);
     let mut siblings = blocks::range(snapshot.view(), near.clone(), Direction::Forward)?
         .map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }))
@@ -72,10 +72,10 @@ pub(super) fn with_siblings(
     Ok(summary)
 }
 
-/// A block of any branch.
-pub(super) fn any_block(api: &Api, id: Checksum256) -> ApiResult<Arc<Block>> {
+/// A block of any branch, of which nothing is decoded yet.
+pub(super) fn any_block(api: &Api, id: Checksum256) -> ApiResult<Arc<BlockParts>> {
     let block = BlockRef { number: id.block_num(), id };
-    FeedBlocks::new(api.chain().feed.clone()).block(block).map_err(|error| {
+    FeedBlocks::new(api.chain().feed.clone()).parts(block).map_err(|error| {
         let absent = matches!(&error, dfuse_trx::Error::Source { source, .. }
             if matches!(source.downcast_ref(), Some(dfuse_blocks::Error::NotFound(_))));
         if absent { unknown(id) } else { error.into() }
@@ -100,7 +100,8 @@ fn summaries(
 ) -> ApiResult<Vec<BlockSummary>> {
     let summary = |block: BlockRef| {
         reading.go_on()?;
-        Ok(BlockSummary::new(&*source.block(block)?, is_irreversible(snapshot, block.number, block.id)?))
+        let frame = source.parts(block)?.frame().map_err(ApiError::unexpected)?;
+        Ok(BlockSummary::new(&frame, is_irreversible(snapshot, block.number, block.id)?))
     };
     blocks.into_iter().map(summary).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::{Router, extract::State, routing::get};
-use dfuse_antelope::{Checksum256, model::Block};
+use dfuse_antelope::{Checksum256, model::BlockParts};
 use dfuse_blocks::CursorKey;
 use dfuse_index::{ServingSnapshot, View, blocks};
 use dfuse_trx::{FeedBlocks, Lifecycles, Place, block_transactions, recent_transactions};
@@ -95,7 +95,7 @@ async fn of_block(State(api): State<Api>, mut params: Params) -> ApiResult<JsonT
                 (view, listed)
             }
             // Of a branch that was lost long ago only the block is there: the best chain tells what became of them.
-            None => (snapshot.view().clone(), named_in(&*any_block(&reader, id)?)),
+            None => (snapshot.view().clone(), named_in(&*any_block(&reader, id)?)?),
         };
         let mut page = Page::new(&reader, &view, reading);
         let listed = listed.into_iter().filter(|(_, place)| after.flatten().is_none_or(|after| *place > after));
@@ -109,10 +109,16 @@ async fn of_block(State(api): State<Api>, mut params: Params) -> ApiResult<JsonT
 }
 
 /// The transactions that a block names and ran, in the order of execution.
-fn named_in(block: &Block) -> Vec<(Checksum256, Place)> {
-    let named: BTreeSet<_> = block.transactions().iter().map(|receipt| receipt.id).collect();
-    let traces = (0..).zip(block.transaction_traces()).filter(|(_, trace)| named.contains(&trace.id));
-    traces.map(|(position, trace)| (trace.id, Place { block_number: block.number, position })).collect()
+fn named_in(block: &BlockParts) -> ApiResult<Vec<(Checksum256, Place)>> {
+    let named = block.receipt_ids().collect::<Result<BTreeSet<_>, _>>().map_err(ApiError::unexpected)?;
+    let mut listed = Vec::new();
+    for (position, id) in (0..).zip(block.trace_ids()) {
+        let id = id.map_err(ApiError::unexpected)?;
+        if named.contains(&id) {
+            listed.push((id, Place { block_number: block.number(), position }));
+        }
+    }
+    Ok(listed)
 }
 
 /// The view to which the block belongs: at the head if it is on the best chain, else at the block.

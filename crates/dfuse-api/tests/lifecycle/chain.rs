@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use dfuse_antelope::{
     Checksum256,
-    model::{Block, TransactionLifecycle},
+    model::{Block, BlockParts, Message, TransactionLifecycle},
 };
 use dfuse_api::lifecycle::{AbiCache, Renderer, ViewAbis};
 use dfuse_deep_mind::{Event, Reader};
@@ -32,6 +32,10 @@ impl BlockSource for Source {
     fn block(&self, block: BlockRef) -> Result<Arc<Block>> {
         let found = self.0.get(&block.id).cloned();
         found.ok_or_else(|| Error::Source { block, source: "it is not there".into() })
+    }
+
+    fn parts(&self, block: BlockRef) -> Result<Arc<BlockParts>> {
+        Ok(Arc::new(BlockParts::locate(self.block(block)?.to_bytes()).unwrap()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dfuse_antelope::model::Block;
+use dfuse_antelope::model::{Block, BlockParts, Message};
 use dfuse_index::BlockRef;
 use dfuse_testkit::synthetic::{Mix, SyntheticChain};
 use dfuse_trx::{BlockSource, Error, Lifecycles, Result};
@@ -16,6 +16,10 @@ impl BlockSource for Wrong<'_> {
     fn block(&self, block: BlockRef) -> Result<Arc<Block>> {
         let found = self.0.iter().find(|it| it.id == block.id).and_then(self.1);
         found.map(Arc::new).ok_or_else(|| Error::Source { block, source: "it is gone".into() })
+    }
+
+    fn parts(&self, block: BlockRef) -> Result<Arc<BlockParts>> {
+        Ok(Arc::new(BlockParts::locate(self.block(block)?.to_bytes()).unwrap()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use dfuse_antelope::{
     Checksum256,
-    model::{Block, TransactionLifecycle},
+    model::{Block, BlockParts, Message, TransactionLifecycle},
 };
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{BlockRef, Index, Options, Pipeline, View, blocks::Blocks, keyspaces};
@@ -48,6 +48,10 @@ impl BlockSource for Source {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let found = self.blocks.lock().unwrap().get(&block.id).cloned();
         found.ok_or_else(|| Error::Source { block, source: "it is not there".into() })
+    }
+
+    fn parts(&self, block: BlockRef) -> Result<Arc<BlockParts>> {
+        Ok(Arc::new(BlockParts::locate(self.block(block)?.to_bytes()).unwrap()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use dfuse_antelope::model::Block;
+use dfuse_antelope::model::{Block, BlockParts};
 use dfuse_blocks::feed::FeedHandle;
 use dfuse_index::BlockRef;
 use dfuse_trx::{BlockSource, FeedBlocks};
@@ -27,7 +27,7 @@ pub(super) struct PageBlocks {
 
 #[derive(Default)]
 struct Held {
-    blocks: BTreeMap<BlockRef, Arc<Block>>,
+    blocks: BTreeMap<BlockRef, Arc<BlockParts>>,
     /// Blocks that were read by now.
     read: u64,
 }
@@ -54,8 +54,8 @@ impl PageBlocks {
         Ok(())
     }
 
-    async fn read_block(&self, reference: BlockRef) -> dfuse_blocks::Result<(BlockRef, Arc<Block>)> {
-        Ok((reference, self.feed.block(reference).await?.block().await?))
+    async fn read_block(&self, reference: BlockRef) -> dfuse_blocks::Result<(BlockRef, Arc<BlockParts>)> {
+        Ok((reference, Arc::new(self.feed.block(reference).await?.encoded().parts()?)))
     }
 
     /// Blocks that were read by now.
@@ -70,10 +70,14 @@ impl PageBlocks {
 
 impl BlockSource for PageBlocks {
     fn block(&self, block: BlockRef) -> dfuse_trx::Result<Arc<Block>> {
+        self.others.block(block)
+    }
+
+    fn parts(&self, block: BlockRef) -> dfuse_trx::Result<Arc<BlockParts>> {
         if let Some(held) = self.held().blocks.get(&block) {
             return Ok(held.clone());
         }
-        let read = self.others.block(block)?;
+        let read = self.others.parts(block)?;
         let mut held = self.held();
         held.read += 1;
         held.blocks.insert(block, read.clone());

@@ -15,7 +15,7 @@ use super::{
     undone::{FeedLostBlocks, lifecycle_in, undone},
 };
 use crate::{
-    Api, ApiResult, Reading,
+    Api, ApiError, ApiResult, Reading,
     lifecycle::{JsonWriter, Renderer, ViewAbis},
 };
 
@@ -163,7 +163,9 @@ impl Search {
                 }
                 let (lifecycle, view): (_, &View) = match row.undo {
                     true => {
-                        (lifecycle_in(&*blocks.block(row.found.block)?, &row.found), lost_view.as_ref().unwrap_or(view))
+                        let lost = blocks.parts(row.found.block)?;
+                        let lifecycle = lifecycle_in(&lost, &row.found).map_err(ApiError::unexpected)?;
+                        (lifecycle, lost_view.as_ref().unwrap_or(view))
                     }
                     false => (known.next().flatten(), view),
                 };
