@@ -4,6 +4,13 @@
 //! [`Merger`] turns blocks as a node sends them, forks included, into such files.
 //! [`feed::Feed`] follows the chain: everything that does so subscribes to it. `docs/block-files.md` describes the
 //! formats.
+//!
+//! | module | what |
+//! |---|---|
+//! | `store`, [`bundle`], `dbin`, `names`, `range` | block files: where they are, what is in them, reading one or many |
+//! | `forks`, `lost`, `merge`, `check` | fork choice and finality; lost branches told from other chains; a log turned into files; files verified |
+//! | [`feed`] | the stream of steps: `writer` takes blocks, `hub` knows the chain's end and what a stream sends next, `subscription` sends it, `history` reads bundles ahead, `keeper` writes them, `restore` and `index` rebuild the hub |
+//! | `cursor`, `clock` | positions as authenticated text; the only place that reads clock and randomness |
 
 mod abi_dump;
 mod block;

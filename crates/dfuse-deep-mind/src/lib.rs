@@ -7,6 +7,14 @@
 //! Lines that cannot be right, such as a transaction for another block, end the reading with the exact line. What
 //! nodes are known to do is tolerated and counted in [`Stats`]: a block begun anew, unknown operations, text of
 //! other programs between the lines.
+//!
+//! | module | what |
+//! |---|---|
+//! | `lines` | splits a stream |
+//! | `decoder` | the state machine over lines |
+//! | `fields`, `operations` | the text of each kind of line |
+//! | `trace`, `block_state` | the binary payloads |
+//! | `creation` | the tree of which action caused which |
 
 mod arena;
 mod block_state;

@@ -7,6 +7,13 @@
 //!
 //! [`nodeos::Nodeos`] supervises nodes, and gives a source of what one of them logs. [`rpc::NodeClient`] calls the HTTP API of a
 //! node.
+//!
+//! | module | what |
+//! |---|---|
+//! | `spec`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
+//! | `queue` | what is read from a pipe and not decoded yet |
+//! | [`nodeos`] | supervised nodes: `config` and `check` what a node is told and what is wrong with it, `process` its process, `output` its own log, `shared` what tasks of others see of it, `monitor` its state, `snapshots` and `restore` how it gets a state again, `supervisor` the task that keeps it running |
+//! | [`rpc`] | the client of nodeos' HTTP API |
 
 mod error;
 mod log;

@@ -7,6 +7,15 @@
 //! that lost.
 //!
 //! Everything here is synchronous and may block on a disk: call it from CPU threads.
+//!
+//! | module | what |
+//! |---|---|
+//! | `query` | text to a query and its canonical text |
+//! | `field`, `terms` | fields and the keys of their terms; the terms of a block |
+//! | `filter` | which actions count: programs over an action |
+//! | `posting`, `segment`, `index` | lists of actions as bytes, terms of some blocks as one value, and what the index writes for a block |
+//! | `plan`, `lists`, `search` | a query as set algebra, the lists of terms read chunk by chunk, pages and counts |
+//! | `cursor`, `range`, `live` | where a stream is, the blocks that are asked for, single blocks as they come and blocks that lost |
 
 mod budget;
 mod cursor;
