@@ -67,6 +67,10 @@ impl Features {
         self.recent.push_back((id, shared));
     }
 
+    pub(crate) fn knows(&self, id: Checksum256) -> bool {
+        self.recent.iter().rev().any(|(known, _)| *known == id)
+    }
+
     /// Features active after `header`; empty where the log began after they were activated.
     fn after(&self, header: &BlockHeader) -> Result<Vec<[u8; 32]>> {
         let parent = self.recent.iter().rev().find(|(id, _)| *id == header.previous);

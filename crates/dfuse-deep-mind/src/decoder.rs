@@ -1,117 +1,26 @@
-use std::collections::BTreeMap;
-
-use base64::{
-    Engine,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use dfuse_antelope::{
-    AbiDump, Checksum256,
+    AbiDump,
     model::{
-        Block, DtrxOperation, RamAction, RamNamespace, RlimitKind, RlimitOp, TransactionReceiptHeader,
-        TransactionStatus, TransactionTrace,
+        Block, DtrxOperation, RlimitKind, RlimitOperation, TransactionReceiptHeader, TransactionStatus,
+        TransactionTrace,
     },
     raw,
 };
 
 use crate::{
-    Error, Result, Software,
+    Error, Event, Result, Software, Stats, abi_dump,
     arena::Arena,
     block_state::{self, Features, KeyTexts},
-    creation::{CreationKind, creation_tree},
-    error::{Parse, Shown, Why, shown},
+    error::{Parse, Why, shown},
     fields::Fields,
-    operations, trace,
+    operations,
+    pending::{Genesis, Pending, is_deferred_removal},
+    runs, trace,
+    verify::Verifier,
 };
 
 /// Distinct unknown keywords that are counted by name.
 const MAX_UNKNOWN: usize = 64;
-
-/// What a line completes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A block, as the node executed it. After a fork switch, numbers repeat: follow ids and parents.
-    Block(Box<Block>),
-    /// All ABIs that the chain knows, printed when a node starts.
-    AbiDump(AbiDump),
-    /// The node leaves one branch for another, whose blocks follow from the fork point on.
-    SwitchFork {
-        /// Head of the branch that is left.
-        from: Checksum256,
-        /// Head of the branch that is joined.
-        to: Checksum256,
-    },
-}
-
-/// What was read, and what was strange about it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Lines, deep-mind or not.
-    pub lines: u64,
-    /// Deep-mind lines.
-    pub deep_mind_lines: u64,
-    /// Complete blocks.
-    pub blocks: u64,
-    /// Blocks that were begun and never accepted: begun anew, or left for another branch.
-    pub abandoned_blocks: u64,
-    /// Switches to another branch.
-    pub fork_switches: u64,
-    /// Operations of EOSIO 2.1's key-value tables, which blocks have no place for.
-    pub key_value_operations: u64,
-    /// Lines of unknown keywords, by keyword. After 64 of them, the others count as `...`.
-    pub unknown: BTreeMap<String, u64>,
-    /// The stream ended inside a line, which was dropped.
-    pub torn_line: bool,
-}
-
-/// Operations that belong to the next transaction.
-#[derive(Debug, Clone, Default)]
-struct Pending {
-    /// Only its lists of operations are used.
-    trace: TransactionTrace,
-    creations: Vec<(u32, CreationKind)>,
-}
-
-impl Pending {
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// What is left of a transaction that failed: billing, and the removal of the deferred transaction that it was.
-    fn revert(&mut self) {
-        let rlimit_ops = std::mem::take(&mut self.trace.rlimit_ops);
-        let removal = self.trace.ram_ops.drain(..).find(is_deferred_removal);
-        self.clear();
-        self.trace.rlimit_ops = rlimit_ops;
-        self.trace.ram_ops.extend(removal);
-    }
-
-    /// Moves the operations into the transaction's trace.
-    fn attach(&mut self, trace: &mut TransactionTrace) -> Parse<()> {
-        trace.creation_tree = creation_tree(&mut self.creations)?;
-        self.creations.clear();
-        let from = &mut self.trace;
-        trace.db_ops = std::mem::take(&mut from.db_ops);
-        trace.dtrx_ops = std::mem::take(&mut from.dtrx_ops);
-        trace.feature_ops = std::mem::take(&mut from.feature_ops);
-        trace.perm_ops = std::mem::take(&mut from.perm_ops);
-        trace.ram_ops = std::mem::take(&mut from.ram_ops);
-        trace.ram_correction_ops = std::mem::take(&mut from.ram_correction_ops);
-        trace.rlimit_ops = std::mem::take(&mut from.rlimit_ops);
-        trace.table_ops = std::mem::take(&mut from.table_ops);
-        Ok(())
-    }
-}
-
-fn is_deferred_removal(op: &dfuse_antelope::model::RamOp) -> bool {
-    op.namespace == RamNamespace::DeferredTrx && op.action == RamAction::Remove
-}
-
-/// What precedes the first block: it belongs to that block, and comes back if the node begins it anew.
-#[derive(Debug, Clone, Default)]
-struct Genesis {
-    pending: Pending,
-    rlimit_ops: Vec<RlimitOp>,
-}
 
 /// Turns deep-mind lines into [`Event`]s. It does no I/O: [`Reader`](crate::Reader) feeds it from a stream.
 #[derive(Default)]
@@ -125,6 +34,14 @@ pub struct Decoder {
     genesis: Option<Genesis>,
     begun: bool,
     dump: Option<AbiDump>,
+    /// The run at work has begun with genesis, and its version line is still to come.
+    in_genesis: bool,
+    /// What was wrong with the last deep-mind line. It is an error unless another run begins with the next one: then it
+    /// is what a node left behind that was killed.
+    suspect: Option<Error>,
+    /// Lines of the traces of the block at work.
+    trace_lines: Vec<u64>,
+    verifier: Verifier,
     arena: Arena,
     keys: KeyTexts,
     features: Features,
@@ -168,43 +85,123 @@ impl Decoder {
     /// Takes one line without its end. Text that is not a deep-mind line is counted and otherwise ignored.
     ///
     /// # Errors
-    /// Any error is final: the log says something that cannot be.
+    /// Any error is final: the log says something that cannot be. What is wrong with a line is told with the next
+    /// deep-mind line, or by [`Decoder::finish`]: only then is it known that the node was not killed while it wrote.
     pub fn line(&mut self, line: &[u8]) -> Result<Option<Event>> {
         self.stats.lines += 1;
-        let Some(record) = line.strip_prefix(b"DMLOG ").or_else(|| line.strip_prefix(b"FIRE ")) else {
-            return Ok(None);
-        };
+        let Some(record) = runs::record_of(line).or_else(|| runs::behind_torn_line(line)) else { return Ok(None) };
         self.stats.deep_mind_lines += 1;
+        if let Some(suspect) = self.suspect.take() {
+            if is_cry_of_failure(record) {
+                // It says why the line before it was cut, and comes twice.
+                let told = matches!(suspect, Error::NodeFailed { .. });
+                let failed = if told { suspect } else { Error::NodeFailed { line: self.stats.lines } };
+                return self.suspend(failed);
+            }
+            if !runs::begins_run(record) && runs::behind_torn_line(line).is_none() {
+                return Err(suspect);
+            }
+            self.begin_run(Some(&suspect));
+        }
+        self.deep_mind_line(record, line).or_else(|error| self.after_wrong_line(error, record, line))
+    }
+
+    /// Goes on with the run that begins behind half a line, or waits for what comes next.
+    fn after_wrong_line(&mut self, error: Error, record: &[u8], line: &[u8]) -> Result<Option<Event>> {
+        match runs::behind_torn_line(line).filter(|next| next.len() < record.len()) {
+            Some(next) => {
+                self.begin_run(Some(&error));
+                self.deep_mind_line(next, line).or_else(|error| self.suspend(error))
+            }
+            None => self.suspend(error),
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the end of a chain of results")]
+    fn suspend(&mut self, error: Error) -> Result<Option<Event>> {
+        self.suspect = Some(error);
+        Ok(None)
+    }
+
+    /// Tells that there are no more lines.
+    ///
+    /// # Errors
+    /// The last deep-mind line says something that cannot be.
+    pub fn finish(&mut self) -> Result<()> {
+        self.suspect.take().map_or(Ok(()), Err)
+    }
+
+    fn deep_mind_line(&mut self, record: &[u8], line: &[u8]) -> Result<Option<Event>> {
         let mut fields = Fields::new(record);
         let keyword = fields.next("keyword").unwrap_or_default();
         let number = self.stats.lines;
-        match keyword {
-            b"DEEP_MIND_VERSION" => {
-                let found = fields.last("version").unwrap_or_default();
-                let software = Software::parse(found);
-                self.software =
-                    Some(software.ok_or_else(|| Error::UnsupportedVersion { line: number, found: shown(found) })?);
-                return Ok(None);
+        if keyword == b"DEEP_MIND_VERSION" {
+            let found = fields.last("version").unwrap_or_default();
+            let software = Software::parse(found);
+            let software = software.ok_or_else(|| Error::UnsupportedVersion { line: number, found: shown(found) })?;
+            if !std::mem::take(&mut self.in_genesis) && self.software.is_some() {
+                self.begin_run(None);
             }
-            b"FPRINTF_FAILED" | b"FPRINTF_FAILURE_TERMINATED" => return Err(Error::NodeFailed { line: number }),
-            _ => {}
+            self.software = Some(software);
+            return Ok(None);
         }
-        self.record(keyword, &mut fields).map_err(|why| {
+        if is_cry_of_failure(record) {
+            return Err(Error::NodeFailed { line: number });
+        }
+        let event = self.record(keyword, &mut fields, line).map_err(|why| {
             // A line that was cut by a failed write has the node's cry for help at its end, if the streams are one.
             if memchr::memmem::find(record, b"FPRINTF_FAIL").is_some() {
                 return Error::NodeFailed { line: number };
             }
             Error::Line { line: number, keyword: shown(keyword), why: why.0, text: shown(line) }
+        })?;
+        if let Some(Event::Block(block)) = &event {
+            self.verify(block)?;
+            self.stats.blocks += 1;
+        }
+        Ok(event)
+    }
+
+    /// Begins to read what the node wrote after it was started again. `suspect` is what was wrong with the last line.
+    fn begin_run(&mut self, suspect: Option<&Error>) {
+        if self.active.is_some() || suspect.is_some() {
+            self.stats.cut_runs += 1;
+            tracing::warn!(
+                line = self.stats.lines,
+                block = self.active,
+                last_line = suspect.map(tracing::field::display),
+                "the node was stopped while it wrote its log: what it had begun is left out, and its next run is read"
+            );
+        }
+        self.abandon();
+        self.block = Block::default();
+        self.pending.clear();
+        self.genesis = None;
+        self.begun = false;
+        self.dump = None;
+        self.verifier.begin_run();
+    }
+
+    fn verify(&mut self, block: &Block) -> Result<()> {
+        let Some(software) = self.software else { return Ok(()) };
+        let first_of_chain = std::mem::take(&mut self.genesis).is_some_and(|genesis| genesis.is_of_chain());
+        let follows = self.features.knows(block.header.previous);
+        self.verifier.block(block, software, first_of_chain, follows).map_err(|finding| {
+            let line = finding.trace.and_then(|at| self.trace_lines.get(at)).copied();
+            Error::Damaged { line: line.unwrap_or(self.stats.lines), block: block.number, why: finding.why }
         })
     }
 
-    fn record(&mut self, keyword: &[u8], fields: &mut Fields<'_>) -> Parse<Option<Event>> {
+    fn record(&mut self, keyword: &[u8], fields: &mut Fields<'_>, line: &[u8]) -> Parse<Option<Event>> {
         match keyword {
             b"CREATION_OP" => self.pending.creations.push(operations::creation(fields)?),
             b"DB_OP" => self.pending.trace.db_ops.push(operations::db(fields, &mut self.arena)?),
             b"RAM_OP" => self.pending.trace.ram_ops.push(operations::ram(fields)?),
             b"RLIMIT_OP" => {
                 let op = operations::resource_limit(fields)?;
+                if op.operation == RlimitOperation::Insert && matches!(op.kind, Some(RlimitKind::Config(_))) {
+                    self.begin_genesis();
+                }
                 match op.kind {
                     Some(RlimitKind::Config(_) | RlimitKind::State(_)) => self.block.rlimit_ops.push(op),
                     _ => self.pending.trace.rlimit_ops.push(op),
@@ -228,7 +225,6 @@ impl Decoder {
                 let op = operations::implicit_transaction(fields, &mut self.arena)?;
                 self.block.unfiltered_implicit_transaction_ops.push(op);
             }
-            b"KV_OP" => self.stats.key_value_operations += 1,
             b"START_BLOCK" => self.start_block(fields)?,
             b"ACCEPTED_BLOCK" => return self.accepted_block(fields).map(Some),
             b"ACCEPTED_BLOCK_V2" => return self.accepted_block_v2(fields).map(Some),
@@ -236,10 +232,14 @@ impl Decoder {
                 let (from, to) = (fields.checksum256("head")?, fields.checksum256("new head")?);
                 fields.end()?;
                 self.stats.fork_switches += 1;
+                self.verifier.switch_fork();
                 self.abandon();
                 return Ok(Some(Event::SwitchFork { from, to }));
             }
-            b"ABIDUMP" => return self.abi_dump(fields),
+            b"ABIDUMP" => return Ok(abi_dump::read(fields, &mut self.dump)?.map(Event::AbiDump)),
+            // Nothing of these is read, so they could hide the beginning of a run.
+            _ if runs::behind_torn_line(line).is_some() => return Err(Why::new("the line is torn")),
+            b"KV_OP" => self.stats.key_value_operations += 1,
             other => self.unknown(other),
         }
         Ok(None)
@@ -258,11 +258,22 @@ impl Decoder {
         *self.stats.unknown.entry(keyword).or_default() += 1;
     }
 
+    /// A node makes its chain from genesis: nothing that was read before belongs to it.
+    fn begin_genesis(&mut self) {
+        if self.software.is_some() || self.begun || self.in_genesis {
+            self.begin_run(None);
+        }
+        self.in_genesis = true;
+    }
+
     fn start_block(&mut self, fields: &mut Fields<'_>) -> Parse<()> {
         let number = fields.u32("block number")?;
         fields.end()?;
         if self.software.is_none() {
             return Err(Why::new("no DEEP_MIND_VERSION line before the first block; read the log from its beginning"));
+        }
+        if self.dump.is_some() {
+            return Err(Why::new("ABIDUMP START without ABIDUMP END before it; lines are missing"));
         }
         if self.active.is_some() {
             self.abandon();
@@ -274,11 +285,13 @@ impl Decoder {
         }
         self.block = Block::default();
         self.pending.clear();
+        self.trace_lines.clear();
         if let Some(genesis) = &self.genesis {
             self.pending = genesis.pending.clone();
             self.block.rlimit_ops.clone_from(&genesis.rlimit_ops);
         }
         self.active = Some(number);
+        self.in_genesis = false;
         Ok(())
     }
 
@@ -320,12 +333,14 @@ impl Decoder {
                 ..TransactionReceiptHeader::default()
             });
             self.block.unfiltered_transaction_traces.push((**failed).clone());
+            self.trace_lines.push(self.stats.lines);
             if trace.receipt.as_ref().is_none_or(|receipt| receipt.status == TransactionStatus::HardFail) {
                 self.pending.revert();
             }
         }
         self.pending.attach(&mut trace)?;
         self.block.unfiltered_transaction_traces.push(trace);
+        self.trace_lines.push(self.stats.lines);
         Ok(())
     }
 
@@ -389,48 +404,12 @@ impl Decoder {
         }
         block.update_counts();
         self.active = None;
-        self.genesis = None;
         self.pending.clear();
-        self.stats.blocks += 1;
         Ok(Event::Block(Box::new(block)))
-    }
-
-    fn abi_dump(&mut self, fields: &mut Fields<'_>) -> Parse<Option<Event>> {
-        match fields.next("operation")? {
-            b"START" => {
-                let mut dump = AbiDump::default();
-                match fields.count() {
-                    0 => {}
-                    2 => {
-                        dump.block_num = fields.u32("block number")?;
-                        dump.global_sequence = fields.u64("global sequence")?;
-                    }
-                    other => return Err(Why::new(format!("{other} fields after START, where 0 or 2 are due"))),
-                }
-                self.dump = Some(dump);
-                Ok(None)
-            }
-            b"ABI" => {
-                let dump = self.dump.as_mut().ok_or_else(|| Why::new("ABI outside of ABIDUMP START and END"))?;
-                if fields.count() == 3 {
-                    // EOSIO 1.8 and 2.0 give the block number here instead of at the start.
-                    dump.block_num = fields.u32("block number")?;
-                }
-                let contract = fields.name("contract")?;
-                let abi = fields.next("ABI")?;
-                fields.end()?;
-                let abi = BASE64.decode(abi).map_err(|_| Why::new(format!("ABI {} is not base64", Shown(abi))))?;
-                dump.abis.push((contract, abi.into()));
-                Ok(None)
-            }
-            b"END" => Ok(self.dump.take().map(Event::AbiDump)),
-            other => Err(Why::new(format!("unknown operation {}", Shown(other)))),
-        }
     }
 }
 
-/// Nodes pad base64; a log that went through other hands may not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// The node says that it could not write its log, and ends.
+fn is_cry_of_failure(record: &[u8]) -> bool {
+    record.starts_with(b"FPRINTF_FAILED") || record.starts_with(b"FPRINTF_FAILURE_TERMINATED")
+}

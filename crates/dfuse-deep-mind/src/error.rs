@@ -23,6 +23,19 @@ pub enum Error {
         /// The beginning of the line.
         text: String,
     },
+    /// A block contradicts its own lines: some are missing, were changed, or are of something else.
+    #[error(
+        "line {line}: block {block}: {why}; lines of the log are missing or were changed: copy the log again, or have the \
+         node execute the block again"
+    )]
+    Damaged {
+        /// Number of the line where it was found, from 1: that of the transaction, or of the end of the block.
+        line: u64,
+        /// Number of the block.
+        block: u32,
+        /// What does not agree.
+        why: String,
+    },
     /// A line is longer than the limit.
     #[error("line {line} is longer than {limit} bytes; raise the limit if the node really writes such lines")]
     TooLong {

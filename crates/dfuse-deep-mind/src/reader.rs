@@ -62,7 +62,7 @@ impl<R: Read> Reader<R> {
                     self.decoder.torn_line();
                     continue;
                 }
-                None if self.decoder.stats().deep_mind_lines > 0 => return Ok(None),
+                None if self.decoder.stats().deep_mind_lines > 0 => return self.decoder.finish().map(|()| None),
                 None if self.foreign == 0 && self.decoder.stats().lines == 0 => {
                     return Err(Error::NotALog { why: "the log is empty" });
                 }

@@ -289,6 +289,104 @@ fn a_node_that_failed_to_write() {
     }
 }
 
+/// Blocks of the first run that were complete, and those of the second one.
+#[track_caller]
+fn assert_two_runs(log: &[u8], first_run: &[&Block], second_run: &[Event], cut: u64) {
+    let warnings = Arc::new(AtomicUsize::new(0));
+    let outcome = tracing::subscriber::with_default(Warnings(Arc::clone(&warnings)), || Outcome::of(log).good());
+    let blocks = outcome.blocks();
+    let (first, second) = blocks.split_at(first_run.len().min(blocks.len()));
+    assert_eq!(first, first_run);
+    let of_second: Vec<_> = second_run
+        .iter()
+        .filter_map(|event| if let Event::Block(block) = event { Some(&**block) } else { None })
+        .collect();
+    assert_eq!(second, of_second);
+    assert_eq!((outcome.stats.cut_runs, warnings.load(Ordering::Relaxed) as u64), (cut, cut));
+    assert_eq!((outcome.stats.torn_line, outcome.unfinished_block), (false, None));
+}
+
+/// A node that was killed at any place, with a log that is appended to: another run from genesis follows, or one that
+/// goes on.
+#[test]
+fn a_log_that_was_cut_and_goes_on() {
+    let Some(lines) = three_blocks() else { return };
+    let whole = Outcome::of(text(&lines)).good();
+    let version = position(&lines, "DMLOG DEEP_MIND_VERSION");
+    let goes_on = [&lines[version..=version], &lines[position(&lines, "DMLOG START_BLOCK 4")..]].concat();
+    let going_on = Outcome::of(text(&goes_on)).good();
+    let (mut complete, mut active) = (0, false);
+    for (at, line) in lines.iter().enumerate() {
+        let fields = std::str::from_utf8(line).unwrap();
+        for next in [&lines, &goes_on] {
+            let events = if next.len() == lines.len() { &whole.events } else { &going_on.events };
+            // Continuing takes the blocks before, and a version.
+            if next.len() != lines.len() && at <= version {
+                continue;
+            }
+            // At the end of a line, in its middle, before its line end, or with zeros where nothing was written.
+            for kept in [0, 1, 4, 6, line.len() / 2, line.len() - 1, line.len()] {
+                for zeros in [0, 5] {
+                    let torn = [&line[..kept], &vec![0; zeros]].concat();
+                    let log = [text(&lines[..at]), torn, text(next)].concat();
+                    // Half a prefix is not a deep-mind line, and nothing is lost with it.
+                    let cut = active || kept >= 6;
+                    assert_two_runs(&log, &whole.blocks()[..complete], events, u64::from(cut));
+                }
+            }
+        }
+        active = if fields.starts_with("DMLOG START_BLOCK") {
+            true
+        } else {
+            active && !fields.starts_with("DMLOG ACCEPTED")
+        };
+        complete += usize::from(fields.starts_with("DMLOG ACCEPTED_BLOCK"));
+    }
+}
+
+/// With both streams of the node in one file, its own log comes behind the half of a line; so does a newline that
+/// somebody added.
+#[test]
+fn text_between_two_runs() {
+    let Some(lines) = three_blocks() else { return };
+    let whole = Outcome::of(text(&lines)).good();
+    let at = position(&lines, "DMLOG APPLIED_TRANSACTION 3");
+    for between in [
+        &b"\n"[..],
+        b"info  2026-11-22T10:05:00.000 nodeos    main.cpp:1 main ] nodeos started\n",
+        b"\ninfo  2026-11-22T10:05:00.000 nodeos    main.cpp:1 main ] nodeos started\n\n",
+        b"DMLOG FPRINTF_FAILED failed written=7\nDMLOG FPRINTF_FAILURE_TERMINATED\n",
+        b"\nDMLOG FPRINTF_FAILED failed written=7\n",
+    ] {
+        let torn = &lines[at][..lines[at].len() / 2];
+        let log = [&text(&lines[..at]), torn, between, &text(&lines)].concat();
+        assert_two_runs(&log, &whole.blocks()[..1], &whole.events, 1);
+    }
+    // A node that was stopped in order is none that was cut.
+    let log = [text(&lines), text(&lines)].concat();
+    assert_two_runs(&log, &whole.blocks(), &whole.events, 0);
+    // A line that cannot be right is an error if the same run goes on, at the end of the log, and if the cry is the last word.
+    let damaged = [&lines[..at], &[lines[at][..90].to_vec()], &lines[at + 1..]].concat();
+    for log in [text(&damaged), text(&damaged[..=at])] {
+        let message = Outcome::of(log).message();
+        assert!(message.starts_with(&format!("line {}: APPLIED_TRANSACTION: ", at + 1)), "{message}");
+    }
+}
+
+/// The recorded case: a node with odd ABIs, killed in the middle of a line and started again.
+#[test]
+fn a_recorded_log_that_was_cut_and_goes_on() {
+    let Some(log) = recorded::bytes("cases/abi-rows.dmlog.gz") else { return };
+    let whole = Outcome::of(&log).good();
+    assert_eq!(whole.blocks().len(), 317);
+    let cut = Outcome::of([&log[..1_500_003], &log[..]].concat()).good();
+    let blocks = cut.blocks();
+    let (first, second) = blocks.split_at(blocks.len() - 317);
+    assert_eq!((second, first), (&whole.blocks()[..], &whole.blocks()[..first.len()]));
+    assert!(!first.is_empty());
+    assert_eq!(cut.stats.cut_runs, 1);
+}
+
 #[test]
 fn empty_fields() {
     let Some(mut lines) = three_blocks() else { return };

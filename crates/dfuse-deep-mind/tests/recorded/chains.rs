@@ -32,6 +32,7 @@ pub(crate) static FORK: Log = Log::new("fork", "fork/fork.dmlog.zst");
 pub(crate) static BUSY: Log = Log::new("busy", "busy/busy.dmlog.zst");
 pub(crate) static DEMO: Log = Log::new("demo", "demo/demo.dmlog.zst");
 pub(crate) static EMPTY: Log = Log::new("empty", "empty.dmlog.gz");
+pub(crate) static ABI_ROWS: Log = Log::new("abi rows", "cases/abi-rows.dmlog.gz");
 pub(crate) static LEAP_5: Log = Log::new("leap 5", "public/leap-5.0-battlefield.dmlog.zst");
 pub(crate) static LEAP_UNIT: Log = Log::new("leap unit test", "public/leap-unittest.dmlog.zst");
 pub(crate) static SPRING: Log = Log::new("spring unit test", "public/spring-unittest.dmlog.zst");

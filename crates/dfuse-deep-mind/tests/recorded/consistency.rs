@@ -8,7 +8,7 @@ use dfuse_antelope::{
 };
 
 use crate::{
-    chains::{BUSY, DEMO, EMPTY, FORK, LEAP_5, LEAP_UNIT, Log, SMALL, SPRING, traces_of_receipts},
+    chains::{ABI_ROWS, BUSY, DEMO, EMPTY, FORK, LEAP_5, LEAP_UNIT, Log, SMALL, SPRING, traces_of_receipts},
     merkle::{action_digest, merkle, pair_digest, receipt_digest},
 };
 
@@ -165,6 +165,7 @@ fn chains_prove_themselves() {
         (&BUSY, 407, 0, 14742, 61640, 15149),
         (&DEMO, 4042, 0, 4624, 18643, 8658),
         (&EMPTY, 199, 0, 0, 199, 199),
+        (&ABI_ROWS, 317, 0, 333, 650, 650),
         (&LEAP_5, 176, 0, 168, 605, 344),
         (&LEAP_UNIT, 4, 0, 27, 31, 31),
         (&SPRING, 34, 32, 33, 67, 67),
