@@ -4,7 +4,7 @@
 use std::io::{Cursor, Read};
 
 use bytes::{Buf, BufMut, Bytes};
-use dfuse_antelope::model::bstream::ANTELOPE_BLOCK_TYPE_URL;
+use dfuse_antelope::model::bstream::{ANTELOPE_BLOCK_TYPE_URL, EOSIO_BLOCK_TYPE_URL, Envelope};
 use xxhash_rust::xxh64::xxh64;
 use zstd::{
     bulk::{Compressor, Decompressor},
@@ -263,7 +263,21 @@ impl StreamReader {
     pub fn block(&mut self) -> Result<Option<EncodedBlock>> {
         let at = self.messages.offset();
         let Some(envelope) = self.messages.message()? else { return Ok(None) };
-        EncodedBlock::from_envelope(envelope).map(Some).map_err(|e| self.messages.damaged_at(at, e))
+        EncodedBlock::from_envelope(envelope.clone()).map(Some).map_err(|e| match self.other_type(&envelope) {
+            Some(found) => Error::OtherType { file: self.messages.file().to_owned(), found },
+            None => self.messages.damaged_at(at, e),
+        })
+    }
+
+    /// The type of a message that is not a block of an Antelope chain, by its own word or by that of the header.
+    fn other_type(&self, envelope: &Bytes) -> Option<String> {
+        let payload = Envelope::read(envelope).ok().and_then(|envelope| envelope.payload).map(|any| any.type_url);
+        let is_of_antelope = |found: &str| {
+            let name = |url: &str| url.rsplit('/').next().unwrap_or_default().to_owned();
+            [ANTELOPE_BLOCK_TYPE_URL, EOSIO_BLOCK_TYPE_URL].iter().any(|known| name(known) == name(found))
+                || (self.messages.version() == 0 && found.starts_with("EOS"))
+        };
+        payload.into_iter().chain([self.messages.content_type().to_owned()]).find(|found| !is_of_antelope(found))
     }
 }
 
@@ -321,6 +335,37 @@ mod tests {
         assert_eq!(read_frames(&two_frames).unwrap(), blocks);
         let version_0 = [b"dbin\0EOS01", messages].concat();
         assert_eq!(read_frames(&zstd::encode_all(&version_0[..], 1).unwrap()).unwrap(), blocks);
+    }
+
+    /// Ids of other chains do not begin with the block's number, so their envelopes cannot be ours.
+    #[test]
+    fn files_of_other_chains_are_named() {
+        let message = [dbin::length_prefix(b"\x08\x05").unwrap().to_vec(), b"\x08\x05".to_vec()].concat();
+        let ethereum = "type.googleapis.com/sf.ethereum.type.v2.Block";
+        for (header, found) in [
+            (dbin::header(ethereum).to_vec(), ethereum),
+            (dbin::header("sf.solana.type.v1.Block").to_vec(), "sf.solana.type.v1.Block"),
+            (b"dbin\0ETH01".to_vec(), "ETH01"),
+        ] {
+            let stream = [header, message.clone()].concat();
+            for file in [stream.clone(), zstd::encode_all(&stream[..], 1).unwrap()] {
+                let error = read_stream(file).unwrap_err();
+                assert!(matches!(&error, Error::OtherType { found: other, .. } if other == found), "{error}");
+                assert!(error.to_string().starts_with("f is of another kind of chain: it holds"), "{error}");
+            }
+        }
+        // The payload says it where the header does not, and a broken envelope of our type stays damage.
+        let blocks = chain(100, 1, 0);
+        let at = blocks[0].envelope().windows(23).position(|part| part == b"sf.antelope.type.v1.Blo").unwrap();
+        let mut envelope = blocks[0].envelope().to_vec();
+        envelope[at + 3..at + 11].copy_from_slice(b"ethereum");
+        let id = envelope.windows(8).position(|part| part == b"00000064").unwrap();
+        envelope[id..id + 8].copy_from_slice(b"deadbeef");
+        let length = dbin::length_prefix(&envelope).unwrap();
+        let error = read_stream([&header()[..], &length, &envelope].concat()).unwrap_err();
+        assert!(matches!(&error, Error::OtherType { found, .. } if found.contains("sf.ethereum.type.v1")), "{error}");
+        let error = read_stream([&header()[..], &message].concat()).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }
 
     #[test]

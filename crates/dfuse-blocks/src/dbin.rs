@@ -85,6 +85,10 @@ impl<R: Read> Reader<R> {
         &self.content_type
     }
 
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Bytes read so far.
     pub fn offset(&self) -> u64 {
         self.offset

@@ -17,6 +17,17 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A file is sound, but what is in it is not of an Antelope chain.
+    #[error(
+        "{file} is of another kind of chain: it holds \"{found}\", where blocks of an Antelope chain \
+         (\"type.googleapis.com/sf.antelope.type.v1.Block\") are expected; name a store of such a chain"
+    )]
+    OtherType {
+        /// Path of the file in the store.
+        file: String,
+        /// Type of what is in it.
+        found: String,
+    },
     /// A block does not continue the chain at hand: its source left something out or follows another chain.
     #[error("block {number} {id} does not follow: {why}")]
     Unlinked {

@@ -38,4 +38,4 @@ pub use error::{Error, Result};
 pub use forks::{Added, BlockRef, Finalized, ForkDb, Linked};
 pub use merge::{BundleWriter, MergeSummary, Merger};
 pub use names::OneBlockName;
-pub use store::{BlockStore, StoreOptions};
+pub use store::{BlockStore, Located, StoreOptions};

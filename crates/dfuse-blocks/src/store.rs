@@ -19,6 +19,8 @@ use crate::{
     range::{BundleReader, PIECE_BYTES, RangeReader},
 };
 
+pub use locate::Located;
+
 const ONE_BLOCKS: &str = "one-blocks";
 const MERGED_BLOCKS: &str = "merged-blocks";
 const FORKED_BLOCKS: &str = "forked-blocks";
@@ -51,6 +53,8 @@ pub struct StoreOptions {
 pub struct BlockStore {
     objects: Arc<dyn ObjectStore>,
     root: Path,
+    /// Folder of the bundles.
+    merged: Path,
     layouts: Arc<Mutex<LayoutCache>>,
 }
 
@@ -99,7 +103,8 @@ impl BlockStore {
 
     /// A store in `objects`, below `root`.
     pub fn new(objects: Arc<dyn ObjectStore>, root: Path) -> Self {
-        Self { objects, root, layouts: Arc::default() }
+        let merged = root.clone().join(MERGED_BLOCKS);
+        Self { objects, root, merged, layouts: Arc::default() }
     }
 
     fn path(&self, folder: &str, file_name: &str) -> Path {
@@ -107,12 +112,15 @@ impl BlockStore {
     }
 
     pub(crate) fn bundle_path(&self, base: u32) -> Path {
-        self.path(MERGED_BLOCKS, &names::bundle_file_name(base))
+        self.merged.clone().join(names::bundle_file_name(base))
     }
 
     async fn list<T: Ord>(&self, folder: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
-        let folder = self.root.clone().join(folder);
-        let objects = self.objects.list(Some(&folder)).map_err(|e| Error::store(&folder, e));
+        self.list_folder(&self.root.clone().join(folder), parse).await
+    }
+
+    async fn list_folder<T: Ord>(&self, folder: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+        let objects = self.objects.list(Some(folder)).map_err(|e| Error::store(folder, e));
         let names = objects.try_filter_map(|object| {
             // What lies deeper is not ours.
             let direct = object.location.parts_count() == folder.parts_count() + 1;
@@ -263,7 +271,7 @@ impl BlockStore {
     /// Bases of all bundles, ascending. What is named like a bundle but for a base that is no multiple of 100 is listed
     /// too, for [`crate::check`] to find.
     pub async fn bundles(&self) -> Result<Vec<u32>> {
-        self.list(MERGED_BLOCKS, names::parse_bundle).await
+        self.list_folder(&self.merged, names::parse_bundle).await
     }
 
     /// Number of the first block in bundles, if there are any; `first_streamable` is that of the chain's history.
@@ -457,5 +465,6 @@ impl LayoutCache {
     }
 }
 
+mod locate;
 #[cfg(test)]
 mod tests;

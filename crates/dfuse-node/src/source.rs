@@ -88,8 +88,9 @@ impl Source {
             }
             SourceSpec::Blocks(place) => {
                 let store = BlockStore::open_existing(place, options.store.clone())?;
+                let place = place.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = store::read(&store, &options, &sender).await {
+                    if let Err(error) = store::read(&place, store, &options, &sender).await {
                         // The receiver is gone if this fails: nobody wants to know.
                         let _ = sender.send(Err(error)).await;
                     }

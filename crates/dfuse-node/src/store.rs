@@ -1,13 +1,14 @@
 use std::{collections::BTreeSet, pin::pin};
 
-use dfuse_blocks::{BlockStore, EncodedBlock, bundle::BUNDLE_BLOCKS};
+use dfuse_blocks::{BlockStore, EncodedBlock, Located, bundle::BUNDLE_BLOCKS};
 use futures::TryStreamExt;
 
 use crate::{Result, SourceEvent, SourceOptions, source::Sender};
 
 /// Reads a block store: ABI dumps, then bundles, then one-block files, of all branches, by number. One-block files that
 /// come later are found by looking again. A block that was read from a one-block file comes again from its bundle.
-pub(crate) async fn read(store: &BlockStore, options: &SourceOptions, sender: &Sender) -> Result<()> {
+pub(crate) async fn read(place: &str, store: BlockStore, options: &SourceOptions, sender: &Sender) -> Result<()> {
+    let Some(store) = located(place, store, options, sender).await? else { return Ok(()) };
     for block_num in store.abi_dumps().await? {
         let dump = store.read_abi_dump(block_num).await?;
         if sender.send(Ok(SourceEvent::AbiDump(dump))).await.is_err() {
@@ -59,6 +60,31 @@ pub(crate) async fn read(store: &BlockStore, options: &SourceOptions, sender: &S
         }
         tokio::select! {
             () = sender.closed() => return Ok(()),
+            () = tokio::time::sleep(options.poll) => {}
+        }
+    }
+}
+
+/// Where the store has its files. One that is empty may be filled later; nothing comes back if nobody waits for that.
+async fn located(
+    place: &str,
+    store: BlockStore,
+    options: &SourceOptions,
+    sender: &Sender,
+) -> Result<Option<BlockStore>> {
+    let mut told = false;
+    loop {
+        match store.clone().locate(place).await? {
+            Located::Store(store) => return Ok(Some(store)),
+            Located::Empty(why) if !options.follow => return Err(why.into()),
+            Located::Empty(why) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%why, "waiting for block files");
+                }
+            }
+        }
+        tokio::select! {
+            () = sender.closed() => return Ok(None),
             () = tokio::time::sleep(options.poll) => {}
         }
     }

@@ -102,6 +102,71 @@ async fn what_is_wrong_is_named() {
     assert!(matches!(error, Error::Log(dfuse_deep_mind::Error::NotALog { .. })), "{error}");
 }
 
+/// The folder of the bundles itself, as the files of other chains' tools are often passed on.
+#[tokio::test]
+async fn a_folder_of_bundles_is_a_store() {
+    let directory = TempDir::new().unwrap();
+    let spec = log(directory.path(), 250);
+    let place = directory.path().join("store");
+    let store = BlockStore::open(place.to_str().unwrap(), StoreOptions::default()).unwrap();
+    merge(&spec, &store).await;
+    let (ids, _) = read(open(&spec, 0, false)).await.unwrap();
+    let bundled = ids.iter().filter(|id| id.block_num() < 200).copied().collect::<Vec<_>>();
+    let merged = place.join("merged-blocks");
+    for place in
+        [merged.display().to_string(), format!("{}/", merged.display()), format!("file://{}", merged.display())]
+    {
+        assert_eq!(read(open(&SourceSpec::Blocks(place), 0, false)).await.unwrap(), (bundled.clone(), 0));
+    }
+}
+
+/// What is expected, what was found, and where the files are if they are near.
+#[tokio::test]
+async fn a_store_of_another_layout_is_told() {
+    let directory = TempDir::new().unwrap();
+    let store =
+        BlockStore::open(directory.path().join("a/storage").to_str().unwrap(), StoreOptions::default()).unwrap();
+    merge(&log(directory.path(), 250), &store).await;
+    let file = |path: &str, content: &[u8]| {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    file("other/blocks-0001.parquet", b"PAR1");
+    file("ones/0000000101-dbda3f44afee24dd-24a072678473e4ad-100-x.dbin.zst", b"");
+    fs::create_dir(directory.path().join("empty")).unwrap();
+    for (name, told) in [
+        ("a", "there are bundles in storage/merged-blocks: name \"PLACE/storage\""),
+        ("other", "found there: blocks-0001.parquet"),
+        ("ones", "there are one-block files in the place itself: name the folder above it"),
+        ("empty", "is empty; expected are bundles of 100 blocks (NNNNNNNNNN.dbin.zst) in its folder merged-blocks"),
+    ] {
+        let place = directory.path().join(name).display().to_string();
+        let spec = SourceSpec::Blocks(place.clone());
+        // A store that is followed may be empty at first, but is no other thing.
+        for follow in [false, true].into_iter().filter(|follow| !follow || name != "empty") {
+            let error = read(open(&spec, 0, follow)).await.unwrap_err().to_string();
+            assert!(error.contains(&told.replace("PLACE", &place)) && error.contains(&place), "{error}");
+            assert!(error.contains("NNNNNNNNNN.dbin.zst"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_empty_at_first_is_followed() {
+    let directory = TempDir::new().unwrap();
+    let place = directory.path().join("store").display().to_string();
+    let store = BlockStore::open(&place, StoreOptions::default()).unwrap();
+    let mut source = open(&SourceSpec::Blocks(place), 0, true);
+    merge(&log(directory.path(), 120), &store).await;
+    let first = loop {
+        if let Some(SourceEvent::Block { encoded, .. }) = source.next().await.unwrap() {
+            break encoded.number();
+        }
+    };
+    assert_eq!(first, 2);
+}
+
 /// A reader that nobody listens to must end.
 #[tokio::test]
 async fn a_dropped_source_stops_reading() {
