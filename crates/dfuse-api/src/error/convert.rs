@@ -68,6 +68,7 @@ impl From<dfuse_blocks::Error> for ApiError {
             // A block that the indexes know must be there; whoever asks for one that may be absent handles that.
             E::NotFound(_)
             | E::Damaged { .. }
+            | E::OtherType { .. }
             | E::Unlinked { .. }
             | E::OtherChain { .. }
             | E::Invalid(_)
