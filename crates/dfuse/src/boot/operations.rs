@@ -38,12 +38,13 @@ pub(super) async fn run_step(
         Operation::SetCode(it) => {
             let code = const_hex::encode(contents.code(&it.contract_name_ref));
             let data = json!({"account": it.account, "vmtype": 0, "vmversion": 0, "code": code});
-            vec![call(EOSIO, "setcode", it.account, data)]
+            let mut calls = vec![call(EOSIO, "setcode", it.account, data)];
+            if contents.has_abi(&it.contract_name_ref) {
+                calls.push(set_abi(it.account, &contents.abi(&it.contract_name_ref)?));
+            }
+            calls
         }
-        Operation::SetAbi(it) => {
-            let abi = const_hex::encode(contents.abi(&it.contract_name_ref)?);
-            vec![call(EOSIO, "setabi", it.account, json!({"account": it.account, "abi": abi}))]
-        }
+        Operation::SetAbi(it) => vec![set_abi(it.account, &contents.abi(&it.contract_name_ref)?)],
         Operation::SetPriv(it) => {
             // The field for the flag has two names.
             let data = json!({"account": it.account, "is_priv": 1, "ispriv": 1});
@@ -77,12 +78,22 @@ pub(super) async fn run_step(
             return Ok(());
         }
     };
+    if calls.is_empty() {
+        // An empty list has nothing to do, and the chain refuses a transaction without actions.
+        return Ok(());
+    }
     let id = chain.push(&calls).await?;
     tracing::debug!(%id, "pushed");
-    if let Operation::SetAbi(it) = operation {
-        chain.forget_abi(it.account);
+    match operation {
+        Operation::SetCode(it) => chain.forget_abi(it.account),
+        Operation::SetAbi(it) => chain.forget_abi(it.account),
+        _ => {}
     }
     Ok(())
+}
+
+fn set_abi(account: Name, abi: &[u8]) -> Call {
+    call(EOSIO, "setabi", account, json!({"account": account, "abi": const_hex::encode(abi)}))
 }
 
 /// By the account's active permission.

@@ -16,6 +16,7 @@ use serde::{
 use serde_json::Value;
 use url::Url;
 
+use super::duration;
 use crate::failure::usage;
 
 /// A file that is no boot sequence is not read whole.
@@ -37,8 +38,9 @@ pub(super) struct Sequence {
 #[serde(deny_unknown_fields)]
 struct Document {
     keys: BTreeMap<String, Key>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     contents: Vec<Content>,
+    #[serde(default, deserialize_with = "or_default")]
     boot_sequence: Vec<RawStep>,
 }
 
@@ -46,7 +48,7 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct RawStep {
     op: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     label: String,
     #[serde(default)]
     data: Value,
@@ -149,7 +151,7 @@ data! {
         new_account: Name,
         /// A public key, or the name of one of the keys.
         pubkey: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         ram_bytes: u32,
     }
     SetCode {
@@ -167,9 +169,11 @@ data! {
         max_ram_size: u64,
     }
     ActivateFeatures {
+        #[serde(default, deserialize_with = "or_default")]
         features: Vec<String>,
     }
     Init {
+        #[serde(default, deserialize_with = "or_default")]
         version: u32,
         core: String,
     }
@@ -179,10 +183,11 @@ data! {
         #[serde(default)]
         payload: Value,
         actor: Name,
-        #[serde(default = "active")]
+        #[serde(default = "active", deserialize_with = "or_active")]
         permission: Name,
     }
     ResignAccounts {
+        #[serde(default, deserialize_with = "or_default")]
         accounts: Vec<Name>,
     }
     TokenCreate {
@@ -192,18 +197,18 @@ data! {
     TokenIssue {
         account: Name,
         amount: Asset,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         memo: String,
     }
     TokenTransfer {
         from: Name,
         to: Name,
         quantity: Asset,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "or_default")]
         memo: String,
     }
     Sleep {
-        #[serde(deserialize_with = "duration")]
+        #[serde(deserialize_with = "duration::read")]
         duration: Duration,
     }
 }
@@ -221,6 +226,10 @@ impl From<Option<IgnoredAny>> for EnableFeatures {
 
 pub(super) fn active() -> Name {
     Name::literal("active")
+}
+
+fn or_active<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_else(active))
 }
 
 /// What files hold.
@@ -318,6 +327,10 @@ impl Contents {
         self.0.get(&format!("{contract}.wasm")).map_or(&[], Vec::as_slice)
     }
 
+    pub(super) fn has_abi(&self, contract: &str) -> bool {
+        self.0.contains_key(&format!("{contract}.abi"))
+    }
+
     /// Packed, from its JSON.
     pub(super) fn abi(&self, contract: &str) -> anyhow::Result<Vec<u8>> {
         let json = self.0.get(&format!("{contract}.abi")).map_or(&[][..], Vec::as_slice);
@@ -354,43 +367,9 @@ fn local_path(url: &str, folder: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// As Go writes them: `300ms`, `5s`, `1m30s`, `1h`; or seconds as a number.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Raw {
-        Seconds(u32),
-        Text(String),
-    }
-    match Raw::deserialize(deserializer)? {
-        Raw::Seconds(seconds) => Ok(Duration::from_secs(seconds.into())),
-        Raw::Text(text) => parse_duration(&text)
-            .ok_or_else(|| de::Error::custom(format!("\"{text}\" is no duration; write it as 300ms, 5s, 1m30s"))),
-    }
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let (mut rest, mut total) = (text.trim(), Duration::ZERO);
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, unit_on) = rest.split_at(digits);
-        let number: u32 = number.parse().ok()?;
-        let units = unit_on.find(|c: char| c.is_ascii_digit()).unwrap_or(unit_on.len());
-        let (unit, next) = unit_on.split_at(units);
-        let one = match unit {
-            "ms" => Duration::from_millis(1),
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
-            "h" => Duration::from_secs(3600),
-            _ => return None,
-        };
-        total = total.checked_add(one.checked_mul(number)?)?;
-        rest = next;
-    }
-    Some(total)
+/// A null stands for nothing, as in the original's files.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -445,6 +424,35 @@ boot_sequence:
         assert!(!format!("{sequence:?}").contains(KEY));
     }
 
+    /// What is null is absent: lists are empty, everything else has its default.
+    #[test]
+    fn nulls_are_defaults() {
+        let sequence = parse(&format!("keys: {{boot: {KEY}}}\ncontents:\nboot_sequence:\n")).unwrap();
+        assert!(sequence.steps().is_empty() && sequence.contents.is_empty());
+        let sequence = parse(&format!(
+            "
+keys: {{boot: {KEY}}}
+contents: ~
+boot_sequence:
+  - {{op: system.enable_protocol_features, label: , data: }}
+  - {{op: system.activate_protocol_features, data: {{features: }}}}
+  - {{op: system.resign_accounts, data: {{accounts: null}}}}
+  - {{op: system.newaccount, data: {{creator: eosio, new_account: alice, pubkey: boot, ram_bytes: }}}}
+  - {{op: system.init, data: {{core: '4,EOS'}}}}
+  - {{op: system.pushtransaction, data: {{contract: a, action: b, payload: , actor: c, permission: }}}}
+  - {{op: token.issue, data: {{account: eosio, amount: 1.0 EOS, memo: }}}}
+"
+        ));
+        let sequence = sequence.unwrap();
+        let [_, features, accounts, account, init, pushed, issue] = sequence.steps() else { panic!("{sequence:?}") };
+        assert!(matches!(&features.operation, Operation::ActivateFeatures(it) if it.features.is_empty()));
+        assert!(matches!(&accounts.operation, Operation::ResignAccounts(it) if it.accounts.is_empty()));
+        assert!(matches!(&account.operation, Operation::NewAccount(it) if it.ram_bytes == 0));
+        assert!(matches!(&init.operation, Operation::Init(it) if it.version == 0));
+        assert!(matches!(&pushed.operation, Operation::PushTransaction(it) if it.permission == active()));
+        assert!(matches!(&issue.operation, Operation::TokenIssue(it) if it.memo.is_empty()));
+    }
+
     #[test]
     fn what_is_wrong_is_told_without_keys() {
         let step = |step: &str| format!("keys: {{boot: {KEY}}}\nboot_sequence:\n  - {step}\n");
@@ -463,7 +471,8 @@ boot_sequence:
             (step("{op: system.setcode, data: {account: a, contract_name_ref: b}}"), "contents has no \"b.wasm\""),
             (step(&format!("{{op: system.setpriv, data: {{account: {KEY}}}}}")), "step 1"),
             (step("{op: system.setpriv, data: {acount: a}}"), "acount"),
-            (step("{op: sleep, data: {duration: 5 minutes}}"), "write it as 300ms, 5s, 1m30s"),
+            (step("{op: sleep, data: {duration: 5 minutes}}"), "write it with its unit, as 100ms, 5s, 1h30m"),
+            (step("{op: sleep, data: {duration: 5}}"), "a number without a unit"),
             (
                 step(&format!("{{op: system.newaccount, data: {{creator: eosio, new_account: a, pubkey: {KEY}}}}}")),
                 "neither a public key nor the name of one of the keys (boot)",
@@ -477,20 +486,7 @@ boot_sequence:
     }
 
     #[test]
-    fn durations_and_places() {
-        for (text, ms) in [
-            ("300ms", Some(300)),
-            ("5s", Some(5000)),
-            ("1m30s", Some(90_000)),
-            ("1h", Some(3_600_000)),
-            ("", None),
-            ("5", None),
-            ("s", None),
-            ("-5s", None),
-            ("99999999999s", None),
-        ] {
-            assert_eq!(parse_duration(text).map(|it| it.as_millis()), ms, "{text}");
-        }
+    fn places() {
         let folder = Path::new("/boot");
         assert_eq!(local_path("a/b.wasm", folder), Ok("/boot/a/b.wasm".into()));
         assert_eq!(local_path("/a/b.wasm", folder), Ok("/a/b.wasm".into()));
