@@ -120,18 +120,6 @@ pub fn write_quoted(out: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'"');
 }
 
-/// What `text` writes, in quotes and escaped.
-pub fn write_text(out: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
-    out.push(b'"');
-    let start = out.len();
-    text(out);
-    if out[start..].iter().any(|byte| SPECIAL[usize::from(*byte)]) {
-        let raw = out.split_off(start);
-        write_escaped(out, &raw);
-    }
-    out.push(b'"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

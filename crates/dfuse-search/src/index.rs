@@ -33,7 +33,7 @@ pub const SPLITS: Family = Family::new("posting-split");
 
 /// Segments are merged when so many low bits of their ordinals have come to an end.
 const MERGE_BITS: [u32; 2] = [12, 8];
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Blocks in which a chunk is split, if they are small.
 const SPLIT_BLOCKS: usize = 32;
 /// Actions of blocks in which it is split at the latest.

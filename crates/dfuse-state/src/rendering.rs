@@ -94,5 +94,18 @@ mod tests {
         let RenderedRow::Hex { error, .. } = renderer("bombs").unwrap().render(&[0xff, 0xff, 0x3f]) else { panic!() };
         assert!(error.contains("JSON text is over the limit"), "{error}");
         assert!(renderer("other").is_err());
+        // Letters that are none, too many decimals, too large an amount. No letters at all are no damage.
+        for (row, why) in [
+            ("aa2c0b010000000004654f5300000000", "account.balance: invalid symbol code: "),
+            ("aa2c0b010000000013454f5300000000", "account.balance: invalid symbol: 19 decimals"),
+            ("000000000000004004454f5300000000", "account.balance: invalid asset: the amount 4611686018427387904 "),
+        ] {
+            let RenderedRow::Hex { hex, error } = accounts.render(&const_hex::decode(row).unwrap()) else {
+                panic!("{row}")
+            };
+            assert_eq!(hex, row);
+            assert!(error.contains(why), "{error}");
+        }
+        assert_eq!(accounts.render(&[0; 16]), RenderedRow::Json(br#"{"balance":"0 "}"#.to_vec()));
     }
 }

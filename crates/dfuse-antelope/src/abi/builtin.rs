@@ -169,25 +169,30 @@ impl Builtin {
                 let signature = Signature::read(reader)?;
                 json::write_quoted(out, |out| signature.write_to(out));
             }
-            // The code of a symbol can be any bytes, hence the escaping.
             Self::Symbol => {
-                let symbol = Symbol::read(reader)?;
-                json::write_text(out, |out| symbol.write_to(out));
+                let symbol = checked_symbol(Symbol::read(reader)?)?;
+                json::write_quoted(out, |out| symbol.write_to(out));
             }
             Self::SymbolCode => {
-                let code = SymbolCode::read(reader)?;
-                json::write_text(out, |out| code.write_to(out));
+                let mut code = SymbolCode::read(reader)?;
+                if rendering == Rendering::Nodeos {
+                    // A symbol has room for seven of the eight bytes, and nodeos makes one of the code.
+                    code.0 &= u64::MAX >> 8;
+                }
+                let code = checked_code(code)?;
+                json::write_quoted(out, |out| code.write_to(out));
             }
             Self::Asset => {
-                let asset = Asset::read(reader)?;
-                json::write_text(out, |out| asset.write_to(out));
+                let asset = checked_asset(Asset::read(reader)?)?;
+                json::write_quoted(out, |out| asset.write_to(out));
             }
             Self::ExtendedAsset => {
-                let asset = ExtendedAsset::read(reader)?;
+                let ExtendedAsset { quantity, contract } = ExtendedAsset::read(reader)?;
+                let quantity = checked_asset(quantity)?;
                 out.extend_from_slice(b"{\"quantity\":");
-                json::write_text(out, |out| asset.quantity.write_to(out));
+                json::write_quoted(out, |out| quantity.write_to(out));
                 out.extend_from_slice(b",\"contract\":\"");
-                out.extend_from_slice(asset.contract.as_ascii(&mut [0; 13]));
+                out.extend_from_slice(contract.as_ascii(&mut [0; 13]));
                 out.extend_from_slice(b"\"}");
             }
         }
@@ -251,6 +256,33 @@ impl Builtin {
         }
         Ok(())
     }
+}
+
+/// The code, if nodeos reads it: it takes no letters for a code, too.
+fn checked_code(code: SymbolCode) -> Result<SymbolCode> {
+    if code.0 == 0 || code.is_valid() {
+        return Ok(code);
+    }
+    let bytes = const_hex::encode(code.0.to_le_bytes());
+    Err(Error::invalid("symbol code", format!("the bytes {bytes} are not up to seven letters A-Z")))
+}
+
+fn checked_symbol(symbol: Symbol) -> Result<Symbol> {
+    checked_code(symbol.code())?;
+    if symbol.precision() > Symbol::MAX_PRECISION {
+        let why = format!("{} decimals are more than {}", symbol.precision(), Symbol::MAX_PRECISION);
+        return Err(Error::invalid("symbol", why));
+    }
+    Ok(symbol)
+}
+
+fn checked_asset(asset: Asset) -> Result<Asset> {
+    checked_symbol(asset.symbol)?;
+    if asset.amount.unsigned_abs() > Asset::MAX_AMOUNT as u64 {
+        let why = format!("the amount {} of the smallest unit is over 2^62 - 1 either way", asset.amount);
+        return Err(Error::invalid("asset", why));
+    }
+    Ok(asset)
 }
 
 /// Finite values have 17 decimals, or in the plain rendering as few as tell them apart and no quotes.

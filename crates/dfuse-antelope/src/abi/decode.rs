@@ -112,7 +112,7 @@ impl Decoder<'_, '_> {
                 };
             }
             self.check_limit()?;
-            if self.is_left_out(field.node) {
+            if self.is_key_left_out(field.node) {
                 continue;
             }
             let key = if self.out.len() == start + 1 { &field.key[1..] } else { &field.key };
@@ -123,14 +123,10 @@ impl Decoder<'_, '_> {
     }
 
     fn items(&mut self, item: NodeId, count: usize, depth: usize) -> Result<()> {
-        let start = self.out.len();
         self.out.push(b'[');
         for index in 0..count {
             self.check_limit()?;
-            if self.is_left_out(item) {
-                continue;
-            }
-            if self.out.len() != start + 1 {
+            if index > 0 {
                 self.out.push(b',');
             }
             self.item(item, depth).map_err(|error| error.within(&format!("[{index}]")))?;
@@ -139,9 +135,9 @@ impl Decoder<'_, '_> {
         Ok(())
     }
 
-    /// Reads an optional value that is absent if that is what comes next and the rendering leaves it out.
+    /// Reads the optional value of a field if it is absent and the rendering leaves its key out.
     #[inline]
-    fn is_left_out(&mut self, id: NodeId) -> bool {
+    fn is_key_left_out(&mut self, id: NodeId) -> bool {
         self.rendering == Rendering::Plain
             && matches!(self.abi.node(id), Node::Optional(_))
             && self.reader.remaining().first() == Some(&0)
@@ -154,15 +150,11 @@ impl Decoder<'_, '_> {
         let Some(alternative) = alternatives.get(tag) else {
             return Err(Error::invalid("variant", format!("alternative {tag} of {}", alternatives.len())));
         };
-        match self.abi.node(alternative.node) {
-            Node::Struct(_) if self.rendering != Rendering::Nodeos => return self.value(alternative.node, depth + 1),
-            _ => self.out.push(b'['),
-        }
-        match self.rendering {
-            Rendering::Nodeos => json::write_string(self.out, alternative.name.as_bytes(), ""),
-            _ => json::write_string(self.out, self.abi.describe(alternative.node).as_bytes(), ""),
-        }
+        self.out.push(b'[');
+        json::write_string(self.out, alternative.name.as_bytes(), "");
         self.out.push(b',');
+        // The name is the ABI's and can be of any length.
+        self.check_limit()?;
         self.value(alternative.node, depth + 1)?;
         self.out.push(b']');
         Ok(())

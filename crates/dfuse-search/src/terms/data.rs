@@ -173,6 +173,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_variant_is_found_by_its_type_and_its_value() {
+        let abi = serde_json::from_str(
+            r#"{"version": "eosio::abi/1.1",
+                "types": [{"new_type_name": "alias", "type": "uint8"}],
+                "structs": [{"name": "account_v0", "base": "", "fields": [{"name": "owner", "type": "name"}]},
+                            {"name": "do", "base": "", "fields": [{"name": "what", "type": "either[]"},
+                                                                  {"name": "names", "type": "name?[]"}]}],
+                "variants": [{"name": "either", "types": ["account_v0", "alias"]}],
+                "actions": [{"name": "do", "type": "do"}]}"#,
+        );
+        let abi = AbiSerializer::new(&abi.unwrap());
+        let mut trace = ActionTrace::default();
+        trace.action.name = Name::literal("do");
+        // Twice an alternative, then an absent name and one that is there.
+        trace.action.raw_data = const_hex::decode("02000000000000855c3401070200010000000000000e3d").unwrap().into();
+        let mut json = Vec::new();
+        assert!(decode(&abi, &trace, &mut json));
+        let mut seen = Vec::new();
+        walk(&json, &mut |path, value| seen.push(format!("{path}={value}")));
+        assert_eq!(seen, ["what=account_v0", "what.owner=alice", "what=alias", "what=7", "names=bob"]);
+    }
+
+    #[test]
     fn values_by_path() {
         let json =
             br#"{"a":1,"b":{"c":["x",{"d":true}],"e":null},"f":[[-2,""],"2020-01-01"],"g":18446744073709551615}"#;

@@ -1,5 +1,6 @@
 //! `/v0/state`, tokens and `/v1/history/get_key_accounts`.
 
+mod abi_rows;
 mod errors;
 mod heights;
 pub(crate) mod made;
