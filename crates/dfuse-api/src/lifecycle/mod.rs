@@ -5,6 +5,7 @@
 
 mod abis;
 mod operations;
+mod pushed;
 mod render;
 mod trace;
 mod transaction;
@@ -13,6 +14,7 @@ mod writer;
 
 pub use abis::{AbiCache, AbiSource, ViewAbis};
 pub use operations::Rows;
+pub use pushed::Nesting;
 pub use render::Renderer;
 pub use tree::ActionTree;
 pub use writer::JsonWriter;

@@ -1,7 +1,7 @@
 //! What the execution of transactions and actions did.
 
 use dfuse_antelope::{
-    Checksum256,
+    Checksum256, TimePoint,
     model::{
         ActionReceipt, ActionTrace, Exception, ExceptionLogContext, ExceptionLogMessage, TransactionReceiptHeader,
         TransactionTrace,
@@ -17,6 +17,10 @@ use super::{
     tree::Visit,
     writer::JsonWriter,
 };
+
+/// Writes the time of a log message.
+pub(super) type LogTime = fn(&mut JsonWriter<'_>, TimePoint);
+const WHOLE_SECONDS: LogTime = |json, time| json.whole_seconds(time);
 
 impl Renderer<'_> {
     /// A `TransactionTrace` of version 1. `first_sequence` is the global sequence at which the transaction began.
@@ -49,53 +53,7 @@ impl Renderer<'_> {
         Ok(())
     }
 
-    /// The `processed` of an answer to a push, as nodeos writes it since 2.0: actions are not nested, but in the order of
-    /// execution.
-    pub fn pushed_trace(&mut self, trace: &TransactionTrace) -> Result<()> {
-        self.make_room();
-        let first_sequence = self.first_sequence(trace)?;
-        self.pushed_trace_from(trace, first_sequence)
-    }
-
-    fn pushed_trace_from(&mut self, trace: &TransactionTrace, first_sequence: u64) -> Result<()> {
-        self.json.begin_object();
-        self.json.key("id").checksum(trace.id);
-        self.json.key("block_num").unsigned(trace.block_num);
-        self.json.key("block_time").block_time(trace.block_time);
-        self.json.key("producer_block_id").optional_id(trace.producer_block_id);
-        if let Some(receipt) = &trace.receipt {
-            self.json.key("receipt").receipt(receipt);
-        }
-        self.json.key("elapsed").signed(trace.elapsed);
-        self.json.key("net_usage").unsigned(trace.net_usage);
-        self.json.key("scheduled").boolean(trace.scheduled);
-        self.json.key("action_traces").begin_array();
-        for (at, action) in trace.action_traces.iter().enumerate() {
-            self.json.begin_object();
-            self.action_trace_v0(action, sequence_at(trace, at as u32, first_sequence))?;
-            self.json.end_object();
-        }
-        self.json.end_array();
-        self.json.key("account_ram_delta").null();
-        if let Some(failed) = &trace.failed_dtrx_trace {
-            self.json.key("failed_dtrx_trace");
-            self.pushed_trace_from(failed, first_sequence)?;
-        }
-        if let Some(exception) = &trace.exception {
-            self.json.key("except").exception(exception);
-        }
-        if trace.error_code != 0 {
-            self.json.key("error_code").u64(trace.error_code);
-        }
-        self.json.end_object();
-        Ok(())
-    }
-
     fn action_traces(&mut self, trace: &TransactionTrace, first_sequence: u64) -> Result<()> {
-        if trace.action_traces.is_empty() {
-            self.json.null();
-            return Ok(());
-        }
         self.json.begin_array();
         for visit in ActionTree::new(&trace.action_traces).walk() {
             match visit {
@@ -118,11 +76,7 @@ impl Renderer<'_> {
     /// All keys but the last one, `inline_traces`.
     fn action_trace_v1(&mut self, trace: &ActionTrace, sequence: u64) -> Result<()> {
         self.json.ordinals(trace);
-        self.json.key("receipt");
-        match &trace.receipt {
-            Some(receipt) => self.json.action_receipt(receipt),
-            None => self.json.null(),
-        }
+        self.json.key("receipt").action_receipt(trace);
         self.json.key("act");
         self.action(&trace.action, sequence)?;
         self.json.key("context_free").boolean(trace.context_free);
@@ -137,6 +91,24 @@ impl Renderer<'_> {
         self.json.key("except").exception_or_null(trace.exception.as_deref());
         if trace.receiver.0 != 0 {
             self.json.key("receiver").name(trace.receiver);
+        }
+        self.return_value(trace, sequence)
+    }
+
+    /// The keys of what an action returned, if it returned anything: its bytes, and its value if the ABI tells its type.
+    fn return_value(&mut self, trace: &ActionTrace, sequence: u64) -> Result<()> {
+        if trace.raw_return_value.is_empty() {
+            return Ok(());
+        }
+        self.json.key("return_value_hex_data").hex(&trace.raw_return_value);
+        self.return_value_data(trace, sequence)
+    }
+
+    /// The value that an action returned, by the ABI of the action's contract. Nothing if it does not decode.
+    pub(super) fn return_value_data(&mut self, trace: &ActionTrace, sequence: u64) -> Result<()> {
+        let abi = self.abis.abi(trace.action.account, sequence)?;
+        if let Some(kind) = abi.as_ref().and_then(|abi| abi.action_result(trace.action.name).ok()) {
+            self.decoded("return_value_data", kind, &trace.raw_return_value);
         }
         Ok(())
     }
@@ -179,28 +151,21 @@ impl Renderer<'_> {
     /// All keys but the first one, `inline_traces`.
     fn action_trace_v0(&mut self, trace: &ActionTrace, sequence: u64) -> Result<()> {
         self.json.ordinals(trace);
-        if let Some(receipt) = &trace.receipt {
-            self.json.key("receipt").action_receipt(receipt);
-        }
+        self.json.key("receipt").action_receipt(trace);
         self.json.key("receiver").name(trace.receiver);
         self.json.key("act");
         self.action(&trace.action, sequence)?;
         self.json.key("context_free").boolean(trace.context_free);
         self.json.key("elapsed").i64(trace.elapsed);
         self.json.action_place(trace);
-        self.json.key("account_ram_deltas").array(&trace.account_ram_deltas, |json, delta| {
-            json.begin_object();
-            json.key("account").name(delta.account);
-            json.key("delta").i64(delta.delta);
-            json.end_object();
-        });
+        self.json.key("account_ram_deltas").ram_deltas(trace);
         if let Some(exception) = &trace.exception {
-            self.json.key("except").exception(exception);
+            self.json.key("except").exception(exception, WHOLE_SECONDS);
         }
         if trace.error_code != 0 {
             self.json.key("error_code").u64(trace.error_code);
         }
-        Ok(())
+        self.return_value(trace, sequence)
     }
 }
 
@@ -210,7 +175,7 @@ impl JsonWriter<'_> {
         self.hex(id.as_ref().map_or(&[], |id| &id.0));
     }
 
-    fn receipt(&mut self, receipt: &TransactionReceiptHeader) {
+    pub(super) fn receipt(&mut self, receipt: &TransactionReceiptHeader) {
         self.begin_object();
         self.key("status").string(Status::from(receipt.status).as_str());
         self.key("cpu_usage_us").unsigned(receipt.cpu_usage_micro_seconds);
@@ -218,17 +183,21 @@ impl JsonWriter<'_> {
         self.end_object();
     }
 
-    fn ordinals(&mut self, trace: &ActionTrace) {
+    pub(super) fn ordinals(&mut self, trace: &ActionTrace) {
         self.key("action_ordinal").unsigned(trace.action_ordinal);
         self.key("creator_action_ordinal").unsigned(trace.creator_action_ordinal);
         let ancestor = trace.closest_unnotified_ancestor_action_ordinal;
         self.key("closest_unnotified_ancestor_action_ordinal").unsigned(ancestor);
     }
 
-    fn action_receipt(&mut self, receipt: &ActionReceipt) {
+    /// The receipt of an action. An action that failed, or did not run, has none: clients read the fields without asking, so
+    /// they get one of zeros that names the receiver, as the original gave them.
+    pub(super) fn action_receipt(&mut self, trace: &ActionTrace) {
+        let none = ActionReceipt { receiver: trace.receiver, ..ActionReceipt::default() };
+        let receipt = trace.receipt.as_ref().unwrap_or(&none);
         self.begin_object();
         self.key("receiver").name(receipt.receiver);
-        self.key("act_digest").checksum(receipt.digest);
+        self.key("act_digest").optional_id(trace.receipt.as_ref().map(|receipt| receipt.digest));
         self.key("global_sequence").u64(receipt.global_sequence);
         self.key("recv_sequence").u64(receipt.recv_sequence);
         self.key("auth_sequence").array(&receipt.auth_sequence, |json, entry| {
@@ -242,6 +211,24 @@ impl JsonWriter<'_> {
         self.end_object();
     }
 
+    /// As a node writes them.
+    pub(super) fn ram_deltas(&mut self, trace: &ActionTrace) {
+        self.array(&trace.account_ram_deltas, |json, delta| {
+            json.begin_object();
+            json.key("account").name(delta.account);
+            json.key("delta").i64(delta.delta);
+            json.end_object();
+        });
+    }
+
+    /// `null` if there is none.
+    pub(super) fn id_or_null(&mut self, id: Option<Checksum256>) {
+        match id {
+            Some(id) => self.checksum(id),
+            None => self.null(),
+        }
+    }
+
     /// What an action printed, and where it was executed.
     fn action_place(&mut self, trace: &ActionTrace) {
         self.key("console").string(&trace.console);
@@ -253,25 +240,26 @@ impl JsonWriter<'_> {
 
     fn exception_or_null(&mut self, exception: Option<&Exception>) {
         match exception {
-            Some(exception) => self.exception(exception),
+            Some(exception) => self.exception(exception, WHOLE_SECONDS),
             None => self.null(),
         }
     }
 
-    fn exception(&mut self, exception: &Exception) {
+    /// `time` writes when a message of it was logged.
+    pub(super) fn exception(&mut self, exception: &Exception, time: LogTime) {
         self.begin_object();
         self.key("code").i64(exception.code.into());
         self.key("name").string(&exception.name);
         self.key("message").string(&exception.message);
-        self.key("stack").array_or_null(&exception.stack, |json, message| json.log_message(message));
+        self.key("stack").array_or_null(&exception.stack, |json, message| json.log_message(message, time));
         self.end_object();
     }
 
-    fn log_message(&mut self, message: &ExceptionLogMessage) {
+    fn log_message(&mut self, message: &ExceptionLogMessage, time: LogTime) {
         self.begin_object();
         self.key("context");
         match &message.context {
-            Some(context) => self.log_context(context),
+            Some(context) => self.log_context(context, time),
             None => self.null(),
         }
         self.key("format").string(&message.format);
@@ -279,7 +267,7 @@ impl JsonWriter<'_> {
         self.end_object();
     }
 
-    fn log_context(&mut self, context: &ExceptionLogContext) {
+    fn log_context(&mut self, context: &ExceptionLogContext, time: LogTime) {
         self.begin_object();
         self.key("level").string(&context.level);
         self.key("file").string(&context.file);
@@ -287,9 +275,9 @@ impl JsonWriter<'_> {
         self.key("method").string(&context.method);
         self.key("hostname").string(&context.hostname);
         self.key("thread_name").string(&context.thread_name);
-        self.key("timestamp").whole_seconds(context.timestamp);
+        time(self.key("timestamp"), context.timestamp);
         if let Some(context) = &context.context {
-            self.key("context").log_context(context);
+            self.key("context").log_context(context, time);
         }
         self.end_object();
     }

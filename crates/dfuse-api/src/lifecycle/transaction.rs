@@ -1,8 +1,8 @@
 //! Transactions as they were signed, and headers of blocks.
 
-use dfuse_antelope::abi::Rendering;
-use dfuse_antelope::model::{
-    Action, BlockHeader, Extension, ProducerKey, SignedTransaction, Transaction, TransactionTrace,
+use dfuse_antelope::{
+    abi::{AbiType, Rendering},
+    model::{Action, BlockHeader, Extension, ProducerKey, SignedTransaction, Transaction, TransactionTrace},
 };
 use dfuse_index::Result;
 
@@ -57,42 +57,24 @@ impl Renderer<'_> {
         for (key, actions) in
             [("context_free_actions", &transaction.context_free_actions), ("actions", &transaction.actions)]
         {
-            self.json.key(key);
-            if actions.is_empty() {
-                self.json.null();
-                continue;
-            }
-            self.json.begin_array();
+            self.json.key(key).begin_array();
             for action in actions {
                 self.action(action, sequence(position))?;
                 position += 1;
             }
             self.json.end_array();
         }
-        self.json.key("transaction_extensions").array_or_null(&transaction.extensions, |json, it| json.extension(it));
+        self.json.key("transaction_extensions").array(&transaction.extensions, JsonWriter::extension);
         Ok(())
     }
 
     /// An action, decoded with the ABI in force at that global sequence.
     pub(super) fn action(&mut self, action: &Action, global_sequence: u64) -> Result<()> {
         self.json.begin_object();
-        self.json.key("account").name(action.account);
-        self.json.key("name").name(action.name);
-        self.json.key("authorization").array(&action.authorization, |json, level| {
-            json.begin_object();
-            json.key("actor").name(level.actor);
-            json.key("permission").name(level.permission);
-            json.end_object();
-        });
+        self.json.action_target(action);
         let abi = self.abis.abi(action.account, global_sequence)?;
         if let Some(data_type) = abi.as_ref().and_then(|abi| abi.action(action.name).ok()) {
-            let (before, room) = (self.json.text.len(), self.room);
-            let decoded = self
-                .json
-                .try_value("data", |text| data_type.decode(&action.raw_data, Rendering::Nodeos, room, text).map(drop));
-            if decoded.is_ok() {
-                self.room = room.saturating_sub(self.json.text.len() - before);
-            }
+            self.decoded("data", data_type, &action.raw_data);
         }
         if !action.raw_data.is_empty() {
             self.json.key("hex_data").hex(&action.raw_data);
@@ -100,10 +82,33 @@ impl Renderer<'_> {
         self.json.end_object();
         Ok(())
     }
+
+    /// A key and the value that the bytes stand for, if they decode and room is left. Tells whether they do.
+    pub(super) fn decoded(&mut self, key: &'static str, kind: AbiType<'_>, data: &[u8]) -> bool {
+        let (before, room) = (self.json.text.len(), self.room);
+        let decoded = self.json.try_value(key, |text| kind.decode(data, Rendering::Nodeos, room, text).map(drop));
+        if decoded.is_ok() {
+            self.room = room.saturating_sub(self.json.text.len() - before);
+        }
+        decoded.is_ok()
+    }
 }
 
 impl JsonWriter<'_> {
-    pub(super) fn block_header(&mut self, header: &BlockHeader) {
+    /// The keys that tell what an action calls, and who authorised it.
+    pub(super) fn action_target(&mut self, action: &Action) {
+        self.key("account").name(action.account);
+        self.key("name").name(action.name);
+        self.key("authorization").array(&action.authorization, |json, level| {
+            json.begin_object();
+            json.key("actor").name(level.actor);
+            json.key("permission").name(level.permission);
+            json.end_object();
+        });
+    }
+
+    /// A header: what a block has no new schedule or extensions of is left out or `null`, as the original had it.
+    pub(crate) fn block_header(&mut self, header: &BlockHeader) {
         self.begin_object();
         self.key("timestamp").block_time(header.timestamp);
         self.key("producer").name(header.producer);

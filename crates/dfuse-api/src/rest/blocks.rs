@@ -11,11 +11,12 @@ use dfuse_index::{BlockRef, ServingSnapshot, blocks};
 use dfuse_kv::Direction;
 use dfuse_trx::{BlockSource, FeedBlocks};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, Json, Params, Reading,
+    lifecycle::JsonWriter,
     params::rules::{between, block_num, id},
-    text::chain_time,
 };
 
 /// How far siblings may be above or below.
@@ -58,7 +59,7 @@ pub(super) fn with_siblings(
 ) -> ApiResult<BlockSummary> {
     let (number, blocks) = (id.block_num(), FeedBlocks::new(api.chain().feed.clone()));
     let frame = any_block(api, id)?.frame().map_err(ApiError::unexpected)?;
-    let mut summary = BlockSummary::new(&frame, is_irreversible(snapshot, number, id)?);
+    let mut summary = BlockSummary::new(&frame, is_irreversible(snapshot, number, id)?)?;
     let near = number.saturating_sub(SIBLINGS)..=number.saturating_add(SIBLINGS);
     let mut siblings = blocks::range(snapshot.view(), near.clone(), Direction::Forward)?
         .map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }))
@@ -101,7 +102,7 @@ fn summaries(
     let summary = |block: BlockRef| {
         reading.go_on()?;
         let frame = source.parts(block)?.frame().map_err(ApiError::unexpected)?;
-        Ok(BlockSummary::new(&frame, is_irreversible(snapshot, block.number, block.id)?))
+        BlockSummary::new(&frame, is_irreversible(snapshot, block.number, block.id)?)
     };
     blocks.into_iter().map(summary).collect()
 }
@@ -111,27 +112,12 @@ pub(super) struct BlockSummary {
     id: Checksum256,
     block_num: u32,
     irreversible: bool,
-    header: Header,
+    header: Box<RawValue>,
     active_schedule: Schedule,
     transaction_count: u32,
     /// Absent in lists.
     sibling_blocks: Option<Vec<BlockSummary>>,
     dpos_lib_num: u32,
-}
-
-/// A header as nodeos shows it.
-#[derive(Debug, Serialize)]
-struct Header {
-    timestamp: String,
-    producer: Name,
-    confirmed: u32,
-    previous: Checksum256,
-    transaction_mroot: Checksum256,
-    action_mroot: Checksum256,
-    schedule_version: u32,
-    new_producers: Option<Schedule>,
-    /// Type and hex data.
-    header_extensions: Vec<(u32, String)>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -148,40 +134,31 @@ struct Producer {
 }
 
 impl BlockSummary {
-    fn new(block: &Block, irreversible: bool) -> Self {
+    fn new(block: &Block, irreversible: bool) -> ApiResult<Self> {
         let schedule = match (&block.active_schedule_v2, &block.active_schedule_v1) {
             (Some(schedule), _) => schedule.into(),
             (None, Some(schedule)) => schedule.into(),
             (None, None) => Schedule::default(),
         };
-        Self {
+        Ok(Self {
             id: block.id,
             block_num: block.number,
             irreversible,
-            header: (&block.header).into(),
+            header: header(&block.header)?,
             active_schedule: schedule,
             transaction_count: block.unfiltered_transaction_count,
             sibling_blocks: None,
             dpos_lib_num: block.lib_num(),
-        }
+        })
     }
 }
 
-impl From<&BlockHeader> for Header {
-    fn from(header: &BlockHeader) -> Self {
-        let extensions = header.header_extensions.iter();
-        Self {
-            timestamp: chain_time(header.timestamp),
-            producer: header.producer,
-            confirmed: header.confirmed,
-            previous: header.previous,
-            transaction_mroot: dfuse_antelope::Checksum(header.transaction_mroot),
-            action_mroot: dfuse_antelope::Checksum(header.action_mroot),
-            schedule_version: header.schedule_version,
-            new_producers: header.new_producers_v1.as_ref().map(Schedule::from),
-            header_extensions: extensions.map(|it| (it.r#type, const_hex::encode(&it.data))).collect(),
-        }
-    }
+/// In the form of the headers in lifecycles.
+fn header(header: &BlockHeader) -> ApiResult<Box<RawValue>> {
+    let mut text = Vec::new();
+    JsonWriter::new(&mut text).block_header(header);
+    let text = String::from_utf8(text).map_err(ApiError::unexpected)?;
+    RawValue::from_string(text).map_err(ApiError::unexpected)
 }
 
 impl From<&ProducerSchedule> for Schedule {

@@ -5,6 +5,7 @@ mod chain;
 mod golden;
 mod odd;
 mod pretty;
+mod pushed;
 mod recorded;
 mod streams;
 

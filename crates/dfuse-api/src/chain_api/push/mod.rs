@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     Api, ApiError, ApiResult,
-    lifecycle::{JsonWriter, Renderer, ViewAbis},
+    lifecycle::{JsonWriter, Nesting, Renderer, ViewAbis},
     metrics::{PUSHES, PUSHES_WAITING},
     params::{body as bodies, shorten},
     readers::blocking,
@@ -140,7 +140,8 @@ pub(super) async fn push(
     let guarantee = text.into_owned();
     api.metrics().record(|| counter!(PUSHES, "guarantee" => guarantee, "outcome" => label).increment(1));
     let (block, event) = outcome?;
-    answer(api, pushed.id, block, &event).await
+    let nesting = if call == "push_transaction" { Nesting::Tree } else { Nesting::Flat };
+    answer(api, pushed.id, nesting, block, &event).await
 }
 
 /// Counts a push that waits.
@@ -329,8 +330,14 @@ fn said(result: Result<(), RpcError>) -> Said {
     }
 }
 
-/// The transaction as its block has it.
-async fn answer(api: &Api, id: Checksum256, block: BlockRef, event: &FeedEvent) -> Result<Response, NodeShaped> {
+/// The transaction as its block has it, in the form of the node's own answer to this call.
+async fn answer(
+    api: &Api,
+    id: Checksum256,
+    nesting: Nesting,
+    block: BlockRef,
+    event: &FeedEvent,
+) -> Result<Response, NodeShaped> {
     let content = api.chain().feed.block(block).await.map_err(ApiError::from)?.block().await.map_err(ApiError::from)?;
     let reader = api.clone();
     let render = move |snapshot: &dfuse_index::ServingSnapshot, _: &crate::Reading| {
@@ -338,7 +345,7 @@ async fn answer(api: &Api, id: Checksum256, block: BlockRef, event: &FeedEvent) 
         let trace = trace.ok_or_else(|| ApiError::unexpected(format!("block {block} does not have {id}")))?;
         let mut text = Vec::new();
         let view = view_of(snapshot, block.id)?;
-        Renderer::new(&mut text, &ViewAbis::new(&view, reader.abis())).pushed_trace(trace)?;
+        Renderer::new(&mut text, &ViewAbis::new(&view, reader.abis())).pushed_trace(trace, nesting)?;
         Ok((status(trace), text))
     };
     // Its ABIs are known when the indexes have come so far.

@@ -204,9 +204,34 @@ async fn every_guarantee_on_chains_with_forks() {
         assert_eq!(processed["producer_block_id"], json!(expected));
         assert_eq!(processed["action_traces"][0]["act"]["name"], "act");
         assert_eq!(processed["account_ram_delta"], json!(null));
-        assert!(processed["action_traces"][0].get("inline_traces").is_none());
+        assert_eq!(processed["action_traces"][0]["inline_traces"], json!([]));
         assert_eq!(body.as_object().unwrap().len(), 4);
         assert_eq!(node.got().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_answer_has_the_form_of_the_call() {
+    for (call, is_nested) in [("push_transaction", true), ("send_transaction", false)] {
+        let (id, packed) = transaction(1000);
+        let node = accepting(id).await;
+        let mut made = Made::new(quick(&node), id).await;
+        made.push("2z").await;
+        let answer = made.send(call, "in-block", &packed);
+        node.has_got(1).await;
+        made.push("3a*").await;
+        let processed = done(answer).await.json()["processed"].take();
+        let action = &processed["action_traces"][0];
+        assert_eq!(action.get("inline_traces").is_some(), is_nested, "{call}: {processed}");
+        for of in [&processed, action] {
+            assert_eq!((of.get("except"), of.get("error_code")), (Some(&Value::Null), Some(&Value::Null)), "{of}");
+            let time = of["block_time"].as_str().unwrap();
+            assert_eq!((time.len(), time.as_bytes()[19]), (23, b'.'), "{time}");
+        }
+        assert_eq!(
+            (&action["return_value_hex_data"], &action["receipt"]["receiver"]),
+            (&json!(""), &action["receiver"])
+        );
     }
 }
 
