@@ -9,7 +9,7 @@ use std::{
 };
 
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn dfuse(arguments: &[&str]) -> Output {
@@ -77,6 +77,57 @@ fn print_blocks_prints_one_block_a_line() {
     assert_eq!(blocks.iter().map(|b| b["number"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 6, 7]);
     assert_eq!(blocks[1]["header"]["previous"], blocks[0]["id"]);
     assert!(blocks.iter().all(|block| block["unfilteredTransactionTraces"][0]["actionTraces"][0].is_object()));
+}
+
+/// The actions of a transaction as the reader of the Firehose family filled them in.
+fn decoded_actions(trace: &Value) -> Value {
+    let json = |text: &Value| text.as_str().map_or(Value::Null, |text| serde_json::from_str(text).unwrap());
+    let actions = trace["actionTraces"].as_array().into_iter().flatten().map(|action| {
+        let act = &action["action"];
+        json!({
+            "action_ordinal": action["actionOrdinal"],
+            "account": act["account"],
+            "name": act["name"],
+            "json_data": json(&act["jsonData"]),
+            "json_return_value": json(&action["jsonReturnValue"]),
+        })
+    });
+    actions.collect()
+}
+
+#[test]
+fn printed_blocks_have_the_json_of_actions_and_return_values() {
+    let Some(theirs) = recorded::json_lines("small/firehose-json.jsonl.gz") else { return };
+    let directory = TempDir::new().unwrap();
+    let log = write(directory.path(), "log", &recorded::bytes("small/small.dmlog.zst").unwrap());
+    let printed = |more: &[&str]| {
+        let arguments = [&["tools", "print-blocks", &log, "--format", "json"], more].concat();
+        succeeds(&arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let ours = printed(&[]);
+    let (mut actions, mut returned) = (0, 0);
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        assert_eq!(ours["id"], theirs["id"]);
+        let traces = ours["unfilteredTransactionTraces"].as_array().unwrap();
+        let by_id = |id: &Value| traces.iter().find(|trace| trace["id"] == *id).unwrap();
+        for transaction in theirs["transactions"].as_array().into_iter().flatten() {
+            let found = decoded_actions(by_id(&transaction["id"]));
+            let mut wanted = transaction["actions"].as_array().cloned().unwrap_or_default();
+            for action in &mut wanted {
+                let action = action.as_object_mut().unwrap();
+                for key in ["json_data", "json_return_value"] {
+                    action.entry(key).or_insert(Value::Null);
+                }
+                returned += usize::from(!action["json_return_value"].is_null());
+                actions += 1;
+            }
+            assert_eq!(found, json!(wanted), "{}", transaction["id"]);
+        }
+    }
+    assert!(actions > 1000 && returned > 2, "{actions} {returned}");
+    // Also where blocks before the first one set the ABIs; and nothing at all if that is not wanted.
+    assert_eq!(printed(&["--start-block", "300"])[..], ours[298..]);
+    assert!(!printed(&["--raw"]).iter().any(|block| block.to_string().contains("jsonData")));
 }
 
 #[test]

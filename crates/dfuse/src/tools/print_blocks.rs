@@ -1,12 +1,15 @@
+mod abis;
+
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
     ops::RangeInclusive,
     pin::pin,
 };
 
+use abis::Abis;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use dfuse_antelope::model::Block;
+use dfuse_antelope::{AbiDump, model::Block};
 use dfuse_blocks::{
     BlockStore, StoreOptions,
     bundle::{BUNDLE_BLOCKS, StreamReader},
@@ -37,6 +40,10 @@ pub(crate) struct PrintBlocks {
     /// Last block number [default: the last one]
     #[arg(long, value_name = "NUMBER")]
     stop_block: Option<u32>,
+    /// Leave out the JSON of actions and of what they returned. It takes the ABIs that earlier blocks have set, so that without
+    /// this all blocks before --start-block are read
+    #[arg(long)]
+    raw: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -44,7 +51,7 @@ enum Format {
     /// Number, id, time, producer, last irreversible block, counts
     #[default]
     Text,
-    /// The whole block in protobuf's JSON form (sf.antelope.type.v1)
+    /// The whole block in protobuf's JSON form (sf.antelope.type.v1), with the JSON of actions and of what they returned
     Json,
 }
 
@@ -58,6 +65,7 @@ impl PrintBlocks {
             out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
             format: self.format,
             range,
+            abis: (matches!(self.format, Format::Json) && !self.raw).then(Abis::default),
             // On a terminal the blocks themselves tell how far it is.
             progress: (!io::stdout().is_terminal()).then(|| Progress::new("blocks")),
         };
@@ -65,8 +73,10 @@ impl PrintBlocks {
             Input::Log(log) => {
                 let mut reader = Reader::new(log);
                 while let Some(event) = reader.next_event()? {
-                    if let Event::Block(block) = event {
-                        printer.print(&block)?;
+                    match event {
+                        Event::Block(block) => printer.print(*block)?,
+                        Event::AbiDump(dump) => printer.abi_dump(&dump),
+                        Event::SwitchFork { .. } => {}
                     }
                 }
                 printer.flush()?;
@@ -75,7 +85,7 @@ impl PrintBlocks {
             Input::BlockFile(data) => {
                 let mut file = StreamReader::new(&self.place, data.into())?;
                 while let Some(block) = file.block()? {
-                    printer.print(&block.decode()?)?;
+                    printer.print(block.decode()?)?;
                 }
                 printer.flush()
             }
@@ -96,21 +106,22 @@ async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> a
     let mut names = store.one_blocks().await?;
     let found = !bases.is_empty() || !names.is_empty();
     for base in bases {
-        if base > *printer.range.end() || base.saturating_add(BUNDLE_BLOCKS - 1) < *printer.range.start() {
+        let range = printer.needed();
+        if base > *range.end() || base.saturating_add(BUNDLE_BLOCKS - 1) < *range.start() {
             continue;
         }
-        let mut blocks = pin!(store.read_bundle_blocks(base, printer.range.clone()));
+        let mut blocks = pin!(store.read_bundle_blocks(base, range));
         while let Some(block) = blocks.try_next().await? {
             last = Some(block.number());
-            printer.print(&block.decode()?)?;
+            printer.print(block.decode()?)?;
         }
     }
-    names.retain(|name| last.is_none_or(|last| name.number > last) && printer.range.contains(&name.number));
+    names.retain(|name| last.is_none_or(|last| name.number > last) && printer.needed().contains(&name.number));
     // Several writers may each have written the same block.
     names.dedup_by(|a, b| a.is_same_block(b));
     let mut blocks = pin!(store.read_one_blocks(names));
     while let Some(block) = blocks.try_next().await? {
-        printer.print(&block.decode()?)?;
+        printer.print(block.decode()?)?;
     }
     printer.flush()?;
     Ok(found)
@@ -120,11 +131,28 @@ struct Printer<W> {
     out: W,
     format: Format,
     range: RangeInclusive<u32>,
+    /// Absent if nothing is to be decoded.
+    abis: Option<Abis>,
     progress: Option<Progress>,
 }
 
 impl<W: Write> Printer<W> {
-    fn print(&mut self, block: &Block) -> anyhow::Result<()> {
+    /// The blocks to be read: of those before the first one, the ABIs are needed.
+    fn needed(&self) -> RangeInclusive<u32> {
+        let start = if self.abis.is_some() { 0 } else { *self.range.start() };
+        start..=*self.range.end()
+    }
+
+    fn abi_dump(&mut self, dump: &AbiDump) {
+        if let Some(abis) = &mut self.abis {
+            abis.dump(dump);
+        }
+    }
+
+    fn print(&mut self, mut block: Block) -> anyhow::Result<()> {
+        if let Some(abis) = &mut self.abis {
+            abis.fill(&mut block);
+        }
         if let Some(progress) = &self.progress {
             progress.advance();
         }
@@ -145,7 +173,7 @@ impl<W: Write> Printer<W> {
                 block.unfiltered_executed_total_action_count,
             ),
             Format::Json => {
-                serde_json::to_writer(&mut self.out, block).context(STDOUT)?;
+                serde_json::to_writer(&mut self.out, &block).context(STDOUT)?;
                 self.out.write_all(b"\n")
             }
         }
