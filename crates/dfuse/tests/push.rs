@@ -87,21 +87,34 @@ fn boot(file: &Path, node: &RealNode) -> String {
 }
 
 /// A push through dfuse.
+/// Without a guarantee it is the node that answers.
 async fn push(
     server: NodeClient,
     call: &'static str,
-    guarantee: &'static str,
+    guarantee: impl Into<Option<&'static str>>,
     packed: PackedTransaction,
 ) -> (u16, Value) {
     let json = serde_json::to_value(PackedTransactionJson::from(&packed)).unwrap();
     let body =
         if call == "send_transaction2" { json!({"transaction": json, "return_failure_trace": true}) } else { json };
-    let request = Request::post("/").header("x-eos-push-guarantee", guarantee);
+    let mut request = Request::post("/");
+    if let Some(guarantee) = guarantee.into() {
+        request = request.header("x-eos-push-guarantee", guarantee);
+    }
     let request = request.body(full_body(body.to_string())).unwrap();
     let response = server.forward(&format!("/v1/chain/{call}"), request, PATIENCE).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&body).unwrap())
+}
+
+/// The keys of a trace, and of the actions in it.
+fn form(trace: &Value) -> Value {
+    let fields = trace.as_object().unwrap().iter().map(|(key, value)| {
+        let nested = value.as_array().filter(|_| matches!(key.as_str(), "action_traces" | "inline_traces"));
+        (key.clone(), nested.map_or(Value::Null, |actions| actions.iter().map(form).collect()))
+    });
+    Value::Object(fields.collect())
 }
 
 /// Which block of the chain has a transaction now, by dfuse.
@@ -157,10 +170,13 @@ async fn guarantees_hold_through_a_real_fork() {
         let packed = transfer(&here.client, &token, 300, guarantee).await;
         let id = packed.id().unwrap();
         let pushed = tokio::spawn(push(proxied.clone(), call, guarantee, packed.clone()));
-        pushes.push((guarantee, id, packed, pushed));
+        let plain = transfer(&here.client, &token, 300, &format!("{call} {guarantee}")).await;
+        let (_, of_node) = push(proxied.clone(), call, None::<&str>, plain).await;
+        pushes.push((guarantee, id, packed, pushed, of_node));
     }
-    for (guarantee, id, packed, pushed) in pushes {
+    for (guarantee, id, packed, pushed, of_node) in pushes {
         let (status, answer) = pushed.await.unwrap();
+        assert_eq!(form(&answer["processed"]), form(&of_node["processed"]), "{answer} {of_node}");
         assert_eq!((status, &answer["transaction_id"]), (200, &json!(id)), "{guarantee}: {answer}");
         if guarantee == "irreversible" {
             assert_eq!(answer["block_id"], block_of(&mut server, id));

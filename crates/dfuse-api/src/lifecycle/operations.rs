@@ -143,8 +143,9 @@ impl JsonWriter<'_> {
             self.key("op").string(operation);
         }
         self.key("action_idx").unsigned(op.action_index);
+        // Also where a name is empty, as the scope 0 is: clients read all four without asking.
         let names = [("account", op.code), ("table", op.table_name), ("scope", op.scope), ("key", op.primary_key)];
-        for (key, name) in names.into_iter().filter(|(_, name)| name.0 != 0) {
+        for (key, name) in names {
             self.key(key).name(name);
         }
     }

@@ -12,7 +12,6 @@ export const DELIBERATE = {
   "ActionTraceData.depth: missing": "The original never sent it. `idx` is the place in the order of execution.",
   "Action.data: missing": "Data that does not decode by the ABI is there as `hex_data` only.",
   "BlockHeader.new_producers: missing": "The original left it out where a block has no new schedule.",
-  "BlockHeader.new_producers: object": "The declaration knows no other value than null, but some blocks have a schedule.",
   "BlockHeader.header_extensions: null": "The original wrote null for none.",
   "DTrxOp.op: text": "In streams of actions the original wrote it in lower case, and FAILED is not declared.",
   "DbRow.payer: missing": "The original wrote {} for the row before an insertion and after a removal.",
@@ -20,8 +19,6 @@ export const DELIBERATE = {
   "SearchTransactionsResponse.forked_head_warning: missing":
     "The original never sent it. Results that were undone have a mark of their own.",
   "Transaction.context_free_data[]: text": "Context-free data is bytes in hex; the declaration calls it actions.",
-  "TransactionLifecycle.transaction: null":
-    "Implicit transactions, and deferred ones whose content nobody recorded, have no signed transaction.",
 }
 
 const types = join(dirname(fileURLToPath(import.meta.url)), "node_modules/@dfuse/client/dist/types/types")
