@@ -1,6 +1,8 @@
 //! Connections: accepting them, what is not HTTP, time-outs, the end.
 
+mod messages;
 mod refusal;
+mod targets;
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -12,18 +12,19 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::targets::MendedTargets;
 use crate::frame::TRACE_ID;
 
 /// A connection that keeps hyper's own answers back.
 #[derive(Debug)]
 pub(super) struct RefusalCatcher {
-    stream: TcpStream,
+    stream: MendedTargets<TcpStream>,
     refused: Option<u16>,
 }
 
 impl RefusalCatcher {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, refused: None }
+        Self { stream: MendedTargets::new(stream), refused: None }
     }
 
     /// Status of hyper's own answer, if it wanted to give one.
@@ -32,7 +33,7 @@ impl RefusalCatcher {
     }
 
     pub(super) fn into_inner(self) -> TcpStream {
-        self.stream
+        self.stream.into_inner()
     }
 }
 

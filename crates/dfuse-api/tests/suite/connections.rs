@@ -78,6 +78,38 @@ async fn what_is_not_http_gets_an_answer() {
     assert_eq!(answers(&sent)[0].error().0, ErrorCode::RequestUriTooLong);
 }
 
+/// curl and Go send targets as they are typed.
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_that_should_have_been_encoded() {
+    let (_chain, listening) = serve(Options::default()).await;
+    let mut requests = Vec::new();
+    for target in [
+        "/v0/simple_search?q=some words <here> \"there\"",
+        "/v0/simple_search?q=a`b|c{d}^e\\f",
+        "/v0/simple_search?q=\u{e4}\u{4e2d}",
+        "/v0/simple_search?q=a HTTP/1.1",
+    ] {
+        // It is searched as it is meant, with a body between two requests of one connection.
+        requests.push(format!("POST {target} HTTP/1.1\r\ncontent-length: 9\r\n\r\nGET / \" >"));
+        requests.push(format!(
+            "GET {} HTTP/1.1\r\n\r\n",
+            target.replacen("simple_search?q", "search/transactions?limit=1&q", 1)
+        ));
+    }
+    requests.push("GET /v0/blocks/<x> y HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned());
+    let answers = answers(&exchange(&listening, requests.concat().as_bytes()).await);
+    assert_eq!(answers.len(), requests.len());
+    for answer in answers.iter().step_by(2).take(requests.len() / 2) {
+        assert_eq!(answer.error().0, ErrorCode::SimpleSearchNotFound);
+    }
+    // After the space a second word begins.
+    let (code, error) = answers[1].error();
+    assert_eq!((code, &error["details"]["position"]["offset"]), (ErrorCode::RequestValidation, &serde_json::json!(5)));
+    let (code, error) = answers[requests.len() - 1].error();
+    assert_eq!(code, ErrorCode::RequestValidation);
+    assert!(error["details"]["errors"]["id"][0].as_str().unwrap().ends_with("not \"<x> y\""), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_after_a_request_does_not_harm_its_answer() {
     let (_chain, listening) = serve(Options::default()).await;
