@@ -17,7 +17,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 pub use table::{Detail, DetailType, ErrorCode, GrpcStatus, Retry, Row};
 
-use crate::TraceId;
+use crate::{TraceId, secrets};
 
 /// Result of whatever answers a client.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -34,7 +34,7 @@ struct Inner {
     message: Cow<'static, str>,
     details: Map<String, Value>,
     retry_after: Option<u32>,
-    cause: Option<String>,
+    cause: Option<Cow<'static, str>>,
 }
 
 impl ApiError {
@@ -70,7 +70,7 @@ impl ApiError {
 
     /// What happened inside, for the log only.
     pub fn with_cause(mut self, cause: impl Display) -> Self {
-        self.0.cause = Some(cause.to_string());
+        self.0.cause = Some(cause.to_string().into());
         self
     }
 
@@ -109,12 +109,25 @@ impl ApiError {
         &self.0.details
     }
 
+    /// Takes out what looks like a private key, wherever in the request it was.
+    pub(crate) fn mask_secrets(&mut self) {
+        let Inner { message, details, cause, .. } = &mut *self.0;
+        for text in std::iter::once(message).chain(cause.as_mut()) {
+            let masked = secrets::masked(text);
+            if masked != *text {
+                *text = Cow::Owned(masked.into_owned());
+            }
+        }
+        details.values_mut().for_each(secrets::mask_json);
+    }
+
     /// The structure that a client gets. Writes the cause, if there is one, to the log: call it once, when it is sent.
-    pub fn into_body(self, trace_id: TraceId) -> ErrorBody {
+    pub fn into_body(mut self, trace_id: TraceId) -> ErrorBody {
+        self.mask_secrets();
         let missing = |detail: &&Detail| !detail.optional && !self.0.details.contains_key(detail.key);
         debug_assert!(self.row().details.iter().find(missing).is_none(), "{self:?} lacks a detail");
         if let Some(cause) = &self.0.cause {
-            tracing::error!(target: "dfuse_api::error", %trace_id, code = self.row().code, cause, "request failed");
+            tracing::error!(target: "dfuse_api::error", %trace_id, code = self.row().code, cause = &**cause, "request failed");
         }
         ErrorBody { error: self, trace_id }
     }

@@ -2,6 +2,7 @@
 
 mod cors;
 pub(crate) mod integrity;
+mod path;
 mod record;
 
 use std::{any::Any, panic::AssertUnwindSafe};
@@ -15,7 +16,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use percent_encoding::percent_decode_str;
 use record::{Record, RouteSlot};
 use serde_json::json;
 use tower::ServiceExt;
@@ -25,7 +25,7 @@ use tracing::Instrument;
 use crate::{
     Api, ApiError, ErrorCode, TraceId,
     chain_api::{self, NodeShaped, Untouched},
-    params::{percent_encoding_problem, shorten},
+    params::shorten,
     trace_id::TraceIds,
 };
 
@@ -56,6 +56,7 @@ impl Frame {
         let record = Record::begin(&self.api, trace_id, &request);
         request.extensions_mut().insert(trace_id);
         request.extensions_mut().insert(record.route_slot());
+        path::without_empty_segments(&mut request);
         let method = request.method().clone();
         let form = if chain_api::is_below(request.uri().path()) { Form::Node } else { Form::Own };
         let answer = match cors::answer(&request) {
@@ -75,7 +76,7 @@ impl Frame {
     async fn answer(&self, request: Request) -> Response {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        if let Some(problem) = path_problem(&path) {
+        if let Some(problem) = path::problem(&path) {
             let error = ApiError::new(ErrorCode::RequestValidation, "The path of the request is malformed.");
             return error.detail("errors", json!({"path": [problem]})).into_response();
         }
@@ -119,11 +120,6 @@ async fn note_route(request: Request, next: Next) -> Response {
         slot.set(path);
     }
     next.run(request).await
-}
-
-fn path_problem(path: &str) -> Option<&'static str> {
-    percent_encoding_problem(path)
-        .or_else(|| percent_decode_str(path).decode_utf8().is_err().then_some("must be UTF-8, percent-encoded"))
 }
 
 /// Turns errors that the framework made into ours.

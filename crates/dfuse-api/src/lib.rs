@@ -33,6 +33,7 @@ pub mod params;
 mod readers;
 mod readiness;
 mod rest;
+mod secrets;
 mod server;
 mod streamed;
 mod text;

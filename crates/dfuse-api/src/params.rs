@@ -30,7 +30,7 @@ use percent_encoding::percent_decode_str;
 use rules::{Field, Problems};
 use serde_json::json;
 
-use crate::{Api, ApiError, ApiResult, ErrorCode};
+use crate::{Api, ApiError, ApiResult, ErrorCode, secrets};
 
 /// Most different parameters of a request.
 const MAX_PARAMETERS: usize = 1000;
@@ -44,6 +44,8 @@ pub struct Params {
     given: BTreeMap<String, Result<String, String>>,
     asked: BTreeSet<&'static str>,
     missing: Vec<&'static str>,
+    /// Why parameters in the body were not read.
+    unread_body: Option<ApiError>,
     errors: BTreeMap<&'static str, Vec<String>>,
 }
 
@@ -177,6 +179,9 @@ impl Params {
     /// # Errors
     /// `request_validation_error` with all that is wrong.
     pub fn finish<C: Finish>(mut self, checked: C) -> ApiResult<C::Values> {
+        if let Some(error) = self.unread_body.take_if(|_| !self.missing.is_empty()) {
+            return Err(error);
+        }
         self.suggest_names();
         if self.errors.is_empty() {
             return checked.values().ok_or_else(|| ApiError::unexpected("a value that other parameters have checked"));
@@ -251,7 +256,10 @@ impl FromRequest<Api> for Params {
         }
         let query = request.uri().query().map(str::to_owned);
         if *request.method() == Method::POST {
-            params.add_pairs(&body::form(request, api).await?);
+            match body::form(request, api).await? {
+                Ok(form) => params.add_pairs(&form),
+                Err(error) => params.unread_body = Some(error),
+            }
         }
         params.add_pairs(query.as_deref().unwrap_or_default());
         Ok(params)
@@ -280,9 +288,11 @@ pub(crate) fn shorten(text: &str) -> String {
     shorten_to(text, SHOWN)
 }
 
+/// At most so many characters of a text from outside. A secret in it is masked first, so that no part of one is shown.
 pub(crate) fn shorten_to(text: &str, most: usize) -> String {
+    let text = secrets::masked(text);
     match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.to_owned(),
+        None => text.into_owned(),
     }
 }

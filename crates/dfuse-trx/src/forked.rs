@@ -6,10 +6,12 @@ use std::{
 use dfuse_antelope::{BlockTimestamp, Checksum256, TimePointSec, model::Block};
 use dfuse_index::BlockRef;
 
-use crate::IdPrefix;
+use crate::{IdPrefix, index::events_of};
 
 /// How many are remembered: some 40 MB.
 const MAX_TRANSACTIONS: usize = 1 << 18;
+/// How many times a block that was undone mentions a transaction, as far as it is remembered: some 30 MB.
+const MAX_MENTIONS: usize = 1 << 18;
 
 /// A signed transaction in a block that was undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +24,8 @@ pub struct ForkedTransaction {
     pub expiration: TimePointSec,
 }
 
-/// The signed transactions of blocks that were undone, until they have expired irreversibly.
+/// The signed transactions of blocks that were undone, until they have expired irreversibly, and which blocks those are that
+/// mention a transaction.
 ///
 /// It is no index on purpose: what an index writes follows from the chain's blocks alone, so that building it again gives
 /// the same. This follows from the blocks that lost, which are kept with the block files for far longer than a
@@ -38,6 +41,14 @@ pub struct ForkedTransactions(Mutex<Known>);
 struct Known {
     by_id: BTreeMap<Checksum256, ForkedTransaction>,
     by_expiration: BTreeSet<(TimePointSec, Checksum256)>,
+    mentions: Mentions,
+}
+
+/// Which blocks that were undone say something of a transaction. This is not forgotten when the transaction has expired.
+#[derive(Debug, Default)]
+struct Mentions {
+    by_id: BTreeSet<(Checksum256, BlockRef)>,
+    by_block: BTreeMap<BlockRef, Vec<Checksum256>>,
 }
 
 impl ForkedTransaction {
@@ -63,7 +74,7 @@ impl ForkedTransactions {
     }
 
     /// Remembers the signed transactions of a block that is not on the best chain any more. Beyond 262,144 those that
-    /// expire first are forgotten.
+    /// expire first are forgotten, and of as many mentions those of the lowest blocks.
     pub fn undone(&self, block: &Block) {
         let reference = BlockRef { number: block.number, id: block.id };
         let signed = (0..).zip(block.transactions()).filter_map(|(position, receipt)| {
@@ -73,7 +84,11 @@ impl ForkedTransactions {
             Some((receipt.id, ForkedTransaction { block: reference, position, expiration }))
         });
         let signed: Vec<_> = signed.collect();
+        let mut mentioned: Vec<_> = events_of(block).into_iter().map(|(id, _)| id).collect();
+        mentioned.sort_unstable();
+        mentioned.dedup();
         let mut known = self.known();
+        known.mentions.add(reference, mentioned);
         for (id, transaction) in signed {
             if known.by_id.get(&id).is_none_or(|before| before.block <= reference) {
                 known.by_id.insert(id, transaction);
@@ -99,6 +114,19 @@ impl ForkedTransactions {
         irreversible.is_none_or(|time| !transaction.has_expired(time)).then_some(transaction)
     }
 
+    /// The blocks that were undone and say something of the transaction whose id begins so, newest first; none if there are
+    /// several such transactions. Some of the blocks may be on the best chain again.
+    pub(crate) fn mentions(&self, prefix: &IdPrefix) -> Vec<BlockRef> {
+        let known = self.known();
+        let from = (prefix.first(), BlockRef { number: 0, id: Checksum256::default() });
+        let matching = known.mentions.by_id.range(from..).take_while(|(id, _)| prefix.matches(*id));
+        let matching: Vec<_> = matching.collect();
+        let is_one = matching.windows(2).all(|pair| pair[0].0 == pair[1].0);
+        let mut blocks: Vec<_> = matching.into_iter().filter(|_| is_one).map(|(_, block)| *block).collect();
+        blocks.sort_unstable_by(|a, b| b.cmp(a));
+        blocks
+    }
+
     /// Ids that begin so, like [`ForkedTransactions::get`].
     pub(crate) fn first_ids(
         &self,
@@ -120,6 +148,23 @@ impl ForkedTransactions {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Mentions {
+    fn add(&mut self, block: BlockRef, ids: Vec<Checksum256>) {
+        if ids.is_empty() || self.by_block.contains_key(&block) {
+            return;
+        }
+        self.by_id.extend(ids.iter().map(|id| (*id, block)));
+        self.by_block.insert(block, ids);
+        while self.by_id.len() > MAX_MENTIONS
+            && let Some((lowest, ids)) = self.by_block.pop_first()
+        {
+            for id in ids {
+                self.by_id.remove(&(id, lowest));
+            }
+        }
     }
 }
 

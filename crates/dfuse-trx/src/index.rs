@@ -51,7 +51,7 @@ impl Index for Transactions {
 
 /// Everything that a block says of transactions: receipts, implicit transactions, then traces in the order of execution,
 /// each after the deferred operations that it did.
-fn events_of(block: &Block) -> Vec<(Checksum256, Event)> {
+pub(crate) fn events_of(block: &Block) -> Vec<(Checksum256, Event)> {
     let (receipts, traces) = (block.transactions(), block.transaction_traces());
     let mut events = Vec::with_capacity(receipts.len() + 2 * traces.len());
     for (position, receipt) in (0..).zip(receipts) {

@@ -109,6 +109,18 @@ impl Lifecycles<'_> {
         Ok(drafts.into_iter().map(|draft| Some(draft?.finish(self.chain_id.as_ref()))).collect())
     }
 
+    /// The blocks that have the transaction whose id begins so and are not on the view's branch, newest first: as far as they
+    /// are kept, and known to have been undone.
+    pub fn forked_out(&self, prefix: &IdPrefix) -> Result<Vec<BlockRef>> {
+        let mut blocks = Vec::new();
+        for block in self.forked.mentions(prefix) {
+            if blocks::by_id(self.view, block.id)?.is_none() {
+                blocks.push(block);
+            }
+        }
+        Ok(blocks)
+    }
+
     fn irreversible_time(&self) -> Result<Option<BlockTimestamp>> {
         let Some(block) = self.view.committed() else { return Ok(None) };
         Ok(blocks::by_number(self.view, block.number)?.map(|block| block.time))

@@ -104,12 +104,12 @@ impl ChainApi {
 }
 
 pub(crate) fn routes() -> Router<Api> {
-    Router::new().route("/v1/chain/", any(handle)).route("/v1/chain/{*path}", any(handle))
+    Router::new().route("/v1/chain", any(handle)).route("/v1/chain/{*path}", any(handle))
 }
 
 /// Whether errors at this path have the node's structure.
 pub(crate) fn is_below(path: &str) -> bool {
-    path.starts_with(PREFIX)
+    path.starts_with(PREFIX) || PREFIX.strip_suffix('/') == Some(path)
 }
 
 async fn handle(State(api): State<Api>, request: Request) -> Response {

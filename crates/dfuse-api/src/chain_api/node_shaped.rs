@@ -129,7 +129,8 @@ impl NodeShaped {
 }
 
 impl From<ApiError> for NodeShaped {
-    fn from(error: ApiError) -> Self {
+    fn from(mut error: ApiError) -> Self {
+        error.mask_secrets();
         let mut shaped = Self::unhandled(error.status(), error.message());
         shaped.0.retry_after = error.retry_after_seconds();
         shaped.0.cause = error.cause().map(str::to_owned);

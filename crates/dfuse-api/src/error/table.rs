@@ -210,13 +210,16 @@ error_codes! {
         [text("block", "id or number of the block, as decimal text")],
         "The block is unknown: it does not exist, was not seen yet, or was on a fork that is not kept any more.";
     TransactionNotFound: "data_trx_not_found_error", NOT_FOUND, NotFound, Later,
-        [text("trx_id", "id of the transaction")],
+        [
+            text("trx_id", "id of the transaction"),
+            optional(texts("forked_out", "ids of the blocks that have it and were undone, newest first"))
+        ],
         "The transaction is unknown: it does not exist, was not seen yet, or was in no block but such as were undone, and has \
          expired.";
     AbiNotFound: "data_abi_not_found_error", NOT_FOUND, NotFound, No,
         [
             text("account", "the account"),
-            number("block_num", "the height; 0 where the request for an ABI names none")
+            number("block_num", "the height that was read: the head where the request names none")
         ],
         "The account has no ABI at that height.";
     TableNotFound: "data_table_not_found_error", NOT_FOUND, NotFound, No,

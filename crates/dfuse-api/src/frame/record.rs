@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
 };
 
-use crate::{Api, TraceId, params::shorten_to};
+use crate::{Api, TraceId, params::shorten_to, secrets};
 
 pub(super) const TARGET: &str = "dfuse_api::request";
 /// Label of requests that came to no route: their paths are too many.
@@ -97,7 +97,8 @@ fn method_label(method: &Method) -> &'static str {
 
 /// Path and query as they came, with secrets replaced and cut.
 fn without_secrets(uri: &Uri) -> String {
-    let mut text = uri.path().to_owned();
+    let path = uri.path();
+    let mut text = if secrets::contains_private_key(path) { format!("/{}", secrets::MASK) } else { path.to_owned() };
     for (i, pair) in uri.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
         text.push(if i == 0 { '?' } else { '&' });
         let name = pair.split('=').next().unwrap_or(pair);
@@ -105,6 +106,8 @@ fn without_secrets(uri: &Uri) -> String {
         if SECRETS.contains(&decoded.trim()) {
             text.push_str(name);
             text.push_str("=***");
+        } else if secrets::contains_private_key(pair) {
+            text.push_str(secrets::MASK);
         } else {
             text.push_str(pair);
         }

@@ -10,6 +10,7 @@ mod render;
 mod trace;
 mod transaction;
 mod tree;
+mod undone;
 mod writer;
 
 pub use abis::{AbiCache, AbiSource, ViewAbis};
@@ -17,4 +18,5 @@ pub use operations::Rows;
 pub use pushed::Nesting;
 pub use render::Renderer;
 pub use tree::ActionTree;
+pub(crate) use undone::{lifecycle_in, not_found};
 pub use writer::JsonWriter;

@@ -44,20 +44,21 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
     }
 }
 
-/// The form in the body. Without a content type, and as plain text, it is one too: that is how browsers send strings.
-pub(super) async fn form(request: Request, api: &Api) -> ApiResult<String> {
+/// The form in the body. Without a content type, and as plain text, it is one too: that is how browsers send strings. The
+/// inner error is of a body of another type, which matters only if the query lacks a parameter.
+pub(super) async fn form(request: Request, api: &Api) -> ApiResult<Result<String, ApiError>> {
     let media_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
     let media_type = String::from_utf8_lossy(media_type.unwrap_or_default()).into_owned();
     let body = read(request, api).await?;
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !body.is_empty() && !["", FORM, "text/plain"].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
         let message = format!("Send the parameters as {FORM}, in the query or in the body.");
-        return Err(ApiError::new(ErrorCode::MediaTypeUnsupported, message)
+        return Ok(Err(ApiError::new(ErrorCode::MediaTypeUnsupported, message)
             .detail("media_type", shorten(&media_type))
-            .detail("supported", &[FORM][..]));
+            .detail("supported", &[FORM][..])));
     }
     // Bytes that are not UTF-8 must be percent-encoded: as U+FFFD they break every rule.
-    Ok(String::from_utf8_lossy(&body).into_owned())
+    Ok(Ok(String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// The whole body, within the server's limits.

@@ -5,6 +5,7 @@ use std::{ops::RangeInclusive, str::FromStr};
 use dfuse_antelope::{Checksum256, Name, PublicKey, Symbol, SymbolCode};
 
 use super::{nearest, shorten};
+use crate::secrets;
 
 /// What is wrong with a value: texts that go on after the parameter's name.
 pub type Problems = Vec<String>;
@@ -91,9 +92,20 @@ pub fn list<T>(element: impl Fn(&Field<'_>) -> Result<T, Problems>) -> impl Fn(&
     }
 }
 
-/// The number of a block.
-pub fn block_num(field: &Field<'_>) -> Result<u32, Problems> {
-    field.parse("a valid EOS block num: a whole number from 0 to 4294967295")
+/// The number of a block: any number of digits, because one that no chain has is above the head like others.
+pub fn block_num(field: &Field<'_>) -> Result<u64, Problems> {
+    digits(field).ok_or_else(|| field.expected("a valid EOS block num: a whole number, not negative"))
+}
+
+/// The number of a block up to which something is listed. Clients write a huge number to say the newest.
+pub fn highest_block(field: &Field<'_>) -> Result<u32, Problems> {
+    block_num(field).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// A number of digits only; one above 64 bits is cut to the largest.
+fn digits(field: &Field<'_>) -> Option<u64> {
+    let are_digits = !field.text.is_empty() && field.text.bytes().all(|byte| byte.is_ascii_digit());
+    are_digits.then(|| field.text.parse().unwrap_or(u64::MAX))
 }
 
 /// A whole number.
@@ -101,9 +113,9 @@ pub fn integer(field: &Field<'_>) -> Result<i64, Problems> {
     field.parse("numeric: a whole number")
 }
 
-/// A whole number that is not negative.
+/// A whole number that is not negative; what is above 64 bits is cut to them.
 pub fn count(field: &Field<'_>) -> Result<u64, Problems> {
-    field.parse("numeric: a whole number from 0 to 18446744073709551615")
+    digits(field).ok_or_else(|| field.expected("numeric: a whole number, not negative"))
 }
 
 /// A whole number of the range.
@@ -127,14 +139,15 @@ where
 pub fn at_least(least: u32) -> impl Fn(&Field<'_>) -> Result<u32, Problems> {
     move |field| {
         let what = format!("not less than {least}");
-        let number = integer(field).map_err(|mut problems| {
+        let Some(number) = digits(field) else {
+            let mut problems = integer(field).err().unwrap_or_default();
             if !field.text.is_empty() {
-                problems.push(format!("must be {what}"));
+                problems.push(field.must_be(&what));
             }
-            problems
-        })?;
-        let number = u32::try_from(number.max(-1)).or(if number < 0 { Err(()) } else { Ok(u32::MAX) });
-        number.ok().filter(|number| *number >= least).ok_or_else(|| field.expected(&what))
+            return Err(problems);
+        };
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        Some(number).filter(|number| *number >= least).ok_or_else(|| field.expected(&what))
     }
 }
 
@@ -192,5 +205,10 @@ pub fn hex(field: &Field<'_>) -> Result<Vec<u8>, Problems> {
 
 /// A public key in any of its text forms: `EOS...`, `PUB_K1_...`, `PUB_R1_...`, `PUB_WA_...`.
 pub fn public_key(field: &Field<'_>) -> Result<PublicKey, Problems> {
+    if secrets::contains_private_key(field.text) {
+        let problem = "must be a valid EOS public key, and looks like a private key, which nobody else may know: if it is in use, \
+             replace it";
+        return Err(vec![problem.to_owned()]);
+    }
     field.parse("a valid EOS public key: EOS..., PUB_K1_..., PUB_R1_... or PUB_WA_...")
 }

@@ -81,12 +81,21 @@ fn how_many_problems_each_value_has() {
     for (text, count) in [("0", 1), ("101", 1), ("a", 2), ("", 1), ("-1", 1), ("+5", 2), ("1", 0), ("100", 0)] {
         assert_eq!(problems(text, between(1..=100u8)).len(), count, "{text}");
     }
-    for (text, count) in [("0", 1), ("a", 2), ("-1", 1), ("1", 0), ("2147483647", 0), ("99999999999", 0)] {
+    for (text, count) in
+        [("0", 1), ("a", 2), ("-1", 1), ("1", 0), ("2147483647", 0), ("99999999999", 0), (&"9".repeat(30), 0)]
+    {
         assert_eq!(problems(text, at_least(1)).len(), count, "{text}");
     }
-    assert_eq!(value("99999999999", at_least(1)), Some(u32::MAX));
-    for (text, count) in [("", 1), ("-1", 1), ("a", 1), ("4294967296", 1), ("+1", 1), ("0", 0), ("4294967295", 0)] {
+    // Huge numbers say "all" and "the newest".
+    for text in ["4294967296", "99999999999", "9007199254740993", "18446744073709551616", &"9".repeat(30)] {
+        assert_eq!((value(text, at_least(1)), value(text, highest_block)), (Some(u32::MAX), Some(u32::MAX)), "{text}");
+    }
+    for (text, number) in [("4294967296", 1 << 32), (&"9".repeat(30), u64::MAX), ("007", 7)] {
+        assert_eq!((value(text, block_num), value(text, count)), (Some(number), Some(number)), "{text}");
+    }
+    for (text, count) in [("", 1), ("-1", 1), ("a", 1), ("1e20", 1), ("+1", 1), ("0", 0), ("4294967296", 0)] {
         assert_eq!(problems(text, block_num).len(), count, "{text}");
+        assert_eq!(problems(text, highest_block).len(), count, "{text}");
     }
     for (text, count) in
         [("", 0), ("eosio", 0), ("zzzzzzzzzzzzj", 0), ("zzzzzzzzzzzzk", 1), ("EOS", 1), ("toolongtoolong", 1)]

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, Json, Params, Reading,
     lifecycle::JsonWriter,
-    params::rules::{between, block_num, id},
+    params::rules::{between, highest_block, id},
 };
 
 /// How far siblings may be above or below.
@@ -29,7 +29,7 @@ pub(super) fn routes() -> Router<Api> {
 /// Newest first, from the head or the block `skip` down.
 async fn list(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Vec<BlockSummary>>> {
     let limit = params.required("limit", between(1..=100));
-    let highest = params.optional_or("skip", u32::MAX, block_num);
+    let highest = params.optional_or("skip", u32::MAX, highest_block);
     let (limit, highest): (u8, u32) = params.finish((limit, highest))?;
     let feed = api.chain().feed.clone();
     let summaries = api.read(move |snapshot, reading| {

@@ -1,6 +1,6 @@
 //! `/v0/transactions`: lifecycles, one by one or in pages.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::{Router, extract::State, routing::get};
 use dfuse_antelope::{Checksum256, model::BlockParts};
@@ -10,8 +10,8 @@ use dfuse_trx::{FeedBlocks, Lifecycles, Place, block_transactions, recent_transa
 
 use super::blocks::any_block;
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, JsonText, Params, Reading,
-    lifecycle::{JsonWriter, Renderer, ViewAbis},
+    Api, ApiError, ApiResult, JsonText, Params, Reading,
+    lifecycle::{JsonWriter, Renderer, ViewAbis, lifecycle_in, not_found},
     params::rules::{Field, Problems, between, id},
 };
 
@@ -36,10 +36,9 @@ async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> 
     let id = params.finish(id)?;
     let reader = api.clone();
     let text = api.read(move |snapshot, _| {
-        let found = lifecycles(&reader, snapshot.view(), |lifecycles| Ok(lifecycles.get(id)?))?;
-        let lifecycle = found.ok_or_else(|| {
-            let message = "No transaction of this id is known: it may be in no block yet, or have expired.";
-            ApiError::new(ErrorCode::TransactionNotFound, message).detail("trx_id", id.to_string())
+        let lifecycle = lifecycles(&reader, snapshot.view(), |lifecycles| match lifecycles.get(id)? {
+            Some(lifecycle) => Ok(lifecycle),
+            None => Err(not_found(lifecycles, &id.into(), &id.to_string())?),
         })?;
         let mut text = Vec::new();
         Renderer::new(&mut text, &ViewAbis::new(snapshot.view(), reader.abis())).lifecycle(&lifecycle)?;
@@ -77,7 +76,7 @@ async fn recent(State(api): State<Api>, mut params: Params) -> ApiResult<JsonTex
     text.await.map(JsonText)
 }
 
-/// In the order of execution, as the block's branch tells them. The cursor is never empty: what follows it may be, though.
+/// In the order of execution, those that the chain itself made among them, as the block's branch tells them. The cursor is never empty: what follows it may be, though.
 async fn of_block(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
     let id = params.required("id", id);
     let limit = params.optional_or("limit", 100, between(1..=100));
@@ -88,16 +87,19 @@ async fn of_block(State(api): State<Api>, mut params: Params) -> ApiResult<JsonT
     let reader = api.clone();
     let text = api.read(move |snapshot, reading| {
         let number = id.block_num();
-        let (view, listed) = match view_of(snapshot, id)? {
+        let (view, listed, lost) = match view_of(snapshot, id)? {
             Some(view) => {
-                let listed = block_transactions(&view, number)?.into_iter().filter(|it| it.has_receipt);
-                let listed = listed.map(|it| (it.id, it.place)).collect();
-                (view, listed)
+                let listed = block_transactions(&view, number)?.into_iter().map(|it| (it.id, it.place)).collect();
+                (view, listed, None)
             }
-            // Of a branch that was lost long ago only the block is there: the best chain tells what became of them.
-            None => (snapshot.view().clone(), named_in(&*any_block(&reader, id)?)?),
+            // Of a branch that was lost long ago only the block is there: the best chain tells what became of those that it
+            // knows, the block of the others.
+            None => {
+                let block = any_block(&reader, id)?;
+                (snapshot.view().clone(), run_in(&block)?, Some(block))
+            }
         };
-        let mut page = Page::new(&reader, &view, reading);
+        let mut page = Page { lost, ..Page::new(&reader, &view, reading) };
         let listed = listed.into_iter().filter(|(_, place)| after.flatten().is_none_or(|after| *place > after));
         page.listed.extend(listed.take(limit.into()));
         let (text, cut) = page.render()?;
@@ -108,17 +110,11 @@ async fn of_block(State(api): State<Api>, mut params: Params) -> ApiResult<JsonT
     text.await.map(JsonText)
 }
 
-/// The transactions that a block names and ran, in the order of execution.
-fn named_in(block: &BlockParts) -> ApiResult<Vec<(Checksum256, Place)>> {
-    let named = block.receipt_ids().collect::<Result<BTreeSet<_>, _>>().map_err(ApiError::unexpected)?;
-    let mut listed = Vec::new();
-    for (position, id) in (0..).zip(block.trace_ids()) {
-        let id = id.map_err(ApiError::unexpected)?;
-        if named.contains(&id) {
-            listed.push((id, Place { block_number: block.number(), position }));
-        }
-    }
-    Ok(listed)
+/// The transactions that a block ran, in the order of execution.
+fn run_in(block: &BlockParts) -> ApiResult<Vec<(Checksum256, Place)>> {
+    let traces = (0..).zip(block.trace_ids());
+    let traces = traces.map(|(position, id)| Ok((id?, Place { block_number: block.number(), position })));
+    traces.collect::<dfuse_antelope::Result<_>>().map_err(ApiError::unexpected)
 }
 
 /// The view to which the block belongs: at the head if it is on the best chain, else at the block.
@@ -141,11 +137,13 @@ struct Page<'a> {
     view: &'a View,
     reading: &'a Reading,
     listed: Vec<(Checksum256, Place)>,
+    /// The block whose list it is, if it was lost.
+    lost: Option<Arc<BlockParts>>,
 }
 
 impl<'a> Page<'a> {
     fn new(api: &'a Api, view: &'a View, reading: &'a Reading) -> Self {
-        Self { api, view, reading, listed: Vec::new() }
+        Self { api, view, reading, listed: Vec::new(), lost: None }
     }
 
     /// The list as JSON, and the place of the last one in it if it has become too long.
@@ -158,10 +156,14 @@ impl<'a> Page<'a> {
         for listed in self.listed.chunks(AT_ONCE) {
             let ids: Vec<_> = listed.iter().map(|(id, _)| *id).collect();
             let found = lifecycles(self.api, self.view, |lifecycles| Ok(lifecycles.get_all(&ids)?))?;
-            for (lifecycle, (_, place)) in found.iter().zip(listed) {
+            for (lifecycle, (id, place)) in found.into_iter().zip(listed) {
                 self.reading.go_on()?;
+                let lifecycle = match (lifecycle, &self.lost) {
+                    (None, Some(lost)) => lifecycle_in(lost, place.position, *id).map_err(ApiError::unexpected)?,
+                    (lifecycle, _) => lifecycle,
+                };
                 if let Some(lifecycle) = lifecycle {
-                    renderer.lifecycle(lifecycle)?;
+                    renderer.lifecycle(&lifecycle)?;
                 }
                 left -= 1;
                 if left > 0 && renderer.json().written() > PAGE_BYTES {

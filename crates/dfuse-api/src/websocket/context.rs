@@ -7,7 +7,7 @@ use metrics::counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Shared, outbox::Outbox, session::Turn};
-use crate::{Api, ApiError, Credentials, TraceId, lifecycle::JsonWriter, metrics::WS_ERRORS};
+use crate::{Api, ApiError, Credentials, TraceId, lifecycle::JsonWriter, metrics::WS_ERRORS, params::shorten};
 
 /// A request that is being answered. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ impl Context {
     pub(super) async fn fail(&self, error: ApiError) {
         let Inner { connection, trace_id, kind, .. } = &*self.0;
         let code = error.row().code;
-        let connection_id = connection.trace_id;
+        let (connection_id, kind) = (connection.trace_id, shorten(kind));
         tracing::info!(target: super::connection::TARGET, %trace_id, connection = %connection_id, kind, code, "request refused");
         self.api().metrics().record(|| counter!(WS_ERRORS, "code" => code).increment(1));
         let body = serde_json::to_vec(&error.into_body(*trace_id)).expect("keys are text and numbers finite");

@@ -1,23 +1,26 @@
-use super::{
-    context::Context,
-    message::{Message, check},
-    request::Request,
-};
+use std::future::pending;
+
+use super::{context::Context, message::Message, request::Request};
 use crate::{ApiError, ApiResult, ErrorCode};
 
-/// `get_price`: there is no source of prices.
-pub(super) struct Price;
+/// `get_price`: there is no source of prices. Whoever listens hears nothing, until one may know a price.
+pub(super) struct Price {
+    listen: bool,
+}
 
 impl Request for Price {
     const NAMES: &[&str] = &["get_price"];
 
     fn read(message: &Message) -> ApiResult<Self> {
         message.wants_something()?;
-        check(!message.listen, "'listen' is not supported: this server has no source of prices")?;
-        Ok(Self)
+        Ok(Self { listen: message.listen })
     }
 
-    async fn run(self, _: Context) -> ApiResult<()> {
+    async fn run(self, context: Context) -> ApiResult<()> {
+        if self.listen {
+            context.answered();
+            return pending().await;
+        }
         Err(ApiError::new(ErrorCode::PriceNotReady, "No price is known: this server has no source of prices."))
     }
 }

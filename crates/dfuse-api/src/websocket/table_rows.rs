@@ -128,7 +128,7 @@ impl GetTableRows {
             }
             // Of a chain that is shorter than its confirmations there is nothing: the state before the first block.
             let number = if number == 0 && confirmations > 0 { newest.max(1) } else { number };
-            let height = Height::resolve(snapshot, Asked { block_num: number, irreversible_only: false })?;
+            let height = Height::resolve(snapshot, Asked { block_num: number.into(), irreversible_only: false })?;
             let form = Form::lenient(&reader, &height.state, table.contract, table.table, json)?;
             let mut text = Vec::new();
             let mut json = JsonWriter::new(&mut text);

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Api, ApiError, ApiResult, ErrorCode,
-    lifecycle::{Renderer, ViewAbis},
+    lifecycle::{Renderer, ViewAbis, not_found},
 };
 
 /// How far the indexes may be behind the feed.
@@ -90,20 +90,22 @@ enum State {
 async fn fetch(context: &Context, prefix: IdPrefix, text: String, confirmations: u32) -> ApiResult<()> {
     let api = context.api().clone();
     let found = context.api().read(move |snapshot, _| {
-        let Some(view) = confirmed_view(snapshot, confirmations)? else { return Ok(None) };
-        let id = with_lifecycles(&api, &view, |lifecycles| match lifecycles.find(&prefix) {
-            Err(error @ Error::AmbiguousPrefix { .. }) => Err(invalid(error.to_string())),
-            found => Ok(found?),
-        });
-        id?.map_or(Ok(None), |id| look_up(&api, &view, id))
+        // Of a chain that is shorter than its confirmations nothing is known yet.
+        let confirmed = confirmed_view(snapshot, confirmations)?;
+        let view = confirmed.as_ref().unwrap_or(snapshot.view());
+        with_lifecycles(&api, view, |lifecycles| {
+            let id = match lifecycles.find(&prefix) {
+                _ if confirmed.is_none() => None,
+                Err(error @ Error::AmbiguousPrefix { .. }) => return Err(invalid(error.to_string())),
+                found => found?,
+            };
+            match id.map(|id| look_up(&api, view, id)).transpose()?.flatten() {
+                Some(found) => Ok(found),
+                None => Err(not_found(lifecycles, &prefix, &text)?),
+            }
+        })
     });
-    match found.await? {
-        Some(found) => context.send("transaction_lifecycle", &found.text).await,
-        None => {
-            let message = "No transaction of this id is known: it may be in no block yet, or have expired.";
-            return Err(ApiError::new(ErrorCode::TransactionNotFound, message).detail("trx_id", text));
-        }
-    }
+    context.send("transaction_lifecycle", &found.await?.text).await;
     Ok(())
 }
 

@@ -233,6 +233,92 @@ async fn answers_are_proven_when_wanted() {
     assert!(without.iter().all(|answer| !answer.headers.contains_key("x-data-integrity-proof")));
 }
 
+#[tokio::test]
+async fn empty_segments_of_paths() {
+    let chain = TestChain::small().await;
+    let plain = chain.get("/v0/blocks?limit=2").await.body;
+    for path in ["/v0/blocks/?limit=2", "//v0/blocks?limit=2", "/v0//blocks//?limit=2", "/v0/blocks///?limit=2"] {
+        assert_eq!(chain.get(path).await.body, plain, "{path}");
+    }
+    let id = chain.blocks[5].id;
+    assert_eq!(chain.get(&format!("/v0/blocks//{id}/")).await.json()["id"], json!(id));
+    assert_eq!(chain.get("//healthz/").await.status, StatusCode::OK);
+    let (code, error) = chain.get("//nowhere//else/").await.error();
+    assert_eq!((code, &error["details"]["path"]), (ErrorCode::RouteNotFound, &json!("/nowhere/else")));
+}
+
+/// A body that nobody reads is no reason to refuse a request whose query says all.
+#[tokio::test]
+async fn bodies_beside_queries_that_are_complete() {
+    let chain = TestChain::small().await;
+    let post = async |uri: &str, media_type: &str, body: &str| {
+        let request = Request::post(uri).header("content-type", media_type).body(Body::from(body.to_owned()));
+        chain.request(request.unwrap()).await
+    };
+    let table = "/v0/state/table?account=eosio&table=global&scope=eosio";
+    for (uri, media_type, body) in [
+        ("/v0/blocks?limit=2", "application/json", "{\"limit\":3}"),
+        (table, "application/json; charset=utf-8", "{}"),
+        ("/v0/search/transactions?q=action:onblock&limit=1", "text/xml", "<a/>"),
+        ("/v0/block_id/by_time?time=1000000000&comparator=gt", "multipart/form-data; boundary=x", "--x--"),
+    ] {
+        let answer = post(uri, media_type, body).await;
+        assert_eq!((answer.status, &answer.body), (StatusCode::OK, &chain.get(uri).await.body), "{uri}");
+    }
+    // What is wrong with the query is told as ever; what it lacks may stand in the body.
+    let (code, error) = post("/v0/blocks?limit=x", "application/json", "{}").await.error();
+    assert_eq!((code, error["details"]["errors"]["limit"].is_array()), (ErrorCode::RequestValidation, true));
+    let (code, error) = post("/v0/state/table?account=eosio", "application/json", "{}").await.error();
+    assert_eq!((code, &error["details"]["media_type"]), (ErrorCode::MediaTypeUnsupported, &json!("application/json")));
+}
+
+/// A key of local chains, which everybody knows, in both forms.
+const PRIVATE_KEYS: [&str; 2] = [
+    "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3",
+    "PVT_K1_2bfGi9rYsXQSXXTvJbDAPhHLQUojjaNLomdm3cEJ1XTzMqUt3V",
+];
+
+#[tokio::test]
+async fn private_keys_are_not_repeated() {
+    collect_log();
+    let chain = TestChain::synthetic(synthetic(), Arc::new(OpenAccess), Options::default()).await;
+    let mut answers = Vec::new();
+    for key in PRIVATE_KEYS {
+        let encoded = format!("%{:X}{}", key.as_bytes()[0], &key[1..]);
+        let (code, error) = chain.get(&format!("/v0/state/key_accounts?public_key={key}")).await.error();
+        let problem = error["details"]["errors"]["public_key"][0].as_str().unwrap();
+        assert!(code == ErrorCode::RequestValidation && problem.contains("looks like a private key"), "{error}");
+        for path in [
+            format!("/v0/state/key_accounts?public_key={encoded}&block_num={key}"),
+            format!("/v1/history/get_key_accounts?public_key={key}"),
+            format!("/v0/state/abi?account={key}"),
+            format!("/v0/state/table?account=a&table=t&scope={key}{key}&key_type={key}"),
+            format!("/v0/simple_search?q={key}"),
+            format!("/v0/search/transactions?q={key}:x"),
+            format!("/v0/search/transactions?q=(data.memo:{key}"),
+            format!("/v0/search/completion?prefix=data.memo:{key}"),
+            format!("/v0/transactions/{key}"),
+            format!("/v0/{encoded}"),
+            format!("/{key}/x?{key}"),
+            format!("/v1/chain/{key}/%"),
+        ] {
+            answers.push(chain.get(&path).await.body);
+        }
+        let form = Request::post("/v0/state/key_accounts").body(Body::from(format!("public_key={key}"))).unwrap();
+        answers.push(chain.request(form).await.body);
+        let body = json!({"account": key, "table": "t", "hex_rows": [key], key: 1}).to_string();
+        let json = Request::post("/v0/state/abi/bin_to_json").body(Body::from(body)).unwrap();
+        answers.push(chain.request(json).await.body);
+    }
+    let log = String::from_utf8(LOG.take().unwrap()).unwrap();
+    assert!(log.lines().count() > 20);
+    for text in answers.iter().map(|answer| String::from_utf8_lossy(answer)).chain([log.into()]) {
+        for key in PRIVATE_KEYS {
+            assert!(!text.contains(&key[1..]) && !text.contains(&key[8..40]), "{text}");
+        }
+    }
+}
+
 thread_local! {
     /// What a test on this thread wants to know of the log.
     static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };

@@ -314,6 +314,13 @@ async fn wrong_queries() {
             "has the field \"reciever\", which is not indexed; did you mean \"receiver\"?",
         ]}})
     );
+    // What a setting leaves out, with the name of the setting.
+    let left_out = "has the field \"act_digest\", which is not indexed: the setting search.act_digest leaves it out";
+    for query in ["act_digest:00112233", "action:onblock -act_digest:0011*", "(act_digest:a OR act_digest:b)"] {
+        assert_eq!(refused(query, "").await, json!({"errors": {"q": [left_out]}}), "{query}");
+    }
+    let (code, error) = chain.get("/v0/search/count?q=act_digest:00").await.error();
+    assert_eq!((code, &error["details"]["errors"]["q"][0]), (ErrorCode::RequestValidation, &json!(left_out)));
     assert!(refused("block_num:x", "").await["errors"]["q"].is_array());
     for start in ["start_block=32", "start_block=4294967295", "start_block=32&sort=desc"] {
         let details = refused("action:onblock", &format!("&with_reversible=true&{start}")).await;
@@ -463,6 +470,11 @@ async fn what_a_text_names() {
     let account = find("alice").await;
     assert_eq!((&account["type"], &account["data"]["account_name"]), (&json!("account"), &json!("alice")));
     assert_eq!(account["data"]["creator"]["created"], "alice");
+    // Every time that is not the chain's own has its zone.
+    for name in ["alice", "bob", "eosio.token"] {
+        let time = find(name).await["data"]["creator"]["block_time"].as_str().unwrap().to_owned();
+        assert!(time.ends_with('Z') && !time.contains(".500") && time.len() >= 20, "{name}: {time}");
+    }
     assert_eq!(find("EOSIO").await, json!({"type": "account", "data": {"account_name": "eosio", "creator": null}}));
     for text in ["nobody", "99999999", "2001-01-01", "abcdefabcdefab", "some words", "\u{e9}", &"a".repeat(5000)] {
         let (code, _) = chain.get(&format!("/v0/simple_search?q={}", encode(text))).await.error();

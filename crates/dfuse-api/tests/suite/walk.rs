@@ -18,6 +18,7 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
     ("/v1/stream", &["GET", "HEAD"], false),
     ("/v0/block_id/by_time", &["GET", "HEAD", "POST"], false),
     ("/v0/blocks", &["GET", "HEAD", "POST"], false),
+    ("/v0//blocks/", &["GET", "HEAD", "POST"], false),
     ("/v0/blocks/00", &["GET", "HEAD", "POST"], false),
     ("/v0/blocks/0000000200000000000000000000000000000000000000000000000000000000", &["GET", "HEAD", "POST"], false),
     ("/v0/blocks/00/transactions", &["GET", "HEAD", "POST"], false),
@@ -57,8 +58,7 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
 ];
 
 /// Paths where nothing is.
-const NOWHERE: &[&str] =
-    &["/x", "/v0", "/v0/", "/v0/blocks/", "/v0/blocks/00/x", "/healthz/", "//", "/v0/blocks/%2f/x"];
+const NOWHERE: &[&str] = &["/x", "/v0", "/v0/", "/v0/blocks/00/x", "//v0//x//", "/healthz/%20/", "/v0/blocks/%2f/x"];
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "BREW"];
 
@@ -169,6 +169,7 @@ async fn errors_have_one_form() {
         ErrorCode::BlockNotFound,
         ErrorCode::TransactionNotFound,
         ErrorCode::TableNotFound,
+        ErrorCode::RowNotFound,
         ErrorCode::TokenNotFound,
         ErrorCode::SimpleSearchNotFound,
         ErrorCode::MethodNotAllowed,

@@ -67,6 +67,15 @@ impl TermOptions {
         }
     }
 
+    /// The setting that keeps a field from being searched; absent if the field can be searched, or if no setting would help.
+    pub fn missing_setting(&self, field: &str) -> Option<&'static str> {
+        match Field::parse(field).filter(|field| !self.has_field(field))? {
+            Field::ActDigest => Some("search.act_digest"),
+            Field::Data(_) => Some("search.data_fields"),
+            _ => None,
+        }
+    }
+
     fn has_data(&self, path: &str) -> bool {
         let first = path.split('.').next().unwrap_or_default();
         self.data_fields.as_ref().is_none_or(|fields| fields.contains(first))

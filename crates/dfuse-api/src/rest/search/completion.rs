@@ -6,7 +6,7 @@ use dfuse_index::{View, accounts};
 use dfuse_search::TermOptions;
 use serde::Serialize;
 
-use crate::{Api, ApiResult, Json, Params, params::rules::text};
+use crate::{Api, ApiResult, Json, Params, params::rules::text, secrets};
 
 /// Most suggestions of a section.
 const MAX_SUGGESTIONS: usize = 5;
@@ -112,6 +112,9 @@ pub(super) async fn completion(State(api): State<Api>, mut params: Params) -> Ap
 }
 
 fn complete(view: &View, options: &TermOptions, prefix: &str) -> ApiResult<Vec<Section>> {
+    if secrets::contains_private_key(prefix) {
+        return Ok(Vec::new());
+    }
     let is_name = !prefix.is_empty() && Name::parse(prefix.as_bytes()).is_ok();
     let (names, queries) = if is_name {
         let of_account =

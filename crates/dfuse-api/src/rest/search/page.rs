@@ -12,11 +12,12 @@ use super::{
     super::transactions::{AT_ONCE, PAGE_BYTES},
     blocks::PageBlocks,
     range::{Asked, Range, Resumption},
-    undone::{FeedLostBlocks, lifecycle_in, undone},
+    undone::{FeedLostBlocks, undone},
 };
 use crate::{
     Api, ApiError, ApiResult, Reading,
-    lifecycle::{JsonWriter, Renderer, ViewAbis},
+    lifecycle::{JsonWriter, Renderer, ViewAbis, lifecycle_in},
+    secrets,
 };
 
 /// How long a search may look before it answers with what it has; of the time that a request may take a quarter at most.
@@ -164,7 +165,8 @@ impl Search {
                 let (lifecycle, view): (_, &View) = match row.undo {
                     true => {
                         let lost = blocks.parts(row.found.block)?;
-                        let lifecycle = lifecycle_in(&lost, &row.found).map_err(ApiError::unexpected)?;
+                        let lifecycle = lifecycle_in(&lost, row.found.transaction, row.found.id);
+                        let lifecycle = lifecycle.map_err(ApiError::unexpected)?;
                         (lifecycle, lost_view.as_ref().unwrap_or(view))
                     }
                     false => (known.next().flatten(), view),
@@ -227,7 +229,7 @@ impl Search {
     /// How the query was understood, and what it cost.
     fn explain(&self, json: &mut JsonWriter<'_>, work: u64, blocks_read: u64, search_time: Duration) {
         json.begin_object();
-        json.key("query").string(self.query.canonical());
+        json.key("query").string(&secrets::masked(self.query.canonical()));
         json.key("terms").array(self.query.conditions(), |json, (field, values)| {
             json.begin_object();
             json.key("field").string(&field);

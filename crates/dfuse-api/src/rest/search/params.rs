@@ -59,6 +59,9 @@ impl<'a> QueryRule<'a> {
 
 fn unknown_field(field: &str, options: &TermOptions) -> String {
     let problem = format!("has the field \"{}\", which is not indexed", shorten(field));
+    if let Some(setting) = options.missing_setting(field) {
+        return format!("{problem}: the setting {setting} leaves it out");
+    }
     // Most often what stands below `data.` is named without it.
     let known = || FIELDS.iter().map(|(name, _)| *name).filter(|name| options.has(name));
     let near = nearest(field, known()).or_else(|| nearest(&format!("data.{field}"), known()));

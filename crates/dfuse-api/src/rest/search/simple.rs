@@ -13,7 +13,7 @@ use crate::{
     lifecycle::{JsonWriter, Renderer, ViewAbis},
     params::rules::text,
     rest::{block_id, blocks as block_pages},
-    text::chain_time,
+    text::rfc3339,
 };
 
 /// A shorter text is no id: it may be a name.
@@ -112,7 +112,7 @@ impl Looking<'_> {
                     "creator": created.creator,
                     "block_id": block.id,
                     "block_num": block.number,
-                    "block_time": chain_time(block.time),
+                    "block_time": rfc3339(block.time),
                     "trx_id": created.transaction_id,
                 },
             })));

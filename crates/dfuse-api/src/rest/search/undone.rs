@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dfuse_antelope::model::{Block, BlockParts, TransactionLifecycle};
+use dfuse_antelope::model::Block;
 use dfuse_blocks::feed::FeedHandle;
 use dfuse_index::{BlockRef, ServingSnapshot};
 use dfuse_search::{Error, LiveRow, LostBlocks, Match, Position, Query, Result, SearchIndex, resume};
@@ -46,24 +46,4 @@ impl LostBlocks for FeedLostBlocks<'_> {
             Err(error) => Err(failed(error)),
         }
     }
-}
-
-/// What was known of a transaction by the block that lost, from that block alone.
-pub(super) fn lifecycle_in(block: &BlockParts, found: &Match) -> dfuse_antelope::Result<Option<TransactionLifecycle>> {
-    let Some(trace) = block.trace(found.transaction)?.filter(|trace| trace.id == found.id) else { return Ok(None) };
-    let ids = block.receipt_ids().collect::<dfuse_antelope::Result<Vec<_>>>()?;
-    let receipt = match (0..).zip(ids).find(|(_, id)| *id == found.id) {
-        Some((position, _)) => block.receipt(position)?,
-        None => None,
-    };
-    let packed = receipt.as_ref().and_then(|receipt| receipt.packed_transaction.as_ref());
-    Ok(Some(TransactionLifecycle {
-        id: found.id,
-        transaction_status: trace.receipt.as_ref().map(|receipt| receipt.status).unwrap_or_default(),
-        transaction: packed.and_then(|packed| packed.signed_transaction().ok()),
-        transaction_receipt: receipt,
-        execution_trace: Some(trace),
-        execution_block_header: Some(block.header()?),
-        ..TransactionLifecycle::default()
-    }))
 }

@@ -27,7 +27,7 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
     let text = api.read(move |snapshot, _| {
         let height = Height::resolve(snapshot, at)?;
         let record = find(&height.state, account)?;
-        let record = record.ok_or_else(|| not_found(account, height.number(), at.block_num))?;
+        let record = record.ok_or_else(|| not_found(account, height.number()))?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
         json.begin_object();
@@ -55,7 +55,7 @@ pub(super) struct Rows {
     #[serde(default)]
     hex_rows: Option<Vec<String>>,
     #[serde(default)]
-    block_num: Option<u32>,
+    block_num: Option<u64>,
 }
 
 /// All rows or none.
@@ -76,7 +76,7 @@ pub(super) async fn bin_to_json(State(api): State<Api>, JsonBody(body): JsonBody
     let text = api.read(move |snapshot, reading| {
         let height = Height::resolve(snapshot, asked)?;
         let record = find(&height.state, account)?;
-        let record = record.ok_or_else(|| not_found(account, height.number(), asked.block_num))?;
+        let record = record.ok_or_else(|| not_found(account, height.number()))?;
         let renderer = renderer(&reader, &record, account, table)?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
@@ -127,14 +127,13 @@ pub(super) fn find(state: &StateAt, contract: Name) -> ApiResult<Option<AbiRecor
 
 /// Like [`find`], for who cannot do without.
 pub(super) fn required(state: &StateAt, contract: Name) -> ApiResult<AbiRecord> {
-    find(state, contract)?.ok_or_else(|| not_found(contract, state.number(), state.number()))
+    find(state, contract)?.ok_or_else(|| not_found(contract, state.number()))
 }
 
-/// At that height, of a request for the block `block_num`.
-fn not_found(account: Name, height: u32, block_num: u32) -> ApiError {
+fn not_found(account: Name, height: u32) -> ApiError {
     ApiError::new(ErrorCode::AbiNotFound, format!("Account \"{account}\" has no ABI at block {height}."))
         .detail("account", account.to_string())
-        .detail("block_num", block_num)
+        .detail("block_num", height)
 }
 
 /// For the rows of a table; fails if the ABI does not have it.

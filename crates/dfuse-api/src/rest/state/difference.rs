@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Api, ApiResult, Params,
     lifecycle::JsonWriter,
-    params::rules::{between, block_num, name},
+    params::rules::{Field, Problems, block_num, name},
     streamed::{self, Pieces},
 };
 
@@ -20,7 +20,7 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scope = params.present("scope", scope);
-    let from = params.required("from_block", between(1..=u32::MAX));
+    let from = params.required("from_block", from_block);
     let to = params.optional_or("to_block", 0, block_num);
     let irreversible_only = irreversible_only(&mut params);
     let options = RowOptions::check(&mut params);
@@ -47,6 +47,12 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
         Ok(changes)
     })
     .await
+}
+
+/// 0 would be the head, from which nothing has changed.
+fn from_block(field: &Field<'_>) -> Result<u64, Problems> {
+    let number = block_num(field)?;
+    if number > 0 { Ok(number) } else { Err(field.expected("not less than 1")) }
 }
 
 struct Changes {

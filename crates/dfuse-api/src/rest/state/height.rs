@@ -16,11 +16,11 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
     /// 0 for the newest.
-    pub(crate) block_num: u32,
+    pub(crate) block_num: u64,
     pub(crate) irreversible_only: bool,
 }
 
-pub(super) struct CheckedHeight(Checked<u32>, Checked<bool>);
+pub(super) struct CheckedHeight(Checked<u64>, Checked<bool>);
 
 impl Finish for CheckedHeight {
     type Values = Asked;
@@ -60,14 +60,14 @@ impl Height {
         };
         let lib = snapshot.lib();
         let lib_number = lib.map_or(0, |lib| lib.number);
-        if block_num > head.number {
+        if block_num > head.number.into() {
             let message = format!("Block {block_num} is above the head block, which is {}.", head.number);
             return Err(ApiError::new(ErrorCode::BlockNumAboveHead, message)
                 .detail("request_block_num", block_num)
                 .detail("head_block_num", head.number)
                 .detail("last_written_block_num", lib_number));
         }
-        if irreversible_only && block_num > lib_number {
+        if irreversible_only && block_num > lib_number.into() {
             let message = format!("Block {block_num} is above the last irreversible block, which is {lib_number}.");
             return Err(ApiError::new(ErrorCode::BlockNumAboveLib, message)
                 .detail("request_block_num", block_num)
@@ -76,7 +76,8 @@ impl Height {
         let number = match block_num {
             0 if irreversible_only => lib_number,
             0 => head.number,
-            number => number,
+            // Not above the head.
+            number => u32::try_from(number).unwrap_or(head.number),
         };
         let state = at_number(snapshot, number)?;
         let up_to = if number > lib_number { blocks::by_number(snapshot.view(), number)? } else { None };

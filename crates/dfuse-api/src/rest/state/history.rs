@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Api, ApiError, ApiResult, JsonText, Params,
     lifecycle::JsonWriter,
-    params::rules::{between, block_num, name, sort_is_descending},
+    params::rules::{between, block_num, highest_block, name, sort_is_descending},
 };
 
 /// A page ends when it has so many bytes, before as many changes as were asked for are in it.
@@ -28,7 +28,7 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
     let scope = params.present("scope", scope);
     let options = RowOptions::check(&mut params);
     let primary_key = params.present("primary_key", options.key_rule());
-    let first = params.optional_or("from_block", 0, block_num);
+    let first = params.optional_or("from_block", 0, highest_block);
     let last = params.optional_or("to_block", 0, block_num);
     let irreversible_only = irreversible_only(&mut params);
     let is_descending = params.optional_or("sort", true, sort_is_descending);
@@ -41,7 +41,7 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
         (is_descending, limit, page),
     ))?;
     let (account, table, scope, primary_key): (Name, Name, Scope, u64) = row;
-    let (mut first, last, irreversible_only): (u32, u32, bool) = blocks;
+    let (mut first, last, irreversible_only): (u32, u64, bool) = blocks;
     let (is_descending, limit, page): (bool, u8, _) = page;
     let key = TableKey { contract: account, table, scope: scope.name }.row(primary_key);
     let subject = cursor::bytes([account.0, table.0, scope.name.0, primary_key]);

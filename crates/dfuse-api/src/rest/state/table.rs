@@ -87,14 +87,15 @@ pub(super) async fn one(State(api): State<Api>, mut params: Params) -> ApiResult
         let mut rest = (lower <= upper).then(|| range.clone());
         if let Some(content) = page.flatten() {
             let (id, last) = cursor::place(&content, &subject(key))?;
-            options.at.block_num = cursor::block_num(snapshot, Checksum(id), options.at.block_num)?;
+            options.at.block_num = cursor::block_num(snapshot, Checksum(id), options.at.block_num)?.into();
             options.offset = 0;
             rest = range.after(u64::from_be_bytes(last));
         }
         let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
         json.begin_object();
         request.height.write(json);
-        let open = request.open(json, key, rest)?;
+        let form = request.form(account, table)?;
+        let open = request.open(json, key, form, rest)?;
         Ok(Tables { request, table, to_come: None, open: Some(open) })
     })
     .await
@@ -160,8 +161,8 @@ pub(super) async fn row(State(api): State<Api>, mut params: Params) -> ApiResult
     let reader = api.clone();
     let answer = api.read(move |snapshot, _| {
         let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
-        let form = request.form(account, table)?;
         let key = TableKey { contract: account, table, scope: scope.name }.row(primary_key);
+        // A row that is not there needs no ABI.
         let Some(row) = request.height.state.row(&key)? else {
             let (number, key_type) = (request.height.number(), options.rows.key_type);
             let key = if text.is_empty() { "that is empty".to_owned() } else { format!("\"{}\"", shorten(&text)) };
@@ -173,6 +174,7 @@ pub(super) async fn row(State(api): State<Api>, mut params: Params) -> ApiResult
                 .detail("table", table.to_string())
                 .detail("primary_key", text));
         };
+        let form = request.form(account, table)?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
         json.begin_object();
@@ -211,15 +213,25 @@ impl Request {
         Ok(())
     }
 
+    /// Like [`Request::form`] for one of many tables, which are not lost for one that has no ABI: its rows are hex.
+    fn form_of_one(&self, contract: Name, table: Name) -> ApiResult<Form> {
+        Form::lenient(&self.api, &self.height.state, contract, table, self.options.rows.json)
+    }
+
     /// Fails for what [`Request::open`] would fail for later.
     fn check(&self, contract: Name, table: Name) -> ApiResult<()> {
-        self.form(contract, table)?;
+        self.form_of_one(contract, table)?;
         self.abi(contract).map(drop)
     }
 
     /// Begins what is said of a table.
-    fn open(&self, json: &mut JsonWriter<'_>, key: TableKey, rest: Option<RowRange>) -> ApiResult<OpenTable> {
-        let form = self.form(key.contract, key.table)?;
+    fn open(
+        &self,
+        json: &mut JsonWriter<'_>,
+        key: TableKey,
+        form: Form,
+        rest: Option<RowRange>,
+    ) -> ApiResult<OpenTable> {
         self.write_abi(json, key.contract)?;
         json.key("rows").begin_array();
         let TableOptions { offset, limit, .. } = self.options;
@@ -258,7 +270,11 @@ impl Pieces for Tables {
         json.key("account").name(contract);
         json.key("scope").string(&scope.text);
         let key = TableKey { contract, table: self.table, scope: scope.name };
-        self.open = Some(self.request.open(json, key, Some(RowRange::default()))?);
+        let form = self.request.form_of_one(contract, self.table)?;
+        if let Form::NoAbi(error) = &form {
+            json.key("error").string(error);
+        }
+        self.open = Some(self.request.open(json, key, form, Some(RowRange::default()))?);
         Ok(true)
     }
 

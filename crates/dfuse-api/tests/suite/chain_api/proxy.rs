@@ -73,15 +73,26 @@ async fn what_is_passed_on_and_what_is_not() {
 async fn the_prefix_is_exact() {
     let node = FakeNode::always(200, json!({})).await;
     let chain = chain([node.client()]).await;
-    for path in ["/v1/chain", "/v1/chainX", "/v1/chain_x/get_info", "/v1/history/get_actions"] {
+    for path in ["/v1/chainX", "/v1/chain_x/get_info", "/v1/history/get_actions"] {
         let (code, _) = chain.get(path).await.error();
         assert_eq!(code, ErrorCode::RouteNotFound, "{path}");
     }
-    for path in ["/v1/chain/", "/v1/chain/../producer/pause", "/v1/chain/%2e%2e/producer/pause", "/v1/chain/a//b"] {
+    for path in
+        ["/v1/chain", "/v1/chain/", "//v1//chain//", "/v1/chain/../producer/pause", "/v1/chain/%2e%2e/producer/pause"]
+    {
         node_shaped(&chain.get(path).await, 404, 3_990_001);
     }
     node_shaped(&chain.get("/v1/chain/%zz").await, 400, 3_990_001);
     assert!(node.got().is_empty());
+    // Empty segments are as if they were not there.
+    for (path, target) in [
+        ("/v1/chain//get_abi/", "/v1/chain/get_abi"),
+        ("//v1/chain/a//b?x=//", "/v1/chain/a/b"),
+        ("/v1//chain/get_table_rows//", "/v1/chain/get_table_rows"),
+    ] {
+        assert_eq!(chain.get(path).await.status, StatusCode::OK, "{path}");
+        assert_eq!(node.got().pop().unwrap().target, target);
+    }
 }
 
 #[tokio::test]

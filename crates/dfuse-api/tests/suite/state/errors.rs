@@ -36,8 +36,8 @@ const WRONG: &[Wrong] = &[
     ("state/table", "account=a&table=t&scope=s&with_block_num=a", &[("with_block_num", 1)]),
     ("state/table", "account=a&table=t&scope=s&irreversible_only=a", &[("irreversible_only", 1)]),
     ("state/table", "account=a&table=t&scope=s&block_num=a", &[("block_num", 1)]),
-    ("state/table", "account=a&table=t&scope=s&block_num=4294967296", &[("block_num", 1)]),
-    ("state/table", "account=a&table=t&scope=s&limit=18446744073709551616&offset=1e3", &[("limit", 1), ("offset", 1)]),
+    ("state/table", "account=a&table=t&scope=s&block_num=1e20", &[("block_num", 1)]),
+    ("state/table", "account=a&table=t&scope=s&limit=-1&offset=1e3", &[("limit", 1), ("offset", 1)]),
     ("state/table", "account=a&table=t&scope=s&limit=%2B1&offset=-1", &[("limit", 1), ("offset", 1)]),
     ("state/tables/scopes", "account=a&table=t&scopes=s&limit=-1&block_num=-1", &[("limit", 1), ("block_num", 1)]),
     ("state/table", "account=a&table=t&scope=s&cursor=---", &[("cursor", 1)]),
@@ -106,6 +106,11 @@ async fn wrong_parameters() {
         ("{", ErrorCode::InvalidJson, &[]),
         (" ", ErrorCode::MissingBody, &[]),
         (r#"{"account":"c","table":"t","hex_rows":["abcf"],"block_num":11}"#, ErrorCode::BlockNumAboveHead, &[]),
+        (
+            r#"{"account":"c","table":"t","hex_rows":["abcf"],"block_num":99999999999}"#,
+            ErrorCode::BlockNumAboveHead,
+            &[],
+        ),
         (r#"{"account":"c","table":"t","hex_rows":["abcf"]}"#, ErrorCode::AbiNotFound, &[]),
         (r#"{"account":"eosio.token","table":"t","hex_rows":["abcf"]}"#, ErrorCode::TableNotFound, &[]),
         (r#"{"account":"eosio.token","table":"accounts","hex_rows":["abcf"]}"#, ErrorCode::TableRowNotDecoded, &[]),
@@ -128,20 +133,35 @@ async fn what_is_not_there() {
     let table = "account=eosio.token&table=accounts&scope=eosio1";
     let abi = |account: &str, block_num: u32| json!({"account": account, "block_num": block_num});
     let unknown = |account: &str, table: &str| json!({"account": account, "table": table});
-    let head = |number: u32| json!({"request_block_num": number, "head_block_num": 6, "last_written_block_num": 5});
+    let head = |number: u64| json!({"request_block_num": number, "head_block_num": 6, "last_written_block_num": 5});
+    let absent =
+        |account: &str, table: &str| json!({"account": account, "scope": "", "table": table, "primary_key": "a"});
     let row = json!({"account": "eosio.token", "scope": "4,EOS", "table": "accounts", "primary_key": "SOE"});
     let other = "EOS1111111111111111111111111111111114T1Anm";
     let cases = [
-        ("state/abi?account=nobody".to_owned(), ErrorCode::AbiNotFound, abi("nobody", 0)),
+        ("state/abi?account=nobody".to_owned(), ErrorCode::AbiNotFound, abi("nobody", 6)),
         ("state/abi?account=eosio.test&block_num=1".to_owned(), ErrorCode::AbiNotFound, abi("eosio.test", 1)),
         ("state/abi?account=a&block_num=7".to_owned(), ErrorCode::BlockNumAboveHead, head(7)),
         (format!("state/key_accounts?public_key={other}"), ErrorCode::PublicKeyNotFound, json!({"public_key": other})),
         (
             format!("state/key_accounts?public_key={K1}&block_num=4294967295"),
             ErrorCode::BlockNumAboveHead,
-            head(u32::MAX),
+            head(u32::MAX.into()),
         ),
         ("state/permission_links?account=a&block_num=7".to_owned(), ErrorCode::BlockNumAboveHead, head(7)),
+        // What is above 32 bits is above the head like any other.
+        (format!("state/table?{table}&block_num=4294967296"), ErrorCode::BlockNumAboveHead, head(1 << 32)),
+        ("state/abi?account=a&block_num=99999999999".to_owned(), ErrorCode::BlockNumAboveHead, head(99_999_999_999)),
+        (
+            format!("state/table_scopes?account=a&table=t&block_num={}", u64::MAX),
+            ErrorCode::BlockNumAboveHead,
+            head(u64::MAX),
+        ),
+        (
+            format!("state/table?{table}&block_num=4294967297&irreversible_only=1"),
+            ErrorCode::BlockNumAboveHead,
+            head((1 << 32) + 1),
+        ),
         (format!("state/table?{table}&block_num=7"), ErrorCode::BlockNumAboveHead, head(7)),
         (
             format!("state/table?{table}&block_num=6&irreversible_only=true"),
@@ -160,10 +180,31 @@ async fn what_is_not_there() {
             ErrorCode::RowNotFound,
             row,
         ),
+        // It needs no ABI, nor one with the table.
+        (
+            "state/table/row?account=nobody&table=t&scope=&primary_key=a&json=1".to_owned(),
+            ErrorCode::RowNotFound,
+            absent("nobody", "t"),
+        ),
+        (
+            "state/table/row?account=eosio.token&table=t&scope=&primary_key=a&json=1".to_owned(),
+            ErrorCode::RowNotFound,
+            absent("eosio.token", "t"),
+        ),
+        (
+            "state/table/row?account=eosio.token&table=accounts&scope=&primary_key=a&json=1&block_num=1".to_owned(),
+            ErrorCode::RowNotFound,
+            absent("eosio.token", "accounts"),
+        ),
         (format!("state/table/row?{table}&primary_key=eos&block_num=7"), ErrorCode::BlockNumAboveHead, head(7)),
         (format!("state/table/row/history?{table}&primary_key=eos&to_block=7"), ErrorCode::BlockNumAboveHead, head(7)),
         (format!("state/table/diff?{table}&from_block=7"), ErrorCode::BlockNumAboveHead, head(7)),
         (format!("state/table/diff?{table}&from_block=1&to_block=8"), ErrorCode::BlockNumAboveHead, head(8)),
+        (
+            format!("state/table/diff?{table}&from_block=99999999999"),
+            ErrorCode::BlockNumAboveHead,
+            head(99_999_999_999),
+        ),
         (
             "state/table/diff?account=nobody&table=t&scope=&json=1&from_block=1".to_owned(),
             ErrorCode::AbiNotFound,
@@ -171,16 +212,6 @@ async fn what_is_not_there() {
         ),
         (
             "state/table_scopes?account=eosio.token&table=t".to_owned(),
-            ErrorCode::TableNotFound,
-            unknown("eosio.token", "t"),
-        ),
-        (
-            "state/tables/accounts?accounts=eosio.token|nobody&table=accounts&scope=&json=1".to_owned(),
-            ErrorCode::AbiNotFound,
-            abi("nobody", 6),
-        ),
-        (
-            "state/tables/scopes?account=eosio.token&table=t&scopes=a&json=1".to_owned(),
             ErrorCode::TableNotFound,
             unknown("eosio.token", "t"),
         ),
@@ -237,9 +268,11 @@ async fn what_does_not_decode() {
     chain.push(maker.block(1, 0)).await;
     assert_eq!(chain.get("/v0/state/abi?account=a").await.error().0, ErrorCode::AbiNotFound);
     assert_eq!(chain.get("/v0/state/abi?account=a&block_num=2").await.json()["block_num"], 2);
-    for path in ["table?account=a", "table/row?primary_key=l&account=a", "tables/accounts?accounts=a"] {
+    for path in ["table?account=a", "table/row?primary_key=l&account=a"] {
         let path = format!("/v0/state/{path}&table=t&scope=");
-        assert_eq!(chain.get(&format!("{path}&json=1")).await.error().0, ErrorCode::AbiNotFound, "{path}");
+        let (code, error) = chain.get(&format!("{path}&json=1")).await.error();
+        assert_eq!((code, &error["details"]["block_num"]), (ErrorCode::AbiNotFound, &json!(3)), "{path}");
+        assert!(error["message"].as_str().unwrap().contains("block 3"));
         let old = chain.get(&format!("{path}&json=1&block_num=2")).await.body;
         assert!(String::from_utf8(old.to_vec()).unwrap().contains("1.0000 EOS"), "{path}");
         assert_eq!(chain.get(&path).await.status, 200, "{path}");
@@ -253,6 +286,48 @@ async fn what_does_not_decode() {
     assert_eq!(diff["rows"], json!([{"key": "l", "old": old, "new": now}]));
     let history = chain.get("/v0/state/table/row/history?account=a&table=t&scope=&json=1&primary_key=l").await.json();
     assert_eq!((&history["changes"][0]["new"], &history["changes"][1]["new"]), (&now, &old));
+}
+
+/// Of many tables, one without an ABI takes nothing from the others.
+#[tokio::test]
+async fn many_tables_of_which_some_have_no_abi() {
+    let mut chain = TestChain::made(Options::default()).await;
+    let mut maker = Maker::after(1);
+    maker.set(key("bare", "t", "s", "k"), "p", [1, 2]);
+    chain.push(maker.block(1, 0)).await;
+    maker.tables("good", &[("t", "n", "uint8")]);
+    maker.tables("other", &[("u", "n", "uint8")]);
+    for account in ["good", "other"] {
+        maker.set(key(account, "t", "s", "k"), "p", [7]);
+    }
+    chain.push(maker.block(1, 0)).await;
+    let get = async |path: &str| chain.get(&format!("/v0/state/{path}")).await.json()["tables"].take();
+    let no_abi = |account: &str, number: u32| format!("Account \"{account}\" has no ABI at block {number}.");
+    let no_table = "The ABI of \"other\" of block 3 has no table \"t\"; did you mean \"u\"?";
+    let hex = |hex: &str, error: &str| json!([{"key": "k", "payer": "p", "hex": hex, "error": error}]);
+    let good = json!([{"key": "k", "payer": "p", "json": {"n": 7}}]);
+    let all = "tables/accounts?accounts=other%7Cbare%7Cgood%7Cnobody&table=t&scope=s";
+    let (bare, nobody) = (no_abi("bare", 3), no_abi("nobody", 3));
+    let entries = [
+        json!({"account": "bare", "scope": "s", "error": bare, "rows": hex("0102", &bare)}),
+        json!({"account": "good", "scope": "s", "rows": good}),
+        json!({"account": "nobody", "scope": "s", "error": nobody, "rows": []}),
+        json!({"account": "other", "scope": "s", "error": no_table, "rows": hex("07", no_table)}),
+    ];
+    assert_eq!(get(&format!("{all}&json=1")).await, json!(entries));
+    // At every height, of one contract, in many scopes.
+    let early = get(&format!("{all}&json=1&block_num=2")).await;
+    assert_eq!(early[1], json!({"account": "good", "scope": "s", "error": no_abi("good", 2), "rows": []}));
+    assert_eq!(
+        get("tables/accounts?accounts=nobody&table=t&scope=s&json=1&block_num=1").await[0]["error"],
+        no_abi("nobody", 1)
+    );
+    let scopes = get("tables/scopes?account=bare&scopes=s%7Cx&table=t&json=1&with_abi=1").await;
+    assert_eq!((&scopes[0]["rows"], &scopes[1]["error"]), (&hex("0102", &bare), &json!(bare)));
+    // Who does not want JSON misses nothing.
+    let plain = get(all).await;
+    assert!(plain.as_array().unwrap().iter().all(|entry| entry.get("error").is_none()), "{plain}");
+    assert_eq!(plain[0]["rows"], json!([{"key": "k", "payer": "p", "hex": "0102"}]));
 }
 
 #[tokio::test]

@@ -232,7 +232,14 @@ async fn a_transaction_that_expires_without_a_block_is_unknown() {
         assert!(statuses.contains(&"pending".to_owned()), "{id}: {statuses:?}");
         let gone =
             client.refused(json!({"type": "get_transaction", "req_id": id, "fetch": true, "data": {"id": id}})).await;
-        assert_eq!(gone.0, ErrorCode::TransactionNotFound);
+        assert_eq!((gone.0, gone.1["forked_out"].as_array().map(Vec::len)), (ErrorCode::TransactionNotFound, Some(1)));
+        // Whoever listens waits, as for one that was never seen; the beginning of an id is enough otherwise.
+        client.ask(listen(&id)).await;
+        client.of("listening", &id).await;
+        let found = client.refused(json!({"type": "get_transaction", "fetch": true, "data": {"id": id[..16]}})).await;
+        assert_eq!((found.0, &found.1["forked_out"]), (gone.0, &gone.1["forked_out"]));
+        client.ask(json!({"type": "unlisten", "data": {"req_id": id}})).await;
+        client.of("unlistened", "").await;
     }
 }
 

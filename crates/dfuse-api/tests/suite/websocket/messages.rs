@@ -271,13 +271,38 @@ async fn malformed_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn private_keys_are_not_repeated() {
+    const KEY: &str = "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3";
+    let (_chain, listening) = serve(chain(), WebSocketOptions::default()).await;
+    let mut client = Client::connect(&listening).await;
+    let told = |details: &Value| details.to_string().contains("***") && !details.to_string().contains(&KEY[10..40]);
+    for (request, code) in [
+        (json!({"type": KEY}), ErrorCode::WsUnknownMessage),
+        (
+            json!({"type": "get_action_traces", "listen": true, "data": {"accounts": KEY}}),
+            ErrorCode::WsMessageDataValidation,
+        ),
+        (json!({"type": "unlisten", "data": {"req_id": KEY}}), ErrorCode::WsStreamNotFound),
+    ] {
+        let (found, details) = client.refused(request.clone()).await;
+        assert!(found == code && told(&details), "{request}: {details}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn there_are_no_prices() {
     let (_chain, listening) = serve(chain(), WebSocketOptions::default()).await;
     let mut client = Client::connect(&listening).await;
     let price = |fetch, listen| json!({"type": "get_price", "req_id": "p", "fetch": fetch, "listen": listen});
     assert_eq!(client.refused(price(true, false)).await.0, ErrorCode::PriceNotReady);
-    for (fetch, listen) in [(false, false), (false, true), (true, true)] {
-        assert_eq!(client.refused(price(fetch, listen)).await.0, ErrorCode::WsMessageDataValidation);
+    assert_eq!(client.refused(price(false, false)).await.0, ErrorCode::WsMessageDataValidation);
+    // A stream of them is silent, and a stream like others.
+    for fetch in [false, true] {
+        client.ask(price(fetch, true)).await;
+        assert_eq!(client.refused(price(fetch, true)).await.0, ErrorCode::WsStreamAlreadyExists);
+        assert_eq!(client.refused(price(true, false)).await.0, ErrorCode::PriceNotReady);
+        client.ask(json!({"type": "unlisten", "req_id": "p", "data": {"req_id": "p"}})).await;
+        client.of("unlistened", "p").await;
     }
 }
 

@@ -1,0 +1,66 @@
+//! The path of a request.
+
+use axum::{
+    extract::Request,
+    http::{Uri, uri::PathAndQuery},
+};
+use percent_encoding::percent_decode_str;
+
+use crate::params::percent_encoding_problem;
+
+/// Takes out empty segments: slashes that are doubled, and one at the end. Scripts that put addresses together make them.
+pub(super) fn without_empty_segments(request: &mut Request) {
+    let uri = request.uri();
+    let path = uri.path();
+    if !path.starts_with('/') || !(path.contains("//") || path.len() > 1 && path.ends_with('/')) {
+        return;
+    }
+    let mut target: String = path.split('/').filter(|part| !part.is_empty()).flat_map(|part| ["/", part]).collect();
+    if target.is_empty() {
+        target.push('/');
+    }
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    // It consists of parts that were taken before.
+    let Ok(target) = PathAndQuery::try_from(target) else { return };
+    parts.path_and_query = Some(target);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
+/// What is wrong with a path.
+pub(super) fn problem(path: &str) -> Option<&'static str> {
+    percent_encoding_problem(path)
+        .or_else(|| percent_decode_str(path).decode_utf8().is_err().then_some("must be UTF-8, percent-encoded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn empty_segments_are_taken_out() {
+        for (came, is) in [
+            ("/", "/"),
+            ("//", "/"),
+            ("/a/b", "/a/b"),
+            ("/a/b/", "/a/b"),
+            ("//a///b//?c=//", "/a/b?c=//"),
+            ("/?a", "/?a"),
+            ("//?a/", "/?a/"),
+            ("/a%2F/", "/a%2F"),
+            ("*", "*"),
+            ("http://host:1//a/?b", "http://host:1/a?b"),
+        ] {
+            let mut request = Request::builder().uri(came).body(Body::empty()).unwrap();
+            without_empty_segments(&mut request);
+            assert_eq!(request.uri().to_string(), is, "{came}");
+        }
+    }
+}
