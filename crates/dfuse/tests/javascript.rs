@@ -1,5 +1,5 @@
-//! The official JavaScript client, unmodified, against the demo. Its packages come with
-//! `npm ci --prefix crates/dfuse/tests/javascript`.
+//! The official JavaScript client, unmodified, against the demo: every call of it, and what its published examples do. Its
+//! packages come with `npm ci --prefix crates/dfuse/tests/javascript`.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -38,6 +38,7 @@ fn the_official_client_is_served() {
     server.wait_for("ready");
     let mut node = Command::new("node");
     node.args(["--test", "--test-reporter=spec", "."]).current_dir(folder).env("DFUSE_SERVER", server.address());
+    node.env("DFUSE_PROGRAM", env!("CARGO_BIN_EXE_dfuse"));
     succeeds(&mut node);
     server.stop();
 }

@@ -1,27 +1,10 @@
 // The official client against a running server: DFUSE_SERVER is its host and port, which serves a chain that goes on.
 import assert from "node:assert/strict"
-import { connect, createServer } from "node:net"
 import { after, test } from "node:test"
 
-import dfuse from "@dfuse/client"
-import WebSocket from "ws"
+import { breakable, createClient, PATIENCE } from "./client.mjs"
 
-const client = dfuse.createDfuseClient({
-  apiKey: "web_0123456789abcdef",
-  authentication: false,
-  network: process.env.DFUSE_SERVER,
-  secure: false,
-  httpClientOptions: { fetch },
-  graphqlStreamClientOptions: { socketOptions: { webSocketFactory } },
-  streamClientOptions: { socketOptions: { webSocketFactory } },
-})
-
-async function webSocketFactory(url) {
-  const socket = new WebSocket(url, { handshakeTimeout: 30_000 })
-  // The client expects the close event, which follows an error.
-  socket.on("error", () => {})
-  return socket
-}
+const client = createClient()
 
 after(() => client.release())
 
@@ -29,7 +12,7 @@ after(() => client.release())
 function first(start, wanted) {
   return new Promise((resolve, reject) => {
     let stream
-    const deadline = setTimeout(() => reject(new Error("no such message")), 60_000)
+    const deadline = setTimeout(() => reject(new Error("no such message")), PATIENCE)
     start(async (message) => {
       if (message.type === "error" || wanted(message)) {
         clearTimeout(deadline)
@@ -116,7 +99,7 @@ test("the rows of a table stream", async () => {
 function until(reached) {
   let resolve, reject
   const done = new Promise((...both) => ([resolve, reject] = both))
-  const deadline = setTimeout(() => reject(new Error("it did not come to that")), 60_000)
+  const deadline = setTimeout(() => reject(new Error("it did not come to that")), PATIENCE)
   const check = () => reached() && (clearTimeout(deadline), resolve())
   return { done, check }
 }
@@ -188,33 +171,9 @@ test("streams end when they are closed, and others go on", async () => {
 })
 
 test("after the connection broke, a stream goes on where it was marked", async (context) => {
-  const [host, port] = process.env.DFUSE_SERVER.split(":")
-  const sockets = new Set()
-  const proxy = createServer((from) => {
-    const to = connect(Number(port), host)
-    for (const [socket, other] of [[from, to], [to, from]]) {
-      sockets.add(socket)
-      socket.on("error", () => {})
-      socket.on("close", () => other.destroy())
-      socket.pipe(other)
-    }
-  })
-  await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve))
-  const own = dfuse.createDfuseClient({
-    apiKey: "web_0123456789abcdef",
-    authentication: false,
-    network: `127.0.0.1:${proxy.address().port}`,
-    secure: false,
-    httpClientOptions: { fetch },
-    graphqlStreamClientOptions: { socketOptions: { webSocketFactory } },
-    streamClientOptions: { socketOptions: { webSocketFactory, reconnectDelayInMs: 50 } },
-  })
-  // Also if it fails: what is open keeps the process alive.
-  context.after(() => {
-    own.release()
-    sockets.forEach((socket) => socket.destroy())
-    proxy.close()
-  })
+  const way = await breakable(context)
+  const own = createClient(way.address, { reconnectDelayInMs: 50 })
+  context.after(() => own.release())
   const [head] = await blocks(1)
   const start = head.block_num - 50
   const data = { accounts: "eosio", action_names: "onblock" }
@@ -234,8 +193,7 @@ test("after the connection broke, a stream goes on where it was marked", async (
         const breaks = [head.block_num - 20, head.block_num + 2]
         if (marks.length < breaks.length && block_num >= breaks[marks.length] && stream) {
           marks.push(block_num)
-          sockets.forEach((socket) => socket.destroy())
-          sockets.clear()
+          way.cut()
         }
       }
       enough.check()
