@@ -1,5 +1,5 @@
-//! The official JavaScript client, unmodified, against the demo: every call of it, and what its published examples do. Its
-//! packages come with `npm ci --prefix crates/dfuse/tests/javascript`.
+//! The official JavaScript client, unmodified, against the demo: every call of it, what its published examples do, and what
+//! the original explorer asks for and reads. Its packages come with `npm ci --prefix crates/dfuse/tests/javascript`.
 #![allow(clippy::unwrap_used)]
 
 mod support;

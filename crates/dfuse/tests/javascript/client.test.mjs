@@ -64,8 +64,12 @@ test("head information streams", async () => {
 })
 
 test("the lifecycle of a transaction streams", async () => {
-  const { transactions } = await client.apiRequest("/v0/transactions", "GET", { limit: 100 })
-  const reversible = transactions.find((lifecycle) => !lifecycle.execution_irreversible)
+  // Between two blocks everything may be irreversible.
+  let reversible
+  while (!reversible) {
+    const { transactions } = await client.apiRequest("/v0/transactions", "GET", { limit: 100 })
+    reversible = transactions.find((lifecycle) => !lifecycle.execution_irreversible)
+  }
   const message = await first(
     (onMessage) => client.streamTransaction({ id: reversible.id }, onMessage),
     (message) => message.type === "transaction_lifecycle" && message.data.lifecycle.execution_irreversible,
