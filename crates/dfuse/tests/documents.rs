@@ -53,6 +53,18 @@ fn configuration_reference() {
     check("configuration.md", &document);
 }
 
+#[test]
+fn tests_are_run_by_the_command_that_the_readme_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+    let checks = read(".ci/run");
+    let command = checks.lines().find_map(|line| line.strip_prefix("tests=(")?.strip_suffix(')')).unwrap();
+    assert!(command.contains("--no-fail-fast"), "{command}");
+    for file in ["README.md", "CONTRIBUTING.md"] {
+        assert!(read(file).contains(command), "{file} does not have {command:?}");
+    }
+}
+
 /// The document that is checked in must be this one.
 #[track_caller]
 fn check(name: &str, document: &str) {

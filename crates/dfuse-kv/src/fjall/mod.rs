@@ -77,7 +77,7 @@ struct Inner {
     keyspaces: Arc<[::fjall::Keyspace]>,
     /// Those that the store was not opened with.
     unknown: Vec<::fjall::Keyspace>,
-    lock: Arc<File>,
+    lock: Arc<DirectoryLock>,
     /// Bytes in the journal at the start and committed since: about what the next start has to read at most.
     journaled: AtomicU64,
 }
@@ -231,13 +231,24 @@ impl FjallStore {
 }
 
 /// The lock of the directory, which the operating system releases when the process ends.
-fn lock(path: &Path) -> Result<File> {
+#[derive(Debug)]
+struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // A child that another thread has just forked holds a descriptor of the file until it executes its program, and with
+        // it the lock. If this fails, the lock lasts that much longer.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(path: &Path) -> Result<DirectoryLock> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, source))?;
     let file = path.join("lock");
     let fail = |source| Error::io(&file, source);
     let lock = File::options().create(true).truncate(false).write(true).open(&file).map_err(fail)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(DirectoryLock(lock)),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(fail(source)),
     }
@@ -469,7 +480,7 @@ struct FjallSnapshot {
     snapshot: ::fjall::Snapshot,
     keyspaces: Arc<[::fjall::Keyspace]>,
     path: Arc<Path>,
-    lock: Arc<File>,
+    lock: Arc<DirectoryLock>,
 }
 
 impl FjallSnapshot {
@@ -507,5 +518,23 @@ impl Snapshot for FjallSnapshot {
             let entry = entry.map(|(key, value)| (Bytes::from(key), Bytes::from(value)));
             Some(entry.map_err(|error| engine_error(&path, error)))
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_although_a_child_between_fork_and_exec_has_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        // To the lock, a descriptor that a child has inherited is the same as a duplicate in this process.
+        let inherited = first.0.try_clone().unwrap();
+        drop(first);
+        let again = lock(folder.path()).unwrap();
+        drop(inherited);
+        assert!(matches!(lock(folder.path()), Err(Error::Locked { .. })));
+        drop(again);
     }
 }

@@ -132,6 +132,14 @@ pub(crate) struct Claim {
     data_dir: PathBuf,
 }
 
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Closing the file is not enough. A child that another thread has just forked holds a descriptor of it, too, until it
+        // executes its program, and the lock lasts as long as any descriptor does. If this fails, it lasts that much longer.
+        let _ = self.file.unlock();
+    }
+}
+
 impl Claim {
     /// Takes it.
     pub(crate) fn take(data_dir: &Path) -> Result<Self, String> {
@@ -212,6 +220,19 @@ mod tests {
         // Standard input is empty.
         assert_eq!(process.ended().await, "exit code 0");
         assert!(Process::start(Command::new("/no/such/program"), "test").await.is_err());
+    }
+
+    #[test]
+    fn a_claim_ends_although_a_child_between_fork_and_exec_has_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let claim = Claim::take(folder.path()).unwrap();
+        // To the lock, a descriptor that a child has inherited is the same as a duplicate in this process.
+        let inherited = claim.file.try_clone().unwrap();
+        drop(claim);
+        let again = Claim::take(folder.path()).unwrap();
+        drop(inherited);
+        assert!(Claim::take(folder.path()).unwrap_err().contains("another dfuse"));
+        drop(again);
     }
 
     #[tokio::test]

@@ -19,9 +19,17 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
     /// Removed at the end.
     _temporary: Option<TempDir>,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // A child that another thread has just forked holds a descriptor of the file until it executes its program, and with
+        // it the lock. If this fails, the lock lasts that much longer.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl DataDir {
@@ -68,7 +76,7 @@ impl DataDir {
         }
         // For the message above only.
         let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        Ok(Self { path, _lock: lock, _temporary: temporary })
+        Ok(Self { path, lock, _temporary: temporary })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -99,8 +107,11 @@ mod tests {
         let first = DataDir::open(Some(folder.path())).unwrap();
         let refused = DataDir::open(Some(folder.path())).unwrap_err().to_string();
         assert!(refused.contains(&format!("in use by process {};", std::process::id())), "{refused}");
+        // As a child has one that was forked and has not executed its program yet.
+        let inherited = first.lock.try_clone().unwrap();
         drop(first);
         DataDir::open(Some(folder.path())).unwrap();
+        drop(inherited);
     }
 
     #[test]
