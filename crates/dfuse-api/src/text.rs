@@ -8,24 +8,14 @@ pub(crate) fn rfc3339(time: BlockTimestamp) -> String {
     format!("{}Z", text.strip_suffix(".000").unwrap_or_else(|| text.trim_end_matches('0')))
 }
 
-/// As the chain's tools print it, without zone, the half second only if there is one: `2019-05-14T19:56:14`,
-/// `2019-05-14T19:56:14.500`.
-pub(crate) fn chain_time(time: BlockTimestamp) -> String {
-    let text = time.to_string();
-    text.strip_suffix(".000").map(str::to_owned).unwrap_or(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn halves_only_where_they_are() {
-        for (slot, utc, chain) in [
-            (20, "2000-01-01T00:00:10Z", "2000-01-01T00:00:10"),
-            (21, "2000-01-01T00:00:10.5Z", "2000-01-01T00:00:10.500"),
-        ] {
-            assert_eq!((rfc3339(BlockTimestamp(slot)), chain_time(BlockTimestamp(slot))), (utc.into(), chain.into()));
+        for (slot, utc) in [(20, "2000-01-01T00:00:10Z"), (21, "2000-01-01T00:00:10.5Z")] {
+            assert_eq!(rfc3339(BlockTimestamp(slot)), utc);
         }
     }
 }
