@@ -9,7 +9,11 @@ use tokio::sync::watch;
 
 use crate::{
     Access, ApiResult, ChainApiOptions, IntegritySecret, Metrics, Readiness, Reading, Stopping, WebSocketOptions,
-    chain_api::ChainApi, lifecycle::AbiCache, readers::Readers,
+    chain_api::ChainApi,
+    lifecycle::AbiCache,
+    readers::Readers,
+    turns::{Turn, Turns},
+    websocket::outbox::Memory,
 };
 
 /// Packed ABIs that are kept parsed: those of some two thousand contracts.
@@ -103,8 +107,10 @@ struct Inner {
     options: Options,
     access: Arc<dyn Access>,
     readers: Readers,
-    /// For what streams send of blocks, which seldom waits for a disk: more threads would take memory and win nothing.
-    block_readers: Readers,
+    /// For what streams make of blocks, which seldom waits for a disk: more threads would take memory and win nothing.
+    turns: Turns,
+    /// What waits for clients of WebSocket connections.
+    queues: Arc<Memory>,
     readiness: Readiness,
     metrics: Metrics,
     abis: AbiCache,
@@ -115,13 +121,14 @@ struct Inner {
 impl Api {
     pub(crate) fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
         let readers = Readers::new(options.readers, options.read_timeout);
-        let block_readers = Readers::new(2 * cores(), options.read_timeout);
+        let turns = Turns::new(cores(), options.read_timeout);
         Self(Arc::new(Inner {
             chain_api: ChainApi::new(&options.chain_api, &chain),
             chain,
             access,
             readers,
-            block_readers,
+            turns,
+            queues: options.websocket.new_memory(),
             readiness: Readiness::default(),
             metrics: Metrics::new(),
             abis: AbiCache::new(ABI_CACHE_BYTES),
@@ -189,27 +196,26 @@ impl Api {
         self.0.readers.run(move |reading| work(&serving.snapshot(), reading)).await
     }
 
-    /// The same for streams, which wait for their turn however long it takes.
-    ///
-    /// # Errors
-    /// Those of `work`, and `service_unavailable_error` when that takes too long.
-    pub(crate) async fn read_in_turn<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
-    ) -> ApiResult<T> {
-        let serving = self.0.chain.serving.clone();
-        self.0.readers.run_in_turn(move |reading| work(&serving.snapshot(), reading)).await
+    /// The memory of what waits for clients of WebSocket connections.
+    pub(crate) fn queues(&self) -> &Arc<Memory> {
+        &self.0.queues
     }
 
-    /// The same for what streams send of a block that is in memory: reads of what is far back do not hold it up.
+    /// Whose turn it is among the streams.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.0.turns
+    }
+
+    /// The same for a stream whose turn it is.
     ///
     /// # Errors
     /// Those of `work`, and `service_unavailable_error` when that takes too long.
-    pub(crate) async fn read_block<T: Send + 'static>(
+    pub(crate) async fn at_turn<T: Send + 'static>(
         &self,
+        turn: Turn,
         work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
         let serving = self.0.chain.serving.clone();
-        self.0.block_readers.run_in_turn(move |reading| work(&serving.snapshot(), reading)).await
+        turn.run(move |reading| work(&serving.snapshot(), reading)).await
     }
 }

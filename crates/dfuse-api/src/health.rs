@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::{
     Api, ApiError, ApiResult, Json,
     metrics::{
-        COMMITTED, FEED_BYTES, HEAD, HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY,
-        REVERSIBLE_BLOCKS,
+        COMMITTED, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES,
+        READY, REVERSIBLE_BLOCKS, WS_QUEUED_BYTES,
     },
     readers::{blocking, within},
     text::rfc3339,
@@ -60,6 +60,10 @@ pub(crate) async fn metrics(State(api): State<Api>) -> ApiResult<Response> {
         gauge!(REVERSIBLE_BLOCKS).set(status.reversible_blocks as f64);
         gauge!(OVERLAY_BYTES).set(status.overlay_bytes as f64);
         gauge!(FEED_BYTES).set(api.chain().feed.memory_bytes() as f64);
+        let (encoded, decoded) = api.chain().feed.history_bytes();
+        gauge!(FEED_HISTORY_BYTES, "form" => "encoded").set(encoded as f64);
+        gauge!(FEED_HISTORY_BYTES, "form" => "decoded").set(decoded as f64);
+        gauge!(WS_QUEUED_BYTES).set(api.queues().used() as f64);
         gauge!(READY).set(u32::from(conditions.values().all(Result::is_ok)));
         for index in &status.indexes {
             gauge!(INDEX_LIVE, "index" => index.name).set(u32::from(index.state == IndexState::Live));

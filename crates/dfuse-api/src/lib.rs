@@ -38,6 +38,7 @@ mod server;
 mod streamed;
 mod text;
 mod trace_id;
+mod turns;
 mod websocket;
 
 pub use access::{Access, Credentials, OpenAccess};

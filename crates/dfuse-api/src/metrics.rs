@@ -78,6 +78,8 @@ pub(crate) const INDEX_STALLED: &str = "dfuse_index_stalled";
 pub(crate) const REVERSIBLE_BLOCKS: &str = "dfuse_index_reversible_blocks";
 pub(crate) const OVERLAY_BYTES: &str = "dfuse_index_overlay_bytes";
 pub(crate) const FEED_BYTES: &str = "dfuse_feed_memory_bytes";
+pub(crate) const FEED_HISTORY_BYTES: &str = "dfuse_feed_history_bytes";
+pub(crate) const WS_QUEUED_BYTES: &str = "dfuse_websocket_queued_bytes";
 pub(crate) const READY: &str = "dfuse_ready";
 pub(crate) const UPSTREAM_UP: &str = "dfuse_chain_api_node_up";
 pub(crate) const PUSHES: &str = "dfuse_guaranteed_pushes_total";
@@ -96,6 +98,11 @@ fn describe() {
     describe_gauge!(REVERSIBLE_BLOCKS, "Blocks of all branches that are not committed.");
     describe_gauge!(OVERLAY_BYTES, "Memory that their writes take.");
     describe_gauge!(FEED_BYTES, "Memory that encoded blocks of the chain's end take.");
+    describe_gauge!(FEED_HISTORY_BYTES, "Memory that blocks of history take that streams have read.");
+    describe_gauge!(
+        WS_QUEUED_BYTES,
+        "Memory of messages that wait for WebSocket clients, and of those that are being made."
+    );
     describe_gauge!(WS_CONNECTIONS, "Open WebSocket connections.");
     describe_gauge!(WS_STREAMS, "Open streams on WebSocket connections.");
     describe_counter!(WS_REQUESTS, "Requests that came over WebSocket.");

@@ -75,15 +75,6 @@ impl Readers {
         })
         .await
     }
-
-    /// The same, but waits for its turn however long that takes.
-    pub(crate) async fn run_in_turn<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
-    ) -> ApiResult<T> {
-        let place = self.places.clone().acquire_owned().await.expect("never closed");
-        within(self.timeout, TOO_LONG, at(place, work)).await
-    }
 }
 
 /// Runs `work`, which has that place until it ends.
@@ -149,12 +140,8 @@ mod tests {
             (busy.code(), busy.message()),
             (ErrorCode::ServiceUnavailable, "Too many requests are being answered.")
         );
-        let in_turn = readers.run_in_turn(|reading| reading.go_on());
-        let mut in_turn = std::pin::pin!(in_turn);
-        assert!(timeout(Duration::from_millis(50), &mut in_turn).await.is_err(), "it waits");
         release.send(()).unwrap();
         assert!(heard.recv().unwrap(), "it learns that nobody waits");
-        in_turn.await.unwrap();
         let patient = Readers { places: readers.places.clone(), timeout: Duration::from_secs(60) };
         assert_eq!(patient.run(|reading| reading.go_on().map(|()| 7)).await.unwrap(), 7);
     }

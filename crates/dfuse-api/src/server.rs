@@ -23,6 +23,10 @@ use tokio::{
 
 use crate::{Access, Api, ApiError, Chain, ErrorCode, Options, chain_api::Upstreams, frame::Frame, rest};
 
+/// What the kernel takes of a connection that cannot be sent yet. What a client does not read waits here, where it is counted
+/// and bounded, and not there, where it would be megabytes for each connection.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 << 10;
 /// After an accept that failed for lack of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often counts are put together.
@@ -106,6 +110,8 @@ impl Server {
         let mut stopping = self.api().stopping();
         // Answers are small, and wait for nothing.
         let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));

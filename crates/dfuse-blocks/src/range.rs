@@ -129,6 +129,11 @@ impl RangeReader {
         Self { store, next, end, done, last: None, piece_bytes, bundle: None }
     }
 
+    /// Whether it is in a bundle that can only be read from its start.
+    pub(crate) fn is_open_stream(&self) -> bool {
+        self.bundle.as_ref().is_some_and(|bundle| !bundle.is_framed())
+    }
+
     /// The next blocks; none after the end of the range.
     pub(crate) async fn piece(&mut self) -> Result<Option<Vec<EncodedBlock>>> {
         if self.done {

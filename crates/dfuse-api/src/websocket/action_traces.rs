@@ -8,7 +8,7 @@ use dfuse_antelope::{
     model::{ActionTrace, Block, TransactionStatus, TransactionTrace},
 };
 use dfuse_blocks::{
-    BlockRef, Step,
+    Step,
     feed::{Request as FeedRequest, Start},
 };
 use dfuse_index::ServingSnapshot;
@@ -30,6 +30,7 @@ use crate::{
     lifecycle::{ActionTree, JsonWriter, Renderer, ViewAbis},
     params::shorten,
     text::rfc3339,
+    turns::Class,
 };
 
 /// What is asked for.
@@ -79,23 +80,24 @@ impl Request for ActionTraces {
         let from = |start| FeedRequest { irreversible_only, confirmations, ..Start::Block(start).into() };
         let mut steps = steps_from(from(start), feed).await?;
         context.listening(start).await;
-        let next = Replay { context: &context, filter: &filter, progress: &mut progress }.run(start).await?;
-        if next > start {
-            steps = steps_from(from(next), feed).await?;
-        }
         let mut blocks = Blocks::new(context, filter, confirmations);
+        let next = Replay { blocks: &blocks, progress: &mut progress }.run(start).await?;
+        if next > start {
+            steps = steps_from(from(next), &blocks.context.api().chain().feed).await?;
+        }
         loop {
-            let event = steps.next().await?;
-            let change = match event.step {
+            steps.ready().await?;
+            let room = blocks.context.room().await;
+            let Some(step) = steps.try_next().await? else { continue };
+            let change = match step.step {
                 Step::Undo if !blocks.selection.with_undo => continue,
                 Step::Irreversible if !irreversible_only => continue,
                 Step::Undo => Change::Undo,
                 Step::New | Step::Irreversible => Change::New,
             };
-            blocks.send(&event, change, steps.is_shared(&event)).await?;
-            let block = BlockRef::from(event.block.encoded());
-            if change == Change::New && progress.is_due(block.number) {
-                blocks.context.progress(block).await;
+            blocks.send_step(room, &step, change, steps.class(&step)).await?;
+            if change == Change::New && progress.is_due(step.block.number) {
+                blocks.context.progress(step.block).await;
             }
         }
     }
@@ -218,8 +220,11 @@ impl Selection for Arc<Filter> {
         })
     }
 
-    fn selected(shared: &Shared) -> &Selected<Self> {
-        &shared.actions
+    fn selected(shared: &Shared, class: Class) -> &Arc<Selected<Self>> {
+        match class {
+            Class::Live => &shared.actions,
+            Class::Past => &shared.past_actions,
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Connection {
         let Self { shared, credentials, trace_id, mut stopping } = self;
         let api = shared.api.clone();
         let _count = ConnectionCount::begin(&api);
-        let (outbox, mut queue) = outbox(api.options().websocket.max_pending_bytes);
+        let (outbox, mut queue) = outbox(api.options().websocket.max_pending_bytes, api.queues());
         let table_snapshots = Semaphore::new(1);
         let mut session = Session::new(ConnectionContext { shared, credentials, trace_id, outbox, table_snapshots });
         let (mut sink, mut stream) = socket.split();
@@ -146,16 +146,21 @@ async fn write(
             _ = pings.tick() => ping = Some(ping_message(api)),
             _ = queue.recv_many(&mut batch, BATCH) => {}
         }
-        // Their room is free when they are written.
-        let messages = batch.iter_mut().flat_map(|outgoing: &mut Outgoing| outgoing.texts.drain(..));
         let mut count = 0;
-        for text in ping.into_iter().chain(messages) {
-            count += 1;
-            match timeout(slow_client_time, sink.feed(Message::Text(text))).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return End::Left,
-                Err(_) => return slow(),
+        let ping = ping.map(|ping| (vec![ping], None));
+        let queued = batch.drain(..).map(|Outgoing { texts, room }| (texts, Some(room)));
+        // Room is free when what was in it is written: at the latest when there is a next message, or no more.
+        let mut _written = None;
+        for (texts, room) in ping.into_iter().chain(queued) {
+            for text in texts {
+                count += 1;
+                match timeout(slow_client_time, sink.feed(Message::Text(text))).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return End::Left,
+                    Err(_) => return slow(),
+                }
             }
+            _written = room;
         }
         match timeout(slow_client_time, sink.flush()).await {
             Ok(Ok(())) => {}
@@ -163,7 +168,6 @@ async fn write(
             Err(_) => return slow(),
         }
         api.metrics().record(|| counter!(WS_MESSAGES).increment(count));
-        batch.clear();
     }
 }
 

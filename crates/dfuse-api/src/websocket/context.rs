@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
@@ -6,8 +9,15 @@ use dfuse_blocks::{BlockRef, Clock};
 use metrics::counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Shared, outbox::Outbox, session::Turn};
-use crate::{Api, ApiError, Credentials, TraceId, lifecycle::JsonWriter, metrics::WS_ERRORS, params::shorten};
+use super::{
+    Shared,
+    outbox::{Outbox, PIECE_BYTES, Room},
+    session::Turn,
+};
+use crate::{
+    Api, ApiError, ApiResult, Credentials, TraceId, lifecycle::JsonWriter, metrics::WS_ERRORS, params::shorten,
+    readers::within,
+};
 
 /// A request that is being answered. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -78,15 +88,56 @@ impl Context {
         self.0.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Sends a message; `data` is JSON text. Waits until there is room for it.
-    pub(super) async fn send(&self, kind: &str, data: &[u8]) {
-        self.0.connection.outbox.send([self.message(kind, data)]).await;
+    /// Room for a piece of what this request is answered with. Ask for it before anything is made.
+    pub(super) async fn room(&self) -> Room {
+        self.0.connection.outbox.room(PIECE_BYTES).await
     }
 
-    /// Sends messages of that kind, which are written together.
-    pub(super) async fn send_all(&self, kind: &str, data: &[Bytes]) {
-        let messages: Vec<_> = data.iter().map(|data| self.message(kind, data)).collect();
-        self.0.connection.outbox.send(messages).await;
+    /// Sends a message; `data` is JSON text that is short or held by others anyway. Waits until there is room for it.
+    pub(super) async fn send(&self, kind: &str, data: &[u8]) {
+        let mut room = self.0.connection.outbox.room(data.len().min(PIECE_BYTES)).await;
+        while let Err(bytes) = room.fit(data.len(), 1) {
+            room.wait_for_large(bytes).await;
+        }
+        room.put(vec![self.message(kind, data)]);
+    }
+
+    /// Makes a message, if there is one to be made, and sends it; returns what came with it. If it is so long that there is no
+    /// memory for it, it waits, as long as a request may, and is made again.
+    ///
+    /// # Errors
+    /// Those of `make`, and `service_unavailable_error`.
+    pub(super) async fn send_made<T, F>(&self, kind: &str, make: impl Fn() -> F) -> ApiResult<T>
+    where
+        F: Future<Output = ApiResult<(Option<Vec<u8>>, T)>>,
+    {
+        let mut room = self.room().await;
+        loop {
+            let (data, rest) = make().await?;
+            let Some(data) = data else { return Ok(rest) };
+            let Err(bytes) = room.fit(data.len(), 1) else {
+                room.put(vec![self.message(kind, &data)]);
+                return Ok(rest);
+            };
+            drop(data);
+            let waiting = async {
+                room.wait_for_large(bytes).await;
+                Ok(())
+            };
+            let why = "Too much waits for other clients to read: ask again, or read it in parts over HTTP.";
+            within(self.api().options().read_timeout, why, waiting).await?;
+        }
+    }
+
+    /// Puts messages of that kind where there is room, which are written together. If they are too long for the memory that is
+    /// left, gives the room back, and how much it takes.
+    pub(super) fn put(&self, mut room: Room, kind: &str, data: &[Bytes]) -> Result<(), (Room, usize)> {
+        let bytes = data.iter().map(Bytes::len).sum();
+        if let Err(bytes) = room.fit(bytes, data.len()) {
+            return Err((room, bytes));
+        }
+        room.put(data.iter().map(|data| self.message(kind, data)).collect());
+        Ok(())
     }
 
     fn message(&self, kind: &str, data: &[u8]) -> Utf8Bytes {

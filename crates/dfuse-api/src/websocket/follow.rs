@@ -3,11 +3,12 @@
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{
     BlockRef, Cursor, Error, Step,
-    feed::{FeedEvent, FeedHandle, Request, Start, Subscription},
+    feed::{FeedEvent, FeedHandle, FeedStep, Next, Request, Start, Subscription},
 };
 use dfuse_index::{ServingSnapshot, View, blocks};
+use tokio::sync::watch;
 
-use crate::{Api, ApiError, ApiResult, Reading};
+use crate::{Api, ApiError, ApiResult, Reading, turns::Class};
 
 /// Newest blocks for which what was made for one stream is kept for others.
 const SHARED_BLOCKS: u32 = 8;
@@ -30,16 +31,16 @@ impl Steps {
         Ok(Self { feed: feed.clone(), subscription, request })
     }
 
-    /// Whether the block is among the newest that such streams get: others ask for the same at about this time.
-    pub(super) fn is_shared(&self, event: &FeedEvent) -> bool {
+    /// Whose turn it is to work at the block: the newest ones are for many who ask for the same at about this time.
+    pub(super) fn class(&self, step: &FeedStep) -> Class {
         let end = match self.request {
-            Request { irreversible_only: true, .. } => event.lib.number,
-            Request { confirmations, .. } => event.head.number.saturating_sub(confirmations).max(event.lib.number),
+            Request { irreversible_only: true, .. } => step.lib.number,
+            Request { confirmations, .. } => step.head.number.saturating_sub(confirmations).max(step.lib.number),
         };
-        end.saturating_sub(event.block.encoded().number()) < SHARED_BLOCKS
+        if end.saturating_sub(step.block.number) < SHARED_BLOCKS { Class::Live } else { Class::Past }
     }
 
-    /// The next one.
+    /// The next one, with its block: for those who follow the head.
     ///
     /// # Errors
     /// Those of the feed.
@@ -47,16 +48,78 @@ impl Steps {
         loop {
             match self.subscription.next().await {
                 Ok(Some(event)) => return Ok(event),
-                // One without a last block does not end.
-                Ok(None) => return Err(ApiError::unexpected("a stream without a last block has ended")),
-                Err(Error::TooSlow { cursor: Some(cursor) }) => {
-                    let request = Request { start: Start::Cursor(*cursor), ..self.request };
-                    *self = Self::from(request, &self.feed).await?;
-                }
-                Err(error) => return Err(error.into()),
+                Ok(None) => return Err(has_ended()),
+                Err(error) => self.resume(error).await?,
             }
         }
     }
+
+    /// Returns when there is a next step. Until then the stream is nothing but its place.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub(super) async fn ready(&mut self) -> ApiResult<()> {
+        while let Err(error) = self.subscription.ready().await {
+            self.resume(error).await?;
+        }
+        Ok(())
+    }
+
+    /// The next step, if there is one: it may be gone since [`Self::ready`] said so.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub(super) async fn try_next(&mut self) -> ApiResult<Option<FeedStep>> {
+        loop {
+            match self.subscription.try_next().await {
+                Ok(Next::Step(step)) => return Ok(Some(step)),
+                Ok(Next::Nothing) => return Ok(None),
+                Ok(Next::End) => return Err(has_ended()),
+                Err(error) => self.resume(error).await?,
+            }
+        }
+    }
+
+    /// The next step. Whoever sends something of every block waits for room before, with [`Self::ready`].
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub(super) async fn next_step(&mut self) -> ApiResult<FeedStep> {
+        loop {
+            self.ready().await?;
+            if let Some(step) = self.try_next().await? {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Goes on from files with what the feed does not keep any more.
+    async fn resume(&mut self, error: Error) -> ApiResult<()> {
+        let Error::TooSlow { cursor: Some(cursor) } = error else { return Err(error.into()) };
+        let request = Request { start: Start::Cursor(*cursor), ..self.request };
+        *self = Self::from(request, &self.feed).await?;
+        Ok(())
+    }
+}
+
+/// The next step of a stream of the feed, which may be too slow; none after its last block.
+///
+/// # Errors
+/// Those of the feed.
+pub(super) async fn next_step(subscription: &mut Subscription) -> Result<Option<FeedStep>, Error> {
+    loop {
+        subscription.ready().await?;
+        match subscription.try_next().await? {
+            Next::Step(step) => return Ok(Some(step)),
+            Next::Nothing => {}
+            Next::End => return Ok(None),
+        }
+    }
+}
+
+/// One without a last block does not end.
+fn has_ended() -> ApiError {
+    ApiError::unexpected("a stream without a last block has ended")
 }
 
 /// After what a snapshot shows that ends with that block: without a gap, and with the block's own undo if the chain has left it
@@ -88,31 +151,25 @@ pub(super) fn confirmed(snapshot: &ServingSnapshot, confirmations: u32) -> u32 {
 /// Those of `read`.
 pub(crate) async fn read_after<T: Send + 'static>(
     api: &Api,
-    event: &FeedEvent,
+    step: &FeedStep,
     confirmations: u32,
     read: impl Fn(&ServingSnapshot, &Reading) -> ApiResult<T> + Clone + Send + 'static,
 ) -> ApiResult<Option<T>> {
-    let mut changes = api.chain().serving.changes();
-    let block = event.block.encoded().into();
-    let taken = Taken { step: event.step, block, is_final: event.is_final, confirmations };
+    let mut taken = Taken::new(api, step, confirmations);
     loop {
-        changes.mark_unchanged();
-        if taken.may_be_in(&api.chain().serving.snapshot()) {
-            let read = read.clone();
-            let found =
-                api.read_block(
-                    move |snapshot, reading| {
-                        if taken.is_in(snapshot)? { read(snapshot, reading).map(Some) } else { Ok(None) }
-                    },
-                );
-            if let Some(found) = found.await? {
-                return Ok(Some(found));
-            }
-        }
-        if taken.is_taken_back(api) {
+        if !taken.may_be().await? {
             return Ok(None);
         }
-        changes.changed().await.map_err(|_| ApiError::unavailable("The server is going away."))?;
+        let (read, check) = (read.clone(), taken.check());
+        let found = api.at_turn(api.turns().turn(Class::Live).await, move |snapshot, reading| {
+            if check.is_in(snapshot)? { read(snapshot, reading).map(Some) } else { Ok(None) }
+        });
+        if let Some(found) = found.await? {
+            return Ok(Some(found));
+        }
+        if !taken.later().await? {
+            return Ok(None);
+        }
     }
 }
 
@@ -126,18 +183,65 @@ pub(crate) fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<
     }
 }
 
-/// A step of the feed.
+/// Waits for the indexes to take a step of the feed.
+#[derive(Debug)]
+pub(super) struct Taken<'a> {
+    api: &'a Api,
+    changes: watch::Receiver<()>,
+    check: Check,
+}
+
+impl<'a> Taken<'a> {
+    pub(super) fn new(api: &'a Api, step: &FeedStep, confirmations: u32) -> Self {
+        let FeedStep { step, block, is_final, .. } = *step;
+        Self { api, changes: api.chain().serving.changes(), check: Check { step, block, is_final, confirmations } }
+    }
+
+    /// Waits until the newest snapshot is likely to have it: [`Check::is_in`] tells. False if the chain took it back before.
+    pub(super) async fn may_be(&mut self) -> ApiResult<bool> {
+        loop {
+            // What changes from here on ends the waiting.
+            self.changes.mark_unchanged();
+            if self.check.may_be_in(&self.api.chain().serving.snapshot()) {
+                return Ok(true);
+            }
+            if self.check.is_taken_back(self.api) {
+                return Ok(false);
+            }
+            self.changed().await?;
+        }
+    }
+
+    /// After a snapshot that did not have it, waits for another one. False if the chain took it back.
+    pub(super) async fn later(&mut self) -> ApiResult<bool> {
+        if self.check.is_taken_back(self.api) {
+            return Ok(false);
+        }
+        self.changed().await?;
+        Ok(true)
+    }
+
+    async fn changed(&mut self) -> ApiResult<()> {
+        self.changes.changed().await.map_err(|_| ApiError::unavailable("The server is going away."))
+    }
+
+    pub(super) fn check(&self) -> Check {
+        self.check
+    }
+}
+
+/// Whether a snapshot has a step of the feed.
 #[derive(Debug, Clone, Copy)]
-struct Taken {
+pub(super) struct Check {
     step: Step,
     block: BlockRef,
     is_final: bool,
     confirmations: u32,
 }
 
-impl Taken {
+impl Check {
     /// What is known without reading.
-    fn may_be_in(&self, snapshot: &ServingSnapshot) -> bool {
+    pub(super) fn may_be_in(&self, snapshot: &ServingSnapshot) -> bool {
         let number = self.block.number;
         let final_in = || snapshot.lib().is_some_and(|lib| lib.number >= number);
         match self.step {
@@ -148,7 +252,7 @@ impl Taken {
         }
     }
 
-    fn is_in(&self, snapshot: &ServingSnapshot) -> ApiResult<bool> {
+    pub(super) fn is_in(&self, snapshot: &ServingSnapshot) -> ApiResult<bool> {
         let on_chain = || Ok::<_, ApiError>(blocks::by_id(snapshot.view(), self.block.id)?.is_some());
         Ok(self.may_be_in(snapshot)
             && match self.step {

@@ -1,13 +1,11 @@
-use std::sync::Arc;
-
 use bytes::Bytes;
 use dfuse_blocks::{
     BlockRef, Error, Step,
-    feed::{FeedBlock, Request as FeedRequest, Start},
+    feed::{FeedStep, Request as FeedRequest, Start},
 };
 
-use super::{context::Context, message::Message, request::Request};
-use crate::{ApiError, ApiResult, ErrorCode, lifecycle::JsonWriter, text::rfc3339};
+use super::{context::Context, follow::next_step, message::Message, request::Request};
+use crate::{ApiError, ApiResult, ErrorCode, lifecycle::JsonWriter, text::rfc3339, turns::Class};
 
 const HEAD_INFO: &str = "head_info";
 
@@ -42,11 +40,11 @@ async fn fetch(context: &Context, confirmations: u32) -> ApiResult<()> {
             if feed.first_block().is_none_or(|first| number < first) {
                 return Err(not_ready("No block has so many confirmations yet."));
             }
-            feed.canonical_block(number).await?
+            feed.canonical_block(number).await?.encoded().into()
         }
-        _ => feed.block(head).await?,
+        _ => head,
     };
-    context.send(HEAD_INFO, &data(context, &block, lib).await?).await;
+    context.send(HEAD_INFO, &data(context, block, lib).await?).await;
     Ok(())
 }
 
@@ -56,9 +54,9 @@ async fn listen(context: &Context, confirmations: u32) -> ApiResult<()> {
     loop {
         let mut subscription = feed.subscribe(FeedRequest { confirmations, ..Start::Head(0).into() }).await?;
         loop {
-            match subscription.next().await {
-                Ok(Some(event)) if event.step == Step::New => {
-                    let data = data(context, &event.block, event.lib).await?;
+            match next_step(&mut subscription).await {
+                Ok(Some(FeedStep { step: Step::New, block, lib, .. })) => {
+                    let data = data(context, block, lib).await?;
                     context.send(HEAD_INFO, &data).await;
                 }
                 Ok(Some(_)) => {}
@@ -71,12 +69,13 @@ async fn listen(context: &Context, confirmations: u32) -> ApiResult<()> {
 }
 
 /// The same for all who ask at about the same time.
-async fn data(context: &Context, block: &Arc<FeedBlock>, lib: BlockRef) -> ApiResult<Bytes> {
-    let head = BlockRef::from(block.encoded());
+async fn data(context: &Context, head: BlockRef, lib: BlockRef) -> ApiResult<Bytes> {
     // One that came late may be below the last irreversible one by now.
     let lib = if lib.number < head.number { lib } else { head };
     let render = async {
-        let decoded = block.block().await?;
+        let api = context.api();
+        let _turn = api.turns().turn(Class::Live).await;
+        let decoded = api.chain().feed.block(head).await?.block().await?;
         let mut text = Vec::with_capacity(320);
         let mut json = JsonWriter::new(&mut text);
         json.begin_object();
@@ -84,7 +83,7 @@ async fn data(context: &Context, block: &Arc<FeedBlock>, lib: BlockRef) -> ApiRe
         json.key("last_irreversible_block_id").checksum(lib.id);
         json.key("head_block_num").unsigned(head.number);
         json.key("head_block_id").checksum(head.id);
-        json.key("head_block_time").string(&rfc3339(block.encoded().time()));
+        json.key("head_block_time").string(&rfc3339(decoded.header.timestamp));
         json.key("head_block_producer").name(decoded.header.producer);
         json.end_object();
         Ok(text.into())

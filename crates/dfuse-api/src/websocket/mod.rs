@@ -15,7 +15,7 @@ mod context;
 pub(crate) mod follow;
 mod head_info;
 mod message;
-mod outbox;
+pub(crate) mod outbox;
 mod price;
 mod progress;
 pub(crate) mod recent;
@@ -39,6 +39,7 @@ use axum::{
 use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
+use outbox::Memory;
 use recent::Recent;
 use selection::Selected;
 
@@ -62,6 +63,10 @@ pub struct WebSocketOptions {
     pub max_message_bytes: usize,
     /// Bytes of a connection that wait for the client to read. When there are more, its streams wait.
     pub max_pending_bytes: usize,
+    /// Memory for what all streams send and read: half of it for what waits for clients, an eighth for long messages of these,
+    /// an eighth for what was made of blocks that are no longer new. A quarter is meant for their blocks, which the feed keeps:
+    /// see `history_bytes` of its options.
+    pub memory_bytes: usize,
     /// How long a client may take to read one message. The connection ends after that.
     pub slow_client_time: Duration,
     /// Time between two `ping` messages.
@@ -76,10 +81,19 @@ impl Default for WebSocketOptions {
             max_streams: 12,
             max_message_bytes: 128 << 10,
             max_pending_bytes: 4 << 20,
+            memory_bytes: 256 << 20,
             slow_client_time: Duration::from_secs(60),
             ping_interval: Duration::from_secs(10),
             disabled_messages: BTreeSet::new(),
         }
+    }
+}
+
+impl WebSocketOptions {
+    /// For what waits for clients.
+    pub(crate) fn new_memory(&self) -> Arc<Memory> {
+        // The longest message must fit.
+        Memory::new(self.memory_bytes / 2, self.max_pending_bytes.max(self.memory_bytes / 8))
     }
 }
 
@@ -92,21 +106,26 @@ struct Shared {
     head_infos: Recent<(Checksum256, Checksum256), Bytes>,
     /// The transactions that a block says something of, in the order of ids, by the block's id.
     mentions: Recent<Checksum256, Arc<[Checksum256]>>,
-    actions: Selected<Arc<action_traces::Filter>>,
-    table_deltas: Selected<table_rows::Filter>,
+    actions: Arc<Selected<Arc<action_traces::Filter>>>,
+    past_actions: Arc<Selected<Arc<action_traces::Filter>>>,
+    table_deltas: Arc<Selected<table_rows::Filter>>,
+    past_table_deltas: Arc<Selected<table_rows::Filter>>,
     vote_tallies: vote_tally::Tallies,
 }
 
 impl Shared {
     fn new(api: &Api) -> Self {
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
+        let memory_bytes = api.options().websocket.memory_bytes;
         Self {
             api: api.clone(),
             trace_ids,
             head_infos: Recent::new(16, RECENT_BYTES),
             mentions: Recent::new(512, RECENT_BYTES),
-            actions: Selected::default(),
-            table_deltas: Selected::default(),
+            actions: Selected::live(),
+            past_actions: Selected::past(memory_bytes / 16),
+            table_deltas: Selected::live(),
+            past_table_deltas: Selected::past(memory_bytes / 16),
             vote_tallies: Recent::new(16, RECENT_BYTES),
         }
     }

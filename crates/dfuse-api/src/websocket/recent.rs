@@ -58,6 +58,19 @@ impl<K: Ord + Clone, V: Clone + Weigh> Recent<K, V> {
         Ok(value)
     }
 
+    /// The same for what is made without waiting. Whoever asks meanwhile may make it, too.
+    pub(crate) fn get_or_make(&self, key: &K, make: impl FnOnce() -> V) -> V {
+        let cell = self.cell(key);
+        if let Some(value) = cell.get() {
+            return value.clone();
+        }
+        let value = make();
+        if cell.set(value.clone()).is_ok() {
+            self.weigh(key, value.bytes());
+        }
+        value
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries<K, V>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,23 +1,28 @@
-//! What streams send of a block: found and rendered once for all that select the same, slice by slice on CPU threads.
+//! What streams send of a block: found and rendered once for all that select the same, piece by piece on CPU threads.
+//!
+//! A stream holds no block and nothing that was made of one while it waits, neither for its client nor for its turn: it knows
+//! which block and which piece of it comes next, and finds them again among what was used last, or makes them again.
 
-use std::{collections::BTreeSet, fmt, future::Future, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
 use dfuse_antelope::{Checksum256, model::Block};
-use dfuse_blocks::{Step, feed::FeedEvent};
+use dfuse_blocks::{BlockRef, Step, feed::FeedStep};
 use dfuse_index::ServingSnapshot;
 use metrics::counter;
 
 use super::{
     RECENT_BYTES, RECENT_FILTERS, Shared,
     context::Context,
-    follow::read_after,
+    follow::Taken,
+    outbox::{PIECE_BYTES, Room},
     recent::{Recent, Weigh},
 };
-use crate::{Api, ApiError, ApiResult, Reading, metrics::WS_RENDERED};
-
-/// JSON that is rendered at a time.
-const SLICE_BYTES: usize = 256 << 10;
+use crate::{
+    Api, ApiError, ApiResult, Reading,
+    metrics::WS_RENDERED,
+    turns::{Class, Turn},
+};
 
 /// What a stream wants of every block.
 pub(super) trait Selection: Clone + Ord + fmt::Debug + Send + Sync + 'static {
@@ -41,8 +46,8 @@ pub(super) trait Selection: Clone + Ord + fmt::Debug + Send + Sync + 'static {
         from: usize,
     ) -> ApiResult<Slice>;
 
-    /// Where that of the newest blocks is.
-    fn selected(shared: &Shared) -> &Selected<Self>;
+    /// Where that of blocks of this class is.
+    fn selected(shared: &Shared, class: Class) -> &Arc<Selected<Self>>;
 }
 
 /// What happens to a block, as clients are told.
@@ -78,31 +83,40 @@ pub(super) struct Page<S> {
     pub(super) change: Change,
 }
 
-/// What a block has for a selection: where, and the first of the messages.
+/// Some of the messages that a block has for a selection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Found {
-    pub(super) places: Places,
-    pub(super) first: Slice,
+pub(super) struct Piece {
+    messages: Slice,
+    /// Position of the first place of the next piece; absent if this is the last one.
+    next: Option<usize>,
 }
 
-impl Weigh for Found {
+impl Weigh for Piece {
     fn bytes(&self) -> usize {
         // About what an entry and a message take beside their contents.
-        let messages = self.first.iter().map(|message| message.len() + 64);
-        256 + self.places.bytes() + messages.sum::<usize>()
+        256 + self.messages.iter().map(|message| message.len() + 64).sum::<usize>()
     }
 }
 
-/// What was made of the newest blocks, for all streams of a kind.
+/// A piece by the block's id, what happens to the block, and the position of the piece's first place.
+type PieceKey<S> = (Checksum256, S, Change, usize);
+
+/// What was made of the blocks that were asked for last, for all streams of a kind.
 #[derive(Debug)]
 pub(super) struct Selected<S: Selection> {
     items: Recent<Checksum256, Arc<[S::Item]>>,
-    found: Recent<(Checksum256, S, Change), Found>,
+    pieces: Recent<PieceKey<S>, Piece>,
 }
 
-impl<S: Selection> Default for Selected<S> {
-    fn default() -> Self {
-        Self { items: Recent::new(16, RECENT_BYTES), found: Recent::new(RECENT_FILTERS, RECENT_BYTES) }
+impl<S: Selection> Selected<S> {
+    /// Of the newest blocks.
+    pub(super) fn live() -> Arc<Self> {
+        Arc::new(Self { items: Recent::new(16, RECENT_BYTES), pieces: Recent::new(RECENT_FILTERS, RECENT_BYTES) })
+    }
+
+    /// Of blocks that are further back.
+    pub(super) fn past(bytes: usize) -> Arc<Self> {
+        Arc::new(Self { items: Recent::new(64, bytes / 4), pieces: Recent::new(RECENT_FILTERS, bytes / 4 * 3) })
     }
 }
 
@@ -119,7 +133,7 @@ impl<E: Into<ApiError>> From<E> for NotFound {
     }
 }
 
-/// Renders a message for each place, until they are many bytes. `write` appends one.
+/// Renders a message for each place, until they make a piece. `write` appends one.
 pub(super) fn slice<T>(
     reading: &Reading,
     places: impl IntoIterator<Item = T>,
@@ -132,34 +146,19 @@ pub(super) fn slice<T>(
         write(&mut text, place)?;
         bytes += text.len();
         messages.push(Bytes::from(text));
-        if bytes > SLICE_BYTES {
+        if bytes >= PIECE_BYTES {
             break;
         }
     }
     Ok(messages.into())
 }
 
-impl<S: Selection> Page<S> {
-    /// Sends all of it, of which the first messages are there.
-    pub(super) async fn send(&self, context: &Context, first: Slice) -> ApiResult<()> {
-        let (mut next, mut done) = (first, 0);
-        loop {
-            context.send_all(S::KIND, &next).await;
-            done += next.len();
-            if done >= self.places.len() {
-                return Ok(());
-            }
-            next = self.slice(context.api(), done).await?;
-        }
-    }
-
-    fn slice(&self, api: &Api, from: usize) -> impl Future<Output = ApiResult<Slice>> + use<S> {
-        let (page, api) = (self.clone(), api.clone());
-        async move {
-            let reader = api.clone();
-            api.read_block(move |snapshot, reading| S::render(&page, &reader, snapshot, reading, from)).await
-        }
-    }
+/// A block, and what is to be told of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    pub(super) block: BlockRef,
+    pub(super) change: Change,
+    pub(super) class: Class,
 }
 
 /// Sends blocks on one stream.
@@ -177,57 +176,139 @@ impl<S: Selection> Blocks<S> {
         Self { context, selection, confirmations, unsent: BTreeSet::new() }
     }
 
-    /// Sends what the event's block has. `is_shared` says that others ask for the same at about this time. False if nothing
-    /// is told of the block, neither that it came nor that it went.
-    pub(super) async fn send(&mut self, event: &FeedEvent, change: Change, is_shared: bool) -> ApiResult<bool> {
-        let id = event.block.encoded().id();
+    /// Sends what the step's block has, where there is room already. False if nothing is told of the block, neither that it
+    /// came nor that it went.
+    pub(super) async fn send_step(
+        &mut self,
+        room: Room,
+        step: &FeedStep,
+        change: Change,
+        class: Class,
+    ) -> ApiResult<bool> {
+        let told = Told { block: step.block, change, class };
+        let id = step.block.id;
         if change == Change::Undo && self.unsent.remove(&id) {
             return Ok(false);
         }
-        let find = self.find(event, change, is_shared);
-        let found = if is_shared {
-            let selected = S::selected(self.context.shared());
-            selected.found.get((id, self.selection.clone(), change), find).await
-        } else {
-            find.await
-        };
-        match found {
-            Ok(found) if found.places.is_empty() => {}
-            Ok(Found { places, first }) => {
-                let (block, selection) = (event.block.block().await?, self.selection.clone());
-                Page { block, selection, places, change }.send(&self.context, first).await?;
-            }
-            Err(NotFound::Failed(error)) => return Err(error),
+        // What is undone was sent when the indexes had it.
+        let is_new = step.step != Step::Undo;
+        match self.send(room, told, is_new.then_some(step)).await {
+            Ok(()) => Ok(true),
+            Err(NotFound::Failed(error)) => Err(error),
             Err(NotFound::TakenBack) => {
                 self.unsent.insert(id);
-                return Ok(false);
+                Ok(false)
             }
         }
-        Ok(true)
     }
 
-    async fn find(&self, event: &FeedEvent, change: Change, is_shared: bool) -> Result<Found, NotFound> {
-        let (api, shared) = (self.context.api(), self.context.shared());
-        let block = event.block.block().await?;
-        let all = async { Ok::<_, ApiError>(S::all(&block)) };
-        let all = if is_shared { S::selected(shared).items.get(block.id, all).await? } else { all.await? };
-        let mut places = self.selection.pick(&all);
-        if places.is_empty() {
-            return Ok(Found::default());
+    /// Sends what a block has that is final and known to the indexes.
+    pub(super) async fn send_final(&self, room: Room, block: BlockRef) -> ApiResult<()> {
+        let told = Told { block, change: Change::New, class: Class::Past };
+        match self.send(room, told, None).await {
+            Ok(()) => Ok(()),
+            Err(NotFound::Failed(error)) => Err(error),
+            Err(NotFound::TakenBack) => Err(ApiError::unexpected("a final block was undone")),
         }
-        if change == Change::Undo {
-            Arc::make_mut(&mut places).reverse();
+    }
+
+    /// Sends all pieces; before the first one, the indexes must have taken the step.
+    async fn send(&self, room: Room, told: Told, step: Option<&FeedStep>) -> Result<(), NotFound> {
+        let (mut room, mut first) = (room, step);
+        if let Some(step) = step {
+            let mut taken = Taken::new(self.context.api(), step, self.confirmations);
+            if !taken.check().may_be_in(&self.context.api().chain().serving.snapshot()) {
+                // Room is not held for what cannot be made yet.
+                drop(room);
+                if !taken.may_be().await? {
+                    return Err(NotFound::TakenBack);
+                }
+                room = self.context.room().await;
+            }
         }
-        api.metrics().record(|| counter!(WS_RENDERED).increment(1));
-        let page = Page { block, selection: self.selection.clone(), places: places.clone(), change };
-        let first = if event.step == Step::Undo {
-            page.slice(api, 0).await?
-        } else {
-            let (page, reader) = (Arc::new(page), api.clone());
-            let render =
-                move |snapshot: &ServingSnapshot, reading: &Reading| S::render(&page, &reader, snapshot, reading, 0);
-            read_after(api, event, self.confirmations, render).await?.ok_or(NotFound::TakenBack)?
+        let mut from = 0;
+        loop {
+            let piece = self.piece(told, first, from).await?;
+            // Another one need not be asked whether the block is there: it was.
+            first = None;
+            if !piece.messages.is_empty()
+                && let Err((mut given_back, bytes)) = self.context.put(room, S::KIND, &piece.messages)
+            {
+                drop(piece);
+                given_back.wait_for_large(bytes).await;
+                room = given_back;
+                continue;
+            }
+            match piece.next {
+                None => return Ok(()),
+                Some(next) => from = next,
+            }
+            drop(piece);
+            room = self.context.room().await;
+        }
+    }
+
+    /// A piece, made by the first stream that asks for it.
+    async fn piece(&self, told: Told, step: Option<&FeedStep>, from: usize) -> Result<Piece, NotFound> {
+        let selected = S::selected(self.context.shared(), told.class);
+        let key = (told.block.id, self.selection.clone(), told.change, from);
+        selected.pieces.get(key, self.make(told, step, from)).await
+    }
+
+    async fn make(&self, told: Told, step: Option<&FeedStep>, from: usize) -> Result<Piece, NotFound> {
+        let api = self.context.api();
+        let Some(step) = step else {
+            let turn = api.turns().turn(told.class).await;
+            return Ok(self.render(turn, told, from, |_| Ok(true)).await?.unwrap_or_default());
         };
-        Ok(Found { places, first })
+        let mut taken = Taken::new(api, step, self.confirmations);
+        loop {
+            if !taken.may_be().await? {
+                return Err(NotFound::TakenBack);
+            }
+            let (turn, check) = (api.turns().turn(told.class).await, taken.check());
+            if let Some(piece) = self.render(turn, told, from, move |snapshot| check.is_in(snapshot)).await? {
+                return Ok(piece);
+            }
+            if !taken.later().await? {
+                return Err(NotFound::TakenBack);
+            }
+        }
+    }
+
+    /// Renders a piece in this stream's turn, in which alone the block is in memory for it; absent if the snapshot does not
+    /// have what it takes.
+    async fn render(
+        &self,
+        turn: Turn,
+        told: Told,
+        from: usize,
+        has_it: impl Fn(&ServingSnapshot) -> ApiResult<bool> + Send + 'static,
+    ) -> ApiResult<Option<Piece>> {
+        let api = self.context.api().clone();
+        let block = api.chain().feed.block(told.block).await?.block().await?;
+        let selected = S::selected(self.context.shared(), told.class).clone();
+        let (selection, reader) = (self.selection.clone(), api.clone());
+        let work = move |snapshot: &ServingSnapshot, reading: &Reading| {
+            if !has_it(snapshot)? {
+                return Ok(None);
+            }
+            let items = selected.items.get_or_make(&block.id, || S::all(&block));
+            let mut places = selection.pick(&items);
+            if places.is_empty() {
+                return Ok(Some(Piece::default()));
+            }
+            if told.change == Change::Undo {
+                Arc::make_mut(&mut places).reverse();
+            }
+            if from == 0 {
+                reader.metrics().record(|| counter!(WS_RENDERED).increment(1));
+            }
+            let page = Page { block, selection, places, change: told.change };
+            let messages = S::render(&page, &reader, snapshot, reading, from)?;
+            let next = from + messages.len();
+            Ok(Some(Piece { messages, next: (next < page.places.len()).then_some(next) }))
+        };
+        api.at_turn(turn, work).await
     }
 }

@@ -8,7 +8,7 @@ use dfuse_antelope::{
 };
 use dfuse_blocks::{
     BlockRef, Step,
-    feed::{Request as FeedRequest, Start},
+    feed::{FeedStep, Request as FeedRequest, Start},
 };
 use dfuse_index::ServingSnapshot;
 use dfuse_state::{KeyType, RowKey, RowRange, TableKey};
@@ -32,6 +32,7 @@ use crate::{
     },
     readers::within,
     rest::state::{Asked, Form, Height, RowOptions},
+    turns::Class,
 };
 
 /// What is asked for.
@@ -99,12 +100,18 @@ impl GetTableRows {
 
     /// Sends the snapshot. Returns what comes after its block, and the block's number, if that is wanted.
     async fn fetch(&self, context: &Context, start: u32) -> ApiResult<Option<(Steps, u32)>> {
-        let (api, feed) = (context.api(), &context.api().chain().feed);
+        let api = context.api();
         // The newest of what is indexed is there.
         let number = if self.start_block == 0 { 0 } else { start };
         let indexed = indexed(api, number, self.confirmations);
         within(api.options().read_timeout, "The block is not indexed yet.", indexed).await?;
         let _turn = context.table_snapshot_turn().await;
+        context.send_made("table_snapshot", || self.snapshot_and_steps(api, number)).await
+    }
+
+    /// The text of the snapshot, and what comes after its block.
+    async fn snapshot_and_steps(&self, api: &Api, number: u32) -> ApiResult<(Option<Vec<u8>>, Option<(Steps, u32)>)> {
+        let feed = &api.chain().feed;
         let Snapshot { text, number, block, lib } = self.snapshot(api, number).await?;
         let steps = match block {
             _ if !self.listen => None,
@@ -112,8 +119,7 @@ impl GetTableRows {
             // Before the first block.
             None => Some(steps_from(self.from(Start::Block(number.saturating_add(1))), feed).await?),
         };
-        context.send("table_snapshot", &text).await;
-        Ok(steps.map(|steps| (steps, number)))
+        Ok((Some(text), steps.map(|steps| (steps, number))))
     }
 
     async fn snapshot(&self, api: &Api, number: u32) -> ApiResult<Snapshot> {
@@ -196,16 +202,18 @@ async fn run(mut blocks: Blocks<Filter>, mut steps: Steps, mut progress: Progres
     // Blocks that were undone and may come again.
     let mut undone: BTreeSet<Checksum256> = BTreeSet::new();
     loop {
-        let event = steps.next().await?;
-        let block = BlockRef::from(event.block.encoded());
-        let change = match event.step {
+        steps.ready().await?;
+        let room = blocks.context.room().await;
+        let Some(step) = steps.try_next().await? else { continue };
+        let FeedStep { block, .. } = step;
+        let change = match step.step {
             Step::New if undone.contains(&block.id) => Some(Change::Redo),
             Step::New => Some(Change::New),
             Step::Undo => Some(Change::Undo),
             Step::Irreversible => None,
         };
         if let Some(change) = change {
-            let is_told = blocks.send(&event, change, steps.is_shared(&event)).await?;
+            let is_told = blocks.send_step(room, &step, change, steps.class(&step)).await?;
             if is_told && change == Change::Undo {
                 undone.insert(block.id);
             }
@@ -213,7 +221,7 @@ async fn run(mut blocks: Blocks<Filter>, mut steps: Steps, mut progress: Progres
                 blocks.context.progress(block).await;
             }
         }
-        undone.retain(|id| id.block_num() > event.cursor.lib);
+        undone.retain(|id| id.block_num() > step.cursor.lib);
     }
 }
 
@@ -261,8 +269,11 @@ impl Selection for Filter {
         })
     }
 
-    fn selected(shared: &Shared) -> &Selected<Self> {
-        &shared.table_deltas
+    fn selected(shared: &Shared, class: Class) -> &Arc<Selected<Self>> {
+        match class {
+            Class::Live => &shared.table_deltas,
+            Class::Past => &shared.past_table_deltas,
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! `get_transaction_lifecycle`: what has become of a transaction, now and whenever it changes.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use dfuse_antelope::{
     Checksum256, TimePointSec,
-    model::{TransactionLifecycle, TransactionStatus},
+    model::{Block, TransactionLifecycle, TransactionStatus},
 };
 use dfuse_blocks::{
-    BlockRef, Step,
-    feed::{FeedEvent, Request as FeedRequest, Start},
+    Step,
+    feed::{FeedStep, Request as FeedRequest, Start},
 };
 use dfuse_index::View;
 use dfuse_trx::{Error, FeedBlocks, IdPrefix, Lifecycles, Status};
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{
     context::Context,
-    follow::{self, Steps, confirmed_view, read_after},
+    follow::{self, Steps, Taken, confirmed_view, read_after},
     message::{Message, check, invalid},
     progress::Progress,
     request::Request,
@@ -24,8 +24,10 @@ use super::{
 use crate::{
     Api, ApiError, ApiResult, ErrorCode,
     lifecycle::{Renderer, ViewAbis, not_found},
+    turns::Class,
 };
 
+const KIND: &str = "transaction_lifecycle";
 /// How far the indexes may be behind the feed.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -88,25 +90,29 @@ enum State {
 }
 
 async fn fetch(context: &Context, prefix: IdPrefix, text: String, confirmations: u32) -> ApiResult<()> {
-    let api = context.api().clone();
-    let found = context.api().read(move |snapshot, _| {
+    let make = || find(context.api(), &prefix, &text, confirmations);
+    context.send_made(KIND, make).await
+}
+
+async fn find(api: &Api, prefix: &IdPrefix, text: &str, confirmations: u32) -> ApiResult<(Option<Vec<u8>>, ())> {
+    let (reader, prefix, text) = (api.clone(), prefix.clone(), text.to_owned());
+    let found = api.read(move |snapshot, _| {
         // Of a chain that is shorter than its confirmations nothing is known yet.
         let confirmed = confirmed_view(snapshot, confirmations)?;
         let view = confirmed.as_ref().unwrap_or(snapshot.view());
-        with_lifecycles(&api, view, |lifecycles| {
+        with_lifecycles(&reader, view, |lifecycles| {
             let id = match lifecycles.find(&prefix) {
                 _ if confirmed.is_none() => None,
                 Err(error @ Error::AmbiguousPrefix { .. }) => return Err(invalid(error.to_string())),
                 found => found?,
             };
-            match id.map(|id| look_up(&api, view, id)).transpose()?.flatten() {
+            match id.map(|id| look_up(&reader, view, id)).transpose()?.flatten() {
                 Some(found) => Ok(found),
                 None => Err(not_found(lifecycles, &prefix, &text)?),
             }
         })
     });
-    context.send("transaction_lifecycle", &found.await?.text).await;
-    Ok(())
+    Ok((Some(found.await?.text), ()))
 }
 
 /// A stream at work.
@@ -119,7 +125,30 @@ struct Listening {
 impl Listening {
     /// First what is known, then the same again after every step that changes it, until nothing can change any more.
     async fn run(self, mut progress: Progress) -> ApiResult<()> {
-        let Self { ref context, id, confirmations } = self;
+        let context = &self.context;
+        let (mut state, next_block, mut steps) = context.send_made(KIND, || self.begin()).await?;
+        context.listening(next_block).await;
+        while state != State::Settled {
+            let step = steps.next_step().await?;
+            if self.may_change(&step, state).await? {
+                self.indexed(&step).await?;
+                let made = context.send_made(KIND, || self.changed(&step, state)).await?;
+                let Some(now) = made else { continue };
+                if matches!((state, now), (State::Pending(_), State::Unknown)) && step.step != Step::Undo {
+                    return Ok(());
+                }
+                state = now;
+            }
+            if step.step == Step::New && progress.is_due(step.block.number) {
+                context.progress(step.block).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known, and the steps after that, of which the first block is told.
+    async fn begin(&self) -> ApiResult<(Option<Vec<u8>>, (State, u32, Steps))> {
+        let Self { ref context, id, confirmations } = *self;
         let (api, feed) = (context.api(), &context.api().chain().feed);
         let reader = api.clone();
         let begin = api.read(move |snapshot, _| {
@@ -129,76 +158,83 @@ impl Listening {
         });
         let (found, newest, lib) = begin.await?;
         let start = newest.map_or(Start::Block(0), |newest| follow::after(newest, lib, feed));
-        let mut steps = Steps::from(FeedRequest { confirmations, ..start.into() }, feed).await?;
-        let mut state = State::Unknown;
+        let steps = Steps::from(FeedRequest { confirmations, ..start.into() }, feed).await?;
         let before_first = || feed.first_block().unwrap_or(0).saturating_sub(1);
-        let mut next_block = lib.map_or_else(before_first, |lib| lib.number);
-        if let Some(found) = found {
-            context.send("transaction_lifecycle", &found.text).await;
-            state = found.state;
-            next_block = next_block.max(found.execution_block);
-        }
-        context.listening(next_block).await;
-        while state != State::Settled {
-            let event = steps.next().await?;
-            if self.may_change(&event, state).await? {
-                let Some(found) = self.after(&event).await? else { continue };
-                // A transaction that expires without a block is told once.
-                if found.state != State::Unknown || state != State::Unknown {
-                    context.send("transaction_lifecycle", &found.text).await;
-                }
-                if matches!((state, found.state), (State::Pending(_), State::Unknown)) && event.step != Step::Undo {
-                    return Ok(());
-                }
-                state = found.state;
+        let next_block = lib.map_or_else(before_first, |lib| lib.number);
+        Ok(match found {
+            Some(Found { text, state, execution_block }) => {
+                (Some(text), (state, next_block.max(execution_block), steps))
             }
-            let block = BlockRef::from(event.block.encoded());
-            if event.step == Step::New && progress.is_due(block.number) {
-                context.progress(block).await;
-            }
-        }
-        Ok(())
+            None => (None, (State::Unknown, next_block, steps)),
+        })
+    }
+
+    /// What is told after a step, if anything is, and the state then; no state if the step was taken back meanwhile.
+    async fn changed(&self, step: &FeedStep, state: State) -> ApiResult<(Option<Vec<u8>>, Option<State>)> {
+        let Some(found) = self.after(step).await? else { return Ok((None, None)) };
+        // A transaction that expires without a block is told once.
+        let is_told = found.state != State::Unknown || state != State::Unknown;
+        Ok((is_told.then_some(found.text), Some(found.state)))
     }
 
     /// Whether the block of the step says something of the transaction, or ends the wait for it.
-    async fn may_change(&self, event: &FeedEvent, state: State) -> ApiResult<bool> {
+    async fn may_change(&self, step: &FeedStep, state: State) -> ApiResult<bool> {
+        let api = self.context.api();
         if let State::Pending(until) = state
-            && (event.is_final || event.step == Step::Irreversible)
-            && event.block.encoded().time().to_unix_ms() > i64::from(until.0) * 1000
+            && (step.is_final || step.step == Step::Irreversible)
         {
-            return Ok(true);
+            let block = api.chain().feed.block(step.block).await?;
+            if block.encoded().time().to_unix_ms() > i64::from(until.0) * 1000 {
+                return Ok(true);
+            }
         }
         let mentions = async {
-            let block = event.block.block().await?;
-            let traces = block.transaction_traces();
-            let deferred = traces.iter().flat_map(|trace| &trace.dtrx_ops).map(|op| op.transaction_id);
-            let receipts = block.transactions().iter().map(|receipt| receipt.id);
-            let implicit = block.implicit_transaction_ops().iter().map(|op| op.transaction_id);
-            let mut ids: Vec<_> =
-                traces.iter().map(|trace| trace.id).chain(deferred).chain(receipts).chain(implicit).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            Ok::<_, ApiError>(Arc::from(ids))
+            let turn = api.turns().turn(Class::Live).await;
+            let block = api.chain().feed.block(step.block).await?.block().await?;
+            turn.run(move |_| Ok(mentions(&block))).await
         };
-        let mentions = self.context.shared().mentions.get(event.block.encoded().id(), mentions).await?;
+        let mentions = self.context.shared().mentions.get(step.block.id, mentions).await?;
         Ok(mentions.binary_search(&self.id).is_ok())
     }
 
+    /// Waits until the indexes are likely to have the step: no room is held meanwhile.
+    async fn indexed(&self, step: &FeedStep) -> ApiResult<()> {
+        let mut taken = Taken::new(self.context.api(), step, self.confirmations);
+        self.patiently(step, taken.may_be()).await.map(drop)
+    }
+
     /// The transaction after that step, also one that is unknown by then; absent if the step was taken back meanwhile.
-    async fn after(&self, event: &FeedEvent) -> ApiResult<Option<Found>> {
+    async fn after(&self, step: &FeedStep) -> ApiResult<Option<Found>> {
         let Self { id, confirmations, .. } = *self;
         let api = self.context.api().clone();
-        let reading = read_after(self.context.api(), event, confirmations, move |snapshot, _| {
+        let reading = read_after(self.context.api(), step, confirmations, move |snapshot, _| {
             let view = confirmed_view(snapshot, confirmations)?.unwrap_or_else(|| snapshot.view().clone());
             look_up(&api, &view, id)?.map_or_else(|| unknown(&api, &view, id), Ok)
         });
-        timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
+        self.patiently(step, reading).await
+    }
+
+    /// Gives up when the indexes take too long.
+    async fn patiently<T>(&self, step: &FeedStep, work: impl Future<Output = ApiResult<T>>) -> ApiResult<T> {
+        timeout(PATIENCE, work).await.unwrap_or_else(|_| {
             let message = "The indexes did not come to a block that concerns the transaction.";
             Err(ApiError::new(ErrorCode::TransactionAppearanceTimeout, message)
-                .detail("trx_id", id.to_string())
-                .detail("last_seen_block_id", event.block.encoded().id().to_string()))
+                .detail("trx_id", self.id.to_string())
+                .detail("last_seen_block_id", step.block.id.to_string()))
         })
     }
+}
+
+/// The transactions that a block says something of, in the order of ids.
+fn mentions(block: &Block) -> Arc<[Checksum256]> {
+    let traces = block.transaction_traces();
+    let deferred = traces.iter().flat_map(|trace| &trace.dtrx_ops).map(|op| op.transaction_id);
+    let receipts = block.transactions().iter().map(|receipt| receipt.id);
+    let implicit = block.implicit_transaction_ops().iter().map(|op| op.transaction_id);
+    let mut ids: Vec<_> = traces.iter().map(|trace| trace.id).chain(deferred).chain(receipts).chain(implicit).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into()
 }
 
 fn look_up(api: &Api, view: &View, id: Checksum256) -> ApiResult<Option<Found>> {

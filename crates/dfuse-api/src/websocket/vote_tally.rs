@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     context::Context,
-    follow::{confirmed, confirmed_view},
+    follow::{confirmed, confirmed_view, next_step},
     message::Message,
     recent::Recent,
     request::Request,
@@ -74,8 +74,8 @@ async fn listen(context: &Context, confirmations: u32) -> ApiResult<()> {
     loop {
         let mut subscription = feed.subscribe(FeedRequest { confirmations, ..Start::Head(0).into() }).await?;
         loop {
-            match subscription.next().await {
-                Ok(Some(event)) if event.step == Step::New => {}
+            match next_step(&mut subscription).await {
+                Ok(Some(step)) if step.step == Step::New => {}
                 Ok(Some(_)) => continue,
                 // What the client missed is of no use to it any more.
                 Ok(None) | Err(Error::TooSlow { .. }) => break,

@@ -13,6 +13,10 @@ use crate::{EncodedBlock, Result, store::blocking};
 
 type Slot = Arc<OnceCell<Arc<Block>>>;
 
+/// Bytes of a decoded block for one of its envelope: an estimate that is rather too high. Names and ids take half of what they
+/// take as text, but structs and lists have unused room.
+const DECODED_BYTES: usize = 4;
+
 /// A block of the feed: encoded, and decoded when the first subscriber asks for it. All subscribers share both.
 pub struct FeedBlock {
     encoded: EncodedBlock,
@@ -61,27 +65,55 @@ impl FeedBlock {
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
         self.decoded.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// About what its decoded form takes.
+    fn decoded_bytes(&self) -> usize {
+        self.encoded.envelope().len() * DECODED_BYTES
+    }
 }
 
 /// The blocks that were decoded last: the feed keeps their decoded form, and that of no others.
 #[derive(Debug)]
 pub(super) struct RecentlyDecoded {
-    blocks: Mutex<VecDeque<Weak<FeedBlock>>>,
-    capacity: usize,
+    blocks: Mutex<Decoded>,
+    most_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Decoded {
+    /// With what each takes.
+    blocks: VecDeque<(Weak<FeedBlock>, usize)>,
+    bytes: usize,
 }
 
 impl RecentlyDecoded {
-    pub(super) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self { blocks: Mutex::default(), capacity })
+    /// Keeps so many bytes of decoded blocks, and always the last one.
+    pub(super) fn new(most_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { blocks: Mutex::default(), most_bytes })
+    }
+
+    /// What the decoded blocks take.
+    pub(super) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Decoded> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&self, block: &Arc<FeedBlock>) {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.push_back(Arc::downgrade(block));
-        if blocks.len() > self.capacity
-            && let Some(oldest) = blocks.pop_front().and_then(|block| block.upgrade())
+        let mut decoded = self.lock();
+        let bytes = block.decoded_bytes();
+        decoded.blocks.push_back((Arc::downgrade(block), bytes));
+        decoded.bytes += bytes;
+        while decoded.bytes > self.most_bytes
+            && decoded.blocks.len() > 1
+            && let Some((oldest, bytes)) = decoded.blocks.pop_front()
         {
-            *oldest.slot() = Slot::default();
+            decoded.bytes -= bytes;
+            if let Some(oldest) = oldest.upgrade() {
+                *oldest.slot() = Slot::default();
+            }
         }
     }
 }
@@ -93,17 +125,24 @@ mod tests {
 
     #[tokio::test]
     async fn blocks_are_decoded_once_and_the_last_are_kept() {
-        let recent = RecentlyDecoded::new(2);
-        let blocks: Vec<_> = chain(2, 3, 10).into_iter().map(|block| FeedBlock::new(block, &recent)).collect();
+        let blocks = chain(2, 3, 10);
+        // Two of them fit.
+        let recent = RecentlyDecoded::new(blocks[0].envelope().len() * DECODED_BYTES * 5 / 2);
+        let blocks: Vec<_> = blocks.into_iter().map(|block| FeedBlock::new(block, &recent)).collect();
         let first = blocks[0].block().await.unwrap();
         assert_eq!(*first, blocks[0].encoded().decode().unwrap());
         let all = futures::future::try_join_all((0..50).map(|_| blocks[0].block())).await.unwrap();
         assert!(all.iter().all(|block| Arc::ptr_eq(block, &first)));
         blocks[1].block().await.unwrap();
+        assert!(Arc::ptr_eq(&blocks[0].block().await.unwrap(), &first));
         blocks[2].block().await.unwrap();
         assert!(!Arc::ptr_eq(&blocks[0].block().await.unwrap(), &first));
         let given = Arc::new(blocks[0].encoded().decode().unwrap());
         let shared = FeedBlock::with_decoded(blocks[0].encoded().clone(), given.clone(), &recent);
         assert!(Arc::ptr_eq(&shared.block().await.unwrap(), &given));
+        // One that is too large for all of it is kept as long as it is the last one.
+        let none = RecentlyDecoded::new(0);
+        let alone = FeedBlock::new(blocks[0].encoded().clone(), &none);
+        assert!(Arc::ptr_eq(&alone.block().await.unwrap(), &alone.block().await.unwrap()));
     }
 }

@@ -11,6 +11,7 @@ mod history;
 mod hub;
 mod index;
 mod keeper;
+mod past;
 mod restore;
 mod shared;
 mod subscription;
@@ -22,7 +23,7 @@ use futures::{Stream, StreamExt, stream};
 
 pub use block::FeedBlock;
 pub use keeper::{Committer, Keeper};
-pub use subscription::{FeedEvent, Request, Start, Subscription};
+pub use subscription::{FeedEvent, FeedStep, Next, Request, Start, Subscription};
 pub use writer::Feed;
 
 use crate::{BlockRef, Cursor, CursorKey, Error, Linked, OneBlockName, Result};
@@ -54,16 +55,19 @@ pub struct FeedOptions {
     /// Encoded blocks that are kept in memory, in bytes; the oldest leave first and are read back from files when they are
     /// wanted.
     pub memory_bytes: usize,
-    /// Decoded blocks that are kept in memory.
-    pub decoded_blocks: usize,
+    /// Decoded blocks of the chain's end that are kept in memory, in bytes.
+    pub decoded_bytes: usize,
     /// Final blocks that live streams may be behind the LIB before they are too slow.
     pub live_window: u32,
     /// Blocks below the LIB for which lost ones are kept, so that a cursor on a fork resolves.
     pub keep_forked: u32,
     /// Final blocks that a committer may be behind before a source that catches up has to wait.
     pub committer_lag: u32,
-    /// What a stream in history reads at once, in bytes; it holds two such pieces.
+    /// What is read at once of history, in bytes. Whoever uses [`Subscription::next`] there holds two such pieces.
     pub history_piece_bytes: usize,
+    /// What is kept of the blocks that streams read in history, for all streams that do not read ahead: half of it encoded
+    /// blocks, half of it decoded ones.
+    pub history_bytes: usize,
 }
 
 impl Default for FeedOptions {
@@ -74,11 +78,12 @@ impl Default for FeedOptions {
             suffix: "dfuse".to_owned(),
             mode: Mode::Live,
             memory_bytes: 64 << 20,
-            decoded_blocks: 32,
+            decoded_bytes: 32 << 20,
             live_window: 1000,
             keep_forked: 50_000,
             committer_lag: 2000,
             history_piece_bytes: 1 << 20,
+            history_bytes: 64 << 20,
         }
     }
 }
@@ -136,6 +141,11 @@ impl FeedHandle {
         self.shared.hub().as_ref().map(|hub| hub.first)
     }
 
+    /// What blocks of history take that are in memory for streams: encoded, and decoded.
+    pub fn history_bytes(&self) -> (usize, usize) {
+        (self.shared.past.bytes(), self.shared.past.decoded_bytes())
+    }
+
     /// What the encoded blocks in memory take.
     pub fn memory_bytes(&self) -> usize {
         self.shared.hub().as_ref().map_or(0, |hub| hub.resident_bytes())
@@ -154,7 +164,19 @@ impl FeedHandle {
         let entry = self.shared.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
         match entry {
             Some(entry) => self.shared.load(entry).await,
-            None => Ok(FeedBlock::new(self.shared.store.read_block(number).await?, &self.shared.recent)),
+            None => self.shared.past.single(number).await,
+        }
+    }
+
+    /// The same for whoever will want the blocks after it, too: those of bundles are read together.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::NotFound`] for a block that is not there.
+    pub async fn block_in_row(&self, number: u32) -> Result<Arc<FeedBlock>> {
+        let entry = self.shared.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
+        match entry {
+            Some(entry) => self.shared.load(entry).await,
+            None => self.shared.past_block(number).await,
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
     FeedOptions,
     block::{FeedBlock, RecentlyDecoded},
     hub::{Entry, Hub, Link, Position, Standing},
+    past::Past,
 };
 use crate::{BlockRef, BlockStore, Cursor, CursorKey, EncodedBlock, Error, Result};
 
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     pub(super) options: FeedOptions,
     pub(super) suffix: Arc<str>,
     pub(super) recent: Arc<RecentlyDecoded>,
+    /// What streams read of bundles.
+    pub(super) past: Arc<Past>,
     /// None before the first block. Held for moments, never across an await.
     hub: RwLock<Option<Hub>>,
     /// Tells of every change of the hub that streams may have waited for; its sender goes with the owner of the feed.
@@ -40,10 +43,11 @@ impl Shared {
         changes: watch::Receiver<()>,
     ) -> Self {
         Self {
+            past: Arc::new(Past::new(store.clone(), &options)),
             store,
             key,
             suffix: options.suffix.as_str().into(),
-            recent: RecentlyDecoded::new(options.decoded_blocks),
+            recent: RecentlyDecoded::new(options.decoded_bytes),
             options,
             hub: RwLock::new(hub),
             changes,
@@ -124,6 +128,12 @@ impl Shared {
         self.store.find_forked_block(block).await?.ok_or_else(|| Error::NotFound(format!("block {block}")))
     }
 
+    /// A block of bundles, for a stream that goes on with those after it.
+    pub(super) async fn past_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
+        let bundled = self.hub().as_ref().map_or(0, Hub::bundled);
+        self.past.in_row(number, bundled).await
+    }
+
     /// How a block relates to the best chain, as far as hub and store know.
     pub(super) async fn standing(&self, block: BlockRef) -> Result<Standing> {
         let (standing, floor) = match &*self.hub() {
@@ -134,8 +144,8 @@ impl Shared {
             return Ok(standing);
         }
         if block.number <= floor {
-            match self.store.read_block(block.number).await {
-                Ok(found) if found.id() == block.id => return Ok(Standing::OnChain),
+            match self.past.single(block.number).await {
+                Ok(found) if found.encoded().id() == block.id => return Ok(Standing::OnChain),
                 Ok(_) | Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }

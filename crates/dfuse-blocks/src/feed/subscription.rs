@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use super::{
     block::FeedBlock,
     history::History,
-    hub::{Filter, Hub, Plan, Position, Standing},
+    hub::{Entry, Filter, Hub, Link, Plan, Position, Standing},
     shared::Shared,
 };
-use crate::{BlockRef, Cursor, Error, Result, Step};
+use crate::{BlockRef, Cursor, Error, Linked, Result, Step};
 
 /// Where a stream begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,49 @@ pub struct FeedEvent {
     pub lib: BlockRef,
 }
 
+/// The same without the block: it can wait as long as it must, for it keeps nothing in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedStep {
+    /// What happened.
+    pub step: Step,
+    /// To which block: [`super::FeedHandle::block`] gives it.
+    pub block: BlockRef,
+    /// As in [`FeedEvent`].
+    pub is_final: bool,
+    /// Where the stream continues.
+    pub cursor: Cursor,
+    /// The best block of the chain at the moment.
+    pub head: BlockRef,
+    /// The last irreversible block of the chain at the moment.
+    pub lib: BlockRef,
+}
+
+impl From<&FeedEvent> for FeedStep {
+    fn from(event: &FeedEvent) -> Self {
+        let FeedEvent { step, ref block, is_final, cursor, head, lib } = *event;
+        Self { step, block: block.encoded().into(), is_final, cursor, head, lib }
+    }
+}
+
+impl FeedStep {
+    /// The event of that block.
+    pub(super) fn with(self, block: Arc<FeedBlock>) -> FeedEvent {
+        let Self { step, is_final, cursor, head, lib, .. } = self;
+        FeedEvent { step, block, is_final, cursor, head, lib }
+    }
+}
+
+/// What there is for a stream that does not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// This happened.
+    Step(FeedStep),
+    /// Nothing, until [`Subscription::ready`] returns.
+    Nothing,
+    /// The stop block was sent.
+    End,
+}
+
 /// A stream of the feed; see [`super::Feed`] for what it sends. It keeps a position and, in history, what is read ahead.
 #[derive(Debug)]
 pub struct Subscription {
@@ -73,6 +116,22 @@ pub struct Subscription {
     /// It has come to the head once: it is too slow if it loses sight of it.
     live: bool,
     last: Option<Cursor>,
+}
+
+/// What a stream sends next, and what was known of the chain when that was found.
+struct Due {
+    position: Position,
+    what: What,
+    head: BlockRef,
+    lib: BlockRef,
+}
+
+enum What {
+    Wait,
+    End,
+    Send(Step, Entry),
+    /// A final block that is in bundles.
+    SendHistory(Step, u32),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,14 +166,64 @@ impl Subscription {
         self.last
     }
 
-    /// The next event; none after the stop block. Waits for it. Nothing is lost if the future is dropped, nor by an error: it
-    /// can be called again.
+    /// The next event; none after the stop block. Waits for it, and in history reads ahead. Nothing is lost if the future is
+    /// dropped, nor by an error: it can be called again.
     ///
     /// # Errors
     /// [`Error::TooSlow`] and [`Error::Closed`] end the stream; errors of the store may pass.
     pub async fn next(&mut self) -> Result<Option<FeedEvent>> {
         loop {
-            // What changes from here on ends the waiting below.
+            let Due { position, what, head, lib } = self.due().await?;
+            let (step, block) = match what {
+                What::Wait => {
+                    self.history = None;
+                    self.changed().await?;
+                    continue;
+                }
+                What::End => return Ok(None),
+                What::Send(step, entry) => (step, self.shared.load(entry).await?),
+                What::SendHistory(step, number) => (step, self.historic_block(number).await?),
+            };
+            let taken = self.advance(position, step, &Link::of(block.encoded()), head, lib);
+            return Ok(Some(taken.with(block)));
+        }
+    }
+
+    /// Returns when there is something to send, or no more. Meanwhile the stream is nothing but its place.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn ready(&mut self) -> Result<()> {
+        self.history = None;
+        while let Due { what: What::Wait, .. } = self.due().await? {
+            self.changed().await?;
+        }
+        Ok(())
+    }
+
+    /// The next step without its block, if there is one. What is in bundles is read for all streams together, and no stream
+    /// reads ahead for itself.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn try_next(&mut self) -> Result<Next> {
+        let Due { position, what, head, lib } = self.due().await?;
+        let (step, link) = match what {
+            What::Wait => return Ok(Next::Nothing),
+            What::End => return Ok(Next::End),
+            What::Send(step, entry) => (step, entry.link),
+            What::SendHistory(step, number) => {
+                let block = self.shared.past_block(number).await?;
+                (step, Link::of(block.encoded()))
+            }
+        };
+        Ok(Next::Step(self.advance(position, step, &link, head, lib)))
+    }
+
+    /// What is to be sent next, before the block is read.
+    async fn due(&mut self) -> Result<Due> {
+        loop {
+            // What changes from here on ends the waiting for a change.
             self.changes.mark_unchanged();
             let planned = match &*self.shared.hub() {
                 None => None,
@@ -131,29 +240,27 @@ impl Subscription {
                 self.changed().await?;
                 continue;
             };
-            let (step, block) = match plan {
-                Plan::Send(step, entry) => (step, self.shared.load(entry).await?),
-                Plan::End => return Ok(None),
+            let what = match plan {
+                Plan::Send(step, entry) => What::Send(step, entry),
+                Plan::End => What::End,
                 Plan::Wait => {
                     self.live = true;
-                    self.history = None;
-                    self.changed().await?;
-                    continue;
+                    What::Wait
                 }
                 Plan::SendHistory(..) | Plan::Unplaced if self.live => {
                     return Err(Error::TooSlow { cursor: self.last.map(Box::new) });
                 }
-                Plan::SendHistory(step, number) => (step, self.historic_block(number).await?),
+                Plan::SendHistory(step, number) => What::SendHistory(step, number),
                 Plan::Unplaced => match self.shared.standing(position.tip).await? {
                     Standing::OnChain => {
                         self.place = Place::At(Position { settled: true, ..position });
                         continue;
                     }
-                    Standing::Lost(entry) => (Step::Undo, self.shared.load(entry).await?),
+                    Standing::Lost(entry) => What::Send(Step::Undo, entry),
                     Standing::Unknown => return Err(self.shared.unresolved(position.tip)),
                 },
             };
-            return Ok(Some(self.advance(position, step, block, head, lib)));
+            return Ok(Due { position, what, head, lib });
         }
     }
 
@@ -173,19 +280,12 @@ impl Subscription {
         self.changes.changed().await.map_err(|_| Error::Closed)
     }
 
-    fn advance(
-        &mut self,
-        mut position: Position,
-        step: Step,
-        block: Arc<FeedBlock>,
-        head: BlockRef,
-        lib: BlockRef,
-    ) -> FeedEvent {
-        let this = BlockRef::from(block.encoded());
+    fn advance(&mut self, mut position: Position, step: Step, link: &Link, head: BlockRef, lib: BlockRef) -> FeedStep {
+        let this = BlockRef { number: link.number(), id: link.id };
         let is_final = step != Step::Undo && this.number <= lib.number;
         match step {
             Step::New => position.tip = this,
-            Step::Undo => position.tip = BlockRef { number: this.number - 1, id: block.encoded().previous() },
+            Step::Undo => position.tip = BlockRef { number: this.number - 1, id: link.previous },
             Step::Irreversible if self.filter.irreversible_only => position.tip = this,
             Step::Irreversible => {}
         }
@@ -196,10 +296,10 @@ impl Subscription {
         self.place = Place::At(position);
         let cursor = Cursor { step, block: this, tip: position.tip, lib: position.lib };
         self.last = Some(cursor);
-        FeedEvent { step, block, is_final, cursor, head, lib }
+        FeedStep { step, block: this, is_final, cursor, head, lib }
     }
 
-    /// A block that is in a bundle.
+    /// A block that is in a bundle, read ahead of this stream alone.
     async fn historic_block(&mut self, number: u32) -> Result<Arc<FeedBlock>> {
         let bundled = self.shared.hub().as_ref().map_or(0, Hub::bundled);
         for _ in 0..2 {

@@ -134,6 +134,7 @@ async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> 
         mode: if origin.repeats() { Mode::CatchUp } else { Mode::Live },
         memory_bytes: settings.blocks.memory_mib << 20,
         keep_forked: settings.blocks.keep_forked,
+        history_bytes: (settings.websocket.memory_mib << 20) / 4,
         ..FeedOptions::default()
     };
     let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;

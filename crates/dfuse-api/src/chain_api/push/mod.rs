@@ -16,7 +16,10 @@ use dfuse_antelope::{
     Checksum256,
     model::{TransactionStatus, TransactionTrace},
 };
-use dfuse_blocks::{BlockRef, feed::FeedEvent};
+use dfuse_blocks::{
+    BlockRef,
+    feed::{FeedEvent, FeedStep},
+};
 use dfuse_node::rpc::{NodeClient, NodeError, PushAnswer, RpcError};
 use guarantee::Guarantee;
 use metrics::{counter, gauge};
@@ -349,7 +352,7 @@ async fn answer(
         Ok((status(trace), text))
     };
     // Its ABIs are known when the indexes have come so far.
-    let rendered = timeout(INDEX_PATIENCE, read_after(api, event, 0, render.clone())).await;
+    let rendered = timeout(INDEX_PATIENCE, read_after(api, &FeedStep::from(event), 0, render.clone())).await;
     let (status, trace) = match rendered {
         Ok(Ok(Some(rendered))) => rendered,
         Ok(Ok(None)) | Err(_) => api.read(render).await?,

@@ -4,6 +4,7 @@ mod accounts;
 mod actions;
 mod confirmations;
 mod connections;
+mod crowd;
 mod forks;
 mod golden;
 mod history;

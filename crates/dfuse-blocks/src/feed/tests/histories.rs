@@ -5,10 +5,10 @@ use std::{fmt::Write, path::Path as FsPath, sync::Arc};
 use object_store::path::Path;
 
 use super::{
-    super::{Committer, Feed, FeedOptions, Keeper, Mode, Request, Start, Subscription},
+    super::{Committer, Feed, FeedEvent, FeedHandle, FeedOptions, Keeper, Mode, Next, Request, Start, Subscription},
     support::{Faulty, Random, Reader, Reference, fork_tree},
 };
-use crate::{BlockStore, Cursor, CursorKey, EncodedBlock, Error, SystemClock};
+use crate::{BlockStore, Cursor, CursorKey, EncodedBlock, Error, Result, SystemClock};
 
 /// One client: it reads when its turn comes, and goes and comes back with its cursor.
 struct Client {
@@ -43,6 +43,23 @@ struct Running {
     committer: Option<Committer>,
 }
 
+/// The next event of a stream that holds no block while it waits.
+async fn step_by_step(stream: &mut Subscription, handle: &FeedHandle) -> Result<Option<FeedEvent>> {
+    stream.ready().await?;
+    let step = match stream.try_next().await? {
+        Next::Step(step) => step,
+        Next::End => return Ok(None),
+        Next::Nothing => panic!("nothing after it was ready"),
+    };
+    loop {
+        match handle.block(step.block).await {
+            Ok(block) => return Ok(Some(step.with(block))),
+            // The step is taken: its block is asked for again.
+            Err(error) => assert!(transient(&error), "{error}"),
+        }
+    }
+}
+
 fn transient(error: &Error) -> bool {
     matches!(error, Error::Store { .. })
 }
@@ -60,7 +77,8 @@ impl<'a> History<'a> {
             first_streamable: first,
             mode: if random.percent(30) { Mode::CatchUp } else { Mode::Live },
             memory_bytes: [0, 2000, 20_000, 1 << 20][random.below(4)],
-            decoded_blocks: 2,
+            decoded_bytes: 20_000,
+            history_bytes: [0, 5000, 1 << 20][random.below(3)],
             live_window: [0, 10, 60][random.below(3)],
             history_piece_bytes: [1, 3000, 1 << 20][random.below(3)],
             ..FeedOptions::default()
@@ -239,7 +257,9 @@ impl<'a> History<'a> {
                 );
                 return;
             }
-            match stream.next().await {
+            // Every other client takes steps, and their blocks later.
+            let next = if number.is_multiple_of(2) { stream.next().await } else { step_by_step(stream, &handle).await };
+            match next {
                 Ok(Some(event)) => {
                     client.reader.take(&event);
                     let Cursor { step, block, .. } = event.cursor;

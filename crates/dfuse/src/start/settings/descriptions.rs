@@ -148,6 +148,13 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
          table snapshot",
     ),
     (
+        "websocket.memory_mib",
+        "Memory for the streams of all connections together: half of it for messages that wait for clients to read, an eighth \
+         for long ones among them, the rest for blocks that streams read in history and for what is made of these. A \
+         connection may have an eighth of what is free, within max_pending_bytes; one without any messages may always have \
+         a few, so streams go on however many clients are slow",
+    ),
+    (
         "websocket.slow_client_seconds",
         "How long a client may take to read one message; the connection ends after that (1008)",
     ),

@@ -131,6 +131,7 @@ impl WebSocket {
             max_streams: self.max_streams,
             max_message_bytes: self.max_message_bytes,
             max_pending_bytes: self.max_pending_bytes,
+            memory_bytes: self.memory_mib << 20,
             slow_client_time: Duration::from_secs(self.slow_client_seconds),
             ping_interval: Duration::from_secs(self.ping_interval_seconds),
             disabled_messages: self.disabled_messages.clone(),
