@@ -27,7 +27,8 @@ fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse();
-    logging::init(&cli.logging);
+    start::raise_limit_of_open_files();
+    let _log = logging::init(&cli.logging);
     let Err(error) = cli.run() else { return ExitCode::SUCCESS };
     if failure::is_closed_pipe(&error) {
         // Whoever read our output has had enough.

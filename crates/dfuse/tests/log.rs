@@ -1,0 +1,141 @@
+//! A log that nobody reads holds up neither requests nor blocks nor the end of the process.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+};
+
+use dfuse_testkit::synthetic::SyntheticChain;
+use support::{Server, text};
+use tempfile::TempDir;
+
+/// What a pipe takes while nobody reads from it.
+const PIPE_BYTES: usize = 64 << 10;
+/// Lines of more than 600 bytes each: twice what waits to be written at most.
+const REQUESTS: usize = 3000;
+
+/// A pipe into which no byte goes any more.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(&vec![b'\n'; PIPE_BYTES]).unwrap();
+    (reader, writer)
+}
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.arg("start").args(arguments);
+    command
+}
+
+/// A log file of a chain, as the argument of `--source`.
+fn source(folder: &Path) -> String {
+    let mut log = vec![];
+    SyntheticChain::builder().seed(1).blocks(120).build().write_log(&mut log).unwrap();
+    let file = folder.join("log");
+    fs::write(&file, log).unwrap();
+    format!("deep-mind:{}", text(&file))
+}
+
+/// Sends requests over one connection, each with a long line in the log, and reads the head of every answer.
+fn ask(stream: &mut TcpStream, requests: usize) {
+    let target = format!("/nowhere?{}", "x".repeat(500));
+    let request = format!("HEAD {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    for _ in 0..requests {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut line = String::new();
+        assert!(answers.read_line(&mut line).unwrap() > 0 && line.starts_with("HTTP/1.1 404 "), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            assert!(answers.read_line(&mut line).unwrap() > 0);
+        }
+    }
+}
+
+fn lost_lines(server: &mut Server) -> u64 {
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("dfuse_log_lines_lost_total "));
+    lost.unwrap_or("0").parse().unwrap()
+}
+
+#[test]
+fn requests_are_answered_and_what_was_lost_is_told() {
+    for format in ["text", "json"] {
+        let folder = TempDir::new().unwrap();
+        let (mut reader, writer) = full_pipe();
+        let (address, source) = (free_address(), source(folder.path()));
+        let data = folder.path().join("data");
+        let arguments = ["--listen", &address, "--source", &source, "--data-dir", text(&data), "--log-format", format];
+        let mut server = Server::unread(&mut command(&arguments), writer, address.clone());
+        let mut stream = server.connect();
+        ask(&mut stream, REQUESTS);
+        // Blocks were taken all the while.
+        while server.get("/healthz").status != 200 {
+            thread::yield_now();
+        }
+        while lost_lines(&mut server) == 0 {
+            thread::yield_now();
+        }
+        // Now somebody reads: what waited comes, and how much is missing.
+        reader.read_exact(&mut vec![0; PIPE_BYTES]).unwrap();
+        let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+        let told = lines.find(|line| line.contains("lines of the log were lost")).unwrap();
+        assert!(told.contains(if format == "json" { "\"lines\":" } else { "lines=" }), "{told}");
+        ask(&mut stream, 1);
+        assert!(lines.any(|line| line.contains("answered")));
+        server.signal("TERM");
+        let rest: Vec<_> = lines.collect();
+        assert!(rest.iter().any(|line| line.contains("dfuse stops")), "{rest:#?}");
+        assert_eq!(server.ends(), Some(0));
+    }
+}
+
+#[test]
+fn the_process_ends_although_nobody_reads() {
+    let folder = TempDir::new().unwrap();
+    let source = source(folder.path());
+    // A command line that is wrong, a source that ends, a signal, and a second one while a client holds up the end.
+    let (_reader, writer) = full_pipe();
+    let mut server = Server::unread(&mut command(&["--source", "nowhere"]), writer, String::new());
+    assert_eq!(server.ends(), Some(2));
+
+    let (_reader, writer) = full_pipe();
+    let data = folder.path().join("at-end");
+    let arguments = ["--listen", "127.0.0.1:0", "--source", &source, "--data-dir", text(&data), "--exit-at-end"];
+    let mut server = Server::unread(&mut command(&arguments), writer, String::new());
+    assert_eq!(server.ends(), Some(0));
+
+    for (signals, code) in [(1, 0), (2, 1)] {
+        let (_reader, writer) = full_pipe();
+        let address = free_address();
+        let data = folder.path().join(format!("signals-{signals}"));
+        let arguments = ["--listen", &address, "--source", "deep-mind:-", "--data-dir", text(&data)];
+        let mut server = Server::unread(command(&arguments).stdin(Stdio::piped()), writer, address.clone());
+        let mut client = server.connect();
+        ask(&mut client, 200);
+        if signals == 2 {
+            write!(client, "POST /v0/blocks HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n12").unwrap();
+            server.get("/v0/blocks?limit=1");
+        }
+        server.signal("TERM");
+        if signals == 2 {
+            // It does not listen any more once it stops.
+            while TcpStream::connect(&address).is_ok() {
+                thread::yield_now();
+            }
+            server.signal("TERM");
+        }
+        assert_eq!(server.ends(), Some(code), "{signals}");
+    }
+}
