@@ -28,6 +28,14 @@ pub enum Error {
         /// Type of what is in it.
         found: String,
     },
+    /// A bundle is not there, though blocks before and after those that belong into it are: put it back from a copy.
+    #[error("{file} is missing: the blocks from {first} on belong into it, and there are blocks before and after them")]
+    MissingBundle {
+        /// Path of the file in the store.
+        file: String,
+        /// Number of the first block that is missing.
+        first: u32,
+    },
     /// A block does not continue the chain at hand: its source left something out or follows another chain.
     #[error("block {number} {id} does not follow: {why}")]
     Unlinked {
@@ -106,6 +114,12 @@ impl Error {
     #[expect(clippy::needless_pass_by_value, reason = "any error or text, without a reference to each")]
     pub(crate) fn damaged(file: &str, offset: impl Into<Option<u64>>, why: impl ToString) -> Self {
         Self::Damaged { file: file.to_owned(), offset: offset.into(), why: why.to_string() }
+    }
+
+    /// The bundle of a block is missing.
+    pub(crate) fn missing_bundle(store: &crate::BlockStore, first: u32) -> Self {
+        let file = store.bundle_path(crate::bundle::base_of(first)).to_string();
+        Self::MissingBundle { file, first }
     }
 
     pub(crate) fn unlinked(block: &EncodedBlock, why: String) -> Self {

@@ -56,6 +56,11 @@ impl LostBranches {
         self.lost.contains_key(&id)
     }
 
+    /// Number of the first block of the lost branch that a remembered block is on.
+    pub(crate) fn branch(&self, id: Checksum256) -> Option<u32> {
+        self.lost.get(&id).copied()
+    }
+
     /// A block was lost, on the branch that begins with block `first`.
     pub(crate) fn remember(&mut self, id: Checksum256, first: u32) {
         self.lost.insert(id, first);

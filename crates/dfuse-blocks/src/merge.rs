@@ -197,9 +197,14 @@ impl Merger {
     /// Compares a block at or below the LIB with the one that is final there; one of a lost branch is put aside.
     async fn compare(&mut self, block: &EncodedBlock) -> Result<()> {
         // Below the first block of the store there is nothing to compare with.
-        if block.number() < self.first || self.final_id(block).await? == Some(block.id()) {
+        let known = if block.number() < self.first { Some(block.id()) } else { self.final_id(block).await? };
+        if known == Some(block.id()) {
             self.summary.skipped += 1;
             return Ok(());
+        }
+        if known.is_none() {
+            // All final blocks are in bundles or at hand.
+            return Err(Error::missing_bundle(&self.store, block.number()));
         }
         let (lost, chain) = self.lost();
         let first = lost.first_of(block, &chain).await?;

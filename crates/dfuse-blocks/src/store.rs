@@ -254,6 +254,11 @@ impl BlockStore {
         Ok(count)
     }
 
+    /// Deletes blocks that were put aside; those that are not there are no error.
+    pub(crate) async fn delete_forked_blocks(&self, names: Vec<OneBlockName>) -> Result<()> {
+        self.delete(FORKED_BLOCKS, names).await
+    }
+
     async fn delete(&self, folder: &str, names: Vec<OneBlockName>) -> Result<()> {
         let deletions = stream::iter(names.into_iter().map(Ok));
         let deletions = deletions.try_for_each_concurrent(PARALLEL, async |name| {
@@ -272,6 +277,12 @@ impl BlockStore {
     /// too, for [`crate::check`] to find.
     pub async fn bundles(&self) -> Result<Vec<u32>> {
         self.list_folder(&self.merged, names::parse_bundle).await
+    }
+
+    /// The error for a bundle that is not there though there are others before and after it; `number` is that of the first
+    /// block that is missing.
+    pub fn missing_bundle(&self, number: u32) -> Error {
+        Error::missing_bundle(self, number)
     }
 
     /// Number of the first block in bundles, if there are any; `first_streamable` is that of the chain's history.

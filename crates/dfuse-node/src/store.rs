@@ -1,6 +1,9 @@
 use std::{collections::BTreeSet, pin::pin};
 
-use dfuse_blocks::{BlockStore, EncodedBlock, Located, bundle::BUNDLE_BLOCKS};
+use dfuse_blocks::{
+    BlockStore, EncodedBlock, Located, OneBlockName,
+    bundle::{BUNDLE_BLOCKS, base_of},
+};
 use futures::TryStreamExt;
 
 use crate::{Result, SourceEvent, SourceOptions, source::Sender};
@@ -16,6 +19,8 @@ pub(crate) async fn read(place: &str, store: BlockStore, options: &SourceOptions
         }
     }
     let mut next = options.start_block;
+    // Blocks were read, so that the next one must be there.
+    let mut has_begun = false;
     // One-block files that were read: the same block may stand under several names.
     let mut seen = BTreeSet::new();
     loop {
@@ -25,9 +30,14 @@ pub(crate) async fn read(place: &str, store: BlockStore, options: &SourceOptions
             if base.saturating_add(BUNDLE_BLOCKS - 1) < next {
                 continue;
             }
+            let is_gap = has_begun && base > next && !names.iter().any(|name| name.number == next);
+            if is_gap {
+                return Err(store.missing_bundle(next).into());
+            }
             let mut blocks = pin!(store.read_bundle_blocks(base, next..=u32::MAX));
             while let Some(block) = blocks.try_next().await? {
                 next = block.number().saturating_add(1);
+                has_begun = true;
                 if send(sender, block).await.is_err() {
                     return Ok(());
                 }
@@ -35,6 +45,11 @@ pub(crate) async fn read(place: &str, store: BlockStore, options: &SourceOptions
         }
         seen.retain(|(number, _)| *number >= next);
         names.retain(|name| name.number >= next);
+        // Single blocks follow those of the last bundle; a later one may be there before an earlier one for a moment only.
+        let is_gap = |name: &OneBlockName| base_of(name.number) > base_of(next);
+        if has_begun && names.iter().min().is_some_and(is_gap) {
+            return Err(store.missing_bundle(next).into());
+        }
         let mut all_read = true;
         for name in names {
             let key = (name.number, name.id.clone());

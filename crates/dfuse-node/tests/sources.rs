@@ -69,6 +69,35 @@ async fn a_store_gives_what_its_log_gave() {
 }
 
 #[tokio::test]
+async fn a_missing_bundle_is_named() {
+    let directory = TempDir::new().unwrap();
+    let spec = log(directory.path(), 450);
+    for (base, is_found) in [(100, true), (200, true), (300, true), (0, false)] {
+        let place = directory.path().join(format!("store-{base}"));
+        let store = BlockStore::open(place.to_str().unwrap(), StoreOptions::default()).unwrap();
+        merge(&spec, &store).await;
+        let file = format!("merged-blocks/{base:010}.dbin.zst");
+        fs::remove_file(place.join(&file)).unwrap();
+        let blocks = SourceSpec::Blocks(place.to_str().unwrap().to_owned());
+        match read(open(&blocks, 0, false)).await {
+            Err(error) => {
+                assert!(
+                    is_found && matches!(error, Error::Blocks(dfuse_blocks::Error::MissingBundle { .. })),
+                    "{error}"
+                );
+                let message = error.to_string();
+                assert!(message.contains(&format!("{file} is missing: the blocks from {base} on")), "{message}");
+            }
+            // The history begins later.
+            Ok((ids, _)) => assert!(!is_found && ids[0].block_num() == 100),
+        }
+        // Whoever begins behind it does not miss it.
+        let (ids, _) = read(open(&blocks, base + 100, false)).await.unwrap();
+        assert_eq!(ids[0].block_num(), base + 100);
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_grows_is_followed() {
     let directory = TempDir::new().unwrap();
     let place = directory.path().join("store");

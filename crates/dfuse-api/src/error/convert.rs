@@ -69,6 +69,7 @@ impl From<dfuse_blocks::Error> for ApiError {
             E::NotFound(_)
             | E::Damaged { .. }
             | E::OtherType { .. }
+            | E::MissingBundle { .. }
             | E::Unlinked { .. }
             | E::OtherChain { .. }
             | E::Invalid(_)

@@ -6,6 +6,7 @@
 //!                          Keeper: bundles of what is final and committed; lost blocks aside
 //! ```
 
+mod aside;
 mod block;
 mod history;
 mod hub;

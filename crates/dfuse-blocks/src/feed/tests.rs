@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use dfuse_deep_mind::Event;
 use dfuse_testkit::recorded;
 use futures::FutureExt;
-use object_store::path::Path;
+use object_store::{ObjectStoreExt, path::Path};
 
 use super::*;
 use crate::{
@@ -60,6 +60,85 @@ async fn steps(stream: &mut Subscription) -> String {
         steps.push(format!("{sign}{}{}", block.number(), "'".repeat(branch.into())));
     }
     steps.join(" ")
+}
+
+/// A store of blocks 2 to 450, of which all but the last three are final.
+async fn store_of_450() -> (BlockStore, Arc<Recording>) {
+    let (store, objects) = Recording::store();
+    let (mut feed, mut keeper) = open(&store, FeedOptions::default()).await;
+    push_all(&mut feed, chain(2, 449, 10)).await;
+    keep(&mut keeper).await;
+    (store, objects)
+}
+
+#[tokio::test]
+async fn a_missing_bundle_is_no_other_chain() {
+    for base in ["0000000000", "0000000100", "0000000200"] {
+        let (store, objects) = store_of_450().await;
+        let path = format!("chain/merged-blocks/{base}.dbin.zst");
+        objects.delete(&Path::from(path.as_str())).await.unwrap();
+        let first = base.parse::<u32>().unwrap().max(2);
+        // The source begins anew, as after a restart. Without its first bundle the store begins with the second one.
+        let (mut feed, _keeper) = open(&store, FeedOptions::default()).await;
+        for block in chain(2, 449, 10) {
+            let number = block.number();
+            match feed.push(block).await {
+                Ok(Added::Known) => {}
+                Ok(Added::Late) => assert_eq!((base, number < 100), ("0000000000", true)),
+                Err(error @ Error::MissingBundle { .. }) => {
+                    assert_eq!(number, first);
+                    assert!(error.to_string().starts_with(&format!("{path} is missing: ")), "{error}");
+                    break;
+                }
+                other => panic!("{number}: {other:?}"),
+            }
+            assert!(number < 450 || base == "0000000000", "nothing was missed");
+        }
+        assert!(store.forked_blocks().await.unwrap().is_empty());
+        let mut merger = crate::Merger::open(store.clone(), 2, "dfuse").await.unwrap();
+        let mut result = Ok(());
+        for block in chain(2, 449, 10) {
+            result = result.and(merger.push(block).await);
+        }
+        assert_eq!(matches!(result, Err(Error::MissingBundle { .. })), first > 2, "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_refused_chain_nothing_stays() {
+    let (store, objects) = store_of_450().await;
+    // A branch of this chain that lost stays, of course.
+    store.write_forked_block(&forked(300, 1, 0, 200), "dfuse").await.unwrap();
+    let before = objects.files().await;
+    // Another chain with the same beginning, and one that leaves this one later.
+    for (start, finality) in [(2_u32, 20), (150, 30)] {
+        let (mut feed, _keeper) = open(&store, FeedOptions::default()).await;
+        let mut refused = None;
+        for number in start..start + 2 * finality {
+            let lib = number.saturating_sub(finality);
+            let block = forked(number, 2, if number == start { 0 } else { 2 }, lib);
+            if let Err(error) = feed.push(block).await {
+                refused = Some((number, error));
+                break;
+            }
+        }
+        let (number, error) = refused.unwrap();
+        assert!(matches!(error, Error::OtherChain { .. }) && number == start + finality, "{number}: {error}");
+        assert_eq!(objects.files().await, before);
+    }
+    let (mut feed, _keeper) = open(&store, FeedOptions::default()).await;
+    assert_eq!(feed.push(forked(2, 0, 0, 0)).await.unwrap(), Added::Known);
+}
+
+#[tokio::test]
+async fn blocks_in_no_file_are_told() {
+    let (store, _) = Recording::store();
+    let (mut feed, _keeper) = open(&store, FeedOptions { mode: Mode::CatchUp, ..FeedOptions::default() }).await;
+    assert_eq!(feed.unwritten(), None);
+    push_all(&mut feed, [forked(2, 0, 0, 0), forked(3, 0, 0, 0), forked(3, 1, 0, 0), forked(4, 0, 0, 2)]).await;
+    assert_eq!(feed.unwritten(), Some(2..=4));
+    feed.go_live().await.unwrap();
+    assert_eq!(feed.unwritten(), None);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The owner's side: blocks come in.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use dfuse_antelope::{Checksum256, model::Block};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::{
     FeedHandle, FeedOptions, Keeper, Mode,
+    aside::Aside,
     block::FeedBlock,
     hub::{Entry, Hub, Link},
     index::HubIndex,
@@ -59,6 +60,8 @@ pub struct Feed {
     next_arrival: u64,
     /// Lost blocks at or below the LIB.
     lost: LostBranches,
+    /// Lost blocks that were put aside since the start.
+    aside: Aside,
     skipped: u64,
 }
 
@@ -86,6 +89,7 @@ impl Feed {
             index: None,
             next_arrival: 0,
             lost: LostBranches::new(shared.store.clone()),
+            aside: Aside::default(),
             skipped: 0,
         };
         let links = feed.links_of_files();
@@ -113,6 +117,22 @@ impl Feed {
     /// everything that a kill may have lost in [`Mode::CatchUp`].
     pub fn resume_number(&self) -> u32 {
         self.shared.hub().as_ref().map_or(self.shared.options.first_streamable, |hub| hub.bundled().saturating_add(1))
+    }
+
+    /// Whether a feed without blocks may begin with this one; a feed that has blocks has begun.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] says where history may begin.
+    pub fn may_begin_with(&self, block: &EncodedBlock) -> Result<()> {
+        let is_empty = self.shared.hub().is_none();
+        if is_empty { may_start(block, self.shared.options.first_streamable) } else { Ok(()) }
+    }
+
+    /// Numbers of the blocks that are in no file yet, from the lowest to the highest.
+    pub fn unwritten(&self) -> Option<RangeInclusive<u32>> {
+        let unwritten = self.shared.hub().as_ref().map(Hub::unwritten).unwrap_or_default();
+        let numbers = unwritten.iter().map(|block| block.encoded().number());
+        Some(numbers.clone().min()?..=numbers.max()?)
     }
 
     /// Takes a block. Blocks come in the order in which the node had them, forks included, each after its parent; a source
@@ -290,11 +310,23 @@ impl Feed {
             Some(id) if id == block.id() => return Ok(Some(Added::Known)),
             // History before that of the store.
             _ if number < first => return Ok(Some(Added::Late)),
-            _ => {}
+            Some(_) => {}
+            // All final blocks are in bundles or at hand.
+            None => return Err(Error::missing_bundle(&self.shared.store, number)),
         }
-        let first = self.lost.first_of(block, &*self.shared).await?;
+        let first = match self.lost.first_of(block, &*self.shared).await {
+            Err(error @ Error::OtherChain { .. }) => {
+                // What was taken for a lost branch of this chain until now is of the other one.
+                if let Some(first) = self.lost.branch(block.previous()) {
+                    self.aside.remove(&self.shared.store, first).await?;
+                }
+                return Err(error);
+            }
+            first => first?,
+        };
         if number >= lib.saturating_sub(self.shared.options.keep_forked) {
-            self.shared.store.write_forked_block(block, &self.shared.suffix).await?;
+            let name = self.shared.store.write_forked_block(block, &self.shared.suffix).await?;
+            self.aside.put(first, name);
         }
         self.lost.remember(block.id(), first);
         Ok(Some(Added::Late))
