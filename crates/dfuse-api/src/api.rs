@@ -12,6 +12,7 @@ use crate::{
     chain_api::ChainApi,
     lifecycle::AbiCache,
     readers::Readers,
+    server::Places,
     turns::{Turn, Turns},
     websocket::outbox::Memory,
 };
@@ -41,7 +42,7 @@ pub struct Chain {
 /// Limits of a server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Most connections at a time; more wait to be accepted.
+    /// Most connections at a time. When one more comes, the one that has been idle longest is closed; if all are at work, it waits.
     pub max_connections: usize,
     /// Most bytes of a request's header, path and query included.
     pub max_header_bytes: usize,
@@ -115,6 +116,7 @@ struct Inner {
     metrics: Metrics,
     abis: AbiCache,
     chain_api: ChainApi,
+    places: Arc<Places>,
     stop: watch::Sender<bool>,
 }
 
@@ -132,6 +134,7 @@ impl Api {
             readiness: Readiness::default(),
             metrics: Metrics::new(),
             abis: AbiCache::new(ABI_CACHE_BYTES),
+            places: Arc::new(Places::new(options.max_connections)),
             stop: watch::Sender::new(false),
             options,
         }))
@@ -164,6 +167,11 @@ impl Api {
 
     pub(crate) fn chain_api(&self) -> &ChainApi {
         &self.0.chain_api
+    }
+
+    /// Places for connections.
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.0.places
     }
 
     pub(crate) fn access(&self) -> &dyn Access {

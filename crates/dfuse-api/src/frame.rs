@@ -5,7 +5,7 @@ pub(crate) mod integrity;
 mod path;
 mod record;
 
-use std::{any::Any, panic::AssertUnwindSafe};
+use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe};
 
 use axum::{
     Router,
@@ -20,16 +20,21 @@ use record::{Record, RouteSlot};
 use serde_json::json;
 use tower::ServiceExt;
 use tower_http::{CompressionLevel, compression::CompressionLayer};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::{
     Api, ApiError, ErrorCode, TraceId,
     chain_api::{self, NodeShaped, Untouched},
-    params::shorten,
+    params::{percent_encoding_problem, shorten},
+    server::Refused,
     trace_id::TraceIds,
 };
 
 pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+
+/// What lines that are logged while an answer is sent belong to. Among the extensions of the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestSpan(pub(crate) Span);
 
 /// Answers requests, whatever comes.
 #[derive(Debug)]
@@ -59,17 +64,20 @@ impl Frame {
         path::without_empty_segments(&mut request);
         let method = request.method().clone();
         let form = if chain_api::is_below(request.uri().path()) { Form::Node } else { Form::Own };
-        let answer = match cors::answer(&request) {
-            Some(answer) => answer.into_response(),
+        // Every line that is logged on the way says whose request it is.
+        let span = tracing::error_span!("request", %trace_id, client = record.client());
+        let refused = request.extensions_mut().remove::<Refused>();
+        let answer = match refused.map(refused_answer).or_else(|| cors::answer(&request)) {
+            Some(answer) => answer,
             None => {
                 // Clients must not see when a handler fails by panic how far it came; state is behind locks that recover.
                 let work = AssertUnwindSafe(self.answer(request)).catch_unwind();
-                let span = tracing::error_span!("request", %trace_id);
-                work.instrument(span).await.unwrap_or_else(|panic| panicked(&*panic).into_response())
+                work.instrument(span.clone()).await.unwrap_or_else(|panic| panicked(&*panic).into_response())
             }
         };
-        let response = finish(answer, &method, form, trace_id);
+        let mut response = span.in_scope(|| finish(answer, &method, form, trace_id));
         record.end(response.status());
+        response.extensions_mut().insert(RequestSpan(span));
         response
     }
 
@@ -85,11 +93,11 @@ impl Frame {
     }
 
     /// The whole answer to what came instead of a request.
-    pub(crate) fn refuse(&self, error: ApiError) -> Vec<u8> {
+    pub(crate) fn refuse(&self, error: ApiError, client: SocketAddr) -> Vec<u8> {
         let trace_id = self.trace_ids.next();
         let status = error.status();
         tracing::info!(
-            target: record::TARGET, status = status.as_u16(), %trace_id, code = error.row().code, "not a request"
+            target: record::TARGET, status = status.as_u16(), %trace_id, code = error.row().code, %client, "not a request"
         );
         self.api.metrics().request_begins();
         self.api.metrics().request_ends(record::NO_ROUTE, record::OTHER_METHOD, status.as_u16(), 0.0);
@@ -103,6 +111,13 @@ impl Frame {
         bytes.extend_from_slice(&body);
         bytes
     }
+}
+
+/// The answer to a request that is not looked at. What is left of it on the connection is not, either.
+fn refused_answer(Refused(error): Refused) -> Response {
+    let mut response = error.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// What a client learns of a panic.

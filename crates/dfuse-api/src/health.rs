@@ -1,6 +1,6 @@
 //! What operators ask: is it ready, what does it count, what is it.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use axum::{
     extract::State,
@@ -8,14 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dfuse_index::{BlockRef, IndexState, ServingSnapshot, Status, blocks};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use serde_json::{Value, json};
 
 use crate::{
     Api, ApiError, ApiResult, Json,
     metrics::{
-        COMMITTED, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES,
-        READY, REVERSIBLE_BLOCKS, WS_QUEUED_BYTES,
+        COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED,
+        LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, WS_QUEUED_BYTES,
     },
     readers::{blocking, within},
     text::rfc3339,
@@ -30,19 +30,56 @@ const PAUSE_SECONDS: u32 = 5;
 pub(crate) async fn health(State(api): State<Api>) -> ApiResult<Json<Value>> {
     let Look { head, lib, conditions, .. } = Look::take(&api).await?;
     let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
-    let failing: BTreeMap<_, _> = failing.collect();
+    let failing: BTreeMap<_, _> = failing.map(|(name, why)| (name, without_places(why))).collect();
     if !failing.is_empty() {
         let message = format!("Not ready: {}.", failing.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
         return Err(ApiError::unavailable(message).retry_after(PAUSE_SECONDS).detail("conditions", json!(failing)));
     }
     let block = |block: BlockRef| json!({"num": block.number, "id": block.id});
-    let mut answer = json!({"lib": lib.map(block), "conditions": conditions.keys().collect::<Vec<_>>()});
+    let places = api.places();
+    let mut answer = json!({
+        "lib": lib.map(block),
+        "conditions": conditions.keys().collect::<Vec<_>>(),
+        "connections": {"open": places.taken(), "most": places.most()},
+    });
+    let warnings: BTreeMap<_, _> = api.readiness().warnings().into_iter().collect();
+    if !warnings.is_empty() {
+        let warnings = warnings.iter().map(|(name, text)| (name.to_string(), without_places(text).into()));
+        answer["warnings"] = Value::Object(warnings.collect());
+    }
     if let Some(Head { block: reference, time, age_seconds }) = head {
         answer["head"] = block(reference);
         answer["head"]["time"] = json!(time);
         answer["head"]["age_seconds"] = json!(age_seconds);
     }
     Ok(Json(answer))
+}
+
+/// The text with paths and addresses left out. Everybody may ask for the health; where things are is in the log.
+fn without_places(text: &str) -> String {
+    let is_place = |word: &str| {
+        let word = word.trim_matches(|letter: char| !letter.is_alphanumeric() && !"/.~".contains(letter));
+        word.starts_with(['/', '~']) && word.len() > 1
+            || ["./", "../"].iter().any(|beginning| word.starts_with(beginning))
+            || word.contains("://")
+            // Relative paths, but not a fraction such as 3/4.
+            || word.contains('/') && !word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/')
+            || word.parse::<SocketAddr>().is_ok()
+    };
+    let is_end = |letter: char| letter.is_whitespace() || "\"'`<>()[]{},;".contains(letter);
+    let mut clean = String::with_capacity(text.len());
+    for piece in text.split_inclusive(is_end) {
+        let word = piece.trim_end_matches(is_end);
+        if is_place(word) {
+            let colon = if word.ends_with(':') { ":" } else { "" };
+            clean.push_str("...");
+            clean.push_str(colon);
+            clean.push_str(&piece[word.len()..]);
+        } else {
+            clean.push_str(piece);
+        }
+    }
+    clean
 }
 
 /// `GET /metrics`: all counts, as Prometheus reads them.
@@ -64,6 +101,10 @@ pub(crate) async fn metrics(State(api): State<Api>) -> ApiResult<Response> {
         gauge!(FEED_HISTORY_BYTES, "form" => "encoded").set(encoded as f64);
         gauge!(FEED_HISTORY_BYTES, "form" => "decoded").set(decoded as f64);
         gauge!(WS_QUEUED_BYTES).set(api.queues().used() as f64);
+        let places = api.places();
+        gauge!(CONNECTIONS).set(places.taken() as f64);
+        gauge!(CONNECTIONS_MOST).set(places.most() as f64);
+        counter!(SENT_AWAY).absolute(places.sent_away());
         gauge!(READY).set(u32::from(conditions.values().all(Result::is_ok)));
         for index in &status.indexes {
             gauge!(INDEX_LIVE, "index" => index.name).set(u32::from(index.state == IndexState::Live));
@@ -141,5 +182,32 @@ impl Look {
         let stopping = api.is_stopping().then(|| "the server is going away".to_owned());
         hold("running".into(), stopping);
         Ok(Self { head, lib: snapshot.lib(), conditions, status })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_left_out() {
+        for (text, clean) in [
+            ("catching up, at block 7", "catching up, at block 7"),
+            (
+                "blocks/merged-blocks/0000000100.dbin.zst: No space left on device (os error 28)",
+                "...: No space left on device (os error 28)",
+            ),
+            (
+                "cannot use its data directory /srv/dfuse/n: x; name one",
+                "cannot use its data directory ...: x; name one",
+            ),
+            ("\"/a b/c\" is gone", "\"... ...\" is gone"),
+            ("see s3://bucket/key?region=x, ~/x and ./y", "see ..., ... and ..."),
+            ("it does not answer at http://10.0.0.1:8888", "it does not answer at ..."),
+            ("cannot reach 10.0.0.1:8888 or [::1]:80", "cannot reach ... or [::1]:80"),
+            ("3/4 of it, and so on / more", "3/4 of it, and so on / more"),
+        ] {
+            assert_eq!(without_places(text), clean);
+        }
     }
 }

@@ -66,6 +66,9 @@ pub(crate) const WS_ERRORS: &str = "dfuse_websocket_errors_total";
 pub(crate) const WS_RENDERED: &str = "dfuse_websocket_rendered_blocks_total";
 pub(crate) const WS_REPLAYED: &str = "dfuse_websocket_replayed_blocks_total";
 pub(crate) const WS_CLOSED: &str = "dfuse_websocket_closed_total";
+pub(crate) const CONNECTIONS: &str = "dfuse_connections";
+pub(crate) const CONNECTIONS_MOST: &str = "dfuse_connections_most";
+pub(crate) const SENT_AWAY: &str = "dfuse_idle_connections_closed_total";
 const REQUESTS: &str = "dfuse_http_requests_total";
 const REQUEST_DURATION: &str = "dfuse_http_request_duration_seconds";
 const REQUESTS_IN_FLIGHT: &str = "dfuse_http_requests_in_flight";
@@ -114,5 +117,8 @@ fn describe() {
     describe_gauge!(UPSTREAM_UP, "1 if the node behind /v1/chain answers and is fit to be asked.");
     describe_counter!(PUSHES, "Pushes with a guarantee, and whether it was reached.");
     describe_gauge!(PUSHES_WAITING, "Pushes that wait for their guarantee.");
+    describe_gauge!(CONNECTIONS, "Open connections, WebSocket among them.");
+    describe_gauge!(CONNECTIONS_MOST, "Most connections that may be open.");
+    describe_counter!(SENT_AWAY, "Idle connections that were closed to make room for others.");
     describe_gauge!(READY, "1 if all conditions of readiness hold.");
 }

@@ -1,6 +1,8 @@
 //! Connections: accepting them, what is not HTTP, time-outs, the end.
 
+mod demands;
 mod messages;
+mod places;
 mod refusal;
 mod targets;
 
@@ -11,17 +13,25 @@ use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
 };
+pub(crate) use demands::Refused;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use places::WorkingBody;
+pub(crate) use places::{ConnectionPlace, Places};
 use refusal::RefusalCatcher;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
     time::{interval, sleep, timeout},
 };
 
-use crate::{Access, Api, ApiError, Chain, ErrorCode, Options, chain_api::Upstreams, frame::Frame, rest};
+use crate::{
+    Access, Api, ApiError, Chain, ErrorCode, Options,
+    chain_api::Upstreams,
+    frame::{Frame, RequestSpan},
+    rest,
+};
 
 /// What the kernel takes of a connection that cannot be sent yet. What a client does not read waits here, where it is counted
 /// and bounded, and not there, where it would be megabytes for each connection.
@@ -33,15 +43,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const UPKEEP: Duration = Duration::from_secs(5);
 /// What a client may still send after it was refused, so that it reads the answer before the connection is reset.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
+/// How long an idle connection that leaves for another may take to send the rest of its last answer.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// The HTTP server. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Server(Arc<Frame>);
-
-/// A connection's place among the [`Options::max_connections`]; in the extensions of its requests. A connection that becomes
-/// something else than HTTP keeps it.
-#[derive(Debug, Clone)]
-pub(crate) struct ConnectionPlace(#[expect(dead_code, reason = "is held")] Arc<OwnedSemaphorePermit>);
 
 /// Tells when the server is to stop. As long as one is held, the server waits for its holder, up to its grace time.
 #[derive(Debug)]
@@ -75,25 +82,28 @@ impl Server {
     /// Serves until `shutdown` is done: then no connection is accepted any more, requests at work come to their end, and
     /// after [`Options::shutdown_grace`] what is left is given up.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let places = Arc::new(Semaphore::new(self.api().options().max_connections.min(Semaphore::MAX_PERMITS)));
+        let places = self.api().places();
         let mut upkeep = interval(UPKEEP);
         let mut shutdown = std::pin::pin!(shutdown);
         tokio::spawn(Upstreams::look_after(self.api().clone()));
+        // Who waits for a place. All who come after wait in the operating system.
+        let mut arrived: Option<(TcpStream, SocketAddr)> = None;
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 _ = upkeep.tick() => self.api().metrics().run_upkeep(),
-                accepted = accept(&listener, &places) => match accepted {
-                    Ok((stream, peer, place)) => {
-                        let server = self.clone();
-                        tokio::spawn(async move {
-                            server.connection(stream, peer, ConnectionPlace(Arc::new(place))).await;
-                        });
-                    }
+                accepted = listener.accept(), if arrived.is_none() => match accepted {
+                    Ok(accepted) => arrived = Some(accepted),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
+                        // What fails may be for want of what an idle connection has.
+                        places.make_room();
                         sleep(ACCEPT_PAUSE).await;
                     }
+                },
+                place = places.take(), if arrived.is_some() => if let Some((stream, peer)) = arrived.take() {
+                    let server = self.clone();
+                    tokio::spawn(async move { server.connection(stream, peer, place).await });
                 },
             }
         }
@@ -116,7 +126,15 @@ impl Server {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(place.clone());
-            async move { Ok::<_, Infallible>(self.handle(request).await) }
+            if let Some(refused) = demands::problem(&request) {
+                request.extensions_mut().insert(refused);
+            }
+            let work = place.work();
+            async move {
+                let mut response = self.handle(request).await;
+                let span = response.extensions_mut().remove::<RequestSpan>();
+                Ok::<_, Infallible>(response.map(|body| Body::new(WorkingBody { body, span, _work: work })))
+            }
         });
         let options = self.api().options();
         let mut builder = http1::Builder::new();
@@ -129,6 +147,19 @@ impl Server {
         let mut connection = builder.serve_connection(io, service).with_upgrades();
         let ended = tokio::select! {
             ended = &mut connection => ended,
+            () = place.asked_to_leave() => {
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+                match place.work_so_far() {
+                    // A request came just before it was asked.
+                    (true, _) => (&mut connection).await,
+                    (false, true) => match timeout(LEAVING, &mut connection).await {
+                        Ok(ended) => ended,
+                        Err(_) => return,
+                    },
+                    // It never sent a whole request.
+                    (false, false) => return,
+                }
+            }
             () = stopping.begun() => {
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
                 match timeout(options.shutdown_grace, &mut connection).await {
@@ -142,7 +173,7 @@ impl Server {
         {
             let catcher = parts.io.into_inner();
             if let Some(refusal) = self.refusal(&error, catcher.refused(), parts.read_buf.is_empty()) {
-                refuse(catcher.into_inner(), &self.0.refuse(refusal)).await;
+                refuse(catcher.into_inner(), &self.0.refuse(refusal, peer)).await;
             }
         }
     }
@@ -156,6 +187,7 @@ impl Server {
                 ApiError::new(ErrorCode::RequestHeadersTooLarge, message)
             }
             Some(414) => ApiError::new(ErrorCode::RequestUriTooLong, "Path and query are too long."),
+            Some(_) if demands::is_unknown_coding(error) => demands::unknown_coding(None),
             Some(_) => ApiError::new(ErrorCode::RequestMalformed, "This is not a valid HTTP/1.1 request."),
             None if error.is_timeout() && !is_idle => {
                 let message = format!("The header did not arrive within {:?}.", options.header_timeout);
@@ -167,15 +199,6 @@ impl Server {
             None => return None,
         })
     }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.expect("never closed");
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
 }
 
 /// Sends the answer and takes what the client is still sending for a while: closing with unread bytes would reset the

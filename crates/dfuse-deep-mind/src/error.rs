@@ -37,7 +37,7 @@ pub enum Error {
         why: String,
     },
     /// A line is longer than the limit.
-    #[error("line {line} is longer than {limit} bytes; raise the limit if the node really writes such lines")]
+    #[error("line {line} is longer than {limit} bytes, the most that are read")]
     TooLong {
         /// Number of the line, from 1.
         line: u64,

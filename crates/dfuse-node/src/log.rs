@@ -56,9 +56,14 @@ impl<R: Read> Read for Unpacked<R> {
 /// Takes lines that are not the log's.
 pub(crate) type OtherLines = Box<dyn FnMut(&[u8]) + Send>;
 
-/// Reads a log to its end on the thread at hand. Stops early when nobody wants the blocks any more.
-pub(crate) fn read(log: impl Read, sender: &Sender, other_lines: Option<OtherLines>) -> Result<()> {
-    let mut reader = Reader::new(log);
+/// Reads a log, whose lines have so many bytes at most, to its end on the thread at hand. Stops early when nobody wants the blocks any more.
+pub(crate) fn read(
+    log: impl Read,
+    sender: &Sender,
+    max_line_bytes: usize,
+    other_lines: Option<OtherLines>,
+) -> Result<()> {
+    let mut reader = Reader::with_max_line(log, max_line_bytes);
     if let Some(receive) = other_lines {
         reader = reader.on_other_lines(receive);
     }

@@ -2,6 +2,7 @@ use std::{io, sync::Arc, thread, time::Duration};
 
 use dfuse_antelope::{AbiDump, model::Block};
 use dfuse_blocks::{BlockStore, EncodedBlock, StoreOptions};
+use dfuse_deep_mind::MAX_LINE;
 use tokio::sync::mpsc;
 
 use crate::{Error, Queue, Result, SourceSpec, log, store};
@@ -39,6 +40,8 @@ pub struct SourceOptions {
     pub poll: Duration,
     /// Most bytes that are read from a pipe and not decoded yet.
     pub queue_bytes: usize,
+    /// Most bytes of a line of a log.
+    pub max_line_bytes: usize,
     /// How to open a block store.
     pub store: StoreOptions,
 }
@@ -50,6 +53,7 @@ impl Default for SourceOptions {
             follow: false,
             poll: Duration::from_secs(1),
             queue_bytes: 256 << 20,
+            max_line_bytes: MAX_LINE,
             store: StoreOptions::default(),
         }
     }
@@ -78,13 +82,13 @@ impl Source {
         match spec {
             SourceSpec::Log(file) => {
                 let stream = log::open_log(file)?;
-                spawn(sender, move || Ok(stream)).map_err(opened)?;
+                spawn(sender, options.max_line_bytes, move || Ok(stream)).map_err(opened)?;
             }
             // Looking at the first bytes waits for the node to write some.
             SourceSpec::StandardInput => {
                 let stdin = queue.insert(Queue::new(options.queue_bytes)).clone();
                 stdin.fill(io::stdin(), "dfuse-pipe").map_err(opened)?;
-                spawn(sender, || log::decompressed(stdin)).map_err(opened)?;
+                spawn(sender, options.max_line_bytes, || log::decompressed(stdin)).map_err(opened)?;
             }
             SourceSpec::Blocks(place) => {
                 let store = BlockStore::open_existing(place, options.store.clone())?;
@@ -117,7 +121,7 @@ impl Source {
     pub fn of_log(log: impl io::Read + Send + 'static) -> Result<Self> {
         let (sender, events) = mpsc::channel(AHEAD);
         let opened = |source| Error::Open { place: "the log".to_owned(), source };
-        spawn(sender, move || log::decompressed(log)).map_err(opened)?;
+        spawn(sender, MAX_LINE, move || log::decompressed(log)).map_err(opened)?;
         Ok(Self::of_events(events))
     }
 
@@ -127,10 +131,14 @@ impl Source {
     }
 }
 
-fn spawn<R: io::Read>(sender: Sender, open: impl FnOnce() -> io::Result<R> + Send + 'static) -> io::Result<()> {
+fn spawn<R: io::Read>(
+    sender: Sender,
+    max_line_bytes: usize,
+    open: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> io::Result<()> {
     let read = move || {
         let opened = open().map_err(|source| Error::Open { place: "the log".to_owned(), source });
-        if let Err(error) = opened.and_then(|stream| log::read(stream, &sender, None)) {
+        if let Err(error) = opened.and_then(|stream| log::read(stream, &sender, max_line_bytes, None)) {
             let _ = sender.blocking_send(Err(error));
         }
     };

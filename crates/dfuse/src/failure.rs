@@ -20,13 +20,31 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()
 }
 
-/// What a command failed with, as it is told: errors of block stores that the user has to mend say how.
+/// What a command failed with, as it is told: errors of logs and block stores that the user has to mend say how.
 pub(crate) fn explained(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<dfuse_blocks::Error>() {
+    let of_log = match error.downcast_ref::<dfuse_node::Error>() {
+        Some(dfuse_node::Error::Log(of_log)) => Some(of_log),
+        _ => error.downcast_ref::<dfuse_deep_mind::Error>(),
+    };
+    if let Some(too_long @ dfuse_deep_mind::Error::TooLong { .. }) = of_log {
+        return anyhow::anyhow!(
+            "{too_long}; if the node really writes such lines, raise the setting nodeos.max_line_mib, for tools --max-line-mib"
+        );
+    }
+    let of_blocks = match error.downcast_ref::<dfuse_node::Error>() {
+        Some(dfuse_node::Error::Blocks(of_blocks)) => Some(of_blocks),
+        _ => error.downcast_ref::<dfuse_blocks::Error>(),
+    };
+    match of_blocks {
         Some(dfuse_blocks::Error::Usage(why)) => usage(why),
         Some(damaged @ dfuse_blocks::Error::Damaged { .. }) => {
             anyhow::anyhow!(
                 "{damaged}; restore the file from a copy, or remove it with those of higher blocks and merge the log again"
+            )
+        }
+        Some(missing @ dfuse_blocks::Error::MissingBundle { .. }) => {
+            anyhow::anyhow!(
+                "{missing}; put the file back from a copy, or merge the log again into an empty block store"
             )
         }
         Some(unusable @ dfuse_blocks::Error::Store { .. }) => {

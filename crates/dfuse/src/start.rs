@@ -1,11 +1,14 @@
 //! `dfuse start`: everything in one process.
 
+mod conditions;
 mod data_dir;
+mod descriptors;
 mod index;
 mod ingest;
 mod node;
 mod nodes;
 mod origin;
+mod pace;
 mod settings;
 
 use std::path::PathBuf;
@@ -15,7 +18,8 @@ use serde::Serialize;
 
 use crate::failure::explained;
 
-pub(crate) use self::{data_dir::DataDir, settings::Settings};
+use self::descriptors::Shares;
+pub(crate) use self::{data_dir::DataDir, descriptors::raise_limit as raise_limit_of_open_files, settings::Settings};
 
 /// Take blocks from a source, index them, and serve the API. Settings come from here, from DFUSE_* variables, from the
 /// configuration file, in this order; `dfuse tools print-config` prints them all.
@@ -76,8 +80,12 @@ impl Start {
         let usual = || Some(PathBuf::from(CONFIG_FILE)).filter(|file| file.is_file());
         let config = self.config.clone().or_else(usual);
         let settings = Settings::load(config.as_ref(), &self)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(node::run(&settings));
+        let api = &settings.chain_api;
+        let has_nodes = settings.source == "nodeos" || !api.upstreams.is_empty() || !api.push_upstreams.is_empty();
+        let shares = Shares::new(descriptors::raise_limit(), settings.http.max_connections, has_nodes);
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(shares.blocking_threads).build()?;
+        let result = runtime.block_on(node::run(&settings, &shares));
         // What blocks still, after a second signal, is left behind.
         runtime.shutdown_background();
         result.map_err(explained)

@@ -8,8 +8,8 @@ mod print_blocks;
 use std::io::{self, Read, Write};
 
 use anyhow::Context;
-use clap::Subcommand;
-use dfuse_deep_mind::Reader;
+use clap::{Args, Subcommand};
+use dfuse_deep_mind::{MAX_LINE, Reader};
 
 use crate::{failure, start::Settings};
 
@@ -47,6 +47,26 @@ impl Tool {
             Self::PrintConfig => io::stdout().write_all(Settings::reference().as_bytes()).context(failure::STDOUT),
         };
         result.map_err(failure::explained)
+    }
+}
+
+/// How logs are read.
+#[derive(Debug, Args)]
+struct LineOptions {
+    /// Longest line of a log, in MiB
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = MAX_LINE >> 20,
+        env = "DFUSE_NODEOS__MAX_LINE_MIB",
+        hide_env_values = true
+    )]
+    max_line_mib: usize,
+}
+
+impl LineOptions {
+    fn max_bytes(&self) -> usize {
+        self.max_line_mib << 20
     }
 }
 

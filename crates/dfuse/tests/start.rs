@@ -4,11 +4,15 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use dfuse_kv::{Durability, FjallOptions, FjallStore, Store, WriteBatch};
@@ -127,6 +131,148 @@ fn what_cannot_be_used_is_one_line() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     Server::start(&["--data-dir", text(&file.join("below"))]).fails(1, "cannot use the data directory");
+}
+
+/// All files below a directory, with their lengths.
+fn files(folder: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => drop(found.insert(entry.path(), entry.metadata().unwrap().len())),
+        }
+    }
+    found
+}
+
+#[test]
+fn a_refused_chain_leaves_nothing_behind() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let ours = log_file(folder.path(), "ours", 1, 300);
+    let start = |source: &str| Server::start(&["--source", source, "--data-dir", text(&data)]);
+    let mut server = start(&ours);
+    server.wait_for("ready");
+    server.stop();
+    let before = files(&data.join("blocks"));
+    assert!(before.keys().any(|path| path.to_string_lossy().contains("abi")), "{before:?}");
+    // Others, from a file and from a pipe.
+    for seed in [2, 99] {
+        let other = log_file(folder.path(), "other", seed, 300);
+        start(&other).fails(1, "contradicts the final chain");
+        assert_eq!(files(&data.join("blocks")), before, "{seed}");
+        let log = fs::File::open(other.strip_prefix("deep-mind:").unwrap()).unwrap();
+        Server::start_with(&["--source", "deep-mind:-", "--data-dir", text(&data)], log.into())
+            .fails(1, "contradicts the final chain");
+        assert_eq!(files(&data.join("blocks")), before, "{seed}");
+    }
+    // A history that begins where none may begin.
+    let empty = folder.path().join("empty");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.args(["start", "--listen", "127.0.0.1:0", "--source", &ours, "--data-dir", text(&empty)]);
+    Server::spawn(command.env("DFUSE_BLOCKS__FIRST_BLOCK", "1000")).fails(2, "1000");
+    let left = files(&empty.join("blocks"));
+    assert!(left.is_empty(), "{left:?}");
+    let mut server = start(&ours);
+    server.wait_for("ready");
+    server.stop();
+    assert_sound(&data);
+}
+
+#[test]
+fn a_missing_bundle_is_told_with_its_name() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let log = log_file(folder.path(), "log", 1, 450);
+    let mut server = Server::start(&["--source", &log, "--data-dir", text(&data)]);
+    server.wait_for("ready");
+    server.stop();
+    let missing = data.join("blocks/merged-blocks/0000000200.dbin.zst");
+    let copy = folder.path().join("copy");
+    fs::rename(&missing, &copy).unwrap();
+    let other = folder.path().join("other");
+    let blocks = format!("blocks:{}", text(&data.join("blocks")));
+    for arguments in [["--source", &log, "--data-dir", text(&data)], ["--source", &blocks, "--data-dir", text(&other)]]
+    {
+        Server::start(&arguments).fails(1, "0000000200.dbin.zst is missing: the blocks from 200 on belong into it");
+    }
+    let mut merge = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    merge.args(["tools", "merge", log.strip_prefix("deep-mind:").unwrap(), text(&data.join("blocks"))]);
+    let merge = merge.output().unwrap();
+    let said = String::from_utf8_lossy(&merge.stderr);
+    assert!(said.contains("0000000200.dbin.zst is missing") && said.contains("from a copy"), "{said}");
+    fs::rename(&copy, &missing).unwrap();
+    let mut server = Server::start(&["--source", &log, "--data-dir", text(&data)]);
+    server.wait_for("ready");
+    server.stop();
+    assert_sound(&data);
+}
+
+#[test]
+fn the_longest_line_is_a_setting() {
+    let folder = TempDir::new().unwrap();
+    let log = log_file(folder.path(), "log", 1, 60);
+    let path = log.strip_prefix("deep-mind:").unwrap();
+    let mut content = fs::read(path).unwrap();
+    // A line of an operation that nobody knows.
+    content.extend_from_slice(b"DMLOG UNKNOWN_OP ");
+    content.resize(content.len() + (3 << 20) / 2, b'x');
+    content.push(b'\n');
+    fs::write(path, content).unwrap();
+    let run = |arguments: &[&str], limit: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        let output = command.args(arguments).envs(limit.map(|limit| ("DFUSE_NODEOS__MAX_LINE_MIB", limit))).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let store = folder.path().join("store");
+    let data = folder.path().join("data");
+    let start = ["start", "--listen", "127.0.0.1:0", "--source", &log, "--data-dir", text(&data), "--exit-at-end"];
+    let merge = ["tools", "merge", path, text(&store)];
+    let print = ["tools", "print-blocks", path];
+    for command in [&start[..], &merge, &print] {
+        let (code, said) = run(command, Some("1"));
+        assert!(code == Some(1) && said.contains("is longer than 1048576 bytes"), "{said}");
+        assert!(said.contains("raise the setting nodeos.max_line_mib, for tools --max-line-mib"), "{said}");
+        for limit in [Some("2"), None] {
+            let (code, said) = run(command, limit);
+            assert_eq!(code, Some(0), "{said}");
+        }
+    }
+    let (code, said) = run(&[&print[..], &["--max-line-mib", "1"]].concat(), None);
+    assert!(code == Some(1) && said.contains("is longer than 1048576 bytes"), "{said}");
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the pace of a chain is a time")]
+fn an_old_chain_at_its_own_pace_is_ready_some_time() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let chain = SyntheticChain::builder().seed(2).blocks(600).build();
+    let mut log = vec![];
+    chain.write_log(&mut log).unwrap();
+    let mut server = Server::start_with(&["--source", "deep-mind:-", "--data-dir", text(&data)], Stdio::piped());
+    let mut stdin = server.stdin();
+    let (ready, told) = mpsc::channel::<()>();
+    let node = thread::spawn(move || {
+        for line in log.split_inclusive(|byte| *byte == b'\n') {
+            stdin.write_all(line).unwrap();
+            // So often that the source is never idle for long.
+            if line.starts_with(b"DMLOG ACCEPTED_BLOCK") {
+                if told.try_recv() != Err(mpsc::TryRecvError::Empty) {
+                    return stdin;
+                }
+                thread::sleep(Duration::from_millis(400));
+            }
+        }
+        panic!("all blocks came, and it was not ready");
+    });
+    server.wait_for("old blocks come as fast as they were made");
+    server.wait_for("ready");
+    assert_eq!(server.get("/healthz").status, 200);
+    drop(ready);
+    drop(node.join().unwrap());
+    server.stop();
 }
 
 #[test]

@@ -144,6 +144,7 @@ impl From<RpcError> for NodeShaped {
         let message = match &error {
             RpcError::Refused { error, .. } => return Self::new((**error).clone()),
             RpcError::Connect { .. } | RpcError::Url { .. } => "The node cannot be reached.",
+            RpcError::Busy { .. } => "Too many requests are with the nodes at the moment.",
             RpcError::Broken { .. } => "The node broke off.",
             RpcError::Timeout { .. } => "The node did not answer in time.",
             RpcError::Answer { .. } => "What answered is not a node, or cannot reach it.",

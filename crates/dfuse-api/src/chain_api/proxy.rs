@@ -17,9 +17,9 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use dfuse_node::rpc::{BoxError, NodeError, RequestBody, RpcError, full_body};
+use dfuse_node::rpc::{BoxError, NodeBody, NodeError, RequestBody, RpcError, full_body};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use super::{NodeShaped, PREFIX, upstreams::Upstream};
@@ -48,6 +48,16 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+];
+
+/// What a node, or what stands before it, says to a browser or of its own address. Clients talk to us, and have nothing to
+/// remember of it.
+const OF_THE_NODE: [HeaderName; 5] = [
+    header::SET_COOKIE,
+    HeaderName::from_static("set-cookie2"),
+    header::ALT_SVC,
+    header::STRICT_TRANSPORT_SECURITY,
+    HeaderName::from_static("clear-site-data"),
 ];
 
 /// What is between a client and us.
@@ -139,6 +149,18 @@ pub(super) async fn exchange(
         };
         let request = request(parts, body, length);
         match node.client().forward(&format!("{PREFIX}{call}"), request, options.timeout).await {
+            Ok(response) if response.status().is_informational() => {
+                // The connection would become one of another protocol, which no client has asked for here.
+                let (url, path, status) =
+                    (node.client().url().to_owned(), format!("{PREFIX}{call}"), response.status());
+                let reason = "it switches protocols unasked".to_owned();
+                let error = RpcError::Answer { node: url, path, status: status.as_u16(), reason };
+                upstreams.failed(node, &error);
+                last = error.into();
+                if changes_chain {
+                    break;
+                }
+            }
             Ok(response) if !response.status().is_server_error() => {
                 upstreams.succeeded(node);
                 return Ok(pass(response.map(|body| Body::new(Patient::new(body, options.timeout)))));
@@ -163,9 +185,11 @@ pub(super) async fn exchange(
                 if too_long.is_none() {
                     upstreams.failed(node, &error);
                 }
-                let was_sent = !matches!(error, RpcError::Connect { .. });
+                let was_sent = !matches!(error, RpcError::Connect { .. } | RpcError::Busy { .. });
+                let is_busy = matches!(error, RpcError::Busy { .. });
                 last = error.into();
-                if changes_chain && was_sent {
+                // Who has waited for a turn in vain does not wait for another.
+                if changes_chain && was_sent || is_busy {
                     break;
                 }
             }
@@ -212,6 +236,9 @@ fn pass(response: Response<Body>) -> Response {
     let (mut parts, body) = response.into_parts();
     let mut headers = without_hops(&parts.headers);
     headers.remove(crate::frame::TRACE_ID);
+    for name in OF_THE_NODE {
+        headers.remove(name);
+    }
     // Whose pages may ask is for us to say.
     let policy: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned().collect();
     for name in policy {
@@ -232,7 +259,7 @@ enum Refusal {
     NotOfNode(RpcError),
 }
 
-async fn refusal(node: &Upstream, call: &str, response: hyper::Response<Incoming>) -> Refusal {
+async fn refusal(node: &Upstream, call: &str, response: hyper::Response<NodeBody>) -> Refusal {
     let (parts, body) = response.into_parts();
     let wrong = |reason: String| {
         let (node, path, status) = (node.client().url().to_owned(), format!("{PREFIX}{call}"), parts.status.as_u16());
@@ -253,13 +280,13 @@ async fn refusal(node: &Upstream, call: &str, response: hyper::Response<Incoming
 
 /// The body of an answer, which breaks off when nothing comes for too long.
 struct Patient {
-    body: Incoming,
+    body: NodeBody,
     patience: Duration,
     limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    fn new(body: Incoming, patience: Duration) -> Self {
+    fn new(body: NodeBody, patience: Duration) -> Self {
         Self { body, patience, limit: None }
     }
 }

@@ -116,6 +116,10 @@ impl Upstreams {
 
     /// It did not answer.
     pub(crate) fn failed(&self, node: &Upstream, error: &RpcError) {
+        if matches!(error, RpcError::Busy { .. }) {
+            // It was not even asked.
+            return;
+        }
         let until = self.clock.elapsed() + PENALTY;
         if node.health().down_until.replace(until).is_none() {
             warn!(node = node.client.url(), %error, "the node does not answer");

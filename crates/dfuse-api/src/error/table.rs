@@ -281,6 +281,12 @@ error_codes! {
         "Too many streams are open on this WebSocket connection: end one, or open another connection.";
     Unexpected: "unexpected_error", INTERNAL_SERVER_ERROR, Internal, Later, [],
         "A fault of the server. Its cause is in the server's log under the trace id.";
+    TransferCodingUnsupported: "request_transfer_coding_unsupported_error", NOT_IMPLEMENTED, Unimplemented, No,
+        [
+            optional(text("coding", "the transfer coding that is not understood, shortened")),
+            texts("supported", "those that are")
+        ],
+        "The body of the request has a transfer coding other than `chunked`.";
     ServiceUnavailable: "service_unavailable_error", SERVICE_UNAVAILABLE, Unavailable, Later,
         [optional(object("conditions", "for each condition of readiness that does not hold, why"))],
         "The server cannot answer for the moment: it starts, catches up, has too much to do, or its store is away.";

@@ -1,12 +1,13 @@
 //! One line of log for each request, and its counts.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{ConnectInfo, MatchedPath, Request},
     http::{HeaderMap, Method, StatusCode, Uri},
 };
 
@@ -17,9 +18,28 @@ pub(super) const TARGET: &str = "dfuse_api::request";
 pub(super) const NO_ROUTE: &str = "none";
 /// Label of methods that are not HTTP's.
 pub(super) const OTHER_METHOD: &str = "other";
-/// Values of these parameters are not logged.
-const SECRETS: [&str; 5] = ["token", "secret", "api_key", "key", "password"];
+/// Values of these parameters are not logged, nor those of names that end in the same after `_`, `-` or `.`.
+const SECRETS: [&str; 14] = [
+    "token",
+    "jwt",
+    "secret",
+    "password",
+    "passwd",
+    "apikey",
+    "api_key",
+    "api-key",
+    "private_key",
+    "auth",
+    "authorization",
+    "bearer",
+    "session",
+    "signature",
+];
+/// The same, but other parameters end so, such as `public_key`.
+const SECRETS_ALONE: [&str; 3] = ["key", "sig", "sid"];
 const MAX_LOGGED: usize = 512;
+/// Longest `X-Forwarded-For` that is logged.
+const MAX_FORWARDED: usize = 256;
 
 /// Filled where the route is known.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +59,10 @@ pub(super) struct Record {
     began: Duration,
     method: Method,
     target: String,
+    /// Who is connected.
+    client: Option<SocketAddr>,
+    /// For whom, as a proxy says. Anybody can say so.
+    forwarded_for: Option<String>,
     route: RouteSlot,
     traceparent: Option<String>,
     cloud_trace_context: Option<String>,
@@ -55,6 +79,8 @@ impl Record {
             began: api.chain().clock.elapsed(),
             method: request.method().clone(),
             target: without_secrets(request.uri()),
+            client: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer),
+            forwarded_for: header(request.headers(), "x-forwarded-for", is_forwarded_for),
             route: RouteSlot::default(),
             traceparent: header(request.headers(), "traceparent", is_traceparent),
             cloud_trace_context: header(request.headers(), "x-cloud-trace-context", is_cloud_trace_context),
@@ -64,6 +90,11 @@ impl Record {
 
     pub(super) fn route_slot(&self) -> RouteSlot {
         self.route.clone()
+    }
+
+    /// The address of the client, for the log.
+    pub(super) fn client(&self) -> Option<tracing::field::DisplayValue<SocketAddr>> {
+        self.client.map(tracing::field::display)
     }
 
     pub(super) fn end(mut self, status: StatusCode) {
@@ -83,6 +114,8 @@ impl Drop for Record {
             status = self.status,
             micros = taken.as_micros() as u64,
             trace_id = %self.trace_id,
+            client = self.client(),
+            forwarded_for = self.forwarded_for,
             traceparent = self.traceparent,
             cloud_trace_context = self.cloud_trace_context,
             "{}", if self.status == 0 { "the client left" } else { "answered" }
@@ -95,27 +128,48 @@ fn method_label(method: &Method) -> &'static str {
     known.into_iter().find(|known| method == known).unwrap_or(OTHER_METHOD)
 }
 
-/// Path and query as they came, with secrets replaced and cut.
+/// Path and query as they came, with secrets replaced and cut. Parameters of a path stand behind `;`, and some separate
+/// those of a query so.
 fn without_secrets(uri: &Uri) -> String {
-    let path = uri.path();
-    let mut text = if secrets::contains_private_key(path) { format!("/{}", secrets::MASK) } else { path.to_owned() };
-    for (i, pair) in uri.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
-        text.push(if i == 0 { '?' } else { '&' });
+    let mut text = String::new();
+    let mut rest = uri.path_and_query().map_or("", |target| target.as_str());
+    while !rest.is_empty() && text.len() <= MAX_LOGGED {
+        // The first character is the separator, or the slash that paths begin with.
+        let end = rest.get(1..).and_then(|rest| rest.find(['?', '&', ';'])).map_or(rest.len(), |at| at + 1);
+        let (part, after) = rest.split_at(end);
+        let (separator, pair) = part.split_at(part.starts_with(['?', '&', ';']).into());
+        text.push_str(separator);
         let name = pair.split('=').next().unwrap_or(pair);
-        let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
-        if SECRETS.contains(&decoded.trim()) {
+        // What stands before the first separator is the path.
+        if !separator.is_empty() && is_secret(name) {
             text.push_str(name);
             text.push_str("=***");
         } else if secrets::contains_private_key(pair) {
+            // A path keeps its first slash.
+            text.push_str(if separator.is_empty() { "/" } else { "" });
             text.push_str(secrets::MASK);
         } else {
             text.push_str(pair);
         }
-        if text.len() > MAX_LOGGED {
-            break;
-        }
+        rest = after;
     }
     shorten_to(&text, MAX_LOGGED)
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+    let name = name.trim();
+    let ends_so = |secret: &&str| name.strip_suffix(*secret).is_some_and(|before| before.ends_with(['_', '-', '.']));
+    SECRETS_ALONE.contains(&name) || SECRETS.contains(&name) || SECRETS.iter().any(ends_so)
+}
+
+/// Addresses with commas between them, as proxies write them.
+fn is_forwarded_for(text: &str) -> bool {
+    let is_address = |text: &str| {
+        let text = text.trim();
+        text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok()
+    };
+    text.len() <= MAX_FORWARDED && text.split(',').all(is_address)
 }
 
 fn header(headers: &HeaderMap, name: &str, is_well_formed: fn(&str) -> bool) -> Option<String> {
@@ -159,11 +213,32 @@ mod tests {
             ("/v0/x?a=1&token=abc&b", "/v0/x?a=1&token=***&b"),
             ("/?TOKEN=abc=d&%74oken=e&tokens=f", "/?TOKEN=***&%74oken=***&tokens=f"),
             ("/?token", "/?token=***"),
+            ("/?access_token=a&jwt=b&X-API-Key=c", "/?access_token=***&jwt=***&X-API-Key=***"),
+            ("/v0/x?a=1;token=abc;b=2", "/v0/x?a=1;token=***;b=2"),
+            ("/v0/x;jwt=abc/y?;refresh-token=d", "/v0/x;jwt=***?;refresh-token=***"),
+            ("/?sid=a&auth=b&id_token=c&Authorization=Bearer%20d", "/?sid=***&auth=***&id_token=***&Authorization=***"),
+            // They say what is asked for.
+            ("/?public_key=a&primary_key=b&key_type=c&q=auth:x", "/?public_key=a&primary_key=b&key_type=c&q=auth:x"),
+            ("/token=path?x", "/token=path?x"),
         ] {
             assert_eq!(without_secrets(&uri.parse().unwrap()), logged);
         }
         let long = format!("/?{}&token=abc", "x=y&".repeat(1000));
         assert!(without_secrets(&long.parse().unwrap()).len() < MAX_LOGGED + 10);
+    }
+
+    #[test]
+    fn only_addresses_are_forwarded_for() {
+        for (text, good) in [
+            ("1.2.3.4", true),
+            ("1.2.3.4, 10.0.0.1:80,::1, [::1]:80", true),
+            ("1.2.3.4, unknown", false),
+            ("", false),
+            ("1.2.3.4\",", false),
+        ] {
+            assert_eq!(is_forwarded_for(text), good, "{text}");
+        }
+        assert!(!is_forwarded_for(&vec!["1.2.3.4"; 100].join(",")));
     }
 
     #[test]

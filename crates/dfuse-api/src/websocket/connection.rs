@@ -1,6 +1,6 @@
 //! A connection from its upgrade to its end.
 
-use std::{borrow::Cow, error::Error as _, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use dfuse_antelope::TimePoint;
@@ -48,6 +48,7 @@ pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) credentials: Credentials,
     pub(super) trace_id: TraceId,
+    pub(super) client: Option<SocketAddr>,
     /// Holds up the end of the server.
     pub(super) stopping: Stopping,
 }
@@ -62,12 +63,13 @@ enum End {
 
 impl Connection {
     pub(super) async fn run(self, socket: WebSocket) {
-        let Self { shared, credentials, trace_id, mut stopping } = self;
+        let Self { shared, credentials, trace_id, client, mut stopping } = self;
         let api = shared.api.clone();
         let _count = ConnectionCount::begin(&api);
         let (outbox, mut queue) = outbox(api.options().websocket.max_pending_bytes, api.queues());
         let table_snapshots = Semaphore::new(1);
-        let mut session = Session::new(ConnectionContext { shared, credentials, trace_id, outbox, table_snapshots });
+        let mut session =
+            Session::new(ConnectionContext { shared, credentials, trace_id, client, outbox, table_snapshots });
         let (mut sink, mut stream) = socket.split();
         let end = tokio::select! {
             end = read(&mut stream, &mut session, &api) => end,
@@ -80,7 +82,8 @@ impl Connection {
             End::Left => (0, "the client left"),
             End::Close(code, reason) => (*code, &**reason),
         };
-        tracing::info!(target: TARGET, connection = %trace_id, code, reason, "connection ends");
+        let client = client.map(tracing::field::display);
+        tracing::info!(target: TARGET, connection = %trace_id, client, code, reason, "connection ends");
         api.metrics().record(|| counter!(WS_CLOSED, "code" => code.to_string()).increment(1));
         let farewell = async {
             if let End::Close(code, reason) = end {

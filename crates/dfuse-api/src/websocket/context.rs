@@ -1,5 +1,6 @@
 use std::{
     future::Future,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -39,6 +40,7 @@ pub(super) struct ConnectionContext {
     pub(super) shared: Arc<Shared>,
     pub(super) credentials: Credentials,
     pub(super) trace_id: TraceId,
+    pub(super) client: Option<SocketAddr>,
     pub(super) outbox: Outbox,
     /// One at a time is read and waits for room.
     pub(super) table_snapshots: Semaphore,
@@ -173,7 +175,10 @@ impl Context {
         let Inner { connection, trace_id, kind, .. } = &*self.0;
         let code = error.row().code;
         let (connection_id, kind) = (connection.trace_id, shorten(kind));
-        tracing::info!(target: super::connection::TARGET, %trace_id, connection = %connection_id, kind, code, "request refused");
+        let client = connection.client.map(tracing::field::display);
+        tracing::info!(
+            target: super::connection::TARGET, %trace_id, connection = %connection_id, client, kind, code, "request refused"
+        );
         self.api().metrics().record(|| counter!(WS_ERRORS, "code" => code).increment(1));
         let body = serde_json::to_vec(&error.into_body(*trace_id)).expect("keys are text and numbers finite");
         self.send("error", &body).await;

@@ -27,11 +27,14 @@ mod table_rows;
 mod transaction_lifecycle;
 mod vote_tally;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    extract::{
+        ConnectInfo,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -155,6 +158,7 @@ async fn upgrade(
     Extension(trace_id): Extension<TraceId>,
     Extension(credentials): Extension<Credentials>,
     place: Option<Extension<ConnectionPlace>>,
+    client: Option<Extension<ConnectInfo<SocketAddr>>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -168,7 +172,10 @@ async fn upgrade(
         }
     };
     let limit = shared.api.options().websocket.max_message_bytes;
-    let connection = Connection { stopping: shared.api.stopping(), shared, credentials, trace_id };
+    let client = client.map(|Extension(ConnectInfo(peer))| peer);
+    let connection = Connection { stopping: shared.api.stopping(), shared, credentials, trace_id, client };
+    // A WebSocket is at work as long as it is open.
+    let work = place.map(|Extension(place)| place.work());
     upgrade
         .max_message_size(limit)
         .max_frame_size(limit)
@@ -176,6 +183,6 @@ async fn upgrade(
         .write_buffer_size(WRITE_BUFFER)
         .on_upgrade(async move |socket| {
             connection.run(socket).await;
-            drop(place);
+            drop(work);
         })
 }

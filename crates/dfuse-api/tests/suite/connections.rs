@@ -113,12 +113,124 @@ async fn targets_that_should_have_been_encoded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_after_a_request_does_not_harm_its_answer() {
     let (_chain, listening) = serve(Options::default()).await;
-    let sent = exchange(&listening, b"GET /x HTTP/1.1\r\nhost: a\r\n\r\nGET /y HTTP/1.1\r\n\r\nGARBAGE\r\n\r\n").await;
+    let sent =
+        exchange(&listening, b"GET /x HTTP/1.1\r\nhost: a\r\n\r\nGET /y HTTP/1.1\r\nhost: a\r\n\r\nGARBAGE\r\n\r\n")
+            .await;
     let codes: Vec<_> = answers(&sent).iter().map(|answer| answer.error().0).collect();
     assert_eq!(codes, [ErrorCode::RouteNotFound, ErrorCode::RouteNotFound, ErrorCode::RequestMalformed]);
-    let head = exchange(&listening, b"HEAD /x HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    let head = exchange(&listening, b"HEAD /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     let head = String::from_utf8(head).unwrap();
     assert!(head.starts_with("HTTP/1.1 404 ") && head.ends_with("\r\n\r\n") && head.contains("\r\ncontent-length: "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_names_one_host() {
+    let (_chain, listening) = serve(Options::default()).await;
+    for (version, headers, good) in [
+        ("1.1", "host: a", true),
+        ("1.1", "host: [::1]:8080", true),
+        // What is asked for of no host in particular (RFC 9112, section 3.2).
+        ("1.1", "host:", true),
+        ("1.0", "host: a", true),
+        ("1.0", "x: y", true),
+        ("1.1", "x: y", false),
+        ("1.1", "host: a\r\nhost: a", false),
+        ("1.1", "host: a\r\nx: y\r\nHOST: b", false),
+        ("1.0", "host: a\r\nhost: b", false),
+        ("1.1", "host: a, b", false),
+        ("1.1", "host: a/b", false),
+        ("1.1", "host: user@a", false),
+    ] {
+        for target in ["/v0/blocks?limit=1", "/v1/chain/get_info", "/nowhere", "http://other/v0/blocks?limit=1"] {
+            let request = format!("GET {target} HTTP/{version}\r\n{headers}\r\nconnection: close\r\n\r\n");
+            let sent = exchange(&listening, request.as_bytes()).await;
+            let head = String::from_utf8_lossy(&sent);
+            assert_eq!(!head.contains(" 400 Bad Request\r\n"), good, "{request}: {head}");
+            if !good && !target.contains("/v1/chain/") {
+                let [answer] = &answers(&sent)[..] else { panic!("{request}: {head}") };
+                assert_eq!((answer.error().0, answer.header("connection")), (ErrorCode::RequestMalformed, "close"));
+            }
+        }
+    }
+    // What came behind it on the connection is not looked at.
+    let two = b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    assert_eq!(answers(&exchange(&listening, two).await).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_come_in_chunks_or_as_they_are() {
+    let (_chain, listening) = serve(Options::default()).await;
+    for (coding, code) in [
+        ("gzip", Some(ErrorCode::TransferCodingUnsupported)),
+        ("gzip, chunked", Some(ErrorCode::TransferCodingUnsupported)),
+        ("chunked, identity", Some(ErrorCode::TransferCodingUnsupported)),
+        ("x-unknown;q=1, chunked", Some(ErrorCode::TransferCodingUnsupported)),
+        ("chunked, chunked", Some(ErrorCode::RequestMalformed)),
+        ("Chunked", None),
+    ] {
+        let request = format!(
+            "POST /v0/blocks HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: {coding}\r\n\r\n\
+             7\r\nlimit=1\r\n0\r\n\r\n"
+        );
+        let sent = exchange(&listening, request.as_bytes()).await;
+        let [answer] = &answers(&sent)[..] else { panic!("{coding}: {}", String::from_utf8_lossy(&sent)) };
+        match code {
+            Some(code) => assert_eq!(answer.error().0, code, "{coding}"),
+            None => assert_eq!(answer.status, StatusCode::OK, "{coding}"),
+        }
+    }
+}
+
+/// Sends a request whose connection goes on, and reads its answer.
+async fn ask(stream: &mut TcpStream) -> Answer {
+    stream.write_all(b"GET /v0/blocks?limit=1 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    loop {
+        let read = stream.read_buf(&mut answer).await.unwrap();
+        assert!(read > 0, "it was closed after {}", String::from_utf8_lossy(&answer));
+        if answer.ends_with(b"]\n") || answer.ends_with(b"]") {
+            return answers(&answer).pop().unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_make_room() {
+    let (chain, listening) = serve(Options { max_connections: 3, ..Options::default() }).await;
+    let connect = async || TcpStream::connect(listening.address).await.unwrap();
+    let (mut first, mut silent, mut at_work) = (connect().await, connect().await, connect().await);
+    ask(&mut first).await;
+    at_work.write_all(b"POST /v0/blocks HTTP/1.1\r\nhost: a\r\ncontent-length: 7\r\n\r\nlim").await.unwrap();
+    // The first one is asked again, so that the one which never said anything has been idle longest.
+    ask(&mut first).await;
+    let mut fourth = connect().await;
+    ask(&mut fourth).await;
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0, "it left for the fourth one");
+    let mut fifth = connect().await;
+    ask(&mut fifth).await;
+    assert_eq!(first.read(&mut [0; 1]).await.unwrap(), 0, "it left for the fifth one");
+    // Half of a header is not work: such clients cannot keep others away.
+    fourth.write_all(b"GET /v0/blocks HTTP/1.1\r\nhos").await.unwrap();
+    let mut sixth = connect().await;
+    ask(&mut sixth).await;
+    assert!(fourth.read(&mut [0; 1]).await.is_ok_and(|read| read == 0), "it left for the sixth one");
+    // Whoever is at work stays, whoever comes.
+    at_work.write_all(b"it=").await.unwrap();
+    for _ in 0..5 {
+        ask(&mut connect().await).await;
+    }
+    at_work.write_all(b"1").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"]") && !answer.ends_with(b"]\n") {
+        assert!(at_work.read_buf(&mut answer).await.unwrap() > 0);
+    }
+    assert_eq!(answers(&answer)[0].status, StatusCode::OK);
+    let health = chain.get("/healthz").await.json();
+    assert_eq!(health["connections"]["most"], 3);
+    assert!(health["connections"]["open"].as_u64().unwrap() <= 3, "{health}");
+    let metrics = String::from_utf8(chain.get("/metrics").await.body.to_vec()).unwrap();
+    assert!(metrics.contains("\ndfuse_connections_most 3\n"), "{metrics}");
+    assert!(!metrics.contains("\ndfuse_idle_connections_closed_total 0\n"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +239,7 @@ async fn slow_clients_are_told() {
     let (_chain, listening) = serve(Options { header_timeout: short, body_timeout: short, ..Options::default() }).await;
     let sent = exchange(&listening, b"GET / HTTP/1.1\r\nhost:").await;
     assert_eq!(answers(&sent)[0].error().0, ErrorCode::RequestTimeout);
-    let sent = exchange(&listening, b"POST /v0/blocks HTTP/1.1\r\ncontent-length: 10\r\n\r\nlimit").await;
+    let sent = exchange(&listening, b"POST /v0/blocks HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nlimit").await;
     assert_eq!(answers(&sent)[0].error().0, ErrorCode::RequestTimeout);
     // One that only keeps its connection is not talked to.
     assert_eq!(exchange(&listening, b"").await, b"");
@@ -138,18 +250,19 @@ async fn bodies_have_limits() {
     let (_chain, listening) = serve(Options { max_body_bytes: 1000, ..Options::default() }).await;
     let body = "limit=1&".repeat(20_000);
     let length = body.len();
-    let chunked =
-        format!("POST /v0/blocks HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n");
+    let chunked = format!(
+        "POST /v0/blocks HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+    );
     for request in [
-        format!("POST /v0/blocks HTTP/1.1\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"),
-        format!("POST /v0/blocks HTTP/1.1\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"),
+        format!("POST /v0/blocks HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"),
+        format!("POST /v0/blocks HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"),
         chunked.replacen("transfer-encoding", "connection: close\r\ntransfer-encoding", 1),
     ] {
         let sent = exchange(&listening, request.as_bytes()).await;
         let (code, error) = answers(&sent)[0].error();
         assert_eq!((code, &error["details"]["limit"]), (ErrorCode::RequestBodyTooLarge, &serde_json::json!(1000)));
     }
-    let broken = b"POST /v0/blocks HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
+    let broken = b"POST /v0/blocks HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
     assert_eq!(answers(&exchange(&listening, broken).await)[0].error().0, ErrorCode::RequestMalformed);
 }
 
@@ -157,7 +270,7 @@ async fn bodies_have_limits() {
 async fn the_end_waits_for_those_at_work() {
     let (chain, listening) = serve(Options::default()).await;
     let mut idle = TcpStream::connect(listening.address).await.unwrap();
-    idle.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let mut buffer = vec![0; 4096];
     assert!(idle.read(&mut buffer).await.unwrap() > 0);
     // A stream holds the server up until it has said goodbye.

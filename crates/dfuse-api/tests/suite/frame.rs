@@ -3,12 +3,14 @@
 use std::{
     cell::RefCell,
     io::{Read, Write},
+    net::SocketAddr,
     sync::{Arc, Once},
     time::Duration,
 };
 
 use axum::{
     body::Body,
+    extract::ConnectInfo,
     http::{Request, StatusCode, request::Parts},
 };
 use dfuse_api::{Access, ApiError, Credentials, ErrorCode, IntegritySecret, OpenAccess, Options};
@@ -159,6 +161,17 @@ async fn readiness_is_a_list_of_conditions() {
         "running",
     ];
     assert_eq!(health["conditions"], json!(conditions));
+
+    // Everybody may ask, and learns nothing of where things are.
+    assert_eq!(health.get("warnings"), None);
+    chain.api().readiness().warn("open_files", "of /srv/dfuse there are few".to_owned());
+    assert_eq!(chain.get("/healthz").await.json()["warnings"], json!({"open_files": "of ... there are few"}));
+    let why = "blocks/one-blocks/7.zst: No space left on device, at /srv/dfuse/data (s3://bucket/x)";
+    chain.api().readiness().set("block_store", Err(why.to_owned()));
+    let (_, error) = chain.get("/healthz").await.error();
+    let shown = "...: No space left on device, at ... (...)";
+    assert_eq!(error["details"]["conditions"], json!({"block_store": shown}));
+    chain.api().readiness().set("block_store", Ok(()));
 
     chain.api().readiness().set("node", Err("it does not answer".to_owned()));
     chain.clock.set(dfuse_antelope::BlockTimestamp(last.header.timestamp.0 + 122));
@@ -358,6 +371,16 @@ async fn one_line_of_log_for_each_request() {
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let first = ask(&chain, "GET", "/nowhere?a=1&token=geheim", &[("traceparent", traceparent)]).await;
     let second = ask(&chain, "POST", "/", &[("traceparent", "x\tgeheim")]).await;
+    // Whoever is connected, and for whom, if that can be true.
+    for (forwarded, logged) in [("10.1.2.3, ::1", json!("10.1.2.3, ::1")), ("\"x\" 1", json!(null))] {
+        let mut request =
+            Request::get("/?token=geheim").header("x-forwarded-for", forwarded).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4242))));
+        chain.request(request).await;
+        let log = LOG.with_borrow(|log| String::from_utf8(log.clone().unwrap()).unwrap());
+        let line: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        assert_eq!((&line["fields"]["client"], &line["fields"]["forwarded_for"]), (&json!("192.0.2.7:4242"), &logged));
+    }
     // There is no place to read, so this client waits, and leaves.
     tokio::select! {
         biased;
@@ -369,7 +392,7 @@ async fn one_line_of_log_for_each_request() {
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let lines: Vec<_> =
         lines.iter().filter(|line| line["target"] == "dfuse_api::request").map(|line| &line["fields"]).collect();
-    assert_eq!(lines.len(), 3, "{log}");
+    assert_eq!(lines.len(), 5, "{log}");
     assert_eq!(
         *lines[0],
         json!({
@@ -381,5 +404,5 @@ async fn one_line_of_log_for_each_request() {
         "message": "answered", "method": "POST", "path": "/", "status": 405, "micros": 0, "trace_id": second.trace_id(),
     });
     assert_eq!(*lines[1], expected);
-    assert_eq!((&lines[2]["message"], &lines[2]["status"]), (&json!("the client left"), &json!(0)));
+    assert_eq!((&lines[4]["message"], &lines[4]["status"]), (&json!("the client left"), &json!(0)));
 }

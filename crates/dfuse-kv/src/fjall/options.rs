@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// The engine asks for no less.
 const MIN_JOURNAL_BYTES: u64 = 64 << 20;
 
+/// The engine puts up with no fewer.
+const MIN_OPEN_FILES: usize = 10;
+
 /// How to open a [`FjallStore`](crate::FjallStore).
 #[derive(Debug, Clone)]
 pub struct FjallOptions {
@@ -18,6 +21,9 @@ pub struct FjallOptions {
     /// Journal on disk beyond which keyspaces are written out, so that it can be cut: at least 64 MiB. Bounds the time
     /// of the next open after a crash (about 5 s a GiB) and the memory of unwritten entries.
     pub journal_bytes: u64,
+    /// Files of tables that are kept open between reads, at least ten. While tables are read, merged and written, more are open
+    /// for a moment.
+    pub open_files: usize,
     /// Threads that write out memory and compact. From two on, one keeps to the former.
     pub workers: usize,
     /// For keyspaces not in `keyspaces`.
@@ -34,6 +40,7 @@ impl Default for FjallOptions {
         Self {
             cache_bytes: 64 << 20,
             journal_bytes: MIN_JOURNAL_BYTES,
+            open_files: 900,
             workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4),
             keyspace: KeyspaceOptions::default(),
             keyspaces: BTreeMap::new(),
@@ -70,6 +77,7 @@ impl FjallOptions {
         Ok(builder
             .cache_size(self.cache_bytes)
             .max_journaling_size(self.journal_bytes)
+            .max_cached_files(Some(self.open_files.max(MIN_OPEN_FILES)))
             .worker_threads(self.workers.max(1)))
     }
 

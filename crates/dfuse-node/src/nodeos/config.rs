@@ -60,6 +60,8 @@ pub struct NodeosOptions {
     pub chain_id: Option<Checksum256>,
     /// Most bytes of the log that are read and not decoded yet. When there are more, the node waits.
     pub queue_bytes: usize,
+    /// Most bytes of a line of the log.
+    pub max_line_bytes: usize,
     /// How long to wait before a node that ended is started again: at first and at most; doubled from time to time.
     pub restart_pauses: (Duration, Duration),
     /// How long a node may take to stop before it is killed.
@@ -84,6 +86,7 @@ impl Default for NodeosOptions {
             snapshot: None,
             chain_id: None,
             queue_bytes: 256 << 20,
+            max_line_bytes: dfuse_deep_mind::MAX_LINE,
             restart_pauses: (Duration::from_secs(1), Duration::from_secs(60)),
             stop_timeout: Duration::from_secs(300),
             hang_timeout: Duration::from_secs(30),

@@ -28,7 +28,11 @@ use super::{
     shared::{Node, Shared, lock},
     snapshots::list,
 };
-use crate::{Error, Queue, Result, Source, SourceEvent, log, source::Sender};
+use crate::{
+    Error, Queue, Result, Source, SourceEvent,
+    log::{self, OtherLines},
+    source::Sender,
+};
 
 /// Blocks that are decoded ahead.
 const AHEAD: usize = 32;
@@ -476,7 +480,8 @@ impl Supervisor {
                 let queue = Queue::new(self.shared.options.queue_bytes);
                 widen(&stdout);
                 queue.fill(stdout, &format!("dfuse-pipe-{}", config.name))?;
-                decode(&config.name, queue.clone(), self.sender.clone(), output.clone(), decoding)?;
+                let max_line_bytes = self.shared.options.max_line_bytes;
+                decode(&config.name, queue.clone(), max_line_bytes, self.sender.clone(), output.clone(), decoding)?;
                 Some(queue)
             }
             false => {
@@ -598,6 +603,7 @@ fn pass_on(
 fn decode(
     node: &str,
     queue: Queue,
+    max_line_bytes: usize,
     sender: Sender,
     output: Arc<Output>,
     done: oneshot::Sender<Result<()>>,
@@ -606,7 +612,8 @@ fn decode(
     let decode = move || {
         let mut result = Ok(());
         if sender.blocking_send(Ok(SourceEvent::LogBegins)).is_ok() {
-            result = log::read(queue.clone(), &sender, Some(Box::new(move |line: &[u8]| output.line(&node, line))));
+            let other_lines: OtherLines = Box::new(move |line: &[u8]| output.line(&node, line));
+            result = log::read(queue.clone(), &sender, max_line_bytes, Some(other_lines));
         }
         // Nobody reads on.
         queue.abandon();

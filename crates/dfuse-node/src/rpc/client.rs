@@ -3,14 +3,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use dfuse_antelope::{Checksum256, Name, model::PackedTransaction};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::{Method, Request, Response, Uri, body::Incoming, header};
+use hyper::{Method, Request, Response, Uri, header};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use url::Url;
 
 use super::{
-    Info, NodeError, PackedTransactionJson, ProtocolFeature, PushAnswer, RequestBody, RpcError, Snapshot,
+    Info, NodeBody, NodeError, PackedTransactionJson, ProtocolFeature, PushAnswer, RequestBody, RpcError, Snapshot,
     answers::{RawAbi, from_base64},
     full_body,
     transport::Transport,
@@ -28,11 +28,22 @@ pub struct NodeOptions {
     pub timeout: Duration,
     /// Most bytes of an answer that is read whole.
     pub max_answer_bytes: usize,
+    /// Requests that may be at work at a time, each with a connection, shared with other nodes; more wait for their turn.
+    /// Any number without it.
+    pub at_work: Option<Arc<Semaphore>>,
+    /// Most connections that are kept for the next request.
+    pub max_idle: usize,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(5), timeout: Duration::from_secs(30), max_answer_bytes: 64 << 20 }
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
+            max_answer_bytes: 64 << 20,
+            at_work: None,
+            max_idle: 64,
+        }
     }
 }
 
@@ -67,7 +78,7 @@ impl NodeClient {
             return Err(wrong("it must have no query"));
         }
         let tls = parsed.scheme() == "https";
-        let transport = Transport::new(tls, options.connect_timeout);
+        let transport = Transport::new(tls, options.connect_timeout, options.max_idle);
         let transport = transport.map_err(|error| wrong(&format!("no certificates to check it with: {error}")))?;
         let base = parsed.as_str().trim_end_matches('/').to_owned();
         Ok(Self(Arc::new(Inner { transport, base, options })))
@@ -116,17 +127,24 @@ impl NodeClient {
     /// Passes a request on to `path_and_query`. The answer's head must come within some time; its body is a stream.
     ///
     /// # Errors
-    /// [`RpcError::Connect`], [`RpcError::Broken`], [`RpcError::Timeout`].
+    /// [`RpcError::Busy`], [`RpcError::Connect`], [`RpcError::Broken`], [`RpcError::Timeout`].
     pub async fn forward(
         &self,
         path_and_query: &str,
         mut request: Request<RequestBody>,
         time: Duration,
-    ) -> Result<Response<Incoming>, RpcError> {
+    ) -> Result<Response<NodeBody>, RpcError> {
         let uri = format!("{}{path_and_query}", self.0.base);
         *request.uri_mut() = uri.parse::<Uri>().map_err(|error| self.broken(&error))?;
+        let place = match &self.0.options.at_work {
+            Some(places) => match timeout(time, places.clone().acquire_owned()).await {
+                Ok(Ok(place)) => Some(place),
+                Ok(Err(_)) | Err(_) => return Err(RpcError::Busy { node: self.0.base.clone() }),
+            },
+            None => None,
+        };
         match timeout(time, self.0.transport.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => Ok(response.map(|body| NodeBody::new(body, place))),
             Ok(Err(error)) if error.is_connect() => {
                 Err(RpcError::Connect { node: self.0.base.clone(), reason: innermost(&error) })
             }

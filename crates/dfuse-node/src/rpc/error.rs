@@ -13,6 +13,12 @@ pub enum RpcError {
         /// What is wrong with it.
         reason: String,
     },
+    /// As many requests as may be are at work, and none ended in time: the node has not got this one, and is not to blame.
+    #[error("too many requests are at work, the one for the node at {node} waited in vain")]
+    Busy {
+        /// Its address.
+        node: String,
+    },
     /// There is no connection: the node has not got the request.
     #[error("cannot reach the node at {node}: {reason}")]
     Connect {

@@ -11,4 +11,4 @@ mod transport;
 pub use answers::{Info, PackedTransactionJson, ProtocolFeature, PushAnswer, Snapshot};
 pub use client::{NodeClient, NodeOptions};
 pub use error::{NodeDetail, NodeError, NodeErrorBody, RpcError};
-pub use transport::{BoxError, RequestBody, empty_body, full_body};
+pub use transport::{BoxError, NodeBody, RequestBody, empty_body, full_body};

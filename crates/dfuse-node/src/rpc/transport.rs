@@ -1,16 +1,24 @@
 //! Connections to a node: plain or TLS, kept for the next request.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{
+    Request, Response,
+    body::{Body, Frame, Incoming, SizeHint},
+};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, Error, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::crypto::ring;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Whatever a body fails with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,6 +36,39 @@ pub fn empty_body() -> RequestBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
+/// The body of a node's answer. Its connection counts as at work until this is read or dropped.
+#[derive(Debug)]
+pub struct NodeBody {
+    body: Incoming,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl NodeBody {
+    pub(super) fn new(body: Incoming, place: Option<OwnedSemaphorePermit>) -> Self {
+        Self { body, _place: place }
+    }
+}
+
+impl Body for NodeBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Nodes close idle connections, some after 30 seconds: one that is older is not used again.
 const IDLE: Duration = Duration::from_secs(15);
 
@@ -40,12 +81,12 @@ pub(super) enum Transport {
 impl Transport {
     /// # Errors
     /// The system has no certificates to check others with.
-    pub(super) fn new(tls: bool, connect_timeout: Duration) -> std::io::Result<Self> {
+    pub(super) fn new(tls: bool, connect_timeout: Duration, max_idle: usize) -> std::io::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
         let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(64);
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(max_idle);
         if !tls {
             return Ok(Self::Plain(builder.build(connector)));
         }

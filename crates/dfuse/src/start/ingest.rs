@@ -1,10 +1,9 @@
 //! Blocks from the source into the feed.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use dfuse_antelope::{AbiDump, model::Block};
-use dfuse_api::Readiness;
 use dfuse_blocks::{
     Added, BlockStore, Clock, EncodedBlock, Error,
     bundle::BUNDLE_BLOCKS,
@@ -18,7 +17,11 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::origin::{DEMO_AT_ONCE, Origin};
+use super::{
+    conditions::Conditions,
+    origin::{DEMO_AT_ONCE, Origin},
+    pace::Pace,
+};
 
 /// A source that says nothing for so long has no more for the moment.
 const IDLE: Duration = Duration::from_secs(1);
@@ -59,8 +62,8 @@ pub(crate) struct LogState {
     nodes: Option<Arc<Nodeos>>,
     /// Number of the first block that is wanted.
     first_block: u32,
-    /// ABIs that a log began with, until its first block shows that they are wanted.
-    dump: Option<AbiDump>,
+    /// ABIs that the source began with, until a block shows that they are wanted: that it is of this chain.
+    dumps: Vec<AbiDump>,
     /// What comes is passed over until the log begins anew.
     passing_over: bool,
     /// Number of the head for which the node was taken back: once is enough.
@@ -69,34 +72,7 @@ pub(crate) struct LogState {
 
 impl LogState {
     pub(crate) fn new(nodes: Option<Arc<Nodeos>>, first_block: u32) -> Self {
-        Self { nodes, first_block, dump: None, passing_over: false, taken_back_for: None }
-    }
-}
-
-/// Where the state of the parts is told.
-pub(crate) struct Conditions(pub(crate) dfuse_api::Api);
-
-impl Conditions {
-    fn readiness(&self) -> &Readiness {
-        self.0.readiness()
-    }
-
-    /// Whether no part fails.
-    pub(crate) fn all_hold(&self) -> bool {
-        self.readiness().all().values().all(Result::is_ok)
-    }
-
-    /// Says that a condition holds, or why it does not.
-    pub(crate) fn set(&self, name: impl Into<Cow<'static, str>>, state: Result<(), String>) {
-        self.readiness().set(name, state);
-    }
-
-    fn holds(&self, name: &'static str) {
-        self.set(name, Ok(()));
-    }
-
-    fn fails(&self, name: &'static str, why: String) {
-        self.set(name, Err(why));
+        Self { nodes, first_block, dumps: Vec::new(), passing_over: false, taken_back_for: None }
     }
 }
 
@@ -129,7 +105,9 @@ impl Ingest {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut taken, mut reported) = (0_u64, self.clock.elapsed());
         let mut stop = self.stop.clone();
+        let mut chain_pace = Pace::default();
         let ended = loop {
+            let asked = self.clock.elapsed();
             let next = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break Ended::Stopped,
@@ -145,31 +123,26 @@ impl Ingest {
             let (block, encoded) = match event {
                 None => break Ended::Source,
                 Some(SourceEvent::LogBegins) => {
-                    (self.log.passing_over, self.log.dump) = (false, None);
-                    continue;
-                }
-                Some(SourceEvent::AbiDump(dump)) if self.log.nodes.is_some() => {
-                    self.log.dump = Some(dump);
+                    self.log.passing_over = false;
+                    self.log.dumps.clear();
                     continue;
                 }
                 Some(SourceEvent::AbiDump(dump)) => {
-                    if !self.keep(dump).await? {
-                        break Ended::Stopped;
-                    }
+                    self.log.dumps.push(dump);
                     continue;
                 }
                 Some(SourceEvent::Block { .. }) if self.log.passing_over => continue,
                 Some(SourceEvent::Block { block, encoded }) => (block, encoded),
             };
             let number = encoded.number();
+            let waited = self.clock.elapsed() - asked;
             let head = self.feed.handle().head();
             if head.is_none() && self.log.nodes.is_some() && !self.may_begin_at(number) {
                 continue;
             }
-            // A chain of which blocks are there has its ABIs.
-            if let Some(dump) = self.log.dump.take_if(|_| head.is_none())
-                && !self.keep(dump).await?
-            {
+            self.feed.may_begin_with(&encoded)?;
+            if head.is_none() && !self.keep_dumps().await? {
+                self.tell_dropped(Some(number));
                 break Ended::Stopped;
             }
             let is_new = head.is_none_or(|head| number > head.number);
@@ -191,34 +164,81 @@ impl Ingest {
                 }
                 added => added?,
             };
-            let Some(added) = added else { break Ended::Stopped };
+            let Some(added) = added else {
+                self.tell_dropped(Some(number));
+                break Ended::Stopped;
+            };
             self.tell_taken(added);
+            // Whether a block that is late is of this chain shows later. Of supervised nodes the chain has its ABIs.
+            if self.log.nodes.is_none() && added != Added::Late && !self.keep_dumps().await? {
+                break Ended::Stopped;
+            }
             if added == Added::Side {
                 let block = block.map_or_else(|| encoded.decode().map(Arc::new), Ok)?;
                 self.forked.undone(&block);
             }
             taken += 1;
-            if self.is_live(&encoded) {
+            let now = self.clock.elapsed();
+            let is_all = catching_up && chain_pace.is_that_of_the_chain(now, waited, encoded.time().to_unix_ms());
+            if is_all {
+                info!(block = number, "old blocks come as fast as they were made: the source has no others");
+            }
+            if is_all || self.is_live(&encoded) {
                 self.caught_up(&mut catching_up).await?;
             } else if catching_up {
                 self.readiness.fails(SOURCE, format!("catching up, at block {number}"));
             }
-            let now = self.clock.elapsed();
             if catching_up && now - reported >= REPORT {
                 info!(block = number, taken, "catching up");
                 reported = now;
             }
         };
+        if ended == Ended::Stopped && self.readiness.is_failing(BLOCK_STORE).is_none() {
+            self.tell_dropped(None);
+        }
         self.caught_up(&mut catching_up).await?;
         Ok((ended, self.feed))
     }
 
-    /// Keeps a dump, and offers it to the indexes; false if the process is to stop.
-    async fn keep(&mut self, dump: AbiDump) -> anyhow::Result<bool> {
-        let kept = self.retrying(&Work::Keep(dump.clone())).await?.is_some();
-        // The receiver goes when the process stops.
-        let _ = self.dumps.send(dump);
-        Ok(kept)
+    /// Says what the process, which is told to stop, has got from its source and does not keep: from `refused` on, a block
+    /// that cannot be stored, or what is left in the pipe.
+    fn tell_dropped(&self, refused: Option<u32>) {
+        let handle = self.feed.handle();
+        let (head, lib) = (handle.head().map_or(0, |head| head.number), handle.lib().map_or(0, |lib| lib.number));
+        let unread_bytes = self.source.queue().map_or(0, |queue| queue.state().bytes);
+        let again = match &self.origin {
+            Origin::Nodeos => "the node is taken back when dfuse starts again".to_owned(),
+            Origin::Spec(SourceSpec::StandardInput) => {
+                format!("restart the node from a snapshot at or below block {lib}, or have it replay its blocks")
+            }
+            Origin::Demo | Origin::Spec(_) => "they are read again when dfuse starts again".to_owned(),
+        };
+        match (refused, self.readiness.is_failing(BLOCK_STORE)) {
+            (Some(block), Some(why)) => error!(
+                block,
+                head,
+                unread_bytes,
+                error = why,
+                "dropped: this block and all that the source gave after it, which cannot be stored; {again}"
+            ),
+            _ if unread_bytes > 0 => {
+                warn!(head, unread_bytes, "dropped: what the log has after the head; {again}");
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps the dumps that came, and offers them to the indexes; false if the process is to stop.
+    async fn keep_dumps(&mut self) -> anyhow::Result<bool> {
+        for dump in std::mem::take(&mut self.log.dumps) {
+            let kept = self.retrying(&Work::Keep(dump.clone())).await?.is_some();
+            // The receiver goes when the process stops.
+            let _ = self.dumps.send(dump);
+            if !kept {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Tells the supervised nodes how far they can be taken back at most.

@@ -26,8 +26,10 @@ use tracing::{info, warn};
 
 use super::{
     DataDir, Settings,
+    conditions::Conditions,
+    descriptors::Shares,
     index::Indexing,
-    ingest::{Conditions, Ended, Ingest, LogState, keep},
+    ingest::{Ended, Ingest, LogState, keep},
     nodes,
     origin::Origin,
 };
@@ -42,11 +44,11 @@ const POLL: Duration = Duration::from_millis(50);
 const LAST_BLOCKS: Duration = Duration::from_secs(30);
 
 /// Runs until a signal, until the source has ended if that is wanted, or until something fails.
-pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<()> {
     let origin = Origin::parse(&settings.source)?;
     let chain_id = origin.chain_id(settings)?;
     // What is wrong with them is said before anything begins.
-    settings.chain_api.options(None)?;
+    settings.chain_api.options(None, shares)?;
     let terms = settings.search.options()?;
     settings.websocket.options()?;
     if settings.http.readers == Some(0) {
@@ -59,11 +61,18 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         (None, Origin::Demo) => DataDir::temporary()?,
         (path, _) => DataDir::open(path.as_deref())?,
     };
-    info!(version = env!("CARGO_PKG_VERSION"), source = settings.source, data_dir = %data_dir.path().display(), "dfuse starts");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        source = settings.source,
+        data_dir = %data_dir.path().display(),
+        open_files = shares.limit,
+        connections = shares.connections,
+        "dfuse starts"
+    );
     let clock = Arc::new(SystemClock::new());
     if !matches!(origin, Origin::Nodeos) {
         let given = Given { origin, chain_id, terms, listener, data_dir, clock, nodes: None };
-        return run_parts(settings, given, &mut signals).await;
+        return run_parts(settings, shares, given, &mut signals).await;
     }
     // They start while all else is opened.
     let (nodes, source) = nodes::start(settings, chain_id, clock.clone())?;
@@ -80,7 +89,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
             },
         };
         let given = Given { origin, chain_id, terms, listener, data_dir, clock, nodes: Some((supervised, source)) };
-        run_parts(settings, given, &mut signals).await
+        run_parts(settings, shares, given, &mut signals).await
     };
     let result = result.await;
     // Unless they were stopped with the other parts.
@@ -103,16 +112,21 @@ struct Given {
 }
 
 /// Opens everything and runs it.
-async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> anyhow::Result<()> {
+async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: &mut Signals) -> anyhow::Result<()> {
     let Given { origin, chain_id, terms, listener, data_dir, clock, nodes } = given;
     let own_node = nodes.as_ref().and_then(|(nodes, _)| nodes.api());
     let api_options = dfuse_api::Options {
-        chain_api: settings.chain_api.options(own_node)?,
+        max_connections: shares.connections,
+        chain_api: settings.chain_api.options(own_node, shares)?,
         websocket: settings.websocket.options()?,
         ..settings.http.options()
     };
     // Its journal is read while the feed finds its files.
-    let fjall = FjallOptions { cache_bytes: settings.index.cache_mib << 20, ..FjallOptions::default() };
+    let fjall = FjallOptions {
+        cache_bytes: settings.index.cache_mib << 20,
+        open_files: shares.tables,
+        ..FjallOptions::default()
+    };
     let options = Options {
         chain_id,
         overlay_bytes: settings.index.memory_mib << 20,
@@ -155,6 +169,10 @@ async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> 
     let serving = chain.serving.clone();
     let server = Server::new(chain, Arc::new(OpenAccess), api_options);
     let conditions = Arc::new(Conditions(server.api().clone()));
+    if let Some(shortage) = shares.shortage(settings.http.max_connections) {
+        warn!("{shortage}");
+        conditions.warn("open_files", shortage);
+    }
 
     let (stop, stopped) = watch::channel(false);
     let (dumps, offered) = mpsc::unbounded_channel();
@@ -173,7 +191,7 @@ async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> 
     let index = tokio::spawn(indexing.run(pipeline, Box::pin(offered)));
     let (nodes, source) = match nodes {
         Some((nodes, source)) => (Some(nodes), source),
-        None => (None, origin.open(feed.resume_number(), settings.nodeos.queue_mib << 20)?),
+        None => (None, origin.open(feed.resume_number(), &settings.nodeos)?),
     };
     if let Some(nodes) = &nodes {
         nodes.set_taken(handle.head().map(|_| handle.lib().map_or(0, |lib| lib.number)));
@@ -219,7 +237,9 @@ async fn run_parts(settings: &Settings, given: Given, signals: &mut Signals) -> 
         nodes,
     };
     let result = parts.supervise(signals, settings.exit_at_end).await;
-    let closed = spawn_blocking(move || store.current().close()).await?.context("the indexes were not closed cleanly");
+    let closed = spawn_blocking(move || store.current().close()).await?.context(
+        "the indexes were not closed cleanly; nothing is lost of them, the next start makes from the block files what they lack",
+    );
     result.and(closed)
 }
 
@@ -361,7 +381,16 @@ impl Parts {
         }
         let mut result = Ok(());
         if let Some(feed) = feed {
-            result = feed.close().await.context("the last blocks were not written; the source must repeat them");
+            let unwritten = feed.unwritten();
+            result = feed.close().await.with_context(|| match unwritten {
+                Some(numbers) => {
+                    let (first, last) = numbers.into_inner();
+                    format!(
+                        "dropped: blocks {first} to {last}, which could not be written; the source must repeat them"
+                    )
+                }
+                None => "the last blocks were not written; the source must repeat them".to_owned(),
+            });
         }
         match self.index.await? {
             Ok(()) | Err(dfuse_index::Error::Blocks(dfuse_blocks::Error::Closed)) => {}

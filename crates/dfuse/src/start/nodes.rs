@@ -12,10 +12,10 @@ use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    ingest::Conditions,
+    conditions::Conditions,
     settings::{self, Settings},
 };
-use crate::failure::usage;
+use crate::{failure::usage, logging};
 
 /// How often their state is told.
 const REPORT: Duration = Duration::from_millis(250);
@@ -28,6 +28,7 @@ const SNAPSHOT: &str = "dfuse_node_snapshot_block_number";
 const QUEUE: &str = "dfuse_node_log_queue_bytes";
 const QUEUE_FULL: &str = "dfuse_node_log_queue_full";
 const LOG: &str = "dfuse_node_log_bytes";
+const LOST_LINES: &str = "dfuse_log_lines_lost_total";
 
 /// Starts the nodes of the configuration.
 pub(crate) fn start(
@@ -57,6 +58,7 @@ fn options(settings: &Settings, chain_id: Option<Checksum256>) -> anyhow::Result
         snapshot: of.snapshot.clone(),
         chain_id,
         queue_bytes: of.queue_mib << 20,
+        max_line_bytes: of.max_line_mib << 20,
         restart_pauses,
         stop_timeout: seconds(of.stop_timeout_seconds),
         hang_timeout: seconds(of.hang_timeout_seconds.max(2)),
@@ -90,7 +92,7 @@ fn config(all: &settings::Nodeos, node: &settings::Node) -> anyhow::Result<NodeC
     })
 }
 
-/// Tells the state of nodes, and of the log on standard input, until it is to stop.
+/// Tells the state of nodes, of the log on standard input and of the own log, until it is to stop.
 pub(crate) async fn report(
     nodes: Option<Arc<Nodeos>>,
     stdin: Option<Queue>,
@@ -100,6 +102,7 @@ pub(crate) async fn report(
     describe(&conditions);
     loop {
         tell(nodes.as_deref(), stdin.as_ref(), &conditions);
+        conditions.0.metrics().record(|| counter!(LOST_LINES).absolute(logging::lost_lines()));
         if timeout(REPORT, stop.wait_for(|stop| *stop)).await.is_ok() {
             return;
         }
@@ -141,6 +144,7 @@ fn describe(conditions: &Conditions) {
         describe_gauge!(SNAPSHOT, "Height of the block of the node's newest snapshot.");
         describe_gauge!(QUEUE, "Bytes of the node's log that are read and not decoded yet.");
         describe_gauge!(QUEUE_FULL, "1 while the node waits because its log is not decoded fast enough.");
+        describe_counter!(LOST_LINES, "Lines of the own log that were lost because standard error did not take them.");
         describe_gauge!(LOG, "Bytes of the node's log that were read, in its present run.");
     });
 }

@@ -3,7 +3,7 @@
 use dfuse_antelope::{Checksum256, Genesis};
 use dfuse_node::{Source, SourceOptions, SourceSpec};
 
-use super::settings::Settings;
+use super::settings::{Nodeos, Settings};
 use crate::{
     failure::{one_line, usage},
     input,
@@ -38,12 +38,18 @@ impl Origin {
     }
 
     /// Begins to read. `start_block` is the first block of interest. Supervised nodes have their source from the start.
-    pub(crate) fn open(&self, start_block: u32, queue_bytes: usize) -> anyhow::Result<Source> {
+    pub(crate) fn open(&self, start_block: u32, settings: &Nodeos) -> anyhow::Result<Source> {
         match self {
             Self::Demo => Ok(Source::of_log(input::DEMO)?),
             Self::Nodeos => anyhow::bail!("the logs of supervised nodes are read by their supervision"),
             Self::Spec(spec) => {
-                let options = SourceOptions { start_block, follow: true, queue_bytes, ..SourceOptions::default() };
+                let options = SourceOptions {
+                    start_block,
+                    follow: true,
+                    queue_bytes: settings.queue_mib << 20,
+                    max_line_bytes: settings.max_line_mib << 20,
+                    ..SourceOptions::default()
+                };
                 Source::open(spec, options).map_err(|error| usage(one_line(&error.into())))
             }
         }

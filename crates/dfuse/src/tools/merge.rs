@@ -7,7 +7,7 @@ use crate::{
     failure::usage,
     input::{self, Input},
     progress::Progress,
-    tools::{end_of_log, runtime},
+    tools::{LineOptions, end_of_log, runtime},
 };
 
 /// Turn a log into a block store: final blocks into bundles of 100, lost forks aside, the rest into one-block files.
@@ -26,6 +26,8 @@ pub(crate) struct Merge {
     /// Number of the first block that there is: an empty store may begin with it, or with one in which a bundle begins
     #[arg(long, value_name = "NUMBER", default_value_t = 2)]
     first_block: u32,
+    #[command(flatten)]
+    lines: LineOptions,
 }
 
 impl Merge {
@@ -34,7 +36,7 @@ impl Merge {
             return Err(usage(format!("{} is not a log; name a deep-mind log", self.log)));
         };
         let store = BlockStore::open(&self.store, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
-        let mut reader = Reader::new(log);
+        let mut reader = Reader::with_max_line(log, self.lines.max_bytes());
         runtime()?.block_on(async {
             let mut merger = Merger::open(store.clone(), self.first_block, &self.suffix).await?;
             let mut writer = ReverseWriter::new();

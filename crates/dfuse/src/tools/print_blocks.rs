@@ -21,7 +21,7 @@ use crate::{
     failure::{STDOUT, usage},
     input::{self, Input},
     progress::Progress,
-    tools::{end_of_log, runtime},
+    tools::{LineOptions, end_of_log, runtime},
 };
 
 /// Print blocks, one a line. Of a log, every block comes in the order of the log, those of lost forks too.
@@ -44,6 +44,8 @@ pub(crate) struct PrintBlocks {
     /// this all blocks before --start-block are read
     #[arg(long)]
     raw: bool,
+    #[command(flatten)]
+    lines: LineOptions,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -71,7 +73,7 @@ impl PrintBlocks {
         };
         match input::open(&self.place)? {
             Input::Log(log) => {
-                let mut reader = Reader::new(log);
+                let mut reader = Reader::with_max_line(log, self.lines.max_bytes());
                 while let Some(event) = reader.next_event()? {
                     match event {
                         Event::Block(block) => printer.print(*block)?,

@@ -82,6 +82,25 @@ impl Server {
         Self { child, lines, log: Vec::new(), address: None }
     }
 
+    /// Starts it with a standard error that the caller looks after, and an address that it knows.
+    pub(crate) fn unread(command: &mut Command, stderr: impl Into<Stdio>, address: String) -> Self {
+        let child = command.stderr(stderr).stdout(Stdio::null()).spawn().unwrap();
+        Self { child, lines: channel().1, log: Vec::new(), address: Some(address) }
+    }
+
+    /// Waits until it can be connected to.
+    pub(crate) fn connect(&mut self) -> TcpStream {
+        let until = deadline();
+        loop {
+            match TcpStream::connect(self.address()) {
+                Ok(stream) => return stream,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended");
+            thread::yield_now();
+        }
+    }
+
     pub(crate) fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().unwrap()
     }
@@ -150,6 +169,18 @@ impl Server {
             self.log.push(line);
         }
         status
+    }
+
+    /// Waits for the end, which must come by itself and in time.
+    pub(crate) fn ends(&mut self) -> Option<i32> {
+        let until = deadline();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            thread::yield_now();
+        }
     }
 
     /// Waits for the end, which must come with `code` and one error that contains `message`.

@@ -8,9 +8,14 @@ use axum::{
     response::IntoResponse,
 };
 use dfuse_api::{ChainApiOptions, ErrorCode, OpenAccess, Options};
+use dfuse_node::rpc::{NodeClient, NodeOptions};
 use futures::{StreamExt, future::join_all, stream};
 use http_body_util::{BodyExt, BodyStream};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+};
 
 use super::{
     Guarded, chain, chain_with,
@@ -27,6 +32,12 @@ async fn what_is_passed_on_and_what_is_not() {
             ("x-trace-id", "of-the-node"),
             ("keep-alive", "timeout=5"),
             ("access-control-allow-credentials", "true"),
+            ("set-cookie", "session=secret"),
+            ("set-cookie2", "session=secret"),
+            ("alt-svc", "h3=\":443\""),
+            ("strict-transport-security", "max-age=1"),
+            ("clear-site-data", "\"*\""),
+            ("upgrade", "h2c"),
             ("x-other", "kept"),
         ] {
             answer.headers_mut().insert(name, value.parse().unwrap());
@@ -52,7 +63,19 @@ async fn what_is_passed_on_and_what_is_not() {
     assert_eq!((answer.status, &*answer.body), (StatusCode::ACCEPTED, &b"{\"rows\":[1]}"[..]));
     assert_ne!(answer.trace_id(), "of-the-node");
     assert_eq!((answer.header("access-control-allow-origin"), answer.header("x-other")), ("*", "kept"));
-    assert!(["keep-alive", "access-control-allow-credentials"].iter().all(|name| !answer.headers.contains_key(*name)));
+    let names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
+    for kept_back in [
+        "keep-alive",
+        "access-control-allow-credentials",
+        "set-cookie",
+        "set-cookie2",
+        "alt-svc",
+        "strict-transport-security",
+        "clear-site-data",
+        "upgrade",
+    ] {
+        assert!(!names.iter().any(|name| name == kept_back), "{kept_back} of {names:?}");
+    }
     let got = &node.got()[0];
     assert_eq!((got.method.as_str(), got.target.as_str()), ("POST", "/v1/chain/get_table_rows"));
     assert_eq!(got.body, "{\"code\":\"eosio\"}");
@@ -67,6 +90,85 @@ async fn what_is_passed_on_and_what_is_not() {
         let got = node.got().pop().unwrap();
         assert_eq!((got.method.as_str(), got.target.as_str()), (method, "/v1/chain/a/b_c"));
     }
+}
+
+#[tokio::test]
+async fn a_node_cannot_switch_protocols() {
+    for protocol in ["websocket", "h2c", "anything"] {
+        let node = FakeNode::start(move |_, got| {
+            // A node that switches, whatever it was asked.
+            if got.target.ends_with("get_info") {
+                return Some(reply(200, &json!({})));
+            }
+            let mut answer = StatusCode::SWITCHING_PROTOCOLS.into_response();
+            answer.headers_mut().insert("upgrade", protocol.parse().unwrap());
+            answer.headers_mut().insert("connection", "upgrade".parse().unwrap());
+            Some(answer)
+        })
+        .await;
+        let chain = chain([node.client()]).await;
+        let listening = chain.listen().await;
+        for call in ["get_block", "push_transaction"] {
+            let headers = [("connection", "upgrade"), ("upgrade", protocol)];
+            node_shaped(&chain.request(post(call, &headers, "{}")).await, 503, 3_990_001);
+            let got = node.got().into_iter().rfind(|got| got.target.ends_with(call)).unwrap();
+            assert!(!got.headers.contains_key("upgrade") && !got.headers.contains_key("connection"), "{got:?}");
+            // Over a connection that could become another one.
+            let mut stream = tokio::net::TcpStream::connect(listening.address).await.unwrap();
+            let request = format!(
+                "POST /v1/chain/{call} HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\
+                 content-length: 2\r\n\r\n{{}}"
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut head = vec![0; 12];
+            stream.read_exact(&mut head).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&head), "HTTP/1.1 503");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_to_nodes_take_turns() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let node = FakeNode::start(move |_, _| {
+        let mut released = released.clone();
+        let body = stream::once(async move {
+            released.wait_for(|released| *released).await.unwrap();
+            Ok::<_, std::io::Error>("done")
+        });
+        Some(Body::from_stream(body).into_response())
+    })
+    .await;
+    let client = NodeClient::new(
+        &node.url,
+        NodeOptions { at_work: Some(Arc::new(Semaphore::new(2))), ..NodeOptions::default() },
+    );
+    let options = ChainApiOptions { timeout: Duration::from_secs(3600), ..options([client.unwrap()]) };
+    let chain = chain_with(options, Arc::new(OpenAccess)).await;
+    // Two are answered as far as the node is; their answers go on.
+    let first = chain.server.handle(post("get_block", &[], "{}")).await;
+    let second = chain.server.handle(post("get_block", &[], "{}")).await;
+    let third = chain.server.handle(post("get_block", &[], "{}"));
+    let mut third = std::pin::pin!(third);
+    assert!(futures::poll!(&mut third).is_pending());
+    assert_eq!(node.got().len(), 2, "the third one is not with the node");
+    // A client that leaves gives its turn away, and so does an answer that is read.
+    drop(first);
+    let third = third.await;
+    assert_eq!(node.got().len(), 3);
+    release.send(true).unwrap();
+    for answer in [second, third] {
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "done");
+    }
+    let client = NodeClient::new(
+        &node.url,
+        NodeOptions { at_work: Some(Arc::new(Semaphore::new(0))), ..NodeOptions::default() },
+    );
+    let short = ChainApiOptions { timeout: Duration::from_millis(20), ..super::options([client.unwrap()]) };
+    let chain = chain_with(short, Arc::new(OpenAccess)).await;
+    let refused = chain.request(post("get_block", &[], "{}")).await;
+    let error = node_shaped(&refused, 503, 3_990_001);
+    assert_eq!(error["message"], "Too many requests are with the nodes at the moment.");
 }
 
 #[tokio::test]

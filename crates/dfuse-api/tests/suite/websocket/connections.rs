@@ -104,7 +104,7 @@ async fn connections_have_places() {
     let mut first = Client::connect(&listening).await;
     let second = async {
         let mut second = TcpStream::connect(listening.address).await.unwrap();
-        second.write_all(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n").await.unwrap();
+        second.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         second.read_to_string(&mut answer).await.unwrap();
         answer

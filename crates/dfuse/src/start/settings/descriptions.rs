@@ -59,7 +59,11 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
         "search.system",
         "System actions that pass filters in any case: the same. For searching it matters whether eosio:setabi is among them",
     ),
-    ("http.max_connections", "Most connections at a time; more wait to be accepted"),
+    (
+        "http.max_connections",
+        "Most connections at a time. When one more comes, the one that has been idle longest is closed; if all are at work, it waits. \
+         Fewer where the limit of open files allows fewer",
+    ),
     ("http.max_header_bytes", "Most bytes of a request's header, path and query included"),
     ("http.max_body_bytes", "Most bytes of a request's body"),
     ("http.header_timeout_seconds", "How long the header of a request may take, and a connection may be idle"),
@@ -114,6 +118,7 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
         "nodeos.queue_mib",
         "Memory for a node's log that is read and not decoded yet, also from standard input. When it is full, the node waits",
     ),
+    ("nodeos.max_line_mib", "Longest line of a node's log, also of one on standard input or in a file"),
     (
         "nodeos.restart_pause_seconds",
         "Longest pause before a node that ended is started again; the first is a second, and each is twice the one before",

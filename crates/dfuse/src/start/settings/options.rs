@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use dfuse_antelope::Name;
 use dfuse_api::WebSocketOptions;
-use dfuse_node::rpc::{NodeClient, NodeOptions, RpcError};
+use dfuse_node::rpc::{NodeClient, RpcError};
 use dfuse_search::{EventAction, Filter, FilterError, TermOptions};
 
 use super::{ChainApi, Http, Search, WebSocket};
-use crate::failure::usage;
+use crate::{failure::usage, start::descriptors::Shares};
 
 impl Search {
     /// Which terms are indexed.
@@ -82,7 +82,11 @@ impl ChainApi {
     ///
     /// # Errors
     /// An address of a node that is none, or a time that cannot be.
-    pub(crate) fn options(&self, own_node: Option<String>) -> anyhow::Result<dfuse_api::ChainApiOptions> {
+    pub(crate) fn options(
+        &self,
+        own_node: Option<String>,
+        shares: &Shares,
+    ) -> anyhow::Result<dfuse_api::ChainApiOptions> {
         if !(1..=500).contains(&self.info_age_ms) {
             return Err(usage(
                 "chain_api.info_age_ms must be from 1 to 500: programs take what get_info says for the present",
@@ -91,8 +95,9 @@ impl ChainApi {
         if self.push_again_seconds == 0 {
             return Err(usage("chain_api.push_again_seconds must be 1 or more"));
         }
+        let options = shares.node_options(self.upstreams.len().max(1) + self.push_upstreams.len());
         let nodes = |urls: &[String]| {
-            let client = |url: &String| NodeClient::new(url, NodeOptions::default());
+            let client = |url: &String| NodeClient::new(url, options.clone());
             urls.iter().map(client).collect::<Result<Vec<_>, RpcError>>().map_err(|error| usage(error.to_string()))
         };
         let defaults = dfuse_api::ChainApiOptions::default();

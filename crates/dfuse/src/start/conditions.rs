@@ -1,0 +1,42 @@
+//! How the parts of the process say what operators should know.
+
+use std::borrow::Cow;
+
+use dfuse_api::Readiness;
+
+/// Where the state of the parts is told.
+pub(crate) struct Conditions(pub(crate) dfuse_api::Api);
+
+impl Conditions {
+    fn readiness(&self) -> &Readiness {
+        self.0.readiness()
+    }
+
+    /// Whether no part fails.
+    pub(crate) fn all_hold(&self) -> bool {
+        self.readiness().all().values().all(Result::is_ok)
+    }
+
+    /// Says that a condition holds, or why it does not.
+    pub(crate) fn set(&self, name: impl Into<Cow<'static, str>>, state: Result<(), String>) {
+        self.readiness().set(name, state);
+    }
+
+    /// Warns of what an operator should mend, though it keeps no client away.
+    pub(crate) fn warn(&self, name: &'static str, warning: String) {
+        self.readiness().warn(name, warning);
+    }
+
+    /// Why a condition does not hold, if it does not.
+    pub(super) fn is_failing(&self, name: &str) -> Option<String> {
+        self.readiness().all().remove(name)?.err()
+    }
+
+    pub(super) fn holds(&self, name: &'static str) {
+        self.set(name, Ok(()));
+    }
+
+    pub(super) fn fails(&self, name: &'static str, why: String) {
+        self.set(name, Err(why));
+    }
+}
