@@ -25,7 +25,7 @@ use tracing::{Instrument, Span};
 use crate::{
     Api, ApiError, ErrorCode, TraceId,
     chain_api::{self, NodeShaped, Untouched},
-    params::{percent_encoding_problem, shorten},
+    params::shorten,
     server::Refused,
     trace_id::TraceIds,
 };

@@ -28,7 +28,7 @@ const PAUSE_SECONDS: u32 = 5;
 
 /// `GET /healthz`: whether clients may be sent here.
 pub(crate) async fn health(State(api): State<Api>) -> ApiResult<Json<Value>> {
-    let Look { head, lib, conditions, .. } = Look::take(&api).await?;
+    let Look { head, lib, conditions, mid_chain_start, .. } = Look::take(&api).await?;
     let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
     let failing: BTreeMap<_, _> = failing.map(|(name, why)| (name, without_places(why))).collect();
     if !failing.is_empty() {
@@ -46,6 +46,10 @@ pub(crate) async fn health(State(api): State<Api>) -> ApiResult<Json<Value>> {
     if !warnings.is_empty() {
         let warnings = warnings.iter().map(|(name, text)| (name.to_string(), without_places(text).into()));
         answer["warnings"] = Value::Object(warnings.collect());
+    }
+    if let Some(first_block) = mid_chain_start {
+        answer["state_from_block"] = json!(first_block);
+        answer["complete"] = json!(false);
     }
     if let Some(Head { block: reference, time, age_seconds }) = head {
         answer["head"] = block(reference);
@@ -84,7 +88,7 @@ fn without_places(text: &str) -> String {
 
 /// `GET /metrics`: all counts, as Prometheus reads them.
 pub(crate) async fn metrics(State(api): State<Api>) -> ApiResult<Response> {
-    let Look { head, lib, conditions, status } = Look::take(&api).await?;
+    let Look { head, lib, conditions, status, .. } = Look::take(&api).await?;
     api.metrics().record(|| {
         let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
         if let Some(head) = &head {
@@ -136,6 +140,8 @@ struct Look {
     /// By name: it holds, or why it does not.
     conditions: BTreeMap<Cow<'static, str>, Result<(), String>>,
     status: std::sync::Arc<Status>,
+    /// The first block that is indexed, if the chain had begun before it.
+    mid_chain_start: Option<u32>,
 }
 
 impl Look {
@@ -181,7 +187,7 @@ impl Look {
         }
         let stopping = api.is_stopping().then(|| "the server is going away".to_owned());
         hold("running".into(), stopping);
-        Ok(Self { head, lib: snapshot.lib(), conditions, status })
+        Ok(Self { head, lib: snapshot.lib(), conditions, status, mid_chain_start: snapshot.mid_chain_start() })
     }
 }
 

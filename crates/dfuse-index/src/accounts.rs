@@ -1,4 +1,6 @@
-//! Who created every account, where.
+//! Every account that the chain is known to have: who created it, or in which block it was first seen.
+
+use std::collections::BTreeMap;
 
 use dfuse_antelope::{Checksum256, Name, raw};
 use dfuse_kv::{Direction, KeyRange};
@@ -8,27 +10,37 @@ use crate::{
     codec::{ValueReader, put_varint},
 };
 
-/// Account to how it was created.
+/// Account to the block in which it was created or first seen, and how it was created.
 pub const ACCOUNTS: Family = Family::new("account");
 
 const EOSIO: Name = Name::literal("eosio");
 const NEWACCOUNT: Name = Name::literal("newaccount");
+/// The accounts that every chain has before its first block.
+const GENESIS: [Name; 3] = [EOSIO, Name::literal("eosio.null"), Name::literal("eosio.prods")];
 
 /// The index of accounts. Its name is `accounts`.
 ///
-/// Accounts that exist from genesis on (`eosio` and a few others) were never created by an action and are not in it.
+/// Accounts that exist from genesis on, and those that were created before the first block that is indexed, enter with the
+/// first block that uses them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Accounts;
+
+/// An account of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub name: Name,
+    /// The block that created it; without a creation, the first one in which it was seen.
+    pub block_number: u32,
+    /// How it was created; absent if that is older than the indexes, or was the genesis.
+    pub creation: Option<AccountCreation>,
+}
 
 /// How an account was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountCreation {
-    /// The account.
-    pub account: Name,
     /// Who created it.
     pub creator: Name,
-    /// Number of the block.
-    pub block_number: u32,
     /// The transaction.
     pub transaction_id: Checksum256,
 }
@@ -39,46 +51,102 @@ impl Index for Accounts {
     }
 
     fn schema_version(&self) -> u32 {
-        1
+        2
     }
 
     fn families(&self) -> &'static [Family] {
         &[ACCOUNTS]
     }
 
-    fn delta(&self, context: &BlockContext<'_>, _: &View) -> Result<Delta> {
+    fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
+        let block_number = context.block().number;
+        let created = created(context);
         let mut delta = DeltaBuilder::new();
-        for executed in context.executed_actions() {
-            let action = &executed.action.action;
-            if (executed.action.receiver, action.account, action.name) != (EOSIO, EOSIO, NEWACCOUNT) {
-                continue;
+        for account in created.values() {
+            delta.put(ACCOUNTS, account.name.0.to_be_bytes(), account.encode());
+        }
+        let mut seen = used(context);
+        // The first block of all is the one before which not even `eosio` was known.
+        if view.get(ACCOUNTS, &EOSIO.0.to_be_bytes())?.is_none() {
+            seen.extend(GENESIS);
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        seen.retain(|name| *name != Name(0) && !created.contains_key(name));
+        let keys: Vec<_> = seen.iter().map(|name| name.0.to_be_bytes()).collect();
+        let keys: Vec<_> = keys.iter().map(|key| &key[..]).collect();
+        for (name, known) in seen.into_iter().zip(view.multi_get(ACCOUNTS, &keys)?) {
+            if known.is_none() {
+                let account = Account { name, block_number, creation: None };
+                delta.put(ACCOUNTS, name.0.to_be_bytes(), account.encode());
             }
-            // The chain has decoded what it executed.
-            let mut data = raw::Reader::new(&action.raw_data);
-            let (Ok(creator), Ok(account)) = (data.name(), data.name()) else { continue };
-            let mut value = creator.0.to_be_bytes().to_vec();
-            put_varint(&mut value, context.block().number.into());
-            value.extend_from_slice(&executed.transaction.id.0);
-            delta.put(ACCOUNTS, account.0.to_be_bytes(), value);
         }
         Ok(delta.build())
     }
 }
 
-impl AccountCreation {
-    /// The value is the creator, the block number (varint) and the transaction id.
-    fn decode(account: Name, value: &[u8]) -> Result<Self> {
+/// The accounts that the block creates.
+fn created(context: &BlockContext<'_>) -> BTreeMap<Name, Account> {
+    let mut created = BTreeMap::new();
+    for executed in context.executed_actions() {
+        let action = &executed.action.action;
+        if (executed.action.receiver, action.account, action.name) != (EOSIO, EOSIO, NEWACCOUNT) {
+            continue;
+        }
+        // The chain has decoded what it executed.
+        let mut data = raw::Reader::new(&action.raw_data);
+        let (Ok(creator), Ok(name)) = (data.name(), data.name()) else { continue };
+        let creation = Some(AccountCreation { creator, transaction_id: executed.transaction.id });
+        created.insert(name, Account { name, block_number: context.block().number, creation });
+    }
+    created
+}
+
+/// The accounts that the block proves to exist, in any order and number: the chain lets nobody else receive or authorize an
+/// action, own a permission, pay for RAM or produce a block.
+fn used(context: &BlockContext<'_>) -> Vec<Name> {
+    let mut used = vec![context.block().header.producer];
+    for executed in context.executed_actions() {
+        let action = &executed.action.action;
+        used.extend([executed.action.receiver, action.account]);
+        used.extend(action.authorization.iter().map(|level| level.actor));
+    }
+    for trace in context.block().transaction_traces().iter().filter(|trace| !trace.is_reverted()) {
+        let permissions = trace.perm_ops.iter().flat_map(|op| [&op.old_perm, &op.new_perm]);
+        used.extend(permissions.flatten().map(|permission| permission.owner));
+        used.extend(trace.ram_ops.iter().map(|op| op.payer));
+    }
+    used
+}
+
+impl Account {
+    /// The value is the block number (varint) and, of an account whose creation is known, the creator and the transaction id.
+    fn encode(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(45);
+        put_varint(&mut value, self.block_number.into());
+        if let Some(AccountCreation { creator, transaction_id }) = self.creation {
+            value.extend_from_slice(&creator.0.to_be_bytes());
+            value.extend_from_slice(&transaction_id.0);
+        }
+        value
+    }
+
+    fn decode(name: Name, value: &[u8]) -> Result<Self> {
         let mut reader = ValueReader::new(ACCOUNTS, value);
-        let (creator, block_number, transaction_id) = (reader.name()?, reader.varint32()?, reader.id()?);
+        let block_number = reader.varint32()?;
+        let creation = match reader.rest() {
+            [] => None,
+            _ => Some(AccountCreation { creator: reader.name()?, transaction_id: reader.id()? }),
+        };
         reader.finish()?;
-        Ok(Self { account, creator, block_number, transaction_id })
+        Ok(Self { name, block_number, creation })
     }
 }
 
-/// How an account was created; absent if there was no such action.
-pub fn get(view: &View, account: Name) -> Result<Option<AccountCreation>> {
+/// What is known of an account; absent if nothing is.
+pub fn get(view: &View, account: Name) -> Result<Option<Account>> {
     let value = view.get(ACCOUNTS, &account.0.to_be_bytes())?;
-    value.map(|value| AccountCreation::decode(account, &value)).transpose()
+    value.map(|value| Account::decode(account, &value)).transpose()
 }
 
 /// Accounts whose text begins with that of `prefix` (all, if that is empty), after the account `after`, in the order of
@@ -87,7 +155,7 @@ pub fn with_prefix(
     view: &View,
     prefix: Name,
     after: Option<Name>,
-) -> Result<impl Iterator<Item = Result<AccountCreation>> + Send + use<>> {
+) -> Result<impl Iterator<Item = Result<Account>> + Send + use<>> {
     let length = prefix.as_text(&mut [0; 13]).len() as u32;
     let last = prefix.0 | u64::MAX.checked_shr(5 * length).unwrap_or(0);
     let mut range = KeyRange::new(prefix.0.to_be_bytes()..=last.to_be_bytes());
@@ -96,6 +164,6 @@ pub fn with_prefix(
     }
     Ok(view.scan(ACCOUNTS, &range, Direction::Forward)?.map(|entry| {
         let (key, value) = entry?;
-        AccountCreation::decode(ValueReader::new(ACCOUNTS, &key).name()?, &value)
+        Account::decode(ValueReader::new(ACCOUNTS, &key).name()?, &value)
     }))
 }

@@ -23,6 +23,17 @@ pub struct ChainIdentity {
     pub first_parent: BlockRef,
 }
 
+/// Number of the block that a genesis makes. It executes nothing, so no node logs it: logs begin with the block after it.
+const GENESIS_BLOCK: u32 = 1;
+
+impl ChainIdentity {
+    /// Number of the first block that is indexed, if the chain had begun before it, so that the indexes lack what was written
+    /// until then. Absent if they hold the chain from its beginning: then nothing came before the first block.
+    pub fn mid_chain_start(&self) -> Option<u32> {
+        (self.first_parent.number > GENESIS_BLOCK).then(|| self.first_parent.number.saturating_add(1))
+    }
+}
+
 /// How complete an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointState {
@@ -99,6 +110,14 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_chains_begin() {
+        for (parent, start) in [(0, None), (1, None), (2, Some(3)), (249, Some(250)), (u32::MAX, Some(u32::MAX))] {
+            let first_parent = BlockRef { number: parent, id: Checksum256::default() };
+            assert_eq!(ChainIdentity { chain_id: None, first_parent }.mid_chain_start(), start);
+        }
+    }
 
     #[test]
     fn round_trip_and_damage() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use dfuse_antelope::{AbiDump, Checksum256, model::Block};
 use dfuse_blocks::BlockRef;
 use dfuse_kv::{Durability, Keyspace, Store};
+use tracing::warn;
 
 pub use self::open::keyspaces;
 pub(crate) use self::open::read_checkpoint;
@@ -248,8 +249,22 @@ impl Pipeline {
         self.head = Some(reference);
         if self.identity.is_none() {
             self.identity = Some(ChainIdentity { chain_id: self.options.chain_id, first_parent: root });
+            self.warn_of_mid_chain_start();
         }
         Ok(Applied::New)
+    }
+
+    fn warn_of_mid_chain_start(&self) {
+        // An index that is built again begins where the others do, who have said so.
+        if self.state == CheckpointState::Complete
+            && let Some(first_block) = self.identity.and_then(|identity| identity.mid_chain_start())
+        {
+            warn!(
+                first_block,
+                "the chain had begun before the first block that is indexed: state that was written earlier is unknown, and \
+                 answers say so with state_from_block and complete"
+            );
+        }
     }
 
     /// A block at or below the committed one must be the one that is committed.
@@ -292,7 +307,8 @@ impl Pipeline {
         let status = self.status();
         let view = self.head_view();
         let forks = self.forks.clone();
-        self.serving.publish(ServingSnapshot { view, lib: self.committed.block, forks }, status);
+        self.serving
+            .publish(ServingSnapshot { view, lib: self.committed.block, forks, identity: self.identity }, status);
         // What was published before no longer holds on to what is committed.
         self.overlay.forget(&self.families, self.committed.generation, Vec::new());
     }

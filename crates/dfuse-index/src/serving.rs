@@ -7,7 +7,7 @@ use dfuse_antelope::Checksum256;
 use dfuse_blocks::BlockRef;
 use tokio::sync::watch;
 
-use crate::{Result, View, blocks, branch::Branch};
+use crate::{ChainIdentity, Result, View, blocks, branch::Branch};
 
 /// Reversible blocks that are not on the best chain, and their branches.
 pub(crate) type Forks = BTreeMap<Checksum256, (BlockRef, Branch)>;
@@ -19,9 +19,15 @@ pub struct ServingSnapshot {
     pub(crate) view: View,
     pub(crate) lib: Option<BlockRef>,
     pub(crate) forks: Arc<Forks>,
+    pub(crate) identity: Option<ChainIdentity>,
 }
 
 impl ServingSnapshot {
+    /// Number of the first block that is indexed, if the chain had begun before it: see [`ChainIdentity::mid_chain_start`].
+    pub fn mid_chain_start(&self) -> Option<u32> {
+        self.identity.and_then(|identity| identity.mid_chain_start())
+    }
+
     /// The indexes at the head.
     pub fn view(&self) -> &View {
         &self.view

@@ -6,7 +6,7 @@ use dfuse_index::{Result, ServingSnapshot, View};
 use crate::{
     KeyAccount, PermissionLink, RowKey, RowRange, TableDifference, TableKey, TableRow, TableRows, TableScope,
     key_accounts, permission_links,
-    rows::{row_at, row_now},
+    rows::{row_at, row_now, row_was_seen},
     scopes,
 };
 
@@ -92,6 +92,17 @@ impl StateAt {
     /// Whether the contract had that table in any scope after any block up to the view's, which may be later than this height.
     pub fn table_was_seen(&self, contract: Name, table: Name) -> Result<bool> {
         scopes::was_seen(&self.view, contract, table)
+    }
+
+    /// Whether all rows of a table are known at this height, also where the indexes begin in mid-chain: they are if the table
+    /// came or went since, for at that moment it had none.
+    pub fn table_is_known(&self, table: TableKey) -> Result<bool> {
+        scopes::changed(&self.view, table, self.number)
+    }
+
+    /// Whether the row was written at or below this height since the indexes begin, also if it was removed then.
+    pub fn row_was_seen(&self, key: &RowKey) -> Result<bool> {
+        row_was_seen(&self.view, key, self.number)
     }
 
     /// The permissions that a key stands in, by account and permission, after one of them; lazily.

@@ -1,10 +1,11 @@
-//! Contract rows, scopes, key accounts, permission links and tokens, at any block.
+//! Contract rows, scopes, key accounts, permission links and tokens, at any block, and the newest state of accounts.
 //!
 //! Indexes keep every version of what contracts and accounts have, by block. [`StateAt`] is the state after a block, of a
 //! branch or committed long ago, and what everything is read from.
 //!
 //! Everything here is synchronous and may block on a disk: call it from CPU threads.
 
+pub mod account_state;
 mod at;
 mod key_accounts;
 mod key_type;
@@ -43,5 +44,6 @@ pub fn indexes() -> Vec<Arc<dyn Index>> {
         Arc::new(KeyAccounts),
         Arc::new(PermissionLinks),
         Arc::new(tokens::Tokens),
+        Arc::new(account_state::AccountState),
     ]
 }

@@ -133,6 +133,11 @@ pub(crate) fn row_at(view: &View, key: &RowKey, number: u32) -> Result<Option<Ta
     table_row(key, block_number, &value)
 }
 
+/// Whether any block up to a height wrote the row, also if it was removed then.
+pub(crate) fn row_was_seen(view: &View, key: &RowKey, number: u32) -> Result<bool> {
+    Ok(newest(view, ROW_HISTORY, &key.to_bytes(), number)?.is_some())
+}
+
 /// The row as that block wrote it, if it did: less than half the cost of [`row_at`].
 fn row_written(view: &View, key: &RowKey, block_number: u32) -> Result<Option<TableRow>> {
     let value = view.get(ROW_HISTORY, &versioned(&key.to_bytes(), block_number))?;

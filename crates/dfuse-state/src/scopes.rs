@@ -92,3 +92,8 @@ pub(crate) fn was_seen(view: &View, contract: Name, table: Name) -> Result<bool>
     let prefix = [contract, table].map(|name| name.0.to_be_bytes()).concat();
     Ok(view.first(SCOPES, &KeyRange::prefix(prefix), Direction::Forward)?.is_some())
 }
+
+/// Whether the table came or went at or below a height.
+pub(crate) fn changed(view: &View, table: TableKey, number: u32) -> Result<bool> {
+    Ok(newest(view, SCOPES, &table.to_bytes(), number)?.is_some())
+}

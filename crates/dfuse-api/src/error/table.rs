@@ -233,9 +233,16 @@ error_codes! {
             text("primary_key", "the primary key, as the request has it")
         ],
         "The table has no row of that primary key at that height.";
+    StateUnavailable: "app_state_unavailable_error", NOT_FOUND, NotFound, No,
+        [
+            number("first_block_num", "the first block from which on state is known"),
+            text("reason", "why nothing earlier is known: `mid_chain_start`, the indexes begin in the middle of the chain")
+        ],
+        "The state is of before the first block from which on this server knows it, or what is asked for was not written since \
+         that block and may have been written before.";
     AccountNotFound: "data_account_not_found_error", NOT_FOUND, NotFound, No,
         [text("account", "the account")],
-        "The node knows no account of this name.";
+        "There is no account of this name.";
     PublicKeyNotFound: "data_public_key_not_found_error", NOT_FOUND, NotFound, No,
         [text("public_key", "the key")],
         "The key never stood in a permission of any account.";

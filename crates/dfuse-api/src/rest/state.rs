@@ -4,6 +4,7 @@
 //! streamed.
 
 mod abi;
+pub(crate) mod coverage;
 mod cursor;
 mod difference;
 mod height;

@@ -139,6 +139,7 @@ impl GetTableRows {
             let mut text = Vec::new();
             let mut json = JsonWriter::new(&mut text);
             json.begin_object();
+            height.write_coverage(&mut json, height.knows_table(table)?);
             json.key("rows").begin_array();
             for row in height.state.rows(table, RowRange::default())? {
                 reading.go_on()?;

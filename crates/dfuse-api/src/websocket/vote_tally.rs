@@ -134,12 +134,16 @@ fn tally(api: &Api, snapshot: &ServingSnapshot, confirmations: u32, reading: &Re
     }
     tallied.sort_by(|(votes, _), (others, _)| others.total_cmp(votes));
     let time = blocks::by_number(view, confirmed(snapshot, confirmations))?.map(|block| block.time).unwrap_or_default();
-    let tally = json!({"vote_tally": {
+    let mut tally = json!({"vote_tally": {
         "total_activated_stake": number(&global["total_activated_stake"]),
         "total_votes": number(&global["total_producer_vote_weight"]),
         "decay_weight": decay_weight(time),
         "producers": tallied.into_iter().map(|(_, producer)| producer).collect::<Vec<_>>(),
     }});
+    if let Some(first_block) = snapshot.mid_chain_start() {
+        tally["vote_tally"]["state_from_block"] = first_block.into();
+        tally["vote_tally"]["complete"] = state.table_is_known(producers)?.into();
+    }
     Ok(tally.to_string().into())
 }
 

@@ -148,6 +148,7 @@ async fn readiness_is_a_list_of_conditions() {
         "head_age",
         "head_block",
         "index_abi",
+        "index_account-state",
         "index_accounts",
         "index_blocks",
         "index_key-accounts",

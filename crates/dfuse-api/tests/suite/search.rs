@@ -476,6 +476,11 @@ async fn what_a_text_names() {
         assert!(time.ends_with('Z') && !time.contains(".500") && time.len() >= 20, "{name}: {time}");
     }
     assert_eq!(find("EOSIO").await, json!({"type": "account", "data": {"account_name": "eosio", "creator": null}}));
+    // Of genesis, and never used in an action.
+    for genesis in ["eosio.null", "eosio.prods"] {
+        let expected = json!({"type": "account", "data": {"account_name": genesis, "creator": null}});
+        assert_eq!(find(genesis).await, expected);
+    }
     for text in ["nobody", "99999999", "2001-01-01", "abcdefabcdefab", "some words", "\u{e9}", &"a".repeat(5000)] {
         let (code, _) = chain.get(&format!("/v0/simple_search?q={}", encode(text))).await.error();
         assert_eq!(code, ErrorCode::SimpleSearchNotFound, "{text}");
@@ -496,6 +501,10 @@ async fn completions() {
     let sections = complete("eosio.r").await;
     assert_eq!((&sections[0]["id"], &sections[1]["id"]), (&json!("accounts"), &json!("query")));
     assert_eq!(keys(&sections[0]), ["eosio.ram", "eosio.ramfee", "eosio.rex"]);
+    for (prefix, account) in [("eosio", "eosio"), ("eosio.n", "eosio.null"), ("eosio.p", "eosio.prods")] {
+        assert!(keys(&complete(prefix).await[0]).contains(&account.to_owned()), "{prefix}");
+    }
+    assert!(keys(&complete("eosio.").await[0]).iter().all(|account| account.starts_with("eosio.")));
     assert_eq!(keys(&sections[1])[0], "(auth:eosio.r OR receiver:eosio.r)");
     assert_eq!(sections[1]["suggestions"][1]["summary"], "signed_by");
     let sections = complete("action:transfer data.to:ali").await;
@@ -503,6 +512,25 @@ async fn completions() {
     assert_eq!(keys(&sections[0])[0], "action:transfer data.to:alice");
     assert_eq!(complete("some words").await, json!([]));
     assert_eq!(chain.get("/v0/search/completion").await.error().0, ErrorCode::RequestValidation);
+}
+
+/// Accounts of before the first block are known once they are used.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_that_are_only_seen_in_use() {
+    let Some(chain) = TestChain::recorded_from("demo/demo.dmlog.zst", 3900).await else { return };
+    let actors: std::collections::BTreeSet<_> = {
+        let blocks = chain.best();
+        let traces = blocks.iter().flat_map(|block| block.transaction_traces()).filter(|trace| !trace.is_reverted());
+        let actions = traces.flat_map(|trace| &trace.action_traces);
+        actions.flat_map(|action| &action.action.authorization).map(|level| level.actor.to_string()).collect()
+    };
+    assert!(actors.len() > 5, "{actors:?}");
+    for account in actors.iter().map(String::as_str).chain(["eosio.null", "eosio.prods"]) {
+        let found = chain.get(&format!("/v0/simple_search?q={account}")).await.json();
+        assert_eq!(found, json!({"type": "account", "data": {"account_name": account, "creator": null}}));
+        let sections = chain.get(&format!("/v0/search/completion?prefix={account}")).await.json();
+        assert_eq!(sections[0]["suggestions"][0]["key"], account);
+    }
 }
 
 /// The examples of docs/search.md, on the demo.

@@ -126,6 +126,18 @@ impl TestChain {
         Some(Self::new(Box::new(recorded::open(file)?), Arc::new(OpenAccess), options).await)
     }
 
+    /// Of a recorded log without the blocks below `first`, as a node writes it that starts from a snapshot; none without the file.
+    pub(crate) async fn recorded_from(file: &str, first: u32) -> Option<Self> {
+        let start = format!("DMLOG START_BLOCK {first}").into_bytes();
+        let lines = recorded::lines(file)?.skip_while(|line| *line != start);
+        let lines = std::iter::once(b"DMLOG DEEP_MIND_VERSION leap 13 0".to_vec()).chain(lines);
+        let log: Vec<u8> = lines.flat_map(|line| [line, b"\n".to_vec()]).flatten().collect();
+        let log = Box::new(std::io::Cursor::new(log));
+        let mut chain = Self::from_block(log, Arc::new(OpenAccess), Options::default(), first).await;
+        assert!(chain.grow(usize::MAX).await > 0);
+        Some(chain)
+    }
+
     /// The branch that ends with the last block.
     pub(crate) fn best(&self) -> Vec<Arc<Block>> {
         let by_id: BTreeMap<_, _> = self.blocks.iter().map(|block| (block.id, block)).collect();
@@ -155,9 +167,24 @@ impl TestChain {
         Self::new(Box::new(std::io::empty()), Arc::new(OpenAccess), options).await
     }
 
+    /// Of blocks that the test pushes, the first one in the middle of a chain.
+    pub(crate) async fn made_from(first: u32) -> Self {
+        Self::from_block(Box::new(std::io::empty()), Arc::new(OpenAccess), Options::default(), first).await
+    }
+
     async fn new(log: Box<dyn BufRead + Send>, access: Arc<dyn Access>, options: Options) -> Self {
+        Self::from_block(log, access, options, FeedOptions::default().first_streamable).await
+    }
+
+    async fn from_block(
+        log: Box<dyn BufRead + Send>,
+        access: Arc<dyn Access>,
+        options: Options,
+        first_streamable: u32,
+    ) -> Self {
         let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
-        let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
+        let feed_options = FeedOptions { first_streamable, ..FeedOptions::default() };
+        let opened = Feed::open(files, CursorKey::new([7; 32]), feed_options, &SystemClock::new()).await;
         let (feed, keeper) = opened.unwrap();
         let search = Arc::new(SearchIndex::default());
         let mut indexes: Vec<Arc<dyn Index>> =

@@ -56,7 +56,9 @@ impl Pipeline {
             Slot { index, state: if live { IndexState::Live } else { IndexState::Behind(behind) } }
         });
         let slots = slots.collect();
-        Self::assemble(store, reopen, slots, newest, CheckpointState::Complete, options)
+        let pipeline = Self::assemble(store, reopen, slots, newest, CheckpointState::Complete, options)?;
+        pipeline.warn_of_mid_chain_start();
+        Ok(pipeline)
     }
 
     /// An index that was [built](crate::Rebuild) up to the committed block takes part from here on. `reversible` finds the
@@ -162,7 +164,7 @@ impl Pipeline {
         let committed = Committed::new(store.snapshot()?, families.clone(), overlay.clone(), block, 0, None);
         let committed = Arc::new(committed);
         let view = View::new(committed.clone(), Branch::committed(committed.number()), block);
-        let serving = ServingSnapshot { view, lib: block, forks: Arc::default() };
+        let serving = ServingSnapshot { view, lib: block, forks: Arc::default(), identity };
         let mut pipeline = Self {
             checkpoints: store.keyspace(CHECKPOINTS.name())?,
             scratch: store.keyspace(SCRATCH.name())?,

@@ -125,8 +125,8 @@ async fn an_index_added_later_is_built_while_others_serve() {
     let (late_view, view) = (serving.snapshot(), whole.serving().snapshot());
     let accounts = |view| accounts::with_prefix(view, "".parse().unwrap(), None).unwrap().map(Result::unwrap);
     assert!(accounts(late_view.view()).eq(accounts(view.view())));
-    for creation in accounts(view.view()) {
-        let account = creation.account;
+    for account in accounts(view.view()) {
+        let account = account.name;
         assert_eq!(abi::at_head(late_view.view(), account).unwrap(), abi::at_head(view.view(), account).unwrap());
     }
     // All go on together.

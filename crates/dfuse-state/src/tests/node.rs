@@ -8,7 +8,7 @@ use dfuse_index::{BlockRef, Index, Options, Pipeline, ServingSnapshot, View, blo
 use dfuse_kv::{MemoryDisk, MemoryStore};
 
 use super::model::State;
-use crate::{KeyAccounts, PermissionLinks, Rows, Scopes, StateAt, tokens::Tokens};
+use crate::{KeyAccounts, PermissionLinks, Rows, Scopes, StateAt, account_state::AccountState, tokens::Tokens};
 
 pub(crate) struct Node {
     disk: MemoryDisk,
@@ -42,6 +42,7 @@ impl Node {
             Arc::new(KeyAccounts),
             Arc::new(PermissionLinks),
             Arc::new(Tokens),
+            Arc::new(AccountState),
         ];
         let mut node = Self {
             disk: MemoryDisk::default(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dfuse_antelope::{Asset, Name, PublicKey};
+use dfuse_index::View;
 use dfuse_testkit::{
     recorded,
     synthetic::{History, Software, SyntheticChain},
@@ -10,7 +11,7 @@ use dfuse_testkit::{
 use serde_json::{Value, json};
 
 use super::node::Node;
-use crate::{RowRange, StateAt, TableKey, tokens};
+use crate::{RowRange, StateAt, TableKey, account_state, tokens};
 
 fn follow(log: &str, sample: u32, at_head: impl FnMut(&mut Node)) -> Option<Node> {
     Some(Node::follow(recorded::open(log)?, sample, at_head))
@@ -74,7 +75,46 @@ fn check_answers(folder: &str, node: &Node) -> [usize; 2] {
         let found = at.key_accounts(&key, None).unwrap().map(Result::unwrap);
         assert!(found.map(|it| (it.account, it.permission)).eq(expected), "{key}");
     }
+    for (account, answer) in answers["account"].as_object().unwrap() {
+        check_account(at.view(), account, answer);
+    }
     counts
+}
+
+/// What the chain itself keeps of an account, as the node answers.
+fn check_account(view: &View, account: &str, answer: &Value) {
+    let name = account.parse().unwrap();
+    let permissions = account_state::permissions(view, name).unwrap();
+    let ours: Vec<_> = permissions
+        .iter()
+        .map(|permission| {
+            let authority = &permission.authority;
+            let keys = authority.keys.iter().map(|it| json!({"key": it.public_key, "weight": it.weight}));
+            let accounts = authority.accounts.iter().map(|it| {
+                let level = json!({"actor": it.permission.actor, "permission": it.permission.permission});
+                json!({"permission": level, "weight": it.weight})
+            });
+            let waits = authority.waits.iter().map(|it| json!({"wait_sec": it.wait_sec, "weight": it.weight}));
+            let required = json!({"threshold": authority.threshold, "keys": keys.collect::<Vec<_>>(),
+                "accounts": accounts.collect::<Vec<_>>(), "waits": waits.collect::<Vec<_>>()});
+            json!({"perm_name": permission.name, "parent": permission.parent, "required_auth": required,
+                "linked_actions": []})
+        })
+        .collect();
+    assert_eq!(json!(ours), answer["permissions"], "{account}");
+    let limits = account_state::limits(view, name).unwrap().unwrap();
+    // Numbers above 32 bits are texts.
+    let number = |key: &str| answer[key].as_i64().unwrap_or_else(|| answer[key].as_str().unwrap().parse().unwrap());
+    let theirs = [number("net_weight"), number("cpu_weight"), number("ram_quota")];
+    assert_eq!([limits.net_weight, limits.cpu_weight, limits.ram_bytes], theirs, "{account}");
+    assert_eq!(account_state::ram_usage(view, name).unwrap(), answer["ram_usage"].as_u64(), "{account}");
+    let base = account_state::base(view, name).unwrap();
+    assert_eq!(base.is_privileged, answer["privileged"], "{account}");
+    assert_eq!(base.created.to_string(), answer["created"].as_str().unwrap(), "{account}");
+    let never = ("2000-01-01T00:00:00.000", "1970-01-01T00:00:00.000");
+    let code_updated = base.code_updated.to_string();
+    let code_updated = if code_updated == never.0 { never.1 } else { &code_updated };
+    assert_eq!(code_updated, answer["last_code_update"], "{account}");
 }
 
 #[test]

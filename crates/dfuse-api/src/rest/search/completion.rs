@@ -132,8 +132,10 @@ fn complete(view: &View, options: &TermOptions, prefix: &str) -> ApiResult<Vec<S
 /// The first accounts whose names begin so.
 fn accounts_from(view: &View, beginning: &str) -> ApiResult<Vec<String>> {
     let Ok(prefix) = Name::parse(beginning.as_bytes()) else { return Ok(Vec::new()) };
-    let found = accounts::with_prefix(view, prefix, None)?.take(MAX_SUGGESTIONS);
-    found.map(|account| Ok(account?.account.to_string())).collect()
+    // A name has no dots at its end, so that what is before them may be an account, too: the first one.
+    let found = accounts::with_prefix(view, prefix, None)?.take(MAX_SUGGESTIONS + 1);
+    let names = found.map(|account| Ok(account?.name.to_string())).collect::<ApiResult<Vec<_>>>()?;
+    Ok(names.into_iter().filter(|name| name.starts_with(beginning)).take(MAX_SUGGESTIONS).collect())
 }
 
 /// Completes the last word of a query: a field or its value, and what comes after a value. White space at its end is not to

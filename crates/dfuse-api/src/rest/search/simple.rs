@@ -3,8 +3,6 @@
 use axum::extract::State;
 use dfuse_antelope::{Checksum256, Name};
 use dfuse_index::{ServingSnapshot, View, accounts, blocks};
-use dfuse_kv::Direction;
-use dfuse_search::{Budget, Query, Request, search};
 use dfuse_trx::{BlockSource, FeedBlocks, IdPrefix, Lifecycles};
 use serde_json::{Value, json};
 
@@ -100,30 +98,25 @@ impl Looking<'_> {
         Ok(Some(text))
     }
 
-    /// An account that was created, or that has been there from the beginning and has acted.
+    /// An account; who created it is known if that was indexed.
     fn account(&self, view: &View, account: Name) -> ApiResult<Option<Value>> {
-        if let Some(created) = accounts::get(view, account)? {
-            let block = blocks::by_number(view, created.block_number)?;
-            let block = block.ok_or_else(|| ApiError::unexpected("an account was created in an unknown block"))?;
-            return Ok(Some(json!({
-                "account_name": account,
-                "creator": {
-                    "created": account,
-                    "creator": created.creator,
-                    "block_id": block.id,
-                    "block_num": block.number,
-                    "block_time": rfc3339(block.time),
-                    "trx_id": created.transaction_id,
-                },
-            })));
-        }
-        let query = format!("(receiver:\"{account}\" OR auth:\"{account}\")");
-        let query = Query::parse(&query, self.api.chain().search.options())?;
-        let request =
-            Request { query: &query, blocks: 0..=u32::MAX, direction: Direction::Reverse, after: None, limit: 1 };
-        let mut budget = Budget::new(self.api.options().search_work).cancelled_by(self.reading.given_up());
-        let acted = !search(view, &request, &mut budget)?.matches.is_empty();
-        Ok(acted.then(|| json!({"account_name": account, "creator": null})))
+        let Some(found) = accounts::get(view, account)? else { return Ok(None) };
+        let Some(creation) = found.creation else {
+            return Ok(Some(json!({"account_name": account, "creator": null})));
+        };
+        let block = blocks::by_number(view, found.block_number)?;
+        let block = block.ok_or_else(|| ApiError::unexpected("an account was created in an unknown block"))?;
+        Ok(Some(json!({
+            "account_name": account,
+            "creator": {
+                "created": account,
+                "creator": creation.creator,
+                "block_id": block.id,
+                "block_num": block.number,
+                "block_time": rfc3339(block.time),
+                "trx_id": creation.transaction_id,
+            },
+        })))
     }
 }
 

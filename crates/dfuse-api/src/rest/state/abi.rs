@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use dfuse_antelope::{Name, abi::Abi};
-use dfuse_index::abi::{AbiRecord, after_block};
+use dfuse_index::abi::{AbiRecord, after_block, history};
 use dfuse_state::{RenderedRow, RowRenderer, StateAt};
 use serde::Deserialize;
 
@@ -26,13 +26,13 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
     let (account, at, as_json): (Name, Asked, bool) = params.finish((account, at, as_json))?;
     let text = api.read(move |snapshot, _| {
         let height = Height::resolve(snapshot, at)?;
-        let record = find(&height.state, account)?;
-        let record = record.ok_or_else(|| not_found(account, height.number()))?;
+        let record = known(&height, account)?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
         json.begin_object();
         json.key("block_num").unsigned(record.block_number);
         json.key("account").name(account);
+        height.write_coverage(&mut json, true);
         json.key("abi");
         if as_json {
             let abi = Abi::from_bytes(&record.abi).map_err(|why| malformed(account, &record, &why))?;
@@ -75,8 +75,7 @@ pub(super) async fn bin_to_json(State(api): State<Api>, JsonBody(body): JsonBody
     let reader = api.clone();
     let text = api.read(move |snapshot, reading| {
         let height = Height::resolve(snapshot, asked)?;
-        let record = find(&height.state, account)?;
-        let record = record.ok_or_else(|| not_found(account, height.number()))?;
+        let record = known(&height, account)?;
         let renderer = renderer(&reader, &record, account, table)?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
@@ -84,6 +83,7 @@ pub(super) async fn bin_to_json(State(api): State<Api>, JsonBody(body): JsonBody
         json.key("block_num").unsigned(record.block_number);
         json.key("account").name(account);
         json.key("table").name(table);
+        height.write_coverage(&mut json, true);
         json.key("rows").begin_array();
         for (row, hex) in rows.iter().zip(&hex_rows) {
             reading.go_on()?;
@@ -123,6 +123,26 @@ fn read_rows(rows: &[String]) -> Result<Vec<Vec<u8>>, Problems> {
 /// The ABI of a contract at a height.
 pub(super) fn find(state: &StateAt, contract: Name) -> ApiResult<Option<AbiRecord>> {
     Ok(after_block(state.view(), contract, state.number())?)
+}
+
+/// The ABI of a contract at a height.
+fn known(height: &Height, contract: Name) -> ApiResult<AbiRecord> {
+    match find(&height.state, contract)? {
+        Some(record) => Ok(record),
+        None => {
+            let is_certain = is_known(height, contract)?;
+            Err(height.absent(is_certain, not_found(contract, height.number())))
+        }
+    }
+}
+
+/// Whether it is known which ABI a contract has at a height: what is not known is one that was set before the indexes begin.
+pub(super) fn is_known(height: &Height, contract: Name) -> ApiResult<bool> {
+    if height.knows_account(contract)? {
+        return Ok(true);
+    }
+    let first = history(height.state.view(), contract)?.last().transpose()?;
+    Ok(first.is_some_and(|first| first.global_sequence == 0 || first.block_number <= height.number()))
 }
 
 /// Like [`find`], for who cannot do without.

@@ -33,16 +33,23 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
         let lenient = |height: &Height| Form::lenient(&reader, &height.state, account, table, options.json);
         let mut forms = [lenient(&from)?, lenient(&to)?];
         if forms.iter().all(|form| matches!(form, Form::NoAbi(_))) {
-            forms[1] = Form::new(&reader, &to.state, account, table, options.json)?;
+            forms[1] = Form::at(&reader, &to, account, table, options.json)?;
         }
         json.begin_object();
         to.write(json);
+        let key = TableKey { contract: account, table, scope: scope.name };
+        to.write_coverage(json, from.knows_table(key)?);
         json.key("from_block").unsigned(from.number());
         json.key("to_block").unsigned(to.number());
         json.key("rows").begin_array();
-        let table = TableKey { contract: account, table, scope: scope.name };
-        let mut changes =
-            Changes { heights: [from, to], forms, table, options, rest: Some(RowRange::default()), difference: None };
+        let mut changes = Changes {
+            heights: [from, to],
+            forms,
+            table: key,
+            options,
+            rest: Some(RowRange::default()),
+            difference: None,
+        };
         changes.read()?;
         Ok(changes)
     })

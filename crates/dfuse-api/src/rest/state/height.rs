@@ -3,6 +3,7 @@
 use dfuse_index::{BlockRef, ServingSnapshot, blocks};
 use dfuse_state::StateAt;
 
+use super::coverage;
 use crate::{
     ApiError, ApiResult, ErrorCode, Params,
     lifecycle::JsonWriter,
@@ -50,6 +51,8 @@ pub(crate) struct Height {
     /// The block, if it is reversible.
     up_to: Option<BlockRef>,
     lib: Option<BlockRef>,
+    /// The first block that is indexed, if the chain had begun before it.
+    pub(super) mid_chain_start: Option<u32>,
 }
 
 impl Height {
@@ -79,10 +82,14 @@ impl Height {
             // Not above the head.
             number => u32::try_from(number).unwrap_or(head.number),
         };
+        let mid_chain_start = snapshot.mid_chain_start();
+        if let Some(first) = mid_chain_start.filter(|first| number < *first) {
+            return Err(before(first, block_num));
+        }
         let state = at_number(snapshot, number)?;
         let up_to = if number > lib_number { blocks::by_number(snapshot.view(), number)? } else { None };
         let up_to = up_to.map(|block| BlockRef { number, id: block.id });
-        Ok(Self { state, up_to, lib })
+        Ok(Self { state, up_to, lib, mid_chain_start })
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -122,6 +129,15 @@ impl Height {
         json.key("last_irreversible_block_id").hex(self.lib.as_ref().map_or(&[], |lib| &lib.id.0));
         json.key("last_irreversible_block_num").unsigned(self.lib.map_or(0, |lib| lib.number));
     }
+}
+
+/// A height below the first block of indexes that begin in mid-chain; 0 if the last irreversible block was asked for.
+fn before(first: u32, block_num: u64) -> ApiError {
+    let what = match block_num {
+        0 => "No block from which on state is known is irreversible yet".to_owned(),
+        number => format!("State at block {number} is unknown"),
+    };
+    coverage::unavailable(first, format!("{what}: the indexes begin with block {first}, in the middle of the chain."))
 }
 
 fn at_number(snapshot: &ServingSnapshot, number: u32) -> ApiResult<StateAt> {

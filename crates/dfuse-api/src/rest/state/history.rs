@@ -50,6 +50,8 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
     let text = api.read(move |snapshot, reading| {
         let height = Height::resolve(snapshot, Asked { block_num: last, irreversible_only })?;
         let view = height.state.view();
+        let is_complete =
+            snapshot.mid_chain_start().is_none_or(|start| start <= first) || height.knows_account(account)?;
         let mut last = Some(height.number());
         if let Some(content) = page.flatten() {
             let (id, []) = cursor::place(&content, &subject)?;
@@ -65,6 +67,7 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
         let mut json = JsonWriter::new(&mut text);
         json.begin_object();
         height.write(&mut json);
+        height.write_coverage(&mut json, is_complete);
         json.key("changes").begin_array();
         let mut writer = Writer { api: &reader, view, source: &source, key, options, forms: Vec::new() };
         let mut changes = last.map(|last| row_history(view, &key, first..=last, direction)).transpose()?;

@@ -9,11 +9,13 @@ use dfuse_state::{KeyAccount, StateAt, TableScope};
 use serde::Deserialize;
 
 use super::{
+    coverage,
     height::{Asked, Height},
     list::List,
 };
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
+    lifecycle::JsonWriter,
     params::{
         JsonBody,
         rules::{name, public_key, text},
@@ -32,11 +34,13 @@ async fn accounts_of(api: &Api, key: PublicKey, at: Asked) -> ApiResult<Response
     streamed::answer(api, move |snapshot, _, json| {
         let height = Height::resolve(snapshot, at)?;
         if !StateAt::of(snapshot.view().clone()).key_was_seen(&key)? {
-            return Err(ApiError::new(ErrorCode::PublicKeyNotFound, "The key never stood in a permission.")
-                .detail("public_key", key.to_string()));
+            let error = ApiError::new(ErrorCode::PublicKeyNotFound, "The key never stood in a permission.")
+                .detail("public_key", key.to_string());
+            return Err(height.absent(false, error));
         }
         json.begin_object();
         json.key("block_num").unsigned(height.number());
+        height.write_coverage(json, false);
         json.key("account_names").begin_array();
         List::new(
             height,
@@ -77,6 +81,17 @@ async fn legacy_answer(api: &Api, key: Option<String>) -> ApiResult<Response> {
     let Some(key) = key.and_then(|key| key.trim().parse().ok()) else { return Ok(nobody()) };
     match accounts_of(api, key, Asked::HEAD).await {
         Err(error) if error.code() == ErrorCode::PublicKeyNotFound => Ok(nobody()),
+        Err(error) if error.code() == ErrorCode::StateUnavailable => {
+            let mut text = Vec::new();
+            let mut json = JsonWriter::new(&mut text);
+            json.begin_object();
+            json.key("block_num").unsigned(0u32);
+            coverage::write(&mut json, api.chain().serving.snapshot().mid_chain_start(), false);
+            json.key("account_names").begin_array();
+            json.end_array();
+            json.end_object();
+            Ok(JsonText(text).into_response())
+        }
         answer => answer,
     }
 }
@@ -89,6 +104,7 @@ pub(super) async fn permission_links(State(api): State<Api>, mut params: Params)
         let height = Height::resolve(snapshot, at)?;
         json.begin_object();
         height.write(json);
+        height.write_coverage(json, height.knows_account(account)?);
         json.key("linked_permissions").begin_array();
         List::new(
             height,
@@ -113,12 +129,14 @@ pub(super) async fn table_scopes(State(api): State<Api>, mut params: Params) -> 
     streamed::answer(&api, move |snapshot, _, json| {
         let height = Height::resolve(snapshot, at)?;
         if !StateAt::of(snapshot.view().clone()).table_was_seen(account, table)? {
-            return Err(ApiError::new(ErrorCode::TableNotFound, "The contract never had a row in this table.")
+            let error = ApiError::new(ErrorCode::TableNotFound, "The contract never had a row in this table.")
                 .detail("account", account.to_string())
-                .detail("table", table.to_string()));
+                .detail("table", table.to_string());
+            return Err(height.absent(height.knows_account(account)?, error));
         }
         json.begin_object();
         json.key("block_num").unsigned(height.number());
+        height.write_coverage(json, height.knows_account(account)?);
         json.key("scopes").begin_array();
         List::new(
             height,

@@ -3,7 +3,7 @@
 use dfuse_antelope::Name;
 use dfuse_state::{KeyType, RenderedRow, Row, RowRenderer, StateAt, TableRow};
 
-use super::abi;
+use super::{abi, height::Height};
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, Params,
     lifecycle::JsonWriter,
@@ -113,6 +113,16 @@ impl Form {
     pub(crate) fn lenient(api: &Api, state: &StateAt, contract: Name, table: Name, json: bool) -> ApiResult<Self> {
         let form = Self::new(api, state, contract, table, json);
         form.or_else(Self::without(&[ErrorCode::AbiNotFound, ErrorCode::TableNotFound]))
+    }
+
+    /// Like [`Form::new`], but where a contract's ABI may have been set before the indexes begin, rows are hex with an error.
+    pub(super) fn at(api: &Api, height: &Height, contract: Name, table: Name, json: bool) -> ApiResult<Self> {
+        match Self::new(api, &height.state, contract, table, json) {
+            Err(error) if error.code() == ErrorCode::AbiNotFound && !abi::is_known(height, contract)? => {
+                Ok(Self::NoAbi(height.absent(false, error).message().to_owned()))
+            }
+            form => form,
+        }
     }
 
     /// Takes errors of those codes as a reason why rows are hex.

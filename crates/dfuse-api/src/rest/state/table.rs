@@ -94,6 +94,7 @@ pub(super) async fn one(State(api): State<Api>, mut params: Params) -> ApiResult
         let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
         json.begin_object();
         request.height.write(json);
+        request.height.write_coverage(json, request.height.knows_table(key)?);
         let form = request.form(account, table)?;
         let open = request.open(json, key, form, rest)?;
         Ok(Tables { request, table, to_come: None, open: Some(open) })
@@ -134,12 +135,19 @@ async fn many(
     let reader = api.clone();
     streamed::answer(api, move |snapshot, reading, json| {
         let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
+        let mut is_complete = true;
+        for (contract, scope) in &tables {
+            reading.go_on()?;
+            let key = TableKey { contract: *contract, table, scope: scope.name };
+            is_complete = is_complete && request.height.knows_table(key)?;
+        }
         for of_one in tables.chunk_by(|(a, _), (b, _)| a == b) {
             reading.go_on()?;
             request.check(of_one[0].0, table)?;
         }
         json.begin_object();
         request.height.write(json);
+        request.height.write_coverage(json, is_complete);
         if let Some(contract) = contract {
             request.write_abi(json, contract)?;
         }
@@ -161,24 +169,26 @@ pub(super) async fn row(State(api): State<Api>, mut params: Params) -> ApiResult
     let reader = api.clone();
     let answer = api.read(move |snapshot, _| {
         let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
-        let key = TableKey { contract: account, table, scope: scope.name }.row(primary_key);
+        let key_of_row = TableKey { contract: account, table, scope: scope.name }.row(primary_key);
         // A row that is not there needs no ABI.
-        let Some(row) = request.height.state.row(&key)? else {
+        let Some(row) = request.height.state.row(&key_of_row)? else {
             let (number, key_type) = (request.height.number(), options.rows.key_type);
             let key = if text.is_empty() { "that is empty".to_owned() } else { format!("\"{}\"", shorten(&text)) };
             let message =
                 format!("At block {number} the table has no row of the primary key {key}, read as {key_type}.");
-            return Err(ApiError::new(ErrorCode::RowNotFound, message)
+            let error = ApiError::new(ErrorCode::RowNotFound, message)
                 .detail("account", account.to_string())
                 .detail("scope", scope.text)
                 .detail("table", table.to_string())
-                .detail("primary_key", text));
+                .detail("primary_key", text);
+            return Err(request.height.absent(request.height.knows_row(&key_of_row)?, error));
         };
         let form = request.form(account, table)?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
         json.begin_object();
         request.height.write(&mut json);
+        request.height.write_coverage(&mut json, true);
         request.write_abi(&mut json, account)?;
         json.key("row");
         options.rows.write(&mut json, &form, &row);
@@ -197,7 +207,7 @@ struct Request {
 
 impl Request {
     fn form(&self, contract: Name, table: Name) -> ApiResult<Form> {
-        Form::new(&self.api, &self.height.state, contract, table, self.options.rows.json)
+        Form::at(&self.api, &self.height, contract, table, self.options.rows.json)
     }
 
     /// The ABI, if it is wanted and there is one that can be read.

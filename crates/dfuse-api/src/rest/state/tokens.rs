@@ -8,6 +8,7 @@ use dfuse_index::{View, abi};
 use dfuse_state::tokens::{self, Token, TokenHolder, TokenKey, is_token_contract};
 
 use super::{
+    abi::is_known,
     cursor::{self, Kind},
     height::{Asked, Height, irreversible_only},
 };
@@ -35,9 +36,9 @@ pub(super) async fn all(State(api): State<Api>, mut params: Params) -> ApiResult
     let page = Kind::Tokens.check(&mut params, &api);
     let (contract, irreversible_only, limit, page) = params.finish((contract, irreversible_only, limit, page))?;
     let subject = cursor::bytes([contract.map_or(0, |contract: Name| contract.0)]);
-    read(api, irreversible_only, move |api, height, reading, json| {
+    read(api, irreversible_only, contract, move |api, height, reading, json| {
         let mut after = page.flatten().map(|content| token_place(&content, &subject)).transpose()?;
-        let mut contracts = Contracts::default();
+        let mut contracts = Contracts::at(height);
         let mut listed: Vec<Token> = Vec::new();
         let mut more = false;
         'contracts: while let Some(view) = view(height) {
@@ -79,12 +80,13 @@ pub(super) async fn holders(State(api): State<Api>, mut params: Params) -> ApiRe
         params.finish((contract, symbol_code, irreversible_only, with_staked, limit, page))?;
     let key = TokenKey { contract, symbol_code };
     let subject = token_bytes(key);
-    read(api, irreversible_only, move |api, height, reading, json| {
+    read(api, irreversible_only, Some(contract), move |api, height, reading, json| {
         let view = view(height);
         let token = view.map(|view| tokens::get(view, key)).transpose()?.flatten();
-        let (Some(view), Some(token)) = (view, token) else { return Err(unknown(key)) };
-        if !Contracts::default().are_tokens(view, contract)? {
-            return Err(unknown(key));
+        let absent = || -> ApiResult<_> { Ok(height.absent(height.knows_account(contract)?, unknown(key))) };
+        let (Some(view), Some(token)) = (view, token) else { return Err(absent()?) };
+        if !Contracts::at(height).are_tokens(view, contract)? {
+            return Err(absent()?);
         }
         let after = page.flatten().map(|content| cursor::place(&content, &subject)).transpose()?;
         let after = after.map(|(account, [])| Name(u64::from_be_bytes(account)));
@@ -118,9 +120,9 @@ pub(super) async fn balances(State(api): State<Api>, mut params: Params) -> ApiR
     let (account, irreversible_only, with_staked, limit, page): (Name, _, _, _, _) =
         params.finish((account, irreversible_only, with_staked, limit, page))?;
     let subject = cursor::bytes([account.0]);
-    read(api, irreversible_only, move |api, height, reading, json| {
+    read(api, irreversible_only, None, move |api, height, reading, json| {
         let after = page.flatten().map(|content| token_place(&content, &subject)).transpose()?;
-        let mut contracts = Contracts::default();
+        let mut contracts = Contracts::at(height);
         let (mut listed, mut more, mut staked) = (Vec::new(), false, None);
         if let Some(view) = view(height) {
             staked = if with_staked { tokens::staked(view, account)? } else { None };
@@ -142,10 +144,12 @@ pub(super) async fn balances(State(api): State<Api>, mut params: Params) -> ApiR
     .await
 }
 
-/// An answer with the height before what `write` writes, and with the cursor that it gives after that.
+/// An answer with the height before what `write` writes, and with the cursor that it gives after that. If it is of one
+/// contract only, it lacks nothing where that was created since the indexes begin.
 async fn read(
     api: Api,
     irreversible_only: bool,
+    contract: Option<Name>,
     write: impl FnOnce(&Api, &Height, &Reading, &mut JsonWriter<'_>) -> ApiResult<Option<String>> + Send + 'static,
 ) -> ApiResult<JsonText> {
     let reader = api.clone();
@@ -155,6 +159,8 @@ async fn read(
         let mut json = JsonWriter::new(&mut text);
         json.begin_object();
         height.write(&mut json);
+        let is_complete = contract.map(|it| height.knows_account(it)).transpose()?.unwrap_or(false);
+        height.write_coverage(&mut json, is_complete);
         let cursor = write(&reader, &height, reading, &mut json)?;
         json.key("cursor").string(&cursor.unwrap_or_default());
         json.end_object();
@@ -174,7 +180,7 @@ fn page_of<T>(
     items: impl Iterator<Item = dfuse_index::Result<T>>,
     limit: u16,
     reading: &Reading,
-    mut is_wanted: impl FnMut(&T) -> dfuse_index::Result<bool>,
+    mut is_wanted: impl FnMut(&T) -> ApiResult<bool>,
 ) -> ApiResult<(Vec<T>, bool)> {
     let mut listed = Vec::new();
     for item in items {
@@ -191,18 +197,27 @@ fn page_of<T>(
     Ok((listed, false))
 }
 
-/// Which contracts are such of tokens, by their ABIs.
-#[derive(Default)]
-struct Contracts(HashMap<Name, bool>);
+/// Which contracts are such of tokens, by their ABIs. A contract whose ABI may be older than the indexes is taken for one if
+/// its rows have the shape.
+struct Contracts<'a> {
+    height: &'a Height,
+    known: HashMap<Name, bool>,
+}
 
-impl Contracts {
-    fn are_tokens(&mut self, view: &View, contract: Name) -> dfuse_index::Result<bool> {
-        if let Some(known) = self.0.get(&contract) {
+impl<'a> Contracts<'a> {
+    fn at(height: &'a Height) -> Self {
+        Self { height, known: HashMap::new() }
+    }
+
+    fn are_tokens(&mut self, view: &View, contract: Name) -> ApiResult<bool> {
+        if let Some(known) = self.known.get(&contract) {
             return Ok(*known);
         }
-        let abi = abi::at_head(view, contract)?.and_then(|record| Abi::from_bytes(&record.abi).ok());
-        let are = abi.is_some_and(|abi| is_token_contract(&abi));
-        self.0.insert(contract, are);
+        let are = match abi::at_head(view, contract)? {
+            Some(record) => Abi::from_bytes(&record.abi).is_ok_and(|abi| is_token_contract(&abi)),
+            None => !is_known(self.height, contract)?,
+        };
+        self.known.insert(contract, are);
         Ok(are)
     }
 }

@@ -99,7 +99,7 @@ impl Maker {
     }
 
     /// An action of the system contract.
-    fn action(&mut self, action: &str, data: Writer) {
+    pub(crate) fn action(&mut self, action: &str, data: Writer) {
         self.sequence += 1;
         let eosio = name("eosio");
         let action = Action { account: eosio, name: name(action), raw_data: data.bytes.into(), ..Action::default() };

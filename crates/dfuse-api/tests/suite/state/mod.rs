@@ -4,6 +4,7 @@ mod abi_rows;
 mod errors;
 mod heights;
 pub(crate) mod made;
+mod mid_chain;
 mod pages;
 mod recorded;
 mod streams;

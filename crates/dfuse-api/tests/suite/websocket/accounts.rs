@@ -8,7 +8,7 @@ use dfuse_antelope::{
     raw::Reader,
 };
 use dfuse_api::{ChainApiOptions, ErrorCode, OpenAccess, Options};
-use dfuse_testkit::synthetic::SyntheticChain;
+use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use serde_json::{Value, json};
 
 use super::Client;
@@ -45,7 +45,9 @@ async fn chain(chain_api: ChainApiOptions) -> (TestChain, Name, Value) {
 #[tokio::test]
 async fn an_account_of_node_and_indexes() {
     let answer = json!({"account_name": "x", "privileged": false, "last_code_update": "2026-11-22T10:05:00.500",
-        "created": "2026-11-22T10:05:00.500", "ram_quota": 5, "permissions": [], "voter_info": null});
+        "created": "2026-11-22T10:05:00.500", "ram_quota": 5, "permissions": [], "voter_info": null,
+        "total_resources": {"owner": "x", "net_weight": "1.0000 SYS", "cpu_weight": "2.0000 SYS", "ram_bytes": 5},
+        "rex_info": null});
     let node = FakeNode::always(200, answer.clone()).await;
     let options = ChainApiOptions { upstreams: vec![nobody().await, node.client()], ..ChainApiOptions::default() };
     let (chain, account, creator) = chain(options).await;
@@ -54,9 +56,10 @@ async fn an_account_of_node_and_indexes() {
     client.ask(get_account(&account.to_string())).await;
     let data = client.of("account", "a").await;
     let found = data["account"].as_object().unwrap();
-    for (key, value) in answer.as_object().unwrap() {
+    for (key, value) in answer.as_object().unwrap().iter().filter(|(_, value)| !value.is_null()) {
         assert_eq!(&found[key], value, "{key}");
     }
+    check_required(&data["account"]);
     for (key, value) in creator.as_object().unwrap() {
         assert_eq!(&found["creator"][key], value, "{key}");
     }
@@ -69,6 +72,99 @@ async fn an_account_of_node_and_indexes() {
     // From genesis on.
     client.ask(get_account("eosio")).await;
     assert_eq!(client.of("account", "a").await["account"]["creator"], json!(null));
+}
+
+/// Fields that old clients read without asking; only `refund_request` may be null.
+fn check_required(account: &Value) {
+    let asset = |value: &Value| value.as_str().is_some_and(|text| text.contains(' '));
+    let number = |value: &Value| value.is_number() || value.as_str().is_some_and(|text| text.parse::<f64>().is_ok());
+    assert!(account["refund_request"].is_null() || account["refund_request"].is_object(), "{account}");
+    assert!(account["permissions"].is_array() && account["privileged"].is_boolean(), "{account}");
+    assert!(asset(&account["core_liquid_balance"]), "{account}");
+    for key in ["ram_quota", "ram_usage", "net_weight", "cpu_weight"] {
+        assert!(number(&account[key]), "{key}: {account}");
+    }
+    for part in ["net_limit", "cpu_limit"] {
+        assert!(["used", "available", "max"].iter().all(|key| number(&account[part][key])), "{part}: {account}");
+    }
+    for part in ["total_resources", "self_delegated_bandwidth"] {
+        assert!(["net_weight", "cpu_weight"].iter().all(|key| asset(&account[part][key])), "{part}: {account}");
+    }
+    assert!(number(&account["total_resources"]["ram_bytes"]), "{account}");
+    let voter = &account["voter_info"];
+    let numbers = ["staked", "last_vote_weight", "proxied_vote_weight", "is_proxy"];
+    assert!(numbers.iter().all(|key| number(&voter[key])) && voter["producers"].is_array(), "{account}");
+    assert!(voter["owner"].is_string() && voter["proxy"].is_string(), "{account}");
+    let nulls = account.as_object().unwrap().iter().filter(|(_, value)| value.is_null()).map(|(key, _)| &**key);
+    let may_be = ["creator", "account_verifications", "refund_request"];
+    assert!(nulls.into_iter().all(|key| may_be.contains(&key)), "{account}");
+}
+
+/// Without a node, what it would say is told from the indexes, as far as they can know it.
+async fn compare_with_node(folder: &str) -> Option<usize> {
+    let chain = TestChain::recorded(&format!("{folder}/{folder}.dmlog.zst")).await?;
+    let answers = recorded::json(&format!("{folder}/answers.json.gz"))?;
+    let listening = chain.listen().await;
+    let mut client = Client::connect(&listening).await;
+    let mut structs = 0;
+    for (name, theirs) in answers["account"].as_object().unwrap() {
+        client.ask(get_account(name)).await;
+        let data = client.of("account", "a").await;
+        let ours = &data["account"];
+        check_required(ours);
+        for key in [
+            "account_name",
+            "head_block_num",
+            "head_block_time",
+            "privileged",
+            "last_code_update",
+            "created",
+            "ram_quota",
+            "ram_usage",
+            "net_weight",
+            "cpu_weight",
+        ] {
+            assert_eq!(ours[key], theirs[key], "{name}: {key}");
+        }
+        for key in
+            ["core_liquid_balance", "total_resources", "self_delegated_bandwidth", "refund_request", "voter_info"]
+        {
+            if theirs[key].is_null() {
+                let zero = &ours[key];
+                let is_zero = zero.is_null() || *zero == "0 " || zero["owner"] == "" || zero["from"] == "";
+                assert!(is_zero, "{name}: {key} is {zero}");
+            } else {
+                assert_eq!(ours[key], theirs[key], "{name}: {key}");
+                structs += 1;
+            }
+        }
+        for key in ["net_limit", "cpu_limit"] {
+            assert_eq!(ours[key]["max"] == -1, theirs[key]["max"] == -1, "{name}: {key}");
+        }
+        // The node wasn't told to list links.
+        let without_links = |permissions: &Value| -> Vec<Value> {
+            let mut permissions = permissions.as_array().unwrap().clone();
+            permissions.iter_mut().for_each(|it| drop(it.as_object_mut().unwrap().remove("linked_actions")));
+            permissions
+        };
+        assert_eq!(without_links(&ours["permissions"]), without_links(&theirs["permissions"]), "{name}");
+        assert_eq!(ours["has_contract"], theirs["last_code_update"] != "1970-01-01T00:00:00.000", "{name}");
+        let is_genesis = ["eosio", "eosio.null", "eosio.prods"].contains(&&**name);
+        assert_eq!(ours["creator"].is_null(), is_genesis, "{name}");
+        let linked = |it: &Value| it["linked_actions"].as_array().unwrap().len();
+        let links = ours["permissions"].as_array().unwrap().iter().map(linked).sum::<usize>();
+        let any = ours["eosio_any_linked_actions"].as_array().unwrap().len();
+        assert_eq!(links + any, ours["linked_permissions"].as_array().unwrap().len(), "{name}");
+    }
+    Some(structs)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_without_a_node() {
+    let Some(structs) = compare_with_node("small").await else { return };
+    assert!(structs > 20, "{structs}");
+    // No account of this one has any of them.
+    assert_eq!(compare_with_node("fork").await, Some(0));
 }
 
 #[tokio::test]
@@ -106,7 +202,7 @@ async fn accounts_that_cannot_be_told() {
     let (chain, ..) = self::chain(ChainApiOptions::default()).await;
     let listening = chain.listen().await;
     let mut client = Client::connect(&listening).await;
-    assert_eq!(client.refused(get_account("nobody")).await.0, ErrorCode::ServiceUnavailable);
+    assert_eq!(client.refused(get_account("nobody")).await.0, ErrorCode::AccountNotFound);
     for (message, reason) in [
         (json!({"type": "get_account"}), "'fetch' is required"),
         (json!({"type": "get_account", "fetch": true, "listen": true}), "'listen' is not supported"),
