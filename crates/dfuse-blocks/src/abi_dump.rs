@@ -1,7 +1,8 @@
 //! The file of an ABI dump: JSON lines, zstd-compressed. The first line is `{"block": 2, "global_sequence": 0, "abis": 1}`
-//! with the number of lines to come; each of them is `{"contract": "eosio", "abi": "<packed ABI, base64>"}`.
+//! with the number of lines to come; each of them is `{"contract": "eosio", "abi": "<packed ABI, base64>"}`. The zstd frame has a
+//! checksum of its content, which files of earlier releases lack.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use dfuse_antelope::{AbiDump, Name};
@@ -35,7 +36,19 @@ pub(crate) fn encode(dump: &AbiDump, level: i32) -> Result<Vec<u8>> {
         serde_json::to_writer(&mut lines, &line).map_err(|e| failed(&e))?;
     }
     lines.push(b'\n');
-    zstd::encode_all(&lines[..], level).map_err(|e| failed(&e))
+    let compress = || {
+        let mut encoder = zstd::Encoder::new(Vec::new(), level)?;
+        encoder.include_checksum(true)?;
+        encoder.write_all(&lines)?;
+        encoder.finish()
+    };
+    compress().map_err(|e| failed(&e))
+}
+
+/// Whether the frame has a checksum, which was verified then when it was read.
+pub(crate) fn has_checksum(data: &[u8]) -> bool {
+    // The third of the flags after the magic number.
+    data.get(4).is_some_and(|flags| flags & 0b100 != 0)
 }
 
 pub(crate) fn decode(file: &str, data: &[u8]) -> Result<AbiDump> {
@@ -72,6 +85,16 @@ mod tests {
         for end in 0..file.len() {
             assert!(matches!(decode("f", &file[..end]), Err(Error::Damaged { .. })), "{end}");
         }
+        assert!(has_checksum(&file));
+        for at in 0..file.len() {
+            let mut flipped = file.clone();
+            flipped[at] ^= 0x08;
+            // Some bits of the frame's header say nothing of its content.
+            let read = decode("f", &flipped);
+            assert!(matches!(&read, Err(Error::Damaged { .. })) || read.is_ok_and(|read| read == dump), "{at}");
+        }
+        let former = zstd::encode_all(&zstd::decode_all(&file[..]).unwrap()[..], 3).unwrap();
+        assert!(!has_checksum(&former) && decode("f", &former).unwrap() == dump);
         let cut = br#"{"block":2,"global_sequence":0,"abis":1}"#;
         let error = decode("f", &zstd::encode_all(&cut[..], 1).unwrap()).unwrap_err();
         assert_eq!(error.to_string(), "f is damaged: line 1: 1 ABIs announced, 0 found");

@@ -4,7 +4,7 @@ use dfuse_antelope::Checksum256;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    BlockStore, EncodedBlock, Error, OneBlockName, Result,
+    AbiDumpState, BlockStore, EncodedBlock, Error, OneBlockName, Result,
     bundle::{BUNDLE_BLOCKS, base_of},
     store::blocking,
 };
@@ -38,6 +38,8 @@ pub enum Fault {
     Damaged,
     /// The first of the blocks does not name the block before as its parent.
     Unlinked,
+    /// A file that must be there is not.
+    Missing,
 }
 
 /// A fault and where it is.
@@ -77,6 +79,17 @@ pub struct CheckReport {
     pub one_blocks: OneBlockSummary,
     /// Blocks that lost.
     pub forked_blocks: OneBlockSummary,
+    /// ABI dumps.
+    pub abi_dumps: AbiDumpSummary,
+}
+
+/// The ABIs that nodes had when they started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AbiDumpSummary {
+    /// How many there are, or should be.
+    pub files: usize,
+    /// How many of them have no checksum, as earlier releases wrote them.
+    pub unverified: usize,
 }
 
 /// How far a check is.
@@ -161,8 +174,28 @@ pub async fn check(
     report.forked_blocks = summarize(&forked_blocks);
     let read = |name: OneBlockName| async move { (name.number, store.read_forked_block(&name).await.map(drop)) };
     collect_damage(&mut report, forked_blocks, read).await?;
+    check_abi_dumps(store, options, &mut report).await?;
     report.findings.sort();
     Ok(report)
+}
+
+async fn check_abi_dumps(store: &BlockStore, options: &CheckOptions, report: &mut CheckReport) -> Result<()> {
+    let mut dumps = store.check_abi_dumps().await?;
+    dumps.retain(|dump| options.range.contains(&dump.block_number));
+    report.abi_dumps.files = dumps.len();
+    for dump in dumps {
+        let (fault, why) = match dump.state {
+            AbiDumpState::Whole => continue,
+            AbiDumpState::Unverified => {
+                report.abi_dumps.unverified += 1;
+                continue;
+            }
+            AbiDumpState::Damaged(why) => (Fault::Damaged, why),
+            AbiDumpState::Missing => (Fault::Missing, format!("{}: the ABI dump was written and is gone", dump.file)),
+        };
+        report.findings.push(Finding { first: dump.block_number, last: dump.block_number, fault, why });
+    }
+    Ok(())
 }
 
 impl CheckReport {

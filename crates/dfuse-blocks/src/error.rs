@@ -1,4 +1,8 @@
-use crate::{BlockRef, Cursor, EncodedBlock};
+use crate::{BlockRef, Cursor, EncodedBlock, store::DAMAGED};
+
+/// How files of a store are mended that are damaged or missing.
+pub const MEND: &str =
+    "restore it from a copy, or write it anew from a log that has its blocks: dfuse tools merge --mend LOG STORE";
 
 /// What can go wrong with block files. A variant exists if the caller acts differently.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,20 @@ pub enum Error {
         file: String,
         /// Number of the first block that is missing.
         first: u32,
+    },
+    /// The one-block file of a block was not what its writer wrote, and was put aside: once the feed is opened again its source
+    /// gives the block again.
+    #[error(
+        "{file} was damaged ({why}) and is put aside in {DAMAGED}; start again with a source that has block {number}: it and the \
+         blocks after it are fetched again, nothing else is lost"
+    )]
+    PutAside {
+        /// Path of the file in the store, as it was.
+        file: String,
+        /// Number of the block.
+        number: u32,
+        /// What is wrong.
+        why: String,
     },
     /// A block does not continue the chain at hand: its source left something out or follows another chain.
     #[error("block {number} {id} does not follow: {why}")]

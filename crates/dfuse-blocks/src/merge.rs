@@ -82,7 +82,11 @@ impl BundleWriter {
 
 /// Whether an empty store could start with this block.
 pub(crate) fn may_start(block: &EncodedBlock, first_streamable: u32) -> Result<()> {
-    let number = block.number();
+    may_begin_with(block.number(), first_streamable)
+}
+
+/// The same for the number of a block.
+pub(crate) fn may_begin_with(number: u32, first_streamable: u32) -> Result<()> {
     if number == first_streamable || number == base_of(number) {
         return Ok(());
     }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use dfuse_antelope::AbiDump;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path};
+use tracing::warn;
 use url::Url;
 use zstd::bulk::Decompressor;
 
 use crate::{
-    BlockRef, EncodedBlock, Error, OneBlockName, Result, abi_dump,
+    BlockRef, EncodedBlock, Error, OneBlockName, Result,
     bundle::{self, BlockTable, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
     names,
     range::{BundleReader, PIECE_BYTES, RangeReader},
@@ -24,8 +24,8 @@ pub use locate::Located;
 const ONE_BLOCKS: &str = "one-blocks";
 const MERGED_BLOCKS: &str = "merged-blocks";
 const FORKED_BLOCKS: &str = "forked-blocks";
-const ABI_DUMPS: &str = "abi-dumps";
-const ABI_DUMP_EXTENSION: &str = ".jsonl.zst";
+/// Where files are put aside that are not what their writers wrote.
+pub(crate) const DAMAGED: &str = "damaged";
 
 /// Bundles whose tables are kept in memory, about 3 KiB each.
 const CACHED_TABLES: usize = 1024;
@@ -51,7 +51,7 @@ pub struct StoreOptions {
 /// checksums and that a file holds what its name says.
 #[derive(Clone)]
 pub struct BlockStore {
-    objects: Arc<dyn ObjectStore>,
+    pub(crate) objects: Arc<dyn ObjectStore>,
     root: Path,
     /// Folder of the bundles.
     merged: Path,
@@ -107,7 +107,7 @@ impl BlockStore {
         Self { objects, root, merged, layouts: Arc::default() }
     }
 
-    fn path(&self, folder: &str, file_name: &str) -> Path {
+    pub(crate) fn path(&self, folder: &str, file_name: &str) -> Path {
         self.root.clone().join(folder).join(file_name)
     }
 
@@ -115,7 +115,7 @@ impl BlockStore {
         self.merged.clone().join(names::bundle_file_name(base))
     }
 
-    async fn list<T: Ord>(&self, folder: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
+    pub(crate) async fn list<T: Ord>(&self, folder: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
         self.list_folder(&self.root.clone().join(folder), parse).await
     }
 
@@ -131,7 +131,7 @@ impl BlockStore {
         Ok(names)
     }
 
-    async fn put(&self, path: &Path, data: Vec<u8>) -> Result<()> {
+    pub(crate) async fn put(&self, path: &Path, data: Vec<u8>) -> Result<()> {
         let written = self.objects.put(path, PutPayload::from(data)).await;
         written.map(drop).map_err(|e| Error::store(path, e))
     }
@@ -143,6 +143,60 @@ impl BlockStore {
 
     pub(crate) async fn get_range(&self, path: &Path, range: std::ops::Range<u64>) -> Result<Bytes> {
         self.objects.get_range(path, range).await.map_err(|e| Error::store(path, e))
+    }
+
+    /// Moves a file that is not what its writer wrote out of the way, where it can be looked at. One that is gone is no error.
+    pub(crate) async fn put_aside(&self, file: &Path, why: &Error) -> Result<()> {
+        let mut parts: Vec<_> = file.parts().collect();
+        let at = parts.len().saturating_sub(2);
+        parts.insert(at, DAMAGED.into());
+        let to = parts.into_iter().collect();
+        match self.objects.rename(file, &to).await.map_err(|e| Error::store(file, e)) {
+            Ok(()) => warn!(file = %file, to = %to, "{why}; it is put aside, and written again when its source has it"),
+            Err(Error::NotFound(_)) => {}
+            Err(other) => return Err(other),
+        }
+        Ok(())
+    }
+
+    /// The lowest block of the bundles and one-block files that were put aside.
+    pub(crate) async fn lowest_put_aside(&self) -> Result<Option<u32>> {
+        let folder = self.root.clone().join(DAMAGED);
+        let objects: Vec<_> =
+            self.objects.list(Some(&folder)).try_collect().await.map_err(|e| Error::store(&folder, e))?;
+        let numbers = objects.iter().filter_map(|object| {
+            let name = object.location.filename()?;
+            let parts: Vec<_> = object.location.parts().collect();
+            let kind = parts.get(parts.len().checked_sub(2)?)?;
+            match kind.as_ref() {
+                ONE_BLOCKS => OneBlockName::parse(name).map(|name| name.number),
+                MERGED_BLOCKS => names::parse_bundle(name),
+                _ => None,
+            }
+        });
+        Ok(numbers.min())
+    }
+
+    /// Puts the file of one block aside.
+    pub(crate) async fn put_one_block_aside(&self, name: &OneBlockName, why: &Error) -> Result<()> {
+        self.put_aside(&self.path(ONE_BLOCKS, &name.file_name()), why).await
+    }
+
+    /// Puts a forked block aside.
+    pub(crate) async fn put_forked_block_aside(&self, name: &OneBlockName, why: &Error) -> Result<()> {
+        self.put_aside(&self.path(FORKED_BLOCKS, &name.file_name()), why).await
+    }
+
+    /// Forgets what was read of bundles, as another process would not know it.
+    #[cfg(test)]
+    pub(crate) fn forget_tables(&self) {
+        *self.layouts() = LayoutCache::default();
+    }
+
+    /// Puts a bundle aside.
+    pub(crate) async fn put_bundle_aside(&self, base: u32, why: &Error) -> Result<()> {
+        self.layouts().forget(base);
+        self.put_aside(&self.bundle_path(base), why).await
     }
 
     // One-block files and forked blocks
@@ -194,10 +248,30 @@ impl BlockStore {
             match self.read_forked_block(&name).await {
                 Ok(found) if found.id() == block.id => return Ok(Some(found)),
                 Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error @ Error::Damaged { .. }) => self.put_forked_block_aside(&name, &error).await?,
                 Err(error) => return Err(error),
             }
         }
         Ok(None)
+    }
+
+    /// Reads one-block files, several at a time, in the order of their names. Damaged ones are put aside and left out.
+    pub(crate) fn read_whole_one_blocks(
+        &self,
+        names: Vec<OneBlockName>,
+    ) -> impl Stream<Item = Result<(OneBlockName, EncodedBlock)>> + Send {
+        let store = self.clone();
+        let reads = stream::iter(names).map(move |name| {
+            let store = store.clone();
+            async move {
+                match store.read_one_block(&name).await {
+                    Ok(block) => Ok(Some((name, block))),
+                    Err(error @ Error::Damaged { .. }) => store.put_one_block_aside(&name, &error).await.map(|()| None),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+        reads.buffered(PARALLEL).try_filter_map(|read| std::future::ready(Ok(read)))
     }
 
     /// Reads one-block files, several at a time, in the order of their names.
@@ -395,31 +469,6 @@ impl BlockStore {
 
     fn layouts(&self) -> std::sync::MutexGuard<'_, LayoutCache> {
         self.layouts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    // ABI dumps
-
-    /// Blocks at which a node dumped its ABIs.
-    pub async fn abi_dumps(&self) -> Result<Vec<u32>> {
-        self.list(ABI_DUMPS, |name| names::block_number(name.strip_suffix(ABI_DUMP_EXTENSION)?)).await
-    }
-
-    /// Keeps the ABIs that a node had when it started; replaces an earlier dump at the same block.
-    pub async fn write_abi_dump(&self, dump: AbiDump) -> Result<()> {
-        let path = self.abi_dump_path(dump.block_num);
-        let file = blocking(move || abi_dump::encode(&dump, COMPRESSION_LEVEL)).await?;
-        self.put(&path, file).await
-    }
-
-    /// Reads the dump at a block.
-    pub async fn read_abi_dump(&self, block_number: u32) -> Result<AbiDump> {
-        let path = self.abi_dump_path(block_number);
-        let data = self.get(&path).await?;
-        blocking(move || abi_dump::decode(path.as_ref(), &data)).await
-    }
-
-    fn abi_dump_path(&self, block_number: u32) -> Path {
-        self.path(ABI_DUMPS, &format!("{block_number:010}{ABI_DUMP_EXTENSION}"))
     }
 }
 

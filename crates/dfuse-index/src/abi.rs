@@ -1,12 +1,14 @@
 //! The history of ABIs: what every account had, and when.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use dfuse_antelope::{
     AbiDump, Name,
     model::ActionTrace,
     raw::{self, MAX_BYTES},
 };
-use dfuse_kv::{Direction, KeyRange};
+use dfuse_kv::{Direction, KeyRange, Store};
 
 use crate::{
     BlockContext, Delta, DeltaBuilder, Family, Index, Result, View,
@@ -93,6 +95,19 @@ impl AbiRecord {
         let block_number = reader.varint32()?;
         Ok(Self { block_number, global_sequence, abi: value.slice_ref(reader.rest()) })
     }
+}
+
+/// Numbers of the blocks of whose dumps the index has ABIs, in a store without the overlay of reversible blocks.
+pub(crate) fn dumped_at(store: &dyn Store) -> Result<BTreeSet<u32>> {
+    let snapshot = store.snapshot()?;
+    let mut numbers = BTreeSet::new();
+    for entry in snapshot.scan(store.keyspace(ABIS.name())?, &KeyRange::all(), Direction::Forward)? {
+        let (key, value) = entry?;
+        if key.ends_with(&u64::MAX.to_be_bytes()) {
+            numbers.insert(AbiRecord::decode(&key, &value)?.block_number);
+        }
+    }
+    Ok(numbers)
 }
 
 fn key(account: Name, global_sequence: u64) -> [u8; 16] {

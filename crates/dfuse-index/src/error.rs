@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::BlockRef;
 
@@ -7,7 +9,27 @@ pub enum Error {
     /// The store fails. While writing, the pipeline does not return this but stalls; see
     /// [`Status::stall`](crate::Status::stall).
     #[error(transparent)]
-    Store(#[from] dfuse_kv::Error),
+    Store(dfuse_kv::Error),
+    /// A file of the store is not as it was written, or is missing: rebuild the indexes.
+    #[error(
+        "the indexes in {} are damaged ({why}); nothing is lost, as they are built from the block files: start with `dfuse start \
+         --rebuild-damaged`, or run `dfuse tools reindex`",
+        path.display()
+    )]
+    StoreDamaged {
+        /// Directory of the store.
+        path: PathBuf,
+        /// The file, where it is known, and what does not fit.
+        why: String,
+    },
+    /// An index was to be built again from files that do not have all that is in it: it was left as it is.
+    #[error("index \"{index}\" is left as it is, since it could not be built again: {why}")]
+    Irreplaceable {
+        /// Its name.
+        index: &'static str,
+        /// What is missing or damaged, and what to do about it.
+        why: String,
+    },
     /// The block files fail.
     #[error(transparent)]
     Blocks(#[from] dfuse_blocks::Error),
@@ -100,6 +122,15 @@ pub enum Error {
     /// The caller's use is wrong.
     #[error("invalid use of the indexes: {0}")]
     Usage(String),
+}
+
+impl From<dfuse_kv::Error> for Error {
+    fn from(error: dfuse_kv::Error) -> Self {
+        match error {
+            dfuse_kv::Error::Corrupt { path, why } => Self::StoreDamaged { path, why },
+            other => Self::Store(other),
+        }
+    }
 }
 
 impl Error {

@@ -132,6 +132,12 @@ impl Pipeline {
         self.identity.map_or(self.options.chain_id, |identity| identity.chain_id)
     }
 
+    /// Number of the first block that the indexes have, if they have any.
+    pub fn first_number(&self) -> Option<u32> {
+        self.committed.block?;
+        self.identity.map(|identity| identity.first_parent.number + 1)
+    }
+
     /// Number of the block that must come next, if it is known.
     pub fn next_number(&self) -> Option<u32> {
         self.head.map(|head| head.number + 1)

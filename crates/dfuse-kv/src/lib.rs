@@ -33,7 +33,7 @@ pub use batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES, WriteBatch};
 pub use bytes::Bytes;
 pub use error::{Error, Result};
 pub use faults::{Counts, FaultPlan, FaultyStore, WriteFault};
-pub use fjall::{FjallOptions, FjallStore, KeyspaceOptions};
+pub use fjall::{Damage, FjallOptions, FjallStore, KeyspaceOptions, find_damage};
 pub use memory::{MemoryDisk, MemoryStore};
 pub use range::KeyRange;
 pub use store::{Direction, DiskUsage, Durability, Entry, Keyspace, Scan, Snapshot, Store};

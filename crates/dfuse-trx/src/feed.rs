@@ -67,16 +67,26 @@ impl ForkedTransactions {
     /// A block that cannot be read.
     pub async fn restore(feed: &FeedHandle) -> Result<Self, dfuse_blocks::Error> {
         let forked = Self::new();
+        forked.take_lost(feed).await?;
+        Ok(forked)
+    }
+
+    /// Takes in the blocks that have lost by now. A source that repeats may bring the feed from one branch to another before the
+    /// indexes follow it, which then see no block undone.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub async fn take_lost(&self, feed: &FeedHandle) -> Result<(), dfuse_blocks::Error> {
         let mut lost = std::pin::pin!(feed.lost_blocks(0..=u32::MAX).await?);
         while let Some(block) = lost.try_next().await? {
-            forked.undone(&*block.block().await?);
+            self.undone(&*block.block().await?);
         }
         if let Some(lib) = feed.lib()
             && let Ok(block) = feed.block(lib).await
         {
-            forked.finalized(block.encoded().time());
+            self.finalized(block.encoded().time());
         }
-        Ok(forked)
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt, io};
+use std::{fmt, io, path::Path};
 
 /// The command line or the configuration is wrong: the process ends with code 2, after any other failure with code 1.
 #[derive(Debug)]
@@ -20,38 +20,76 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()
 }
 
-/// What a command failed with, as it is told: errors of logs and block stores that the user has to mend say how.
+/// What a command failed with, as it is told: what the user has to mend says how.
 pub(crate) fn explained(error: anyhow::Error) -> anyhow::Error {
-    let of_log = match error.downcast_ref::<dfuse_node::Error>() {
-        Some(dfuse_node::Error::Log(of_log)) => Some(of_log),
-        _ => error.downcast_ref::<dfuse_deep_mind::Error>(),
-    };
-    if let Some(too_long @ dfuse_deep_mind::Error::TooLong { .. }) = of_log {
+    if let Some(explained) = indexes(&error) {
+        return explained;
+    }
+    if let Some(too_long @ dfuse_deep_mind::Error::TooLong { .. }) = log(&error) {
         return anyhow::anyhow!(
             "{too_long}; if the node really writes such lines, raise the setting nodeos.max_line_mib, for tools --max-line-mib"
         );
     }
-    let of_blocks = match error.downcast_ref::<dfuse_node::Error>() {
-        Some(dfuse_node::Error::Blocks(of_blocks)) => Some(of_blocks),
-        _ => error.downcast_ref::<dfuse_blocks::Error>(),
-    };
-    match of_blocks {
+    match blocks(&error) {
         Some(dfuse_blocks::Error::Usage(why)) => usage(why),
-        Some(damaged @ dfuse_blocks::Error::Damaged { .. }) => {
-            anyhow::anyhow!(
-                "{damaged}; restore the file from a copy, or remove it with those of higher blocks and merge the log again"
-            )
-        }
+        Some(damaged @ dfuse_blocks::Error::Damaged { .. }) => anyhow::anyhow!("{damaged}; {}", dfuse_blocks::MEND),
         Some(missing @ dfuse_blocks::Error::MissingBundle { .. }) => {
-            anyhow::anyhow!(
-                "{missing}; put the file back from a copy, or merge the log again into an empty block store"
-            )
+            anyhow::anyhow!("{missing}; {}", dfuse_blocks::MEND)
         }
         Some(unusable @ dfuse_blocks::Error::Store { .. }) => {
             anyhow::anyhow!("{unusable}; make sure that the block store can be reached, read and written")
         }
         _ => error,
     }
+}
+
+fn log(error: &anyhow::Error) -> Option<&dfuse_deep_mind::Error> {
+    match error.downcast_ref::<dfuse_node::Error>() {
+        Some(dfuse_node::Error::Log(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
+fn blocks(error: &anyhow::Error) -> Option<&dfuse_blocks::Error> {
+    match (error.downcast_ref::<dfuse_index::Error>(), error.downcast_ref::<dfuse_node::Error>()) {
+        (Some(dfuse_index::Error::Blocks(error)), _) | (_, Some(dfuse_node::Error::Blocks(error))) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
+/// Errors of the store of the indexes that building them again mends.
+fn indexes(error: &anyhow::Error) -> Option<anyhow::Error> {
+    use dfuse_kv::Error::{Corrupt, Format};
+    let (path, why) = match (error.downcast_ref::<dfuse_index::Error>(), error.downcast_ref::<dfuse_kv::Error>()) {
+        (Some(dfuse_index::Error::StoreDamaged { path, why }), _) | (_, Some(Corrupt { path, why })) => (path, why),
+        (Some(dfuse_index::Error::Store(format @ Format { path, .. })), _)
+        | (_, Some(format @ Format { path, .. })) => {
+            let why = format!("{format}; use the version of dfuse that wrote them");
+            return Some(anyhow::anyhow!("{why}, or build them anew: {}", rebuilding(path)));
+        }
+        _ => return None,
+    };
+    // Reading stops at the first piece that does not fit; which file that is in, and which others, shows when all are read.
+    let files = dfuse_kv::find_damage(path).unwrap_or_default();
+    Some(damaged_indexes(path, &files, why))
+}
+
+/// What is said of damaged indexes: the files, as far as they are known, or else why they are taken for damaged.
+pub(crate) fn damaged_indexes(path: &Path, files: &[dfuse_kv::Damage], why: &str) -> anyhow::Error {
+    let what = match files {
+        [] => why.to_owned(),
+        [first] => first.to_string(),
+        [first, others @ ..] => format!("{first}, and {} more files", others.len()),
+    };
+    anyhow::anyhow!(
+        "the indexes are damaged: {what}; nothing is lost, as they are built from the block files: {}",
+        rebuilding(path)
+    )
+}
+
+fn rebuilding(path: &Path) -> String {
+    let data_dir = path.parent().unwrap_or(path).display();
+    format!("start once with `dfuse start --rebuild-damaged`, or run `dfuse tools reindex --data-dir {data_dir}`")
 }
 
 /// True if standard output was closed by its reader, as `head` does; not if any other pipe or connection was.

@@ -19,6 +19,11 @@ pub(crate) fn indexes(search: Arc<SearchIndex>) -> Vec<Arc<dyn Index>> {
     indexes
 }
 
+/// Opens the store of the indexes, whatever settings they were built with, and closes it again.
+pub(crate) fn try_open(folder: &Path) -> dfuse_kv::Result<()> {
+    dfuse_index::open_store(folder, &indexes(Arc::default()), FjallOptions::default())?.0.close()
+}
+
 /// The store of the indexes, which is another one after the store was opened again.
 #[derive(Clone)]
 pub(crate) struct IndexStore(Arc<Mutex<Arc<dyn Store>>>);

@@ -9,6 +9,7 @@ mod node;
 mod nodes;
 mod origin;
 mod pace;
+mod repair;
 mod settings;
 
 use std::path::PathBuf;
@@ -54,6 +55,10 @@ pub(crate) struct Start {
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     exit_at_end: bool,
+    /// Read all files of the indexes first, and build the indexes anew from the block files if any is damaged
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_false")]
+    rebuild_damaged: bool,
     #[command(flatten)]
     nodeos: NodeFlags,
 }

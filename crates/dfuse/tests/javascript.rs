@@ -1,6 +1,6 @@
 //! The official JavaScript client, unmodified, against the demo: every call of it, what its published examples do, and what
 //! the original explorer asks for and reads. Its packages come with `npm ci --prefix crates/dfuse/tests/javascript`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod support;
 

@@ -306,11 +306,16 @@ fn damage_to_what_a_merge_continues_is_told_with_its_remedy() {
     let merge = ["tools", "merge", &log, store.to_str().unwrap()];
     succeeds(&merge);
     let one_block = fs::read_dir(store.join("one-blocks")).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read(&one_block).unwrap();
     fs::write(&one_block, b"").unwrap();
-    fails(&merge, 1, "restore the file from a copy, or remove it with those of higher blocks and merge");
-    fs::remove_file(&one_block).unwrap();
+    fails(
+        &merge,
+        1,
+        "restore it from a copy, or write it anew from a log that has its blocks: dfuse tools merge --mend LOG",
+    );
+    succeeds(&["tools", "merge", "--mend", &log, store.to_str().unwrap()]);
+    assert_eq!(fs::read(&one_block).unwrap(), whole);
     succeeds(&merge);
-    assert!(one_block.exists());
     fails(&["tools", "merge", "demo", store.to_str().unwrap(), "--first-block", "7"], 1, "this is another chain");
 
     let unwritable = directory.path().join("unwritable");
@@ -318,6 +323,51 @@ fn damage_to_what_a_merge_continues_is_told_with_its_remedy() {
     fs::write(unwritable.join("abi-dumps"), b"a file where a directory is due").unwrap();
     let unwritable = unwritable.to_str().unwrap();
     fails(&["tools", "merge", &log, unwritable], 1, "make sure that the block store can be reached, read and written");
+}
+
+#[test]
+fn damaged_and_missing_files_are_found_and_written_anew() {
+    let directory = TempDir::new().unwrap();
+    let store = directory.path().join("store");
+    let log = write(directory.path(), "log", &synthetic_log(250));
+    let place = store.to_str().unwrap();
+    succeeds(&["tools", "merge", &log, place]);
+    let before = files(&store);
+    for (file, found) in [
+        (
+            "abi-dumps/0000000001.jsonl.zst",
+            "missing: abi-dumps/0000000001.jsonl.zst: the ABI dump was written and is gone",
+        ),
+        ("merged-blocks/0000000000.dbin.zst", "hole: "),
+        ("merged-blocks/0000000100.dbin.zst", "hole: "),
+    ] {
+        let path = store.join(file);
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for content in [Some(flipped), Some(whole[..whole.len() / 2].to_vec()), Some(vec![]), None] {
+            let found = if content.is_some() { "damaged: " } else { found };
+            match content {
+                Some(content) => fs::write(&path, content).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            // Nothing shows that blocks are missing before the first that is there.
+            if !(found == "hole: " && file.contains("0000000000")) {
+                let output = fails(&["tools", "check", "blocks", place], 1, "dfuse tools merge --mend LOG");
+                assert!(text(&output.stdout).contains(found), "{file}: {}", text(&output.stdout));
+            }
+            succeeds(&["tools", "merge", "--mend", &log, place]);
+            succeeds(&["tools", "check", "blocks", place]);
+            assert_eq!(fs::read(&path).unwrap(), whole, "{file}");
+        }
+    }
+    fs::remove_dir_all(store.join("damaged")).unwrap();
+    assert_eq!(files(&store), before);
+    fails(
+        &["tools", "merge", "--mend", "demo", directory.path().join("none").to_str().unwrap()],
+        2,
+        "cannot open block store",
+    );
 }
 
 #[test]
@@ -355,6 +405,7 @@ fn forks_of_a_real_chain_are_put_aside() {
         "blocks in bundles: 298, 2 to 299 (3 bundles)",
         "one-block files: 115, 300 to 414",
         "forked blocks: 60, 60 to 228",
+        "ABI dumps: 1",
     ];
     assert_eq!(report.lines().collect::<Vec<_>>(), wanted);
 }

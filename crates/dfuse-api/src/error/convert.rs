@@ -44,6 +44,8 @@ impl From<dfuse_index::Error> for ApiError {
             | E::OlderSchema { .. }
             | E::OtherSettings { .. }
             | E::Damaged { .. }
+            | E::StoreDamaged { .. }
+            | E::Irreplaceable { .. }
             | E::Usage(_) => Self::unexpected(error),
         }
     }
@@ -70,6 +72,7 @@ impl From<dfuse_blocks::Error> for ApiError {
             | E::Damaged { .. }
             | E::OtherType { .. }
             | E::MissingBundle { .. }
+            | E::PutAside { .. }
             | E::Unlinked { .. }
             | E::OtherChain { .. }
             | E::Invalid(_)

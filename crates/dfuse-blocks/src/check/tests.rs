@@ -38,6 +38,7 @@ async fn a_good_store() {
         range: Some((2, 399)),
         one_blocks: OneBlockSummary { files: 6, range: Some((400, 405)) },
         forked_blocks: OneBlockSummary { files: 1, range: Some((77, 77)) },
+        abi_dumps: AbiDumpSummary::default(),
     };
     assert_eq!(report, wanted);
     assert_eq!(steps.last(), Some(&CheckProgress { done: 4, of: 4, findings: 0 }));

@@ -20,7 +20,7 @@ mod writer;
 
 use std::{collections::BTreeSet, future::ready, ops::RangeInclusive, path::PathBuf, sync::Arc};
 
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 pub use block::FeedBlock;
 pub use keeper::{Committer, Keeper};
@@ -213,15 +213,25 @@ impl FeedHandle {
         let shared = self.shared.clone();
         let aside = stream::iter(names).then(move |name| {
             let shared = shared.clone();
-            async move { Ok(FeedBlock::new(shared.store.read_forked_block(&name).await?, &shared.recent)) }
+            async move {
+                match shared.store.read_forked_block(&name).await {
+                    Ok(block) => Ok(Some(FeedBlock::new(block, &shared.recent))),
+                    // What it held is told of forks only: no reason to do without everything else.
+                    Err(error @ Error::Damaged { .. }) => {
+                        shared.store.put_forked_block_aside(&name, &error).await.map(|()| None)
+                    }
+                    // One that was pruned meanwhile is not kept any more.
+                    Err(Error::NotFound(_)) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
         });
+        let kept = aside.try_filter_map(|block| ready(Ok(block)));
         let shared = self.shared.clone();
         let recent = stream::iter(entries).then(move |entry| {
             let shared = shared.clone();
             async move { shared.load(entry).await }
         });
-        // One that was pruned meanwhile is not kept any more.
-        let kept = aside.filter(|block| ready(!matches!(block, Err(Error::NotFound(_)))));
         Ok(kept.chain(recent))
     }
 

@@ -1,19 +1,24 @@
 //! Rebuilding the hub after a restart.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, pin::pin, sync::Arc};
 
 use futures::TryStreamExt;
+use tracing::warn;
 
 use super::{
     FeedOptions,
     hub::{Entry, Hub, Link},
     index::HubIndex,
 };
-use crate::{BlockStore, BundleWriter, Linked, OneBlockName, Result, merge::remove_merged_one_blocks};
+use crate::{
+    BlockRef, BlockStore, BundleWriter, Error, Linked, OneBlockName, Result,
+    bundle::{BUNDLE_BLOCKS, base_of},
+    merge::{may_begin_with, remove_merged_one_blocks},
+};
 
 /// The hub of a store, none of an empty one, and how many blocks had to be read for it.
 pub(super) async fn restore(store: &BlockStore, options: &FeedOptions) -> Result<(Option<Hub>, usize)> {
-    let bundled = BundleWriter::resume(store.clone(), options.first_streamable).await?.last();
+    let bundled = last_bundled(store, options.first_streamable).await?;
     if let Some(last) = bundled {
         remove_merged_one_blocks(store, last.number.saturating_add(1), last).await?;
     }
@@ -22,12 +27,55 @@ pub(super) async fn restore(store: &BlockStore, options: &FeedOptions) -> Result
     let (found, read) = links(store, options.data_dir.as_deref(), names).await?;
     let oldest = || found.iter().map(|(link, _)| link).min_by_key(|link| link.number());
     let Some(floor) = bundled.or_else(|| oldest().map(Link::parent)) else { return Ok((None, read)) };
+    if bundled.is_none() && lacks_its_beginning(store, floor.number + 1, options.first_streamable).await? {
+        // What is left is known again once the source has repeated what comes before it.
+        warn!(first = floor.number + 1, "one-block files before this block are missing; they are waited for");
+        return Ok((None, read));
+    }
     let first = store.first_bundled(options.first_streamable).await?.unwrap_or(floor.number + 1);
     let mut hub = Hub::new(first, floor);
     for ((link, name), arrival) in found.into_iter().zip(0..) {
         hub.add(Entry { link, arrival, file: Some(name), payload: None });
     }
     Ok((Some(hub), read))
+}
+
+/// Whether a history without bundles that begins with this block has lost what comes before.
+async fn lacks_its_beginning(store: &BlockStore, first: u32, first_streamable: u32) -> Result<bool> {
+    if first == first_streamable {
+        return Ok(false);
+    }
+    let lowest = store.lowest_put_aside().await?;
+    Ok(may_begin_with(first, first_streamable).is_err() || lowest.is_some_and(|lowest| lowest < first))
+}
+
+/// The last block of the bundles. A last bundle that is damaged where that is read is put aside: a power cut may have torn it, and
+/// the source has its blocks.
+///
+/// # Errors
+/// [`Error::Damaged`] for the first bundle that is missing although later ones are there, and those of the store.
+async fn last_bundled(store: &BlockStore, first_streamable: u32) -> Result<Option<BlockRef>> {
+    let last = loop {
+        match BundleWriter::resume(store.clone(), first_streamable).await {
+            Ok(writer) => break writer.last(),
+            Err(error @ Error::Damaged { .. }) => {
+                let last = store.bundles().await?.into_iter().rfind(|base| *base == base_of(*base));
+                let Some(base) = last else { return Err(error) };
+                store.put_bundle_aside(base, &error).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    let bases = store.bundles().await?;
+    let gap =
+        bases.windows(2).find(|pair| pair[0] == base_of(pair[0]) && pair[1] > pair[0].saturating_add(BUNDLE_BLOCKS));
+    match gap {
+        Some(pair) => {
+            let missing = store.bundle_path(pair[0] + BUNDLE_BLOCKS);
+            Err(Error::damaged(missing.as_ref(), None, "the bundle is missing, although later ones are there"))
+        }
+        None => Ok(last),
+    }
 }
 
 /// Links of one-block files in the order in which the blocks came, as far as it is known, with the suffixes of their files;
@@ -50,11 +98,12 @@ async fn links(
             found.push((link, suffix));
         }
     }
-    let unknown: Vec<Arc<str>> = files.values().cloned().collect();
-    let read = unknown.len();
+    let read = files.len();
     let names = files.into_iter().map(|(name, suffix)| OneBlockName { suffix: suffix.to_string(), ..name });
-    let links = store.read_one_blocks(names.collect()).map_ok(|block| Link::of(&block));
-    let links: Vec<_> = links.try_collect().await?;
-    found.extend(links.into_iter().zip(unknown));
+    let mut blocks = pin!(store.read_whole_one_blocks(names.collect()));
+    while let Some((name, block)) = blocks.try_next().await? {
+        let suffix = suffixes.entry(name.suffix).or_insert_with_key(|suffix| suffix.as_str().into());
+        found.push((Link::of(&block), suffix.clone()));
+    }
     Ok((found, read))
 }

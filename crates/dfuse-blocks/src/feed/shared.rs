@@ -113,9 +113,14 @@ impl Shared {
     /// Files move one way only: from one-block files into bundles or to the forked blocks, and are there before they
     /// leave. So whoever looks in this order finds them.
     async fn read(&self, entry: &Entry) -> Result<EncodedBlock> {
+        let mut aside = None;
         if let Some(name) = entry.file_name() {
             match self.store.read_one_block(&name).await {
                 Err(Error::NotFound(_)) => {}
+                Err(Error::Damaged { file, offset, why }) => {
+                    aside = Some(Error::PutAside { file: file.clone(), number: name.number, why: why.clone() });
+                    self.store.put_one_block_aside(&name, &Error::Damaged { file, offset, why }).await?;
+                }
                 other => return other,
             }
         }
@@ -125,7 +130,8 @@ impl Shared {
             Ok(_) | Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
-        self.store.find_forked_block(block).await?.ok_or_else(|| Error::NotFound(format!("block {block}")))
+        let found = self.store.find_forked_block(block).await?;
+        found.ok_or_else(|| aside.unwrap_or_else(|| Error::NotFound(format!("block {block}"))))
     }
 
     /// A block of bundles, for a stream that goes on with those after it.

@@ -1,3 +1,4 @@
+mod damage;
 mod histories;
 mod no_space;
 mod support;

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
 use dfuse_antelope::{Checksum256, model::Block};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -78,29 +78,33 @@ impl Feed {
     ) -> Result<(Self, Keeper)> {
         check_suffix(&options.suffix)?;
         let start = clock.elapsed();
-        let (hub, read) = restore(&store, &options).await?;
-        let (changed, changes) = watch::channel(());
-        let (mode, data_dir) = (options.mode, options.data_dir.clone());
-        let shared = Arc::new(Shared::new(store, key, options, hub, changes));
-        let mut feed = Self {
-            shared: shared.clone(),
-            changed,
-            mode,
-            index: None,
-            next_arrival: 0,
-            lost: LostBranches::new(shared.store.clone()),
-            aside: Aside::default(),
-            skipped: 0,
+        let (feed, read) = loop {
+            let (hub, read) = restore(&store, &options).await?;
+            let feed = Self::with_hub(store.clone(), key.clone(), options.clone(), hub);
+            if !feed.preload().await? {
+                break (feed, read);
+            }
+            // Without the blocks that were put aside the chain ends earlier.
         };
-        let links = feed.links_of_files();
-        feed.next_arrival = links.len() as u64;
-        feed.index = data_dir.map(|folder| HubIndex::create(&folder, links.into_iter()));
-        feed.preload().await?;
+        let mut feed = feed;
+        feed.index = options.data_dir.map(|folder| HubIndex::create(&folder, feed.links_of_files().into_iter()));
         if let (Some(head), Some(lib)) = (feed.handle().head(), feed.handle().lib()) {
             let milliseconds = (clock.elapsed() - start).as_millis() as u64;
             info!(%head, lib = lib.number, unbundled = feed.next_arrival, read, milliseconds, "feed opened");
         }
+        let shared = feed.shared.clone();
         Ok((feed, Keeper::new(shared)))
+    }
+
+    fn with_hub(store: BlockStore, key: CursorKey, options: FeedOptions, hub: Option<Hub>) -> Self {
+        let (changed, changes) = watch::channel(());
+        let mode = options.mode;
+        let shared = Arc::new(Shared::new(store, key, options, hub, changes));
+        let lost = LostBranches::new(shared.store.clone());
+        let mut feed =
+            Self { shared, changed, mode, index: None, next_arrival: 0, lost, aside: Aside::default(), skipped: 0 };
+        feed.next_arrival = feed.links_of_files().len() as u64;
+        feed
     }
 
     /// For subscribers.
@@ -269,17 +273,24 @@ impl Feed {
         self.shared.committed().is_some_and(|number| lib.saturating_sub(number) > self.shared.options.committer_lag)
     }
 
-    /// Reads the end of the best chain.
-    async fn preload(&self) -> Result<()> {
+    /// Reads the end of the best chain; tells whether damaged files were put aside.
+    async fn preload(&self) -> Result<bool> {
         let entries: Vec<_> = match &*self.shared.hub() {
             Some(hub) => {
                 let head = hub.head().number;
                 (head.saturating_sub(PRELOADED) + 1..=head).filter_map(|n| hub.canonical(n).cloned()).collect()
             }
-            None => return Ok(()),
+            None => return Ok(false),
         };
-        let loads = stream::iter(entries).map(|entry| self.shared.load(entry)).buffered(PARALLEL);
-        loads.try_for_each(|_| async { Ok(()) }).await
+        let mut loads = stream::iter(entries).map(|entry| self.shared.load(entry)).buffered(PARALLEL);
+        let mut put_aside = false;
+        while let Some(loaded) = loads.next().await {
+            match loaded {
+                Err(Error::PutAside { .. }) => put_aside = true,
+                loaded => drop(loaded?),
+            }
+        }
+        Ok(put_aside)
     }
 
     // Which blocks are taken

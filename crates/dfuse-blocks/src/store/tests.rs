@@ -1,5 +1,7 @@
 use object_store::GetRange;
 
+use dfuse_antelope::AbiDump;
+
 use super::*;
 use crate::testing::{Recording, chain, dbin_stream, forked};
 

@@ -55,6 +55,10 @@ impl Pipeline {
     pub fn resume(&mut self) -> Result<()> {
         let Some(attempts) = self.stall.as_ref().map(|stall| stall.attempts + 1) else { return Ok(()) };
         if let Err(failure) = self.open_again() {
+            if matches!(failure, dfuse_kv::Error::Corrupt { .. }) {
+                // Waiting does not mend it.
+                return Err(failure.into());
+            }
             warn!(attempts, error = %failure, "the store cannot be opened again");
             self.stall = Some(Stall { error: failure.to_string(), attempts });
             self.publish_status();

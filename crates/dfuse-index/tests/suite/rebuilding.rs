@@ -13,7 +13,7 @@ use dfuse_index::{
     abi::{self, Abis},
     accounts::{self, Accounts},
     blocks::{self, Blocks},
-    check_indexes, keyspaces, reindex,
+    check_dumps, check_indexes, check_replaceable, keyspaces, reindex,
 };
 use dfuse_kv::{Direction, Durability, KeyRange, MemoryStore, Store, WriteBatch};
 use dfuse_testkit::synthetic::SyntheticChain;
@@ -30,6 +30,10 @@ fn store() -> Arc<dyn Store> {
 
 /// A chain without forks, its dump and its files.
 async fn chain() -> (Vec<Block>, AbiDump, BlockStore) {
+    chain_at("memory://").await
+}
+
+async fn chain_at(place: &str) -> (Vec<Block>, AbiDump, BlockStore) {
     let mut log = Vec::new();
     SyntheticChain::builder().seed(5).blocks(260).build().write_log(&mut log).unwrap();
     let mut reader = Reader::new(&log[..]);
@@ -41,7 +45,7 @@ async fn chain() -> (Vec<Block>, AbiDump, BlockStore) {
             Event::SwitchFork { .. } => {}
         }
     }
-    let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
+    let files = BlockStore::open(place, StoreOptions::default()).unwrap();
     files.write_abi_dump(dump.clone()).await.unwrap();
     let mut merger = Merger::open(files.clone(), blocks[0].number, "test").await.unwrap();
     let mut writer = ReverseWriter::new();
@@ -184,4 +188,60 @@ async fn differences_are_found() {
         ("account", DifferenceKind::Missing),
     ];
     assert_eq!(kinds, expected);
+}
+
+/// A sound index is not given up for files that it could not be built from again.
+#[tokio::test]
+async fn an_index_that_cannot_be_built_again_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (blocks, dump, _) = chain_at(folder.path().to_str().unwrap()).await;
+    let store = store();
+    drop(follow(&store, all(), &blocks, &dump));
+    let one_blocks = std::fs::read_dir(folder.path().join("one-blocks")).unwrap();
+    let lowest = one_blocks.map(|file| file.unwrap().file_name().into_string().unwrap()).min().unwrap();
+    let one_block = format!("one-blocks/{lowest}");
+    // Whatever another process has done to the files.
+    let check = async |names: &'static [&'static str]| {
+        let files = BlockStore::open(folder.path().to_str().unwrap(), StoreOptions::default()).unwrap();
+        (check_replaceable(&files, &store, names, |_| {}).await, check_dumps(&files).await)
+    };
+    assert!(matches!(check(&["blocks", "abi", "accounts"]).await, (Ok(()), Ok(()))));
+    for (file, index) in [
+        ("merged-blocks/0000000000.dbin.zst", "blocks"),
+        ("merged-blocks/0000000100.dbin.zst", "accounts"),
+        (one_block.as_str(), "blocks"),
+        ("abi-dumps/0000000001.jsonl.zst", "abi"),
+    ] {
+        let path = folder.path().join(file);
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0x20;
+        for content in [Some(flipped), Some(whole[..whole.len() / 3].to_vec()), Some(vec![]), None] {
+            match &content {
+                Some(content) => std::fs::write(&path, content).unwrap(),
+                None => std::fs::remove_file(&path).unwrap(),
+            }
+            let names: &'static [&'static str] = match index {
+                "abi" => &["abi"],
+                "accounts" => &["accounts"],
+                _ => &["blocks"],
+            };
+            let (refused, dumps) = check(names).await;
+            let Err(Error::Irreplaceable { why, .. }) = &refused else { panic!("{file} {content:?}: {refused:?}") };
+            assert!(why.contains("dfuse tools merge --mend"), "{why}");
+            assert_eq!(dumps.is_err(), index == "abi", "{file}");
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    // A list of dumps that is gone with its dump does not hide it: the index has its ABIs.
+    for name in ["abi-dumps/inventory", "abi-dumps/0000000001.jsonl.zst"] {
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    assert!(matches!(check(&["abi"]).await, (Err(Error::Irreplaceable { index: "abi", .. }), Ok(()))));
+    // What is incomplete anyway is not kept for that.
+    let mut building = WriteBatch::new();
+    let checkpoint = store.keyspace("checkpoint").unwrap();
+    building.delete(checkpoint, b"abi".to_vec());
+    store.commit(building, Durability::Sync).unwrap();
+    assert!(matches!(check(&["abi"]).await, (Ok(()), Ok(()))));
 }

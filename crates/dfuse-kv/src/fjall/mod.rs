@@ -4,6 +4,11 @@
 //! and renamed, so that a process killed at its first start leaves nothing that looks like a damaged store, and other
 //! files beside it (`lost+found` of a mounted volume) do no harm.
 
+mod damage;
+mod errors;
+mod inventory;
+mod journal;
+mod manifest;
 mod options;
 
 use std::{
@@ -19,10 +24,18 @@ use std::{
     time::Duration,
 };
 
-use ::fjall::{Database, LsmError, PersistMode, Readable};
+use ::fjall::{AbstractTree as _, Database, PersistMode, Readable};
 use bytes::Bytes;
 
-pub use self::options::{FjallOptions, KeyspaceOptions};
+pub use self::{
+    damage::{Damage, find_damage},
+    options::{FjallOptions, KeyspaceOptions},
+};
+use self::{
+    damage::{JournalEnd, examine, examine_end},
+    errors::{corrupt, engine_error},
+    inventory::Inventory,
+};
 use crate::{
     Direction, DiskUsage, Durability, Entry, Error, KeyRange, Keyspace, Result, Scan, Snapshot, Store, WriteBatch,
     batch::{Write, check_ascending},
@@ -42,6 +55,10 @@ const PROBE_BYTES: usize = 16 << 20;
 
 /// The engine's own directory.
 const DIRECTORY: &str = "fjall";
+/// The engine makes an empty database where it misses this file of its directory, over whatever is there.
+const VERSION_FILE: &str = "version";
+/// A key that nobody has: removing it puts something into the journal, and nothing into the data.
+const NOTHING: &str = "nothing";
 
 /// A journal of fewer bytes is read soon enough.
 const SHORT_JOURNAL: u64 = 8_000_000;
@@ -80,6 +97,8 @@ struct Inner {
     lock: Arc<DirectoryLock>,
     /// Bytes in the journal at the start and committed since: about what the next start has to read at most.
     journaled: AtomicU64,
+    /// As it was written at the start.
+    inventory: Inventory,
 }
 
 impl Inner {
@@ -102,26 +121,52 @@ impl FjallStore {
             return Err(Error::Invalid(format!("keyspace name \"{name}\": 1 to {MAX_NAME_BYTES} bytes")));
         }
         let lock = lock(&path)?;
+        let known = Inventory::read(&path)?;
+        let is_there = path.join(DIRECTORY).try_exists().map_err(|source| Error::io(&path, source))?;
+        let end = match is_there {
+            true => examine(&path, known.as_ref(), &options.discard)?,
+            false => JournalEnd::Unknown,
+        };
         let database = open_database(&path, options)?;
         // It was cut to what is in it when it was read.
         let journaled = database.journal_disk_space().map_err(|error| engine_error(&path, error))?.into();
         let fail = |error| engine_error(&path, error);
+        let open_keyspace =
+            |name: &&str| database.keyspace(name, || options.create(name)).map_err(|error| engine_error(&path, error));
+        let there = database.list_keyspace_names();
+        let there = there.iter().map(|name| open_keyspace(&&**name)).collect::<Result<Vec<_>>>()?;
+        examine_end(&path, &end, there.iter().filter_map(|it| it.tree.get_highest_persisted_seqno()).max())?;
+        if let Some(mut known) = known {
+            // What is given up here is not missed by the next start if this one comes to its end before.
+            known.keyspaces.retain(|name, _| !options.discard.contains(name));
+            known.write(&path)?;
+        }
+        drop(there);
         for name in &options.discard {
             if database.keyspace_exists(name) {
                 let keyspace = database.keyspace(name, || options.create(name)).map_err(fail)?;
                 database.delete_keyspace(keyspace).map_err(fail)?;
             }
         }
-        let open_keyspace =
-            |name: &&str| database.keyspace(name, || options.create(name)).map_err(|error| engine_error(&path, error));
         let handles: Arc<[_]> = keyspaces.iter().map(open_keyspace).collect::<Result<_>>()?;
         let names: Vec<String> = keyspaces.iter().map(|name| (*name).to_owned()).collect();
         let mut unknown: Vec<_> = database.list_keyspace_names().iter().map(ToString::to_string).collect();
         unknown.retain(|name| !names.contains(name));
         unknown.sort_unstable();
-        let unknown_handles = unknown.iter().map(|name| open_keyspace(&name.as_str())).collect::<Result<_>>()?;
-        leave_first_moment(&database, &handles).map_err(fail)?;
-        let inner = Inner { database, keyspaces: handles, unknown: unknown_handles, lock: Arc::new(lock), journaled };
+        let unknown_handles: Vec<_> =
+            unknown.iter().map(|name| open_keyspace(&name.as_str())).collect::<Result<_>>()?;
+        begin_session(&database, &handles).map_err(fail)?;
+        let all = handles.iter().chain(&unknown_handles).map(|keyspace| (keyspace.name().to_string(), keyspace.id()));
+        let inventory = Inventory { is_closed: false, keyspaces: all.collect() };
+        inventory.write(&path)?;
+        let inner = Inner {
+            database,
+            keyspaces: handles,
+            unknown: unknown_handles,
+            lock: Arc::new(lock),
+            journaled,
+            inventory,
+        };
         Ok(Self {
             inner: RwLock::new(Some(inner)),
             path: path.into(),
@@ -147,6 +192,29 @@ impl FjallStore {
         let _ = self.close();
         let names: Vec<_> = self.names.iter().map(String::as_str).collect();
         Self::open(&self.path, &names, &FjallOptions { discard: Vec::new(), ..options.clone() })
+    }
+
+    /// Removes the store in the directory `path` with all that it holds, whatever is wrong with it, so that it can be opened
+    /// anew. Other files in the directory stay.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while it is open, and [`Error::Io`].
+    pub fn remove(path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let _lock = lock(path)?;
+        let absent = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        };
+        // Once it has another name nothing takes what is left of it for a store.
+        let (directory, leaving) = (path.join(DIRECTORY), path.join("fjall.old"));
+        let remove = || {
+            fs::remove_dir_all(&leaving).or_else(absent)?;
+            fs::remove_file(path.join(inventory::FILE)).or_else(absent)?;
+            fs::rename(&directory, &leaving).or_else(absent)?;
+            fs::remove_dir_all(&leaving).or_else(absent)
+        };
+        remove().map_err(|source| Error::io(&directory, source))
     }
 
     /// Merges everything that was written to its final place, which takes minutes for a large store. The engine does so by
@@ -305,10 +373,13 @@ fn open_database(path: &Path, options: &FjallOptions) -> Result<Database> {
         };
         publish().map_err(|source| Error::io(&directory, source))?;
     }
-    // The engine makes an empty database where it misses its marker, over whatever is there.
-    if !directory.join("version").try_exists().map_err(|source| Error::io(&directory, source))? {
+    if !directory.join(VERSION_FILE).try_exists().map_err(|source| Error::io(&directory, source))? {
         return Err(corrupt(path, "the engine's version file is missing"));
     }
+    // Ours keeps others away. The engine wants its own, too, and does not make it again.
+    let engine_lock = directory.join("lock");
+    let made = File::options().create(true).truncate(false).write(true).open(&engine_lock);
+    made.map_err(|source| Error::io(&engine_lock, source))?;
     let builder = options.apply(Database::builder(&directory))?;
     // Some kinds of damage make the engine panic.
     match catch_unwind(AssertUnwindSafe(|| builder.open())) {
@@ -321,42 +392,14 @@ fn open_database(path: &Path, options: &FjallOptions) -> Result<Database> {
     }
 }
 
-/// Makes sure that no snapshot has the sequence number 0, that of a database to which nothing was written before it was opened
-/// again: while one has, fjall 3.1.13 takes it for none and may forget what other snapshots read, whose reads then panic.
-fn leave_first_moment(database: &Database, keyspaces: &[::fjall::Keyspace]) -> ::fjall::Result<()> {
-    match keyspaces.first() {
-        Some(keyspace) if database.visible_seqno() == 0 => keyspace.remove("nothing"),
-        _ => Ok(()),
+/// Writes something to the journal. Thereby it is never behind what is on disk, which is how a journal is told that has lost its
+/// end. And no snapshot has the sequence number 0, that of a database to which nothing was written before it was opened again: while
+/// one has, fjall 3.1.13 takes it for none and may forget what other snapshots read, whose reads then panic.
+fn begin_session(database: &Database, keyspaces: &[::fjall::Keyspace]) -> ::fjall::Result<()> {
+    if let Some(keyspace) = keyspaces.first() {
+        keyspace.remove(NOTHING)?;
     }
-}
-
-fn corrupt(path: &Path, why: impl Into<String>) -> Error {
-    Error::Corrupt { path: path.to_owned(), why: why.into() }
-}
-
-fn engine_error(path: &Path, error: ::fjall::Error) -> Error {
-    use ::fjall::Error as Engine;
-    use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
-    match error {
-        Engine::Io(source) | Engine::Storage(LsmError::Io(source)) => match source.kind() {
-            // The engine looks only for what it has written, where it has written that.
-            NotFound | UnexpectedEof | InvalidData | InvalidInput => corrupt(path, source.to_string()),
-            _ => Error::io(path, source),
-        },
-        Engine::Locked => Error::Locked { path: path.to_owned() },
-        Engine::InvalidVersion(Some(version)) => {
-            Error::Format { path: path.to_owned(), why: format!("version {version}") }
-        }
-        Engine::InvalidVersion(None) => {
-            Error::Format { path: path.to_owned(), why: "unknown version, perhaps a newer one".into() }
-        }
-        Engine::Storage(LsmError::InvalidVersion(version)) => {
-            Error::Format { path: path.to_owned(), why: format!("table format {version}") }
-        }
-        Engine::Poisoned => Error::Failed,
-        Engine::KeyspaceDeleted => Error::Closed,
-        other => corrupt(path, other.to_string()),
-    }
+    database.persist(PersistMode::SyncData)
 }
 
 impl Store for FjallStore {
@@ -447,6 +490,8 @@ impl Store for FjallStore {
             // Finishing writes this keyspace's memory to disk, which must not outlive what is still in the journal only.
             inner.database.persist(PersistMode::SyncData).map_err(fail)?;
             ingestion.finish().map_err(fail)?;
+            // The journal must not be behind what is on disk.
+            begin_session(&inner.database, &inner.keyspaces).map_err(fail)?;
             Ok(written)
         })
     }
@@ -472,7 +517,7 @@ impl Store for FjallStore {
         self.flush_inner(&inner)?;
         // The store is closed and whole without it; the next start takes longer then.
         let _ = self.begin_journal(&inner);
-        Ok(())
+        Inventory { is_closed: true, ..inner.inventory }.write(&self.path)
     }
 }
 
@@ -490,10 +535,19 @@ impl FjallSnapshot {
     }
 }
 
+/// An error of reading, with the folder of the files that were read.
+fn read_error(path: &Path, keyspace: &::fjall::Keyspace, error: ::fjall::Error) -> Error {
+    match engine_error(path, error) {
+        Error::Corrupt { path, why } => Error::Corrupt { path, why: format!("{}: {why}", keyspace.path().display()) },
+        other => other,
+    }
+}
+
 impl Snapshot for FjallSnapshot {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
-        let value = self.snapshot.get(self.keyspace(keyspace)?, key);
-        Ok(value.map_err(|error| engine_error(&self.path, error))?.map(Bytes::from))
+        let keyspace = self.keyspace(keyspace)?;
+        let value = self.snapshot.get(keyspace, key);
+        Ok(value.map_err(|error| read_error(&self.path, keyspace, error))?.map(Bytes::from))
     }
 
     fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan> {
@@ -502,7 +556,7 @@ impl Snapshot for FjallSnapshot {
             return Ok(Box::new(std::iter::empty()));
         }
         let entries = self.snapshot.range::<&[u8], _>(keyspace, (range.start_bound(), range.end_bound()));
-        let (path, lock) = (self.path.clone(), self.lock.clone());
+        let (path, lock, keyspace) = (self.path.clone(), self.lock.clone(), keyspace.clone());
         let mut entries = Some(entries);
         Ok(Box::new(std::iter::from_fn(move || {
             let _held = &lock;
@@ -516,7 +570,7 @@ impl Snapshot for FjallSnapshot {
                 entries = None;
             }
             let entry = entry.map(|(key, value)| (Bytes::from(key), Bytes::from(value)));
-            Some(entry.map_err(|error| engine_error(&path, error)))
+            Some(entry.map_err(|error| read_error(&path, &keyspace, error)))
         })))
     }
 }

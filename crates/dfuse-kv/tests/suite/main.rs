@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod damage;
 mod faults;
 mod home;
 mod kill;

@@ -312,6 +312,9 @@ impl Ingest {
                 written = self.feed.bundles_written() => written?,
             }
             self.live = self.retrying(&Work::GoLive).await?.is_some();
+            if let Err(error) = self.forked.take_lost(&self.feed.handle()).await {
+                warn!(%error, "blocks that lost cannot be read; their transactions are not known as pending");
+            }
         }
         if !self.is_behind() {
             self.readiness.holds(SOURCE);

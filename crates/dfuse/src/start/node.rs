@@ -32,6 +32,7 @@ use super::{
     ingest::{Ended, Ingest, LogState, keep},
     nodes,
     origin::Origin,
+    repair,
 };
 use crate::{
     failure::{one_line, usage},
@@ -136,12 +137,15 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let folder = data_dir.index();
     let search = Arc::new(SearchIndex::new(terms.clone()));
     let indexes = indexes(search.clone());
+    let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
+    if settings.rebuild_damaged {
+        repair::rebuild_damaged(&folder, &files).await?;
+    }
     let opened = spawn_blocking(move || -> anyhow::Result<_> {
         let (store, reopen) = IndexStore::open(&folder, &indexes, fjall)?;
         let pipeline = Pipeline::open(store.current(), Some(reopen), indexes, options.clone())?;
         Ok((store, pipeline, options))
     });
-    let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
     let feed_options = FeedOptions {
         data_dir: Some(data_dir.path().to_owned()),
         first_streamable: settings.blocks.first_block,
@@ -152,9 +156,12 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
         ..FeedOptions::default()
     };
     let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;
-    let (feed, keeper) = Feed::open(files.clone(), key, feed_options, &*clock).await?;
-    let handle = feed.handle();
+    // If both fail, what is wrong with the indexes is told: their files are the more numerous.
+    let feed = Feed::open(files.clone(), key, feed_options, &*clock).await;
     let (store, pipeline, options) = opened.await??;
+    let (feed, keeper) = feed?;
+    let handle = feed.handle();
+    repair::must_begin_with(&pipeline, &handle)?;
     let forked = Arc::new(ForkedTransactions::restore(&handle).await?);
     let chain = Chain {
         serving: pipeline.serving().clone(),
@@ -176,8 +183,8 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
 
     let (stop, stopped) = watch::channel(false);
     let (dumps, offered) = mpsc::unbounded_channel();
-    for number in files.abi_dumps().await? {
-        dumps.send(files.read_abi_dump(number).await?)?;
+    for dump in repair::usable_dumps(&files, &pipeline).await? {
+        dumps.send(dump)?;
     }
     let indexing = Indexing {
         store: store.clone(),

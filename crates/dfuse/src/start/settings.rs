@@ -35,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) chain_id: Option<String>,
     pub(crate) genesis: Option<PathBuf>,
     pub(crate) exit_at_end: bool,
+    pub(crate) rebuild_damaged: bool,
     pub(crate) blocks: Blocks,
     pub(crate) index: Index,
     pub(crate) search: Search,
@@ -171,6 +172,7 @@ impl Default for Settings {
             chain_id: None,
             genesis: None,
             exit_at_end: false,
+            rebuild_damaged: false,
             blocks: Blocks {
                 store: None,
                 first_block: feed.first_streamable,

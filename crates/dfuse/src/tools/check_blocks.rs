@@ -11,7 +11,8 @@ use crate::{
     tools::runtime,
 };
 
-/// Find holes, overlaps, damage and broken links in a block store. Ends with code 1 if there are any.
+/// Find holes, overlaps, damage and broken links in a block store, and ABI dumps that are damaged or missing. Ends with code 1 if
+/// there are any.
 #[derive(Debug, Args)]
 pub(crate) struct CheckBlocks {
     /// A directory or the URL of an object store
@@ -47,13 +48,19 @@ impl CheckBlocks {
             return Err(usage(format!("{place} has no block files{range}")));
         }
         print(&report).context(STDOUT)?;
-        let Some(first) = report.findings.first() else { return Ok(()) };
-        let (faults, first) = (report.findings.len(), first.first);
-        anyhow::bail!(
-            "{faults} {} found; restore the files from a copy, or remove those of block {first} and above and merge the log again",
-            if faults == 1 { "fault" } else { "faults" }
-        );
+        if report.findings.is_empty() {
+            return Ok(());
+        }
+        let faults = report.findings.len();
+        anyhow::bail!("{faults} {} found: {}", if faults == 1 { "fault" } else { "faults" }, faults_mend(&place));
     }
+}
+
+/// What to do about faults in the store at `place`.
+fn faults_mend(place: &str) -> String {
+    format!(
+        "restore the files from a copy, or write them anew from a log that has their blocks: dfuse tools merge --mend LOG {place}"
+    )
 }
 
 fn print(report: &CheckReport) -> io::Result<()> {
@@ -69,5 +76,11 @@ fn print(report: &CheckReport) -> io::Result<()> {
     writeln!(out, "blocks in bundles: {}{} ({} {bundles})", report.blocks, range(report.range), report.bundles)?;
     writeln!(out, "one-block files: {}", files(&report.one_blocks))?;
     writeln!(out, "forked blocks: {}", files(&report.forked_blocks))?;
+    let dumps = report.abi_dumps;
+    let unverified = match dumps.unverified {
+        0 => String::new(),
+        some => format!(", {some} of an earlier release without a checksum"),
+    };
+    writeln!(out, "ABI dumps: {}{unverified}", dumps.files)?;
     out.flush()
 }

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use anyhow::bail;
 use clap::Args;
 use dfuse_blocks::BlockStore;
-use dfuse_index::{Index, Options, Progress as Step, Rebuild, check_indexes, reindex};
-use dfuse_kv::{FjallOptions, Store};
+use dfuse_index::{Index, Options, Progress as Step, Rebuild, check_indexes, check_replaceable, reindex};
+use dfuse_kv::{FjallOptions, FjallStore, Store, find_damage};
 use dfuse_search::SearchIndex;
 
 use crate::{
-    failure::usage,
+    failure::{damaged_indexes, explained, usage},
     indexes::indexes,
     progress::Progress,
     start::{DataDir, Settings},
@@ -38,7 +38,6 @@ struct Place {
 struct Opened {
     data_dir: DataDir,
     files: BlockStore,
-    store: Arc<dyn Store>,
     indexes: Vec<Arc<dyn Index>>,
 }
 
@@ -50,8 +49,42 @@ impl Place {
         let data_dir = DataDir::existing(self.data_dir.as_deref().or(settings.data_dir.as_deref()))?;
         let blocks = self.blocks.as_deref().or(settings.blocks.store.as_deref());
         let files = data_dir.open_blocks(blocks, false)?;
-        let (store, _) = dfuse_index::open_store(data_dir.index(), &indexes, FjallOptions::default())?;
-        Ok(Opened { data_dir, files, store, indexes })
+        Ok(Opened { data_dir, files, indexes })
+    }
+}
+
+impl Opened {
+    fn store(&self) -> dfuse_kv::Result<Arc<dyn Store>> {
+        let (store, _) = dfuse_index::open_store(self.data_dir.index(), &self.indexes, FjallOptions::default())?;
+        Ok(store)
+    }
+
+    /// The files of the indexes that are damaged, as an error that names them and says what to do.
+    fn damage(&self) -> anyhow::Result<Option<anyhow::Error>> {
+        tracing::info!("reading all files of the indexes");
+        let path = std::path::absolute(self.data_dir.index())?;
+        let damage = find_damage(&path)?;
+        Ok((!damage.is_empty()).then(|| damaged_indexes(&path, &damage, "")))
+    }
+
+    /// The store to build indexes in; an empty one in place of one that is damaged, if all indexes are to be built.
+    fn store_to_build_in(&self, all: bool) -> anyhow::Result<(Arc<dyn Store>, bool)> {
+        let damage = match self.damage()? {
+            Some(damage) => damage,
+            None => match self.store() {
+                Err(error @ (dfuse_kv::Error::Corrupt { .. } | dfuse_kv::Error::Format { .. })) => {
+                    explained(error.into())
+                }
+                opened => return Ok((opened?, false)),
+            },
+        };
+        if !all {
+            bail!("{damage}; all indexes are in the same files, so run it without names of indexes");
+        }
+        runtime()?.block_on(dfuse_index::check_dumps(&self.files))?;
+        tracing::warn!("{damage}: they are removed and built anew");
+        FjallStore::remove(self.data_dir.index())?;
+        Ok((self.store()?, true))
     }
 }
 
@@ -65,7 +98,8 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static str>> {
 }
 
 /// Build indexes anew from the block files. No other process may use the data directory; an index that `dfuse start` finds
-/// to lack blocks is built by it, while the others serve. What was begun and interrupted is continued.
+/// to lack blocks is built by it, while the others serve. What was begun and interrupted is continued. Damaged indexes are
+/// removed first; sound ones are left as they are if the block files do not have all that is in them.
 #[derive(Debug, Args)]
 pub(crate) struct Reindex {
     #[command(flatten)]
@@ -78,8 +112,17 @@ pub(crate) struct Reindex {
 impl Reindex {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let names = chosen(&self.indexes)?;
-        let Opened { data_dir: _data_dir, files, store, indexes } = self.place.open()?;
+        let opened = self.place.open()?;
+        let (store, was_damaged) = opened.store_to_build_in(self.indexes.is_empty())?;
+        let Opened { data_dir: _data_dir, files, indexes } = opened;
         let runtime = runtime()?;
+        let read = Progress::new("blocks, before the indexes are given up");
+        runtime.block_on(check_replaceable(&files, &store, &names, |step| {
+            if let Step::Blocks { number, .. } = step {
+                read.set(number.into());
+            }
+        }))?;
+        drop(read);
         let result = names.into_iter().try_for_each(|name| {
             let blocks = Progress::new(&format!("blocks, index {name}"));
             let rebuild = Rebuild::open(store.clone(), &indexes, name, Options::default(), |_| ())?;
@@ -89,7 +132,12 @@ impl Reindex {
                 }
             }))?;
             drop(blocks);
-            let Some(last) = built else { bail!("there are no blocks to build indexes from; run dfuse start first") };
+            let Some(last) = built else {
+                if was_damaged {
+                    bail!("the damaged indexes are removed; there are no bundles to build them from, dfuse start builds them");
+                }
+                bail!("there are no blocks to build indexes from; run dfuse start first");
+            };
             tracing::info!(index = name, block = last.number, "built");
             Ok(())
         });
@@ -112,7 +160,12 @@ pub(crate) struct CheckIndex {
 impl CheckIndex {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let names = chosen(&self.indexes)?;
-        let Opened { data_dir, files, store, indexes } = self.place.open()?;
+        let opened = self.place.open()?;
+        if let Some(damage) = opened.damage()? {
+            return Err(damage);
+        }
+        let store = opened.store()?;
+        let Opened { data_dir, files, indexes } = opened;
         // An index reads from those before it at most.
         let last = indexes.iter().rposition(|index| names.contains(&index.name())).map_or(0, |last| last + 1);
         let checked = &indexes[..last];

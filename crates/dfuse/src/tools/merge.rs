@@ -1,6 +1,8 @@
+use std::io::Read;
+
 use clap::Args;
 use dfuse_antelope::model::wire::ReverseWriter;
-use dfuse_blocks::{BlockStore, EncodedBlock, Merger, StoreOptions};
+use dfuse_blocks::{BlockStore, EncodedBlock, Merger, StoreOptions, mend};
 use dfuse_deep_mind::{Event, Reader};
 
 use crate::{
@@ -28,6 +30,10 @@ pub(crate) struct Merge {
     first_block: u32,
     #[command(flatten)]
     lines: LineOptions,
+    /// Instead of adding to the store, write the files anew that are damaged or missing in it. Damaged ones are put aside in
+    /// its folder "damaged". Takes as much temporary space as the log's blocks
+    #[arg(long)]
+    mend: bool,
 }
 
 impl Merge {
@@ -35,7 +41,33 @@ impl Merge {
         let Input::Log(log) = input::open(&self.log)? else {
             return Err(usage(format!("{} is not a log; name a deep-mind log", self.log)));
         };
+        if self.mend {
+            return self.mend(log);
+        }
         let store = BlockStore::open(&self.store, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        self.merge(log, &store)
+    }
+
+    /// Merges the log into a store of its own, and takes from there what is damaged or missing.
+    fn mend(&self, log: Box<dyn Read + Send>) -> anyhow::Result<()> {
+        let store =
+            BlockStore::open_existing(&self.store, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().display().to_string();
+        let source = BlockStore::open(&place, StoreOptions::default())?;
+        self.merge(log, &source)?;
+        let mended = runtime()?.block_on(mend(&store, &source))?;
+        tracing::info!(
+            bundles = mended.bundles,
+            one_block_files = mended.one_blocks,
+            forked_blocks = mended.forked_blocks,
+            abi_dumps = mended.abi_dumps,
+            "written anew"
+        );
+        Ok(())
+    }
+
+    fn merge(&self, log: Box<dyn Read + Send>, store: &BlockStore) -> anyhow::Result<()> {
         let mut reader = Reader::with_max_line(log, self.lines.max_bytes());
         runtime()?.block_on(async {
             let mut merger = Merger::open(store.clone(), self.first_block, &self.suffix).await?;

@@ -126,6 +126,26 @@ impl Server {
         }
     }
 
+    /// Waits for a line of the log that contains `text`; false if the process ends without one.
+    pub(crate) fn reaches(&mut self, text: &str) -> bool {
+        if self.log.iter().any(|line| line.contains(text)) {
+            return true;
+        }
+        let until = deadline();
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.log.push(line.clone());
+                    if line.contains(text) {
+                        return true;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("no {text:?} in {:#?}", self.log),
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
     /// Address and port of the server.
     pub(crate) fn address(&mut self) -> String {
         if self.address.is_none() {

@@ -22,6 +22,11 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
         "A genesis.json, from which the chain's id follows: instead of chain_id. A supervised node without data begins with it",
     ),
     ("exit_at_end", "End the process when the source has ended and all its blocks are indexed. Flag: --exit-at-end"),
+    (
+        "rebuild_damaged",
+        "Read all files of the indexes at the start, and build the indexes anew from the block files if any is damaged or missing. \
+         Flag: --rebuild-damaged",
+    ),
     ("blocks.store", "Directory or URL of the block files. Not set: blocks in the data directory"),
     ("blocks.first_block", "Number of the first block of the chain's history that a node can give"),
     ("blocks.memory_mib", "Memory for encoded blocks at the chain's end; others are read from files"),
