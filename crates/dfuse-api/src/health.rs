@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::{
     Api, ApiError, ApiResult, Json,
     metrics::{
-        COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT, INDEX_LIVE,
-        INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, WS_QUEUED_BYTES,
+        BODY_BYTES, COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT,
+        INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, WS_QUEUED_BYTES,
     },
     readers::{blocking, within},
     text::rfc3339,
@@ -109,6 +109,7 @@ pub(crate) async fn metrics(State(api): State<Api>) -> ApiResult<Response> {
         gauge!(CONNECTIONS).set(places.taken() as f64);
         gauge!(CONNECTIONS_MOST).set(places.most() as f64);
         counter!(SENT_AWAY).absolute(places.sent_away());
+        gauge!(BODY_BYTES).set(api.body_bytes() as f64);
         gauge!(READY).set(u32::from(conditions.values().all(Result::is_ok)));
         for index in &status.indexes {
             gauge!(INDEX_LIVE, "index" => index.name).set(u32::from(index.state == IndexState::Live));

@@ -22,7 +22,9 @@
 
 mod access;
 mod api;
+mod bodies;
 mod chain_api;
+mod client;
 mod error;
 mod frame;
 mod health;
@@ -49,7 +51,7 @@ pub use frame::integrity::IntegritySecret;
 pub use json::{Json, JsonText};
 pub use metrics::Metrics;
 pub use params::Params;
-pub use readers::Reading;
+pub use readers::{Class, Reading};
 pub use readiness::Readiness;
 pub use server::{Server, Stopping};
 pub use trace_id::TraceId;

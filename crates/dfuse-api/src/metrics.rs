@@ -83,6 +83,7 @@ pub(crate) const OVERLAY_BYTES: &str = "dfuse_index_overlay_bytes";
 pub(crate) const FEED_BYTES: &str = "dfuse_feed_memory_bytes";
 pub(crate) const FEED_HISTORY_BYTES: &str = "dfuse_feed_history_bytes";
 pub(crate) const WS_QUEUED_BYTES: &str = "dfuse_websocket_queued_bytes";
+pub(crate) const BODY_BYTES: &str = "dfuse_http_body_bytes";
 pub(crate) const READY: &str = "dfuse_ready";
 pub(crate) const UPSTREAM_UP: &str = "dfuse_chain_api_node_up";
 pub(crate) const PUSHES: &str = "dfuse_guaranteed_pushes_total";
@@ -106,6 +107,7 @@ fn describe() {
         WS_QUEUED_BYTES,
         "Memory of messages that wait for WebSocket clients, and of those that are being made."
     );
+    describe_gauge!(BODY_BYTES, "Room that bodies of requests have.");
     describe_gauge!(WS_CONNECTIONS, "Open WebSocket connections.");
     describe_gauge!(WS_STREAMS, "Open streams on WebSocket connections.");
     describe_counter!(WS_REQUESTS, "Requests that came over WebSocket.");

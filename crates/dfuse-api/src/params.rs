@@ -30,7 +30,7 @@ use percent_encoding::percent_decode_str;
 use rules::{Field, Problems};
 use serde_json::json;
 
-use crate::{Api, ApiError, ApiResult, ErrorCode, secrets};
+use crate::{Api, ApiError, ApiResult, ErrorCode, bodies::Room, client::Client, secrets};
 
 /// Most different parameters of a request.
 const MAX_PARAMETERS: usize = 1000;
@@ -47,6 +47,8 @@ pub struct Params {
     /// Why parameters in the body were not read.
     unread_body: Option<ApiError>,
     errors: BTreeMap<&'static str, Vec<String>>,
+    /// That of the form.
+    room: Room,
 }
 
 /// The value of a parameter, which [`Params::finish`] gives out if all are right.
@@ -256,8 +258,18 @@ impl FromRequest<Api> for Params {
         }
         let query = request.uri().query().map(str::to_owned);
         if *request.method() == Method::POST {
-            match body::form(request, api).await? {
-                Ok(form) => params.add_pairs(&form),
+            let api = api.charged_to(Client::of(request.extensions()));
+            match body::form(request, &api).await? {
+                Ok((form, room)) => {
+                    params.room = room;
+                    let form_bytes = form.len();
+                    let add = move || {
+                        // Bytes that are not UTF-8 must be percent-encoded: as U+FFFD they break every rule.
+                        params.add_pairs(&String::from_utf8_lossy(&form));
+                        Ok(params)
+                    };
+                    params = api.parse(form_bytes, add).await?;
+                }
                 Err(error) => params.unread_body = Some(error),
             }
         }

@@ -1,92 +1,219 @@
+//! Reads: what blocks on stores, and what takes long on the processor. None of it runs on the threads of the runtime.
+//!
+//! Each [`Class`] has a lane of its own with its own threads; in a lane clients take turns, and a read that takes long gives way
+//! (docs/decisions/fair-reads.md).
+
+mod class;
+mod lane;
+mod queue;
+
 use std::{
+    any::Any,
     future::Future,
-    panic::resume_unwind,
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
+pub use class::Class;
+use dfuse_blocks::Clock;
+use dfuse_search::Pace;
+use lane::{Lane, Limits, Place, Refused};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    runtime::Handle,
+    sync::oneshot,
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 use tracing::Span;
 
-use crate::{ApiError, ApiResult};
+use crate::{ApiError, ApiResult, Options, client::Client};
 
 const TOO_LONG: &str = "Answering took too long.";
+const BUSY: &str = "Too many requests are being answered.";
+const GOING_AWAY: &str = "The server is going away.";
+/// Reads of a class that may have begun for each that may work: those that gave way hold what they have read.
+const BEGUN: usize = 2;
+/// Longest time after which clients are told to ask again.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Runs what blocks on stores, a bounded number at a time.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(2, NonZero::get)
+}
+
+/// Runs reads, of each class a bounded number at a time.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    places: Arc<Semaphore>,
+    lanes: [Arc<Lane>; Class::ALL.len()],
     timeout: Duration,
 }
 
 /// A read at work. It stops on its own when nobody waits for its answer any more.
 #[derive(Debug, Clone, Default)]
-pub struct Reading(Arc<AtomicBool>);
+pub struct Reading(Arc<AtReading>);
+
+#[derive(Debug, Default)]
+struct AtReading {
+    given_up: AtomicBool,
+    /// Absent for what is in no lane.
+    place: Option<Arc<Place>>,
+}
 
 impl Reading {
-    /// An error when the client has left or its time is up: return it. Cheap enough to ask for every row.
+    /// An error when the client has left or its time is up: return it. After a few milliseconds of work others who wait have their
+    /// turn first. Cheap enough to ask for every row; hold no lock.
     pub fn go_on(&self) -> ApiResult<()> {
-        if self.0.load(Ordering::Relaxed) { Err(ApiError::unavailable("Nobody waits for this.")) } else { Ok(()) }
+        self.pause();
+        if self.is_given_up() { Err(ApiError::unavailable("Nobody waits for this.")) } else { Ok(()) }
+    }
+}
+
+impl Pace for Reading {
+    fn pause(&self) {
+        if let Some(place) = &self.0.place {
+            place.give_way(&self.0.given_up);
+        }
     }
 
-    /// Set when the client has left or its time is up: for what looks at it on its own.
-    pub(crate) fn given_up(&self) -> &AtomicBool {
-        &self.0
+    fn is_given_up(&self) -> bool {
+        self.0.given_up.load(Ordering::Relaxed)
     }
 }
 
 /// Stops a read when its request is given up.
-struct Waiting<T> {
+struct Waiting<'a> {
+    lane: &'a Lane,
+    place: Arc<Place>,
     reading: Reading,
-    task: JoinHandle<T>,
 }
 
-impl<T> Drop for Waiting<T> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.reading.0.store(true, Ordering::Relaxed);
-        // Has an effect on those that have not begun.
-        self.task.abort();
+        self.reading.0.given_up.store(true, Ordering::Relaxed);
+        self.lane.give_up(&self.place);
+    }
+}
+
+/// A read in its lane.
+struct Pushed<'a, T> {
+    _waiting: Waiting<'a>,
+    begun: oneshot::Receiver<()>,
+    answer: oneshot::Receiver<Result<ApiResult<T>, Box<dyn Any + Send>>>,
+}
+
+impl<T> Pushed<'_, T> {
+    /// A panic of the work goes on here.
+    async fn answer(self) -> ApiResult<T> {
+        match self.answer.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Err(ApiError::unavailable(GOING_AWAY)),
+        }
     }
 }
 
 impl Readers {
-    pub(crate) fn new(places: usize, timeout: Duration) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), timeout }
+    pub(crate) fn new(options: &Options, clock: &Arc<dyn Clock>) -> Self {
+        let timeout = options.read_timeout;
+        let lane = |class: Class| {
+            let working = match class {
+                Class::LookUp | Class::Page | Class::Search => options.readers,
+                Class::Body => cores(),
+            };
+            let begun = BEGUN * working;
+            let limits = Limits {
+                working,
+                begun,
+                begun_of_client: (begun - begun / 4).max(1),
+                waiting: options.max_waiting_reads,
+                waiting_of_client: options.max_waiting_reads_of_client,
+                patience: timeout / 2,
+            };
+            Lane::new(class.name(), limits, clock.clone())
+        };
+        Self { lanes: Class::ALL.map(lane), timeout }
     }
 
-    /// A panic of `work` goes on in the caller.
+    /// Refused at once with `Retry-After` if it could not be answered in time. A panic of `work` goes on in the caller.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        class: Class,
+        client: Client,
         work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
+        let mut pushed = self.push(class, client, false, work)?;
         within(self.timeout, TOO_LONG, async {
-            let waited = timeout(self.timeout / 2, self.places.clone().acquire_owned()).await;
-            let Ok(Ok(place)) = waited else {
-                return Err(ApiError::unavailable("Too many requests are being answered.").retry_after(1));
-            };
-            at(place, work).await
+            if timeout(self.timeout / 2, &mut pushed.begun).await.is_err() {
+                return Err(ApiError::unavailable(BUSY).retry_after(1));
+            }
+            pushed.answer().await
         })
         .await
     }
+
+    /// The same, but waits for its turn however long that takes.
+    pub(crate) async fn run_in_turn<T: Send + 'static>(
+        &self,
+        class: Class,
+        client: Client,
+        work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let mut pushed = self.push(class, client.stream(), true, work)?;
+        // An error says that it does not begin, which the answer tells, too.
+        let _ = (&mut pushed.begun).await;
+        within(self.timeout, TOO_LONG, pushed.answer()).await
+    }
+
+    fn push<T: Send + 'static>(
+        &self,
+        class: Class,
+        client: Client,
+        in_turn: bool,
+        work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<Pushed<'_, T>> {
+        let (begins, begun) = oneshot::channel();
+        let (answers, answer) = oneshot::channel();
+        let (span, runtime) = (Span::current(), Handle::current());
+        let lane = &self.lanes[class as usize];
+        let mut reading = Reading::default();
+        let place = lane.push(client, in_turn, |place| {
+            reading = Reading(Arc::new(AtReading { given_up: AtomicBool::new(false), place: Some(place) }));
+            let reading = reading.clone();
+            move || {
+                if reading.is_given_up() {
+                    return;
+                }
+                let _ = begins.send(());
+                let _runtime = runtime.enter();
+                let answer = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&reading))));
+                // Nobody hears it if the request was given up.
+                let _ = answers.send(answer);
+            }
+        });
+        let place = place.map_err(refusal)?;
+        Ok(Pushed { _waiting: Waiting { lane, place, reading }, begun, answer })
+    }
 }
 
-/// Runs `work`, which has that place until it ends.
-async fn at<T: Send + 'static>(
-    place: OwnedSemaphorePermit,
-    work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
-) -> ApiResult<T> {
-    blocking(move |reading| {
-        let _place = place;
-        work(reading)
-    })
-    .await
+impl Drop for Readers {
+    fn drop(&mut self) {
+        for lane in &self.lanes {
+            lane.close();
+        }
+    }
+}
+
+fn refusal(refused: Refused) -> ApiError {
+    let (message, again) = match refused {
+        Refused::Busy(again) => (BUSY, again),
+        Refused::Client(again) => ("Too many requests of this client wait for their answers.", again),
+    };
+    ApiError::unavailable(message).retry_after(again.min(MAX_RETRY_AFTER).as_secs() as u32 + 1)
 }
 
 /// Ends with `service_unavailable_error` when the time is up.
@@ -98,7 +225,8 @@ pub(crate) async fn within<T>(
     timeout(time, work).await.unwrap_or_else(|_| Err(ApiError::unavailable(message)))
 }
 
-/// Runs `work` on a CPU thread.
+/// Runs `work` on a thread of the runtime that may block, in no lane: for what is bounded elsewhere, or must be answered however
+/// much is being read.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
 ) -> ApiResult<T> {
@@ -107,42 +235,29 @@ pub(crate) async fn blocking<T: Send + 'static>(
         let reading = reading.clone();
         move || span.in_scope(|| work(&reading))
     });
-    let mut waiting = Waiting { reading, task };
+    let mut waiting = OutsideOfLanes { reading, task };
     match (&mut waiting.task).await {
         Ok(answer) => answer,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            Err(_) => Err(ApiError::unavailable("The server is going away.")),
+            Err(_) => Err(ApiError::unavailable(GOING_AWAY)),
         },
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
+/// Stops work in no lane when nobody waits for it any more.
+struct OutsideOfLanes<T> {
+    reading: Reading,
+    task: JoinHandle<T>,
+}
 
-    use super::*;
-    use crate::ErrorCode;
-
-    #[tokio::test]
-    async fn places_are_bounded_and_given_back() {
-        let readers = Readers::new(1, Duration::from_millis(20));
-        let (release, held) = mpsc::channel::<()>();
-        let (stopped, heard) = mpsc::channel();
-        let slow = readers.run(move |reading| {
-            held.recv().unwrap();
-            stopped.send(reading.go_on().is_err()).unwrap();
-            Ok(())
-        });
-        assert_eq!(slow.await.unwrap_err().message(), "Answering took too long.");
-        let busy = readers.run(|_| Ok(())).await.unwrap_err();
-        assert_eq!(
-            (busy.code(), busy.message()),
-            (ErrorCode::ServiceUnavailable, "Too many requests are being answered.")
-        );
-        release.send(()).unwrap();
-        assert!(heard.recv().unwrap(), "it learns that nobody waits");
-        let patient = Readers { places: readers.places.clone(), timeout: Duration::from_secs(60) };
-        assert_eq!(patient.run(|reading| reading.go_on().map(|()| 7)).await.unwrap(), 7);
+impl<T> Drop for OutsideOfLanes<T> {
+    fn drop(&mut self) {
+        self.reading.0.given_up.store(true, Ordering::Relaxed);
+        // Has an effect on those that have not begun.
+        self.task.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

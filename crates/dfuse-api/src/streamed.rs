@@ -27,7 +27,7 @@ const SLICE_PIECES: usize = 1000;
 /// Work after which a slice ends.
 const SLICE_TIME: Duration = Duration::from_millis(5);
 /// Text after which a slice ends.
-const SLICE_BYTES: usize = 256 << 10;
+pub(crate) const SLICE_BYTES: usize = 256 << 10;
 /// For how long slices are read from one snapshot.
 const SNAPSHOT_TIME: Duration = Duration::from_secs(60);
 
@@ -147,7 +147,7 @@ async fn send<P: Pieces>(api: Api, mut slices: Slices<P>, mut sender: Sender<Sli
         if !slice.0.is_empty() && sender.start_send(slice).is_err() || !more {
             return;
         }
-        let next = api.read(move |snapshot, _| {
+        let next = api.read_on(move |snapshot, _| {
             slices.renew(snapshot)?;
             Ok((slices.go_on()?, slices))
         });

@@ -33,7 +33,7 @@ mod search;
 mod segment;
 mod terms;
 
-pub use budget::Budget;
+pub use budget::{Budget, Pace};
 pub use cursor::{Place, Position};
 pub use error::{Error, Result};
 pub use field::{MAX_PATH_BYTES, MAX_PREFIX_BYTES, MAX_VALUE_BYTES};

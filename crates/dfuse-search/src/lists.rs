@@ -195,6 +195,8 @@ impl TermList {
         view: &View,
         budget: &mut Budget<'_>,
     ) -> Result<Option<u64>> {
+        // Looking for the term in open chunks is not counted, and there may be thousands of terms.
+        budget.pause();
         if !course.chunks.contains(&target) {
             return Ok(None);
         }
@@ -347,6 +349,7 @@ impl Beginnings {
         let mut terms = BTreeSet::new();
         let mut held = HeldLists::default();
         for segment in open.0.iter().flat_map(|open| &open.segments) {
+            budget.pause();
             for entry in segment.with_prefix(start)? {
                 terms.insert(Box::from(entry?.0));
                 if terms.len() > most {
@@ -401,6 +404,7 @@ impl Beginnings {
         (self.entries, self.bytes) = (entries, bytes);
         self.terms -= terms.len();
         held.open = open.lists(|segment, list| {
+            budget.pause();
             segment.with_prefix(start)?.try_for_each(|entry| Ok(posting::read_list(entry?.1, list)?))
         })?;
         Ok(WithPrefix::Lists(held))

@@ -15,7 +15,7 @@ use crate::{BlockSource, Error, ForkedTransactions, Result};
 
 /// Reads blocks through a feed: from its memory, one-block files, bundles or the lost blocks.
 ///
-/// For CPU threads of the runtime ([`tokio::task::spawn_blocking`]) only: on an async thread it panics.
+/// For threads that may block ([`tokio::task::spawn_blocking`] and others) only: on an async thread it panics.
 #[derive(Debug, Clone)]
 pub struct FeedBlocks {
     feed: FeedHandle,
@@ -49,8 +49,9 @@ impl FeedBlocks {
 
 impl BlockSource for FeedBlocks {
     fn block(&self, block: BlockRef) -> Result<Arc<Block>> {
-        let read = async { self.feed.block(block).await?.block().await };
-        self.runtime.block_on(read).map_err(|error| Error::Source { block, source: error.into() })
+        // Decoded on this thread, so that no more are at work than read.
+        let read = self.runtime.block_on(self.feed.block(block)).and_then(|found| found.block_here());
+        read.map_err(|error| Error::Source { block, source: error.into() })
     }
 
     fn parts(&self, block: BlockRef) -> Result<Arc<BlockParts>> {

@@ -78,7 +78,7 @@ pub(super) async fn get_info(api: &Api, request: Request) -> Result<Response, No
     let plain = request.method() == Method::POST || request.method() == Method::GET;
     let (mut parts, body) = request.into_parts();
     let payload = Payload::read(api, &parts, body).await?;
-    let nothing = matches!(&payload, Payload::Whole(body) if [&b""[..], b"{}"].contains(&body.trim_ascii()));
+    let nothing = matches!(&payload, Payload::Whole(body, _) if [&b""[..], b"{}"].contains(&body.trim_ascii()));
     if !plain || !nothing {
         return proxy::exchange(api, "get_info", &parts, payload).await;
     }

@@ -31,7 +31,7 @@ pub use push::PushOptions;
 use push::Pushes;
 pub(crate) use upstreams::Upstreams;
 
-use crate::{Api, ApiError, ApiResult, Chain, ErrorCode, params::shorten};
+use crate::{Api, ApiError, ApiResult, Chain, ErrorCode, client::Client, params::shorten};
 
 const PREFIX: &str = "/v1/chain/";
 const GUARANTEE: HeaderName = HeaderName::from_static("x-eos-push-guarantee");
@@ -113,6 +113,7 @@ pub(crate) fn is_below(path: &str) -> bool {
 }
 
 async fn handle(State(api): State<Api>, request: Request) -> Response {
+    let api = api.charged_to(Client::of(request.extensions()));
     answer(&api, request).await.unwrap_or_else(NodeShaped::into_response)
 }
 

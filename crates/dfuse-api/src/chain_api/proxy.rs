@@ -25,6 +25,7 @@ use tokio::time::{Sleep, sleep};
 use super::{NodeShaped, PREFIX, upstreams::Upstream};
 use crate::{
     Api, ApiResult,
+    bodies::Room,
     params::body::{self as bodies},
 };
 
@@ -74,7 +75,8 @@ const OURS: [HeaderName; 8] = [
 
 /// The body of a request.
 pub(super) enum Payload {
-    Whole(Bytes),
+    /// With the room that it takes.
+    Whole(Bytes, #[expect(dead_code, reason = "is held")] Room),
     /// Can be sent once.
     Stream(Option<Upload>),
 }
@@ -95,11 +97,11 @@ impl Payload {
         let limit = api.options().max_body_bytes;
         let declared = bodies::declared_length(&parts.headers).or(body.size_hint().exact());
         if body.is_end_stream() {
-            return Ok(Self::Whole(Bytes::new()));
+            return Ok(Self::Whole(Bytes::new(), Room::default()));
         }
         if declared.is_some_and(|length| length <= WHOLE_BYTES || length > limit as u64) {
             let request = Request::from_parts(parts.clone(), body);
-            return bodies::read(request, api).await.map(Self::Whole);
+            return bodies::read(request, api).await.map(|(body, room)| Self::Whole(body, room));
         }
         let too_long = Arc::new(AtomicBool::new(false));
         let flag = too_long.clone();
@@ -141,7 +143,7 @@ pub(super) async fn exchange(
         let Some(node) = candidates.get(tried % candidates.len().max(1)) else { break };
         let is_last = attempt == options.retries || matches!(payload, Payload::Stream(_));
         let (body, length, too_long) = match &mut payload {
-            Payload::Whole(body) => (full_body(body.clone()), None, None),
+            Payload::Whole(body, _) => (full_body(body.clone()), None, None),
             Payload::Stream(upload) => match upload.take() {
                 Some(Upload { body, length, too_long, limit }) => (body, length, Some((too_long, limit))),
                 None => break,

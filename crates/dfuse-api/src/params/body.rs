@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::{shorten, shorten_to};
-use crate::{Api, ApiError, ApiResult, ErrorCode};
+use crate::{Api, ApiError, ApiResult, ErrorCode, bodies::Room, client::Client};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// What is taken of a body that is too large, so that its sender reads the answer.
@@ -22,34 +22,45 @@ const DRAIN: (Duration, usize) = (Duration::from_secs(1), 1 << 20);
 
 /// A JSON body, whatever the request calls its type.
 #[derive(Debug)]
-pub struct JsonBody<T>(pub T);
+pub struct JsonBody<T> {
+    /// What it says.
+    pub value: T,
+    /// To be held as long as what is large in the value.
+    pub(crate) room: Room,
+}
 
-impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> ApiResult<Self> {
-        let body = read(request, api).await?;
-        if body.trim_ascii().is_empty() {
-            return Err(ApiError::new(ErrorCode::MissingBody, "The request needs a JSON body."));
-        }
-        let wrong = |why: &str| {
-            ApiError::new(ErrorCode::InvalidJson, "The body is not the JSON that is wanted.")
-                .detail("errors", json!({"source": shorten_to(why, 256)}))
-        };
-        // Fields in their order in an array would do for the reader below.
-        if body.trim_ascii_start().first() == Some(&b'[') {
-            return Err(wrong("an object is wanted, and this is an array"));
-        }
-        serde_json::from_slice(&body).map(Self).map_err(|error| wrong(&error.to_string()))
+        let api = api.charged_to(Client::of(request.extensions()));
+        let (body, room) = read(request, &api).await?;
+        let value = api.parse(body.len(), move || json(&body)).await?;
+        Ok(Self { value, room })
     }
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
+    if body.trim_ascii().is_empty() {
+        return Err(ApiError::new(ErrorCode::MissingBody, "The request needs a JSON body."));
+    }
+    let wrong = |why: &str| {
+        ApiError::new(ErrorCode::InvalidJson, "The body is not the JSON that is wanted.")
+            .detail("errors", json!({"source": shorten_to(why, 256)}))
+    };
+    // Fields in their order in an array would do for the reader below.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(wrong("an object is wanted, and this is an array"));
+    }
+    serde_json::from_slice(body).map_err(|error| wrong(&error.to_string()))
 }
 
 /// The form in the body. Without a content type, and as plain text, it is one too: that is how browsers send strings. The
 /// inner error is of a body of another type, which matters only if the query lacks a parameter.
-pub(super) async fn form(request: Request, api: &Api) -> ApiResult<Result<String, ApiError>> {
+pub(super) async fn form(request: Request, api: &Api) -> ApiResult<Result<(Bytes, Room), ApiError>> {
     let media_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
     let media_type = String::from_utf8_lossy(media_type.unwrap_or_default()).into_owned();
-    let body = read(request, api).await?;
+    let (body, room) = read(request, api).await?;
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !body.is_empty() && !["", FORM, "text/plain"].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
         let message = format!("Send the parameters as {FORM}, in the query or in the body.");
@@ -57,37 +68,83 @@ pub(super) async fn form(request: Request, api: &Api) -> ApiResult<Result<String
             .detail("media_type", shorten(&media_type))
             .detail("supported", &[FORM][..])));
     }
-    // Bytes that are not UTF-8 must be percent-encoded: as U+FFFD they break every rule.
-    Ok(Ok(String::from_utf8_lossy(&body).into_owned()))
+    Ok(Ok((body, room)))
 }
 
-/// The whole body, within the server's limits.
-pub(crate) async fn read(request: Request, api: &Api) -> ApiResult<Bytes> {
+/// Why a body is not read.
+enum Failure {
+    TooLarge,
+    Broken(axum::Error),
+    NoRoom(ApiError),
+}
+
+/// The whole body, within the server's limits, and the room that it takes: to be held as long as it is.
+pub(crate) async fn read(request: Request, api: &Api) -> ApiResult<(Bytes, Room)> {
     let options = api.options();
     let limit = options.max_body_bytes;
     let (parts, mut body) = request.into_parts();
-    if declared_length(&parts.headers).is_some_and(|length| length > limit as u64) {
-        if !parts.headers.contains_key(header::EXPECT) {
-            drain(body).await;
-        }
-        return Err(too_large(limit));
+    if body.is_end_stream() {
+        return Ok((Bytes::new(), Room::default()));
     }
-    let collected = timeout(options.body_timeout, Limited::new(&mut body, limit).collect()).await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            drain(body).await;
-            Err(too_large(limit))
+    let declared = declared_length(&parts.headers).or(body.size_hint().exact());
+    let declared = declared.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    // Who asks before sending sends nothing then.
+    let may_drain = !parts.headers.contains_key(header::EXPECT);
+    let room = match declared {
+        Some(length) if length > limit => Err(too_large(limit)),
+        _ => api.bodies().room(Client::of(&parts.extensions), declared).await,
+    };
+    let mut room = match room {
+        Ok(room) => room,
+        Err(error) => {
+            if may_drain {
+                drain(body).await;
+            }
+            return Err(error);
         }
-        Ok(Err(error)) => Err(ApiError::new(
-            ErrorCode::RequestMalformed,
-            format!("The body could not be read: {}.", shorten_to(&error.to_string(), 256)),
-        )),
+    };
+    let mut taken = Vec::with_capacity(declared.unwrap_or_default());
+    let failure = match timeout(options.body_timeout, collect(&mut body, limit, api, &mut room, &mut taken)).await {
+        Ok(Ok(())) => return Ok((taken.into(), room)),
+        Ok(Err(failure)) => failure,
         Err(_) => {
             let message = format!("The body did not arrive within {:?}.", options.body_timeout);
-            Err(ApiError::new(ErrorCode::RequestTimeout, message))
+            return Err(ApiError::new(ErrorCode::RequestTimeout, message));
         }
+    };
+    drop(taken);
+    let error = match failure {
+        Failure::TooLarge => too_large(limit),
+        Failure::NoRoom(error) => error,
+        Failure::Broken(error) => {
+            let message = format!("The body could not be read: {}.", shorten_to(&error.to_string(), 256));
+            return Err(ApiError::new(ErrorCode::RequestMalformed, message));
+        }
+    };
+    drain(body).await;
+    Err(error)
+}
+
+/// Takes what comes. Who did not say how much that is gets more room when it is needed.
+async fn collect(
+    body: &mut Body,
+    limit: usize,
+    api: &Api,
+    room: &mut Room,
+    taken: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Failure::Broken)?.into_data() else { continue };
+        let length = taken.len() + data.len();
+        if length > limit {
+            return Err(Failure::TooLarge);
+        }
+        if length > room.bytes() {
+            api.bodies().enlarge(room).await.map_err(Failure::NoRoom)?;
+        }
+        taken.extend_from_slice(&data);
     }
+    Ok(())
 }
 
 pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {

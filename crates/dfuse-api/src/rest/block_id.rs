@@ -1,6 +1,6 @@
 //! `/v0/block_id/by_time`: the block at, before or after a time.
 
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, routing::get};
 use dfuse_antelope::{BlockTimestamp, TimePoint};
 use dfuse_index::{
     View,
@@ -9,16 +9,17 @@ use dfuse_index::{
 use serde_json::{Value, json};
 
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, Json, Params,
+    Api, ApiError, ApiResult, Class, ErrorCode, Json, Params,
     params::rules::{Field, Problems, one_of},
     text::rfc3339,
 };
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/v0/block_id/by_time", get(by_time).post(by_time))
+    use Class::LookUp;
+    Router::new().route("/v0/block_id/by_time", LookUp.route(get(by_time).post(by_time)))
 }
 
-async fn by_time(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Value>> {
+async fn by_time(api: Api, mut params: Params) -> ApiResult<Json<Value>> {
     let moment = params.required("time", moment);
     let comparator = params.required("comparator", one_of(&COMPARATORS));
     let (moment, comparator) = params.finish((moment, comparator))?;

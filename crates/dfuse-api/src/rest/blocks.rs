@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, routing::get};
 use dfuse_antelope::{
     Checksum256, Name,
     model::{Block, BlockHeader, BlockParts, ProducerAuthoritySchedule, ProducerSchedule},
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, Json, Params, Reading,
+    Api, ApiError, ApiResult, Class, ErrorCode, Json, Params, Reading,
     lifecycle::JsonWriter,
     params::rules::{between, highest_block, id},
 };
@@ -23,11 +23,14 @@ use crate::{
 const SIBLINGS: u32 = 5;
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/v0/blocks", get(list).post(list)).route("/v0/blocks/{id}", get(one).post(one))
+    use Class::Page;
+    Router::new()
+        .route("/v0/blocks", Page.route(get(list).post(list)))
+        .route("/v0/blocks/{id}", Page.route(get(one).post(one)))
 }
 
 /// Newest first, from the head or the block `skip` down.
-async fn list(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Vec<BlockSummary>>> {
+async fn list(api: Api, mut params: Params) -> ApiResult<Json<Vec<BlockSummary>>> {
     let limit = params.required("limit", between(1..=100));
     let highest = params.optional_or("skip", u32::MAX, highest_block);
     let (limit, highest): (u8, u32) = params.finish((limit, highest))?;
@@ -42,7 +45,7 @@ async fn list(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Vec<
 }
 
 /// A block of any branch, with the blocks of all branches near its height, newest first and itself among them.
-async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<Json<BlockSummary>> {
+async fn one(api: Api, mut params: Params) -> ApiResult<Json<BlockSummary>> {
     let id = params.required("id", id);
     let id = params.finish(id)?;
     let reader = api.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, routing::get};
 use dfuse_antelope::{Checksum256, model::BlockParts};
 use dfuse_blocks::CursorKey;
 use dfuse_index::{ServingSnapshot, View, blocks};
@@ -10,7 +10,7 @@ use dfuse_trx::{FeedBlocks, Lifecycles, Place, block_transactions, recent_transa
 
 use super::blocks::any_block;
 use crate::{
-    Api, ApiError, ApiResult, JsonText, Params, Reading,
+    Api, ApiError, ApiResult, Class, JsonText, Params, Reading,
     lifecycle::{JsonWriter, Renderer, ViewAbis, lifecycle_in, not_found},
     params::rules::{Field, Problems, between, id},
 };
@@ -25,13 +25,14 @@ pub(super) const AT_ONCE: usize = 10;
 const CURSOR_VERSION: u8 = b'T';
 
 pub(super) fn routes() -> Router<Api> {
+    use Class::{LookUp, Page};
     Router::new()
-        .route("/v0/transactions", get(recent).post(recent))
-        .route("/v0/transactions/{id}", get(one).post(one))
-        .route("/v0/blocks/{id}/transactions", get(of_block).post(of_block))
+        .route("/v0/transactions", Page.route(get(recent).post(recent)))
+        .route("/v0/transactions/{id}", LookUp.route(get(one).post(one)))
+        .route("/v0/blocks/{id}/transactions", Page.route(get(of_block).post(of_block)))
 }
 
-async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+async fn one(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let id = params.required("id", id);
     let id = params.finish(id)?;
     let reader = api.clone();
@@ -48,7 +49,7 @@ async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> 
 }
 
 /// The newest first: what the blocks of the best chain name, not what the chain itself made. The cursor is empty at the end.
-async fn recent(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+async fn recent(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let limit = params.required("limit", between(1..=100));
     let before = params.optional("cursor", cursor(api.chain().feed.cursor_key(), None));
     let (limit, before): (u8, _) = params.finish((limit, before))?;
@@ -77,7 +78,7 @@ async fn recent(State(api): State<Api>, mut params: Params) -> ApiResult<JsonTex
 }
 
 /// In the order of execution, those that the chain itself made among them, as the block's branch tells them. The cursor is never empty: what follows it may be, though.
-async fn of_block(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+async fn of_block(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let id = params.required("id", id);
     let limit = params.optional_or("limit", 100, between(1..=100));
     // A wrong id is told by itself.

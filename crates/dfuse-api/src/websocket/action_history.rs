@@ -72,7 +72,7 @@ impl Replay<'_> {
                 after: None,
                 limit: AT_ONCE,
             };
-            let mut budget = Budget::new(WORK).cancelled_by(reading.given_up());
+            let mut budget = Budget::new(WORK).paced_by(reading);
             let page = search(snapshot.view(), &request, &mut budget)?;
             reading.go_on()?;
             let mut blocks: Vec<_> = page.matches.iter().map(|found| found.block.number).collect();

@@ -45,6 +45,8 @@ mod close_code {
 
 /// Who is connected.
 pub(super) struct Connection {
+    /// Its reads are charged to the client.
+    pub(super) api: Api,
     pub(super) shared: Arc<Shared>,
     pub(super) credentials: Credentials,
     pub(super) trace_id: TraceId,
@@ -63,13 +65,19 @@ enum End {
 
 impl Connection {
     pub(super) async fn run(self, socket: WebSocket) {
-        let Self { shared, credentials, trace_id, client, mut stopping } = self;
-        let api = shared.api.clone();
+        let Self { api, shared, credentials, trace_id, client, mut stopping } = self;
         let _count = ConnectionCount::begin(&api);
         let (outbox, mut queue) = outbox(api.options().websocket.max_pending_bytes, api.queues());
         let table_snapshots = Semaphore::new(1);
-        let mut session =
-            Session::new(ConnectionContext { shared, credentials, trace_id, client, outbox, table_snapshots });
+        let mut session = Session::new(ConnectionContext {
+            api: api.clone(),
+            shared,
+            credentials,
+            trace_id,
+            client,
+            outbox,
+            table_snapshots,
+        });
         let (mut sink, mut stream) = socket.split();
         let end = tokio::select! {
             end = read(&mut stream, &mut session, &api) => end,

@@ -37,6 +37,8 @@ struct Inner {
 /// What the requests of a connection share.
 #[derive(Debug)]
 pub(super) struct ConnectionContext {
+    /// Its reads are charged to the client.
+    pub(super) api: Api,
     pub(super) shared: Arc<Shared>,
     pub(super) credentials: Credentials,
     pub(super) trace_id: TraceId,
@@ -65,7 +67,7 @@ impl Context {
     }
 
     pub(super) fn api(&self) -> &Api {
-        &self.shared().api
+        &self.0.connection.api
     }
 
     pub(super) fn clock(&self) -> Arc<dyn Clock> {

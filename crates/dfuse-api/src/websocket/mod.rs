@@ -35,7 +35,7 @@ use axum::{
         ConnectInfo,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderValue, header},
+    http::{Extensions, HeaderValue, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -46,7 +46,10 @@ use outbox::Memory;
 use recent::Recent;
 use selection::Selected;
 
-use crate::{Api, ApiError, ApiResult, Credentials, ErrorCode, TraceId, server::ConnectionPlace, trace_id::TraceIds};
+use crate::{
+    Api, ApiError, ApiResult, Credentials, ErrorCode, TraceId, client::Client, server::ConnectionPlace,
+    trace_id::TraceIds,
+};
 
 /// Bytes of a connection's buffers: there may be many connections.
 const READ_BUFFER: usize = 4 << 10;
@@ -158,7 +161,7 @@ async fn upgrade(
     Extension(trace_id): Extension<TraceId>,
     Extension(credentials): Extension<Credentials>,
     place: Option<Extension<ConnectionPlace>>,
-    client: Option<Extension<ConnectInfo<SocketAddr>>>,
+    extensions: Extensions,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -172,8 +175,9 @@ async fn upgrade(
         }
     };
     let limit = shared.api.options().websocket.max_message_bytes;
-    let client = client.map(|Extension(ConnectInfo(peer))| peer);
-    let connection = Connection { stopping: shared.api.stopping(), shared, credentials, trace_id, client };
+    let api = shared.api.charged_to(Client::of(&extensions));
+    let client = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let connection = Connection { stopping: api.stopping(), api, shared, credentials, trace_id, client };
     // A WebSocket is at work as long as it is open.
     let work = place.map(|Extension(place)| place.work());
     upgrade

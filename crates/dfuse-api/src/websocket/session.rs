@@ -77,7 +77,11 @@ impl Session {
     /// Takes a message. Returns while it is being answered, unless too many are.
     pub(super) async fn take(&mut self, text: &str) {
         while self.tasks.try_join_next().is_some() {}
-        let envelope = match Envelope::parse(text) {
+        let parse = {
+            let text = text.to_owned();
+            self.context.api.parse(text.len(), move || Envelope::parse(&text))
+        };
+        let envelope = match parse.await {
             Ok(envelope) if envelope.kind == PONG => return,
             Ok(envelope) => envelope,
             Err(error) => return self.new_context("", "").fail(error).await,

@@ -127,6 +127,7 @@ impl GetTableRows {
         let options = RowOptions { key_type: KeyType::Name, json, with_block_num: self.with_block_num };
         let (reader, limit) = (api.clone(), api.options().websocket.max_pending_bytes);
         let confirmations = self.confirmations;
+        let api = api.reading(crate::Class::Page);
         let read = api.read(move |snapshot, reading| {
             let newest = follow::confirmed(snapshot, confirmations);
             if snapshot.head().is_some() && newest < number {

@@ -23,7 +23,7 @@ use super::{
     request::Request,
 };
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, Reading,
+    Api, ApiError, ApiResult, Class, ErrorCode, Reading,
     lifecycle::{AbiSource, ViewAbis},
 };
 
@@ -100,7 +100,7 @@ async fn current(context: &Context, confirmations: u32) -> ApiResult<Bytes> {
     let api = context.api().clone();
     let make = async {
         let reader = api.clone();
-        api.read(move |snapshot, reading| tally(&reader, snapshot, confirmations, reading)).await
+        api.reading(Class::Page).read(move |snapshot, reading| tally(&reader, snapshot, confirmations, reading)).await
     };
     context.shared().vote_tallies.get((period as u64, confirmations), make).await
 }

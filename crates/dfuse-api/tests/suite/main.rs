@@ -4,6 +4,7 @@
 mod blocks;
 mod chain_api;
 mod connections;
+mod fairness;
 mod frame;
 #[path = "../lifecycle/pretty.rs"]
 mod pretty;

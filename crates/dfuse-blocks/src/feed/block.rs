@@ -62,6 +62,23 @@ impl FeedBlock {
         slot.get_or_try_init(decode).await.cloned()
     }
 
+    /// The same for threads that may block, which decode it themselves.
+    ///
+    /// # Errors
+    /// It does not decode.
+    pub fn block_here(self: &Arc<Self>) -> Result<Arc<Block>> {
+        let slot = self.slot().clone();
+        if let Some(block) = slot.get() {
+            return Ok(block.clone());
+        }
+        let block = Arc::new(self.encoded.decode()?);
+        // Another thread may have been quicker: then that one is shared.
+        if slot.set(block.clone()).is_ok() {
+            self.recent.push(self);
+        }
+        Ok(slot.get().unwrap_or(&block).clone())
+    }
+
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
         self.decoded.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,6 +154,9 @@ mod tests {
         assert!(Arc::ptr_eq(&blocks[0].block().await.unwrap(), &first));
         blocks[2].block().await.unwrap();
         assert!(!Arc::ptr_eq(&blocks[0].block().await.unwrap(), &first));
+        assert!(Arc::ptr_eq(&blocks[2].block_here().unwrap(), &blocks[2].block().await.unwrap()));
+        let here = blocks[1].block_here().unwrap();
+        assert!(Arc::ptr_eq(&blocks[1].block().await.unwrap(), &here));
         let given = Arc::new(blocks[0].encoded().decode().unwrap());
         let shared = FeedBlock::with_decoded(blocks[0].encoded().clone(), given.clone(), &recent);
         assert!(Arc::ptr_eq(&shared.block().await.unwrap(), &given));

@@ -1,6 +1,9 @@
 //! Searches that are cut short, and evaluations that are shared.
 
-use std::sync::{Arc, Barrier, atomic::AtomicBool};
+use std::{
+    cell::Cell,
+    sync::{Arc, Barrier, atomic::AtomicBool},
+};
 
 use dfuse_antelope::{
     BlockTimestamp, Checksum256, Name,
@@ -11,7 +14,7 @@ use dfuse_antelope::{
 };
 use dfuse_deep_mind::Event;
 use dfuse_kv::Direction;
-use dfuse_search::{Budget, Error, MAX_PREFIX_TERMS, MAX_QUERY_TERMS, Match, PageEnd, Query, Request, search};
+use dfuse_search::{Budget, Error, MAX_PREFIX_TERMS, MAX_QUERY_TERMS, Match, Pace, PageEnd, Query, Request, search};
 use dfuse_testkit::synthetic::SyntheticChain;
 
 use crate::node::{Node, synthetic_events};
@@ -108,10 +111,46 @@ fn cancelled() {
     let node = alternating(60);
     for query in ["action:play", "account:even receiver:odd", "-account:even", "account:ev*"] {
         let (_, all, _) = pages(&node, query, Direction::Forward, Budget::unlimited);
-        let (cut, found, work) =
-            pages(&node, query, Direction::Forward, || Budget::unlimited().cancelled_by(&CANCELLED));
+        let (cut, found, work) = pages(&node, query, Direction::Forward, || Budget::unlimited().paced_by(&CANCELLED));
         assert_eq!(found, all);
         assert!(cut > 20 && work < 80, "{query} {cut} {work}");
+    }
+}
+
+/// Counts how often a search may be held up, and asks for it to end after so many times.
+struct Counting {
+    pauses: Cell<u64>,
+    most: u64,
+}
+
+impl Pace for Counting {
+    fn pause(&self) {
+        self.pauses.set(self.pauses.get() + 1);
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.pauses.get() > self.most
+    }
+}
+
+/// Others can have their turn again and again, whatever a search is at.
+#[test]
+fn pauses() {
+    let node = alternating(600);
+    for query in ["action:play", "account:even receiver:odd", "-account:even", "account:ev*"] {
+        let query = Query::parse(query, node.index.options()).unwrap();
+        let snapshot = node.snapshot();
+        let request =
+            Request { query: &query, blocks: 0..=u32::MAX, direction: Direction::Forward, after: None, limit: 1000 };
+        let pace = Counting { pauses: Cell::new(0), most: u64::MAX };
+        let mut budget = Budget::unlimited().paced_by(&pace);
+        search(snapshot.view(), &request, &mut budget).unwrap();
+        let (whole, pauses) = (budget.spent(), pace.pauses.get());
+        assert!(whole > 30 && pauses >= whole / 32, "{query:?}: {pauses} for {whole}");
+        let pace = Counting { pauses: Cell::new(0), most: pauses / 2 };
+        let mut budget = Budget::unlimited().paced_by(&pace);
+        let page = search(snapshot.view(), &request, &mut budget).unwrap();
+        assert!(matches!(page.end, PageEnd::Partial(_)) && budget.spent() <= whole, "{query:?}: {:?}", page.end);
     }
 }
 

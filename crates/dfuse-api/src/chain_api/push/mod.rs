@@ -40,7 +40,6 @@ use crate::{
     lifecycle::{JsonWriter, Nesting, Renderer, ViewAbis},
     metrics::{PUSHES, PUSHES_WAITING},
     params::{body as bodies, shorten},
-    readers::blocking,
     websocket::{
         follow::{read_after, view_of},
         recent::Recent,
@@ -127,10 +126,11 @@ pub(super) async fn push(
         return Err(NodeShaped::unavailable(message));
     };
     let _waiting = Waiting::begin(api);
-    let body = bodies::read(request, api).await?;
     let pushed = {
         let call = call.to_owned();
-        blocking(move |_| Ok(Pushed::read(&call, &body))).await??
+        // Room is needed for as long as it takes to read it; what waits is counted by its place.
+        let (body, _room) = bodies::read(request, api).await?;
+        api.read_sent(move || Ok(Pushed::read(&call, &body))).await??
     };
     if api.chain().feed.head().is_none() {
         return Err(NodeShaped::unavailable("No block is known yet, so that no push can be followed."));

@@ -33,7 +33,7 @@ struct Held {
 }
 
 impl PageBlocks {
-    /// For CPU threads of the runtime.
+    /// For threads that may block.
     pub(super) fn new(feed: &FeedHandle) -> Self {
         let others = FeedBlocks::new(feed.clone());
         Self { feed: feed.clone(), others, runtime: Handle::current(), held: Mutex::default() }

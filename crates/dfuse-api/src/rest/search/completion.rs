@@ -1,6 +1,5 @@
 //! `/v0/search/completion`: what the beginning of a query may go on with.
 
-use axum::extract::State;
 use dfuse_antelope::Name;
 use dfuse_index::{View, accounts};
 use dfuse_search::TermOptions;
@@ -104,7 +103,7 @@ impl Suggestion {
 }
 
 /// Accounts whose names begin so, and queries.
-pub(super) async fn completion(State(api): State<Api>, mut params: Params) -> ApiResult<Json<Vec<Section>>> {
+pub(super) async fn completion(api: Api, mut params: Params) -> ApiResult<Json<Vec<Section>>> {
     let prefix = params.required("prefix", text);
     let prefix = params.finish(prefix)?;
     let index = api.chain().search.clone();

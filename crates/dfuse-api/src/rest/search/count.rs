@@ -1,6 +1,5 @@
 //! `/v0/search/count`: how much a query matches.
 
-use axum::extract::State;
 use dfuse_kv::Direction;
 use dfuse_search::{Count, Request, count as count_in};
 
@@ -22,7 +21,7 @@ const GROWTH: u32 = 4;
 
 /// Exact numbers of transactions and actions. When the budget is spent they are those of the range that is told, whose end
 /// is where another request can go on.
-pub(super) async fn count(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let (query, asked) = {
         let rule = QueryRule::new(&api.chain().search);
         let query = params.required("q", |field| rule.read(field));

@@ -9,7 +9,7 @@ mod range;
 mod simple;
 mod undone;
 
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, routing::get};
 use dfuse_antelope::Name;
 use dfuse_kv::Direction;
 use dfuse_search::Query;
@@ -20,21 +20,22 @@ use self::{
     range::Asked,
 };
 use crate::{
-    Api, ApiResult, JsonText, Params,
+    Api, ApiResult, Class, JsonText, Params,
     params::rules::{Field, Problems, at_least, between, boolean, name, sort_is_descending},
 };
 
 pub(super) fn routes() -> Router<Api> {
+    use Class::{LookUp, Page, Search};
     Router::new()
-        .route("/v0/search/transactions", get(transactions).post(transactions))
-        .route("/v0/search/count", get(count::count).post(count::count))
-        .route("/v0/search/completion", get(completion::completion).post(completion::completion))
-        .route("/v0/simple_search", get(simple::simple_search).post(simple::simple_search))
-        .route("/v0/accounts/{account}/actions", get(account_actions).post(account_actions))
+        .route("/v0/search/transactions", Search.route(get(transactions).post(transactions)))
+        .route("/v0/search/count", Search.route(get(count::count).post(count::count)))
+        .route("/v0/search/completion", LookUp.route(get(completion::completion).post(completion::completion)))
+        .route("/v0/simple_search", Page.route(get(simple::simple_search).post(simple::simple_search)))
+        .route("/v0/accounts/{account}/actions", Search.route(get(account_actions).post(account_actions)))
 }
 
 /// A page of the transactions with actions that match, in either direction.
-async fn transactions(State(api): State<Api>, params: Params) -> ApiResult<JsonText> {
+async fn transactions(api: Api, params: Params) -> ApiResult<JsonText> {
     let search = search_of(&api, params)?;
     answer(api, search).await
 }
@@ -59,7 +60,7 @@ fn search_of(api: &Api, mut params: Params) -> ApiResult<Search> {
 
 /// What an account has done and what has come to it: the actions that it authorized or executed, newest first unless they are
 /// asked for otherwise; those of one contract only, if one is given.
-async fn account_actions(State(api): State<Api>, params: Params) -> ApiResult<JsonText> {
+async fn account_actions(api: Api, params: Params) -> ApiResult<JsonText> {
     let search = history_of(&api, params)?;
     answer(api, search).await
 }

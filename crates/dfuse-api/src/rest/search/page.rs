@@ -54,7 +54,7 @@ struct Outcome {
 
 /// A budget for one request; `work` is what is left of it.
 pub(super) fn budget<'a>(api: &'a Api, reading: &'a Reading, work: u64, deadline: Duration) -> Budget<'a> {
-    Budget::new(work).until(&*api.chain().clock, deadline).cancelled_by(reading.given_up())
+    Budget::new(work).until(&*api.chain().clock, deadline).paced_by(reading)
 }
 
 /// When a search that begins now has to come to an end.

@@ -1,6 +1,5 @@
 //! `/v0/simple_search`: what a text may name.
 
-use axum::extract::State;
 use dfuse_antelope::{Checksum256, Name};
 use dfuse_index::{ServingSnapshot, View, accounts, blocks};
 use dfuse_trx::{BlockSource, FeedBlocks, IdPrefix, Lifecycles};
@@ -20,7 +19,7 @@ const MIN_ID_DIGITS: usize = 14;
 const NEAR_MS: i64 = 5000;
 
 /// Tries in turn: id of a block, id of a transaction or its beginning, number of a block, name of an account, time of a block.
-pub(super) async fn simple_search(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+pub(super) async fn simple_search(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let text = params.required("q", text);
     let text = params.finish(text)?;
     let reader = api.clone();

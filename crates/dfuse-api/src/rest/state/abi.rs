@@ -1,25 +1,20 @@
 //! ABIs at a height, and rows that become JSON by them.
 
-use axum::extract::State;
 use dfuse_antelope::{Name, abi::Abi};
 use dfuse_index::abi::{AbiRecord, after_block, history};
-use dfuse_state::{RenderedRow, RowRenderer, StateAt};
-use serde::Deserialize;
+use dfuse_state::{RowRenderer, StateAt};
 
 use super::height::{Asked, Height};
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
     lifecycle::JsonWriter,
     params::{
-        JsonBody, nearest,
-        rules::{Field, Problems, boolean, hex, name},
+        nearest,
+        rules::{boolean, name},
     },
 };
 
-/// Most text that `bin_to_json` answers with; an ABI can make a great deal of a few bytes.
-const MAX_JSON: usize = 64 << 20;
-
-pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let account = params.required("account", name);
     let at = Asked::check(&mut params);
     let as_json = params.optional_or("json", false, boolean);
@@ -46,87 +41,13 @@ pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult
     text.await.map(JsonText)
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Rows {
-    #[serde(default)]
-    account: Option<String>,
-    #[serde(default)]
-    table: Option<String>,
-    #[serde(default)]
-    hex_rows: Option<Vec<String>>,
-    #[serde(default)]
-    block_num: Option<u64>,
-}
-
-/// All rows or none.
-pub(super) async fn bin_to_json(State(api): State<Api>, JsonBody(body): JsonBody<Rows>) -> ApiResult<JsonText> {
-    let mut params = Params::default();
-    for (name, value) in [("account", &body.account), ("table", &body.table)] {
-        if let Some(value) = value {
-            params.insert(name, value);
-        }
-    }
-    let account = params.required("account", name);
-    let table = params.required("table", name);
-    let hex_rows = body.hex_rows.unwrap_or_default();
-    let rows = params.custom("hex_rows", read_rows(&hex_rows));
-    let (account, table, rows) = params.finish((account, table, rows))?;
-    let asked = Asked { block_num: body.block_num.unwrap_or(0), irreversible_only: false };
-    let reader = api.clone();
-    let text = api.read(move |snapshot, reading| {
-        let height = Height::resolve(snapshot, asked)?;
-        let record = known(&height, account)?;
-        let renderer = renderer(&reader, &record, account, table)?;
-        let mut text = Vec::new();
-        let mut json = JsonWriter::new(&mut text);
-        json.begin_object();
-        json.key("block_num").unsigned(record.block_number);
-        json.key("account").name(account);
-        json.key("table").name(table);
-        height.write_coverage(&mut json, true);
-        json.key("rows").begin_array();
-        for (row, hex) in rows.iter().zip(&hex_rows) {
-            reading.go_on()?;
-            match renderer.render(row) {
-                RenderedRow::Json(row) => json.raw(&row),
-                RenderedRow::Hex { error, .. } => {
-                    let message = format!("A row does not decode: {error}.");
-                    return Err(ApiError::new(ErrorCode::TableRowNotDecoded, message).detail("data", &**hex));
-                }
-            }
-            if json.written() > MAX_JSON {
-                let problem = format!("must stand for at most {} MiB of JSON: send less rows", MAX_JSON >> 20);
-                let mut params = Params::default();
-                let too_many = params.custom::<()>("hex_rows", Err(vec![problem]));
-                params.finish(too_many)?;
-            }
-        }
-        json.end_array();
-        json.end_object();
-        Ok(text)
-    });
-    text.await.map(JsonText)
-}
-
-fn read_rows(rows: &[String]) -> Result<Vec<Vec<u8>>, Problems> {
-    if rows.is_empty() {
-        return Err(vec!["is required".to_owned(), "must have at least 1 element".to_owned()]);
-    }
-    let rows = rows.iter().enumerate().map(|(i, row)| {
-        let name = format!("hex_rows[{i}]");
-        let row = hex(&Field { name: &name, text: row.trim() });
-        row.map_err(|problems| problems.into_iter().map(|problem| format!("{name} {problem}")).collect())
-    });
-    rows.collect()
-}
-
 /// The ABI of a contract at a height.
 pub(super) fn find(state: &StateAt, contract: Name) -> ApiResult<Option<AbiRecord>> {
     Ok(after_block(state.view(), contract, state.number())?)
 }
 
 /// The ABI of a contract at a height.
-fn known(height: &Height, contract: Name) -> ApiResult<AbiRecord> {
+pub(super) fn known(height: &Height, contract: Name) -> ApiResult<AbiRecord> {
     match find(&height.state, contract)? {
         Some(record) => Ok(record),
         None => {

@@ -1,6 +1,6 @@
 //! What became of the rows of a table between two heights.
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use dfuse_antelope::Name;
 use dfuse_index::ServingSnapshot;
 use dfuse_state::{RowDifference, RowRange, TableDifference, TableKey, TableRow};
@@ -16,7 +16,7 @@ use crate::{
     streamed::{self, Pieces},
 };
 
-pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<Response> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scope = params.present("scope", scope);

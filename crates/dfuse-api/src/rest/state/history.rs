@@ -1,6 +1,5 @@
 //! What became of one row, block by block.
 
-use axum::extract::State;
 use dfuse_antelope::{Checksum, Name};
 use dfuse_index::{BlockRef, View, abi::after_block, blocks};
 use dfuse_kv::Direction;
@@ -22,7 +21,7 @@ use crate::{
 const PAGE_BYTES: usize = 16 << 20;
 
 /// Newest first if not asked otherwise. The cursor is empty at the end.
-pub(super) async fn get(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scope = params.present("scope", scope);

@@ -1,9 +1,6 @@
 //! Whose keys and links they are, and where a contract has a table.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use dfuse_antelope::{Name, PublicKey};
 use dfuse_state::{KeyAccount, StateAt, TableScope};
 use serde::Deserialize;
@@ -23,7 +20,7 @@ use crate::{
     streamed,
 };
 
-pub(super) async fn key_accounts(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+pub(super) async fn key_accounts(api: Api, mut params: Params) -> ApiResult<Response> {
     let key = params.required("public_key", public_key);
     let at = Asked::check(&mut params);
     let (key, at): (PublicKey, Asked) = params.finish((key, at))?;
@@ -62,15 +59,15 @@ pub(super) struct LegacyRequest {
     public_key: Option<String>,
 }
 
-pub(super) async fn legacy(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+pub(super) async fn legacy(api: Api, mut params: Params) -> ApiResult<Response> {
     let key = params.optional("public_key", text);
     let key = params.finish(key)?;
     legacy_answer(&api, key).await
 }
 
 pub(super) async fn legacy_json(
-    State(api): State<Api>,
-    JsonBody(body): JsonBody<LegacyRequest>,
+    api: Api,
+    JsonBody { value: body, .. }: JsonBody<LegacyRequest>,
 ) -> ApiResult<Response> {
     legacy_answer(&api, body.public_key).await
 }
@@ -96,7 +93,7 @@ async fn legacy_answer(api: &Api, key: Option<String>) -> ApiResult<Response> {
     }
 }
 
-pub(super) async fn permission_links(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+pub(super) async fn permission_links(api: Api, mut params: Params) -> ApiResult<Response> {
     let account = params.required("account", name);
     let at = Asked::check(&mut params);
     let (account, at): (Name, Asked) = params.finish((account, at))?;
@@ -121,7 +118,7 @@ pub(super) async fn permission_links(State(api): State<Api>, mut params: Params)
     .await
 }
 
-pub(super) async fn table_scopes(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+pub(super) async fn table_scopes(api: Api, mut params: Params) -> ApiResult<Response> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let at = Asked::check(&mut params);

@@ -1,6 +1,6 @@
 //! Rows of one table, or of a table of many contracts or in many scopes.
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use dfuse_antelope::{Checksum, Name, abi::Abi};
 use dfuse_index::ServingSnapshot;
 use dfuse_kv::Direction;
@@ -69,7 +69,7 @@ impl Finish for CheckedTableOptions {
 }
 
 /// The pages of an answer are all of one height.
-pub(super) async fn one(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+pub(super) async fn one(api: Api, mut params: Params) -> ApiResult<Response> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scope = params.present("scope", scope);
@@ -102,7 +102,7 @@ pub(super) async fn one(State(api): State<Api>, mut params: Params) -> ApiResult
     .await
 }
 
-pub(super) async fn of_accounts(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+pub(super) async fn of_accounts(api: Api, mut params: Params) -> ApiResult<Response> {
     let accounts = params.required("accounts", list(name));
     let table = params.required("table", name);
     let scope = params.present("scope", scope);
@@ -113,7 +113,7 @@ pub(super) async fn of_accounts(State(api): State<Api>, mut params: Params) -> A
     many(&api, accounts.into_iter().map(|account| (account, scope.clone())).collect(), table, options, None).await
 }
 
-pub(super) async fn of_scopes(State(api): State<Api>, mut params: Params) -> ApiResult<Response> {
+pub(super) async fn of_scopes(api: Api, mut params: Params) -> ApiResult<Response> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scopes = params.required("scopes", list(scope));
@@ -157,7 +157,7 @@ async fn many(
     .await
 }
 
-pub(super) async fn row(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+pub(super) async fn row(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scope = params.present("scope", scope);

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use axum::extract::State;
 use dfuse_antelope::{Asset, Name, Symbol, SymbolCode, abi::Abi};
 use dfuse_index::{View, abi};
 use dfuse_state::tokens::{self, Token, TokenHolder, TokenKey, is_token_contract};
@@ -29,7 +28,7 @@ fn limit(params: &mut Params) -> Checked<u16> {
 }
 
 /// Those of one contract or of all, by contract and symbol. The cursor is empty at the end.
-pub(super) async fn all(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+pub(super) async fn all(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let contract = params.optional("contract", name);
     let irreversible_only = irreversible_only(&mut params);
     let limit = limit(&mut params);
@@ -69,7 +68,7 @@ pub(super) async fn all(State(api): State<Api>, mut params: Params) -> ApiResult
 }
 
 /// By account. The cursor is empty at the end.
-pub(super) async fn holders(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+pub(super) async fn holders(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let contract = params.required("contract", name);
     let symbol_code = params.required("symbol", symbol_code);
     let irreversible_only = irreversible_only(&mut params);
@@ -111,7 +110,7 @@ pub(super) async fn holders(State(api): State<Api>, mut params: Params) -> ApiRe
 }
 
 /// By contract and symbol. The cursor is empty at the end.
-pub(super) async fn balances(State(api): State<Api>, mut params: Params) -> ApiResult<JsonText> {
+pub(super) async fn balances(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let account = params.required("account", name);
     let irreversible_only = irreversible_only(&mut params);
     let with_staked = params.optional_or("with_staked", false, boolean);

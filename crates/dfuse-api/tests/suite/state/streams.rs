@@ -7,7 +7,7 @@ use axum::{
     http::{Request, header},
 };
 use dfuse_antelope::{BlockTimestamp, Checksum256, Name};
-use dfuse_api::Options;
+use dfuse_api::{ErrorCode, Options};
 use dfuse_state::TableKey;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -175,4 +175,54 @@ async fn over_a_connection() {
     let mut text = Vec::new();
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut text).unwrap();
     assert_eq!(numbers(&text).len() as u64, ROWS - 1);
+}
+
+/// Rows that the client brings, in one body.
+fn brought(rows: impl Iterator<Item = String>) -> Request<Body> {
+    let rows: Vec<_> = rows.collect();
+    let body = serde_json::json!({"account": "c", "table": "t", "hex_rows": rows}).to_string();
+    Request::post("/v0/state/abi/bin_to_json").body(Body::from(body)).unwrap()
+}
+
+#[tokio::test]
+async fn rows_that_are_brought_are_all_decoded_or_none() {
+    let (chain, _) = big_table(Options::default()).await;
+    let row = |n: u64| const_hex::encode(n.to_le_bytes());
+    for count in [1, 3, 4096, 4097, 60_000] {
+        let response = chain.server.handle(brought((0..count).map(row))).await;
+        assert_eq!(response.status().as_u16(), 200);
+        let mut body = response.into_body();
+        let (mut text, mut longest) = (Vec::new(), 0);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.unwrap().into_data().unwrap();
+            longest = longest.max(frame.len());
+            text.extend_from_slice(&frame);
+        }
+        let answer: Value = serde_json::from_slice(&text).unwrap();
+        let rows = answer["rows"].as_array().unwrap();
+        assert_eq!(rows.len() as u64, count);
+        assert!((0..).zip(rows).all(|(n, row)| row["n"] == n), "{count}");
+        // In pieces, however many there are.
+        assert!(longest < 512 << 10, "{count}: {longest}");
+        assert_eq!(chain.api().body_bytes(), 0, "room is given back with the answer");
+    }
+    for (count, wrong, code) in [
+        (60_000, "01", ErrorCode::TableRowNotDecoded),
+        (2, "01", ErrorCode::TableRowNotDecoded),
+        (60_000, "xy", ErrorCode::RequestValidation),
+        (1, "012", ErrorCode::RequestValidation),
+        (0, "", ErrorCode::RequestValidation),
+    ] {
+        let answer = chain.request(brought((0..count).map(row).chain([wrong.to_owned()]))).await;
+        let (found, error) = answer.error();
+        assert_eq!(found, code, "{error}");
+        match code {
+            ErrorCode::TableRowNotDecoded => assert_eq!(error["details"]["data"], wrong),
+            _ => {
+                let problem = error["details"]["errors"]["hex_rows"][0].as_str().unwrap();
+                assert!(problem.starts_with(&format!("hex_rows[{count}] must be hexadecimal")), "{problem}");
+            }
+        }
+        assert_eq!(chain.api().body_bytes(), 0);
+    }
 }

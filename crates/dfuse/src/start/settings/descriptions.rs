@@ -71,12 +71,27 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     ("http.max_header_bytes", "Most bytes of a request's header, path and query included"),
     ("http.max_body_bytes", "Most bytes of a request's body"),
+    (
+        "http.max_bodies_bytes",
+        "Most bytes of the bodies of all requests that are being read; more wait, and are refused with Retry-After after half of \
+         the time for a body. A client may have half of them",
+    ),
     ("http.header_timeout_seconds", "How long the header of a request may take, and a connection may be idle"),
     ("http.body_timeout_seconds", "How long the body of a request may take"),
     ("http.read_timeout_seconds", "How long the server may take for one answer"),
     (
         "http.readers",
-        "Requests that read from the indexes at a time; more wait for their turn. Not set: four for each core",
+        "Look-ups that read from the indexes at a time, and as many lists, and as many searches; more wait for their turn. Not \
+         set: two for each core",
+    ),
+    (
+        "http.max_waiting_reads",
+        "Most requests of each kind that wait for their turn to read; more are refused with Retry-After, and so is what could not \
+         begin within half of the time for an answer",
+    ),
+    (
+        "http.max_waiting_reads_per_client",
+        "Of them, most of one address or IPv6 /64 network. Behind a proxy all clients have the proxy's address: raise it there",
     ),
     ("http.shutdown_grace_seconds", "How long requests at work may go on when the process is told to stop"),
     (
