@@ -145,6 +145,35 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, u64> {
     found
 }
 
+/// What was written before a log begins in mid-chain is unknown: every start says so, and so does who is asked for health.
+#[test]
+fn a_start_in_mid_chain_is_told() {
+    let folder = TempDir::new().unwrap();
+    let whole = log_file(folder.path(), "whole", 1, 200);
+    let content = fs::read(whole.strip_prefix("deep-mind:").unwrap()).unwrap();
+    let lines: Vec<_> = content.split_inclusive(|byte| *byte == b'\n').collect();
+    let position = |start: &str| lines.iter().position(|line| line.starts_with(start.as_bytes())).unwrap();
+    let version = lines[position("DMLOG DEEP_MIND_VERSION")];
+    let late = [&[version][..], &lines[position("DMLOG START_BLOCK 100")..]].concat().concat();
+    let file = folder.path().join("late");
+    fs::write(&file, late).unwrap();
+    let data = folder.path().join("data");
+    for _ in 0..2 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        command.args(["start", "--listen", "127.0.0.1:0", "--source", &format!("deep-mind:{}", text(&file))]);
+        command.args(["--data-dir", text(&data)]).env("DFUSE_BLOCKS__FIRST_BLOCK", "100");
+        let mut server = Server::spawn(&mut command);
+        let warning = server.wait_for("the chain had begun before the first block that is indexed");
+        assert!(warning.contains("WARN") && warning.contains("100"), "{warning}");
+        server.wait_for("ready");
+        let health = server.get("/healthz").json();
+        assert_eq!((health["state_from_block"].as_u64(), health["complete"].as_bool()), (Some(100), Some(false)));
+        let early = server.get("/v0/state/permission_links?account=eosio&block_num=99");
+        assert_eq!((early.status, &early.json()["code"]), (404, &"app_state_unavailable_error".into()));
+        server.stop();
+    }
+}
+
 #[test]
 fn a_refused_chain_leaves_nothing_behind() {
     let folder = TempDir::new().unwrap();

@@ -2,10 +2,7 @@
 // answers. The paths are those of fields.mjs. Where the explorer does without an answer, `spare` says so: it is what only a
 // node knows.
 //
-// A request is built from `known`, which is filled from the answers by `learn`. A row with `todo` is replayed and reported, but
-// does not fail the test yet: the text says what is missing.
-
-const NO_NODE = "get_account asks a node, and the demo has none"
+// A request is built from `known`, which is filled from the answers by `learn`.
 
 /** Of a block in lists and pages: rows of lists, and the panel of a block. */
 const block = {
@@ -262,7 +259,6 @@ export const visits = [
   },
   ...[() => "alice", () => "eosio.token", ({ producer }) => producer].map((name) => ({
     page: "account",
-    todo: NO_NODE,
     stream: (known) => ({ type: "get_account", data: { name: name(known) }, options: { fetch: true } }),
     answer: "account",
     reads: below("account", account),
