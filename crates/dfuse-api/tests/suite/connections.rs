@@ -90,13 +90,13 @@ async fn targets_that_should_have_been_encoded() {
         "/v0/simple_search?q=a HTTP/1.1",
     ] {
         // It is searched as it is meant, with a body between two requests of one connection.
-        requests.push(format!("POST {target} HTTP/1.1\r\ncontent-length: 9\r\n\r\nGET / \" >"));
+        requests.push(format!("POST {target} HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nGET / \" >"));
         requests.push(format!(
-            "GET {} HTTP/1.1\r\n\r\n",
+            "GET {} HTTP/1.1\r\nhost: a\r\n\r\n",
             target.replacen("simple_search?q", "search/transactions?limit=1&q", 1)
         ));
     }
-    requests.push("GET /v0/blocks/<x> y HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned());
+    requests.push("GET /v0/blocks/<x> y HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".to_owned());
     let answers = answers(&exchange(&listening, requests.concat().as_bytes()).await);
     assert_eq!(answers.len(), requests.len());
     for answer in answers.iter().step_by(2).take(requests.len() / 2) {
