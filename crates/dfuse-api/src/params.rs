@@ -3,7 +3,7 @@
 //! ```
 //! # use dfuse_api::{ApiResult, Params, params::rules};
 //! # use dfuse_antelope::Name;
-//! fn read(mut params: Params) -> ApiResult<(Name, Option<u32>)> {
+//! fn read(mut params: Params) -> ApiResult<(Name, Option<u64>)> {
 //!     let account = params.required("account", rules::name);
 //!     let block = params.optional("block_num", rules::block_num);
 //!     params.finish((account, block))

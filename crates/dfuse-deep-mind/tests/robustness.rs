@@ -493,7 +493,7 @@ fn a_line_over_the_limit() {
     insert(&mut lines, 7, &long);
     assert_eq!(
         Outcome::with_max_line(text(&lines), 1 << 17).message(),
-        "line 8 is longer than 131072 bytes; raise the limit if the node really writes such lines"
+        "line 8 is longer than 131072 bytes, the most that are read"
     );
 }
 

@@ -53,7 +53,7 @@ async fn lacks_its_beginning(store: &BlockStore, first: u32, first_streamable: u
 /// the source has its blocks.
 ///
 /// # Errors
-/// [`Error::Damaged`] for the first bundle that is missing although later ones are there, and those of the store.
+/// [`Error::MissingBundle`] for the first one that is missing although later ones are there, and those of the store.
 async fn last_bundled(store: &BlockStore, first_streamable: u32) -> Result<Option<BlockRef>> {
     let last = loop {
         match BundleWriter::resume(store.clone(), first_streamable).await {
@@ -70,10 +70,7 @@ async fn last_bundled(store: &BlockStore, first_streamable: u32) -> Result<Optio
     let gap =
         bases.windows(2).find(|pair| pair[0] == base_of(pair[0]) && pair[1] > pair[0].saturating_add(BUNDLE_BLOCKS));
     match gap {
-        Some(pair) => {
-            let missing = store.bundle_path(pair[0] + BUNDLE_BLOCKS);
-            Err(Error::damaged(missing.as_ref(), None, "the bundle is missing, although later ones are there"))
-        }
+        Some(pair) => Err(Error::missing_bundle(store, pair[0] + BUNDLE_BLOCKS)),
         None => Ok(last),
     }
 }

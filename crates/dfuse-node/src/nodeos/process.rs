@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_is_signalled_and_its_end_is_told() {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "echo ready; trap 'exit 3' TERM; while :; do sleep 0.01; done"]);
+        command.args(["-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done"]);
         let (mut process, (mut stdout, _)) = Process::start(command, "test").await.unwrap();
         stdout.read_exact(&mut [0; 6]).unwrap();
         process.terminate();

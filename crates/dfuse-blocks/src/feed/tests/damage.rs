@@ -140,7 +140,7 @@ async fn a_missing_bundle_between_others_is_named() {
         store.objects.delete(&path).await.unwrap();
         let refused = Feed::open(store.clone(), CursorKey::new([1; 32]), FeedOptions::default(), &Still).await;
         let refused = refused.err().unwrap().to_string();
-        assert!(refused.contains(&format!("{path} is damaged: the bundle is missing")), "{refused}");
+        assert!(refused.contains(&format!("{path} is missing: the blocks from {base} on")), "{refused}");
         store.put(&path, whole.to_vec()).await.unwrap();
     }
 }
