@@ -4,7 +4,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `name`, `checksum`, `time`, `symbol`, `asset`, [`key`] | the chain's values: binary, text and JSON forms |
+//! | `name`, `checksum`, `time`, `symbol`, `asset`, `key` | the chain's values: binary, text and JSON forms |
 //! | [`raw`] | the chain's binary encoding (`fc::raw`): `Reader` and `Writer` |
 //! | [`model`] | blocks as protobuf `sf.antelope.type.v1`; [`model::wire`] is the wire format, `message` the macros that declare messages |
 //! | [`chain`] | the chain's own binary form of headers, blocks and transactions, and their ids |
