@@ -74,35 +74,25 @@ impl BlockParts {
         while !reader.is_empty() {
             let (tag, wire_type) = reader.key()?;
             let list = match tag {
-                tags::RECEIPTS => &mut unfiltered.receipts,
-                tags::TRACES => &mut unfiltered.traces,
-                tags::IMPLICIT => &mut unfiltered.implicit,
-                tags::FILTERED_RECEIPTS => &mut filtered.receipts,
-                tags::FILTERED_TRACES => &mut filtered.traces,
-                tags::FILTERED_IMPLICIT => &mut filtered.implicit,
-                tags::ID => {
-                    Field::merge(&mut id, tag, wire_type, &mut reader)?;
-                    continue;
-                }
-                tags::NUMBER => {
-                    Field::merge(&mut number, tag, wire_type, &mut reader)?;
-                    continue;
-                }
-                tags::VERSION => {
-                    Field::merge(&mut version, tag, wire_type, &mut reader)?;
-                    continue;
-                }
-                tags::FILTERING_APPLIED => {
-                    Field::merge(&mut is_filtered, tag, wire_type, &mut reader)?;
-                    continue;
-                }
-                _ => {
-                    reader.skip(wire_type)?;
-                    continue;
-                }
+                tags::RECEIPTS => Some(&mut unfiltered.receipts),
+                tags::TRACES => Some(&mut unfiltered.traces),
+                tags::IMPLICIT => Some(&mut unfiltered.implicit),
+                tags::FILTERED_RECEIPTS => Some(&mut filtered.receipts),
+                tags::FILTERED_TRACES => Some(&mut filtered.traces),
+                tags::FILTERED_IMPLICIT => Some(&mut filtered.implicit),
+                _ => None,
             };
-            reader.expect(wire_type, WireType::Delimited)?;
-            list.push(reader.place()?);
+            match (list, tag) {
+                (Some(list), _) => {
+                    reader.expect(wire_type, WireType::Delimited)?;
+                    list.push(reader.place()?);
+                }
+                (None, tags::ID) => Field::merge(&mut id, tag, wire_type, &mut reader)?,
+                (None, tags::NUMBER) => Field::merge(&mut number, tag, wire_type, &mut reader)?,
+                (None, tags::VERSION) => Field::merge(&mut version, tag, wire_type, &mut reader)?,
+                (None, tags::FILTERING_APPLIED) => Field::merge(&mut is_filtered, tag, wire_type, &mut reader)?,
+                (None, _) => reader.skip(wire_type)?,
+            }
         }
         let lists = if is_filtered { filtered } else { unfiltered };
         Ok(Self { data, id, number, version, lists })
