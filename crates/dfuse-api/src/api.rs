@@ -2,7 +2,6 @@ use std::{sync::Arc, time::Duration};
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
-use dfuse_index::{Serving, ServingSnapshot};
 use dfuse_search::SearchIndex;
 use dfuse_trx::ForkedTransactions;
 use tokio::sync::watch;
@@ -13,13 +12,13 @@ use crate::{
     bodies::Bodies,
     chain_api::ChainApi,
     client::Client,
-    lifecycle::AbiCache,
     readers::{Readers, cores},
     server::Places,
     turns::{Turn, Turns},
     websocket::outbox::Memory,
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
+use dfuse_index::{Serving, ServingSnapshot, abi::AbiCache};
 
 /// Packed ABIs that are kept parsed: those of some two thousand contracts.
 const ABI_CACHE_BYTES: usize = 16 << 20;

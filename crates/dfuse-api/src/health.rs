@@ -18,8 +18,8 @@ use crate::{
         INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, WS_QUEUED_BYTES,
     },
     readers::{blocking, within},
-    text::rfc3339,
 };
+use dfuse_render::rfc3339;
 
 /// How long looking at the head may take: it is in memory, unless the store hangs.
 const LOOK: Duration = Duration::from_secs(5);

@@ -17,7 +17,6 @@
 //! | `health`, `metrics`, `readiness` | what operators ask |
 //! | `rest` | the endpoints; each module has its routes |
 //! | `chain_api` | `/v1/chain/*`: requests passed on to nodes, pushes with a guarantee |
-//! | `lifecycle` | lifecycles, traces and chain values as dfuse JSON |
 //! | `websocket` | `/v1/stream`: `session` takes requests, a module each answers them, `follow` the steps of the chain, `selection` and `recent` what is made once for many, `action_history` the past |
 
 mod access;
@@ -29,7 +28,6 @@ mod error;
 mod frame;
 mod health;
 mod json;
-pub mod lifecycle;
 mod metrics;
 pub mod params;
 mod readers;
@@ -38,9 +36,9 @@ mod rest;
 mod secrets;
 mod server;
 mod streamed;
-mod text;
 mod trace_id;
 mod turns;
+mod undone;
 mod websocket;
 
 pub use access::{Access, Credentials, OpenAccess};

@@ -20,7 +20,8 @@ use futures::{
 use tokio::time::timeout;
 use tracing::{Instrument, Span};
 
-use crate::{Api, ApiResult, JsonText, Reading, lifecycle::JsonWriter};
+use crate::{Api, ApiResult, JsonText, Reading};
+use dfuse_render::JsonWriter;
 
 /// Most pieces of a slice.
 const SLICE_PIECES: usize = 1000;

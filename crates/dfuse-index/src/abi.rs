@@ -1,14 +1,19 @@
 //! The history of ABIs: what every account had, and when.
 
+mod cache;
+mod source;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+pub use cache::AbiCache;
 use dfuse_antelope::{
     AbiDump, Name,
     model::ActionTrace,
     raw::{self, MAX_BYTES},
 };
 use dfuse_kv::{Direction, KeyRange, Store};
+pub use source::{AbiSource, ViewAbis};
 
 use crate::{
     BlockContext, Delta, DeltaBuilder, Family, Index, Result, View,

@@ -20,7 +20,7 @@ use dfuse_kv::{Direction, Entry, KeyRange};
 use crate::{
     posting::{self, CHUNK_BITS, chunk_of},
     segment::{Segment, SegmentBuilder, merge},
-    terms::{AbiCache, BlockAbis, BlockTerms, TermOptions},
+    terms::{BlockAbis, BlockTerms, KnownAbis, TermOptions},
 };
 
 /// Term and chunk to the ordinals of the actions that have the term.
@@ -45,7 +45,7 @@ const RECENT_BLOCKS: usize = 32;
 #[derive(Debug, Default)]
 pub struct SearchIndex {
     options: TermOptions,
-    abis: Mutex<AbiCache>,
+    abis: Mutex<KnownAbis>,
     recent: Mutex<VecDeque<Arc<BlockTerms>>>,
     splitting: Mutex<Option<Splitting>>,
 }

@@ -16,7 +16,7 @@ use crate::{
     field::INDEXED,
     plan::{Leaf, Plan, Sets, evaluate},
     search::search,
-    terms::{AbiCache, BlockAbis, BlockTerms},
+    terms::{BlockAbis, BlockTerms, KnownAbis},
 };
 
 /// Blocks whose evaluations are kept.
@@ -30,7 +30,7 @@ const MAX_LOST_BLOCKS: usize = 10_000;
 #[derive(Debug)]
 pub struct Evaluations {
     index: Arc<SearchIndex>,
-    abis: Mutex<AbiCache>,
+    abis: Mutex<KnownAbis>,
     blocks: Mutex<VecDeque<Evaluated>>,
 }
 
@@ -306,7 +306,7 @@ fn of_lost(
         next = BlockContext::new(&block).parent();
         branch.push(block);
     }
-    let mut cache = AbiCache::default();
+    let mut cache = KnownAbis::default();
     let mut abis = BlockAbis::after(next, view, &mut cache);
     let plan = Plan::new(query);
     let mut matches = Vec::new();

@@ -15,7 +15,7 @@ use dfuse_antelope::{
 };
 use dfuse_index::{BlockContext, BlockRef, ExecutedAction, Result, global_sequences};
 
-pub(crate) use self::abis::{AbiCache, AbiSource, BlockAbis};
+pub(crate) use self::abis::{AbiSource, BlockAbis, KnownAbis};
 pub use self::data::{MAX_DATA_BYTES, MAX_DATA_VALUES};
 use self::{collector::Collector, data::DataTerms};
 use crate::{

@@ -10,7 +10,6 @@ mod at;
 mod key_accounts;
 mod key_type;
 mod permission_links;
-mod rendering;
 mod rows;
 mod scopes;
 mod table;
@@ -28,7 +27,6 @@ pub use at::StateAt;
 pub use key_accounts::{KEY_ACCOUNTS, KeyAccount, KeyAccounts};
 pub use key_type::{InvalidKey, KeyType};
 pub use permission_links::{PERMISSION_LINKS, PermissionLink, PermissionLinks};
-pub use rendering::{RenderedRow, RowRenderer};
 pub use rows::{
     ROW_CURRENT, ROW_HISTORY, ROW_KEYS, ROW_REMOVALS, RowChange, RowDifference, RowHistory, RowRange, Rows,
     TableDifference, TableRows, row_history,

@@ -2,11 +2,13 @@
 
 pub mod compare;
 pub mod damage;
+mod pretty;
 mod random;
 pub mod recorded;
 pub mod search;
 mod small_disk;
 pub mod synthetic;
 
+pub use pretty::pretty;
 pub use random::Random;
 pub use small_disk::SmallDisk;

@@ -19,6 +19,7 @@ mod listing;
 mod outline;
 mod prefix;
 mod status;
+mod undone;
 
 pub use error::{Error, Result};
 pub use event::{Event, EventKind, Outcome};
@@ -30,3 +31,4 @@ pub use listing::{BlockTransaction, block_transactions, recent_transactions};
 pub use outline::{Body, OperationPlace, Outline, Place};
 pub use prefix::IdPrefix;
 pub use status::Status;
+pub use undone::lifecycle_in_block;

@@ -37,7 +37,6 @@ use super::{
 };
 use crate::{
     Api, ApiError, ApiResult,
-    lifecycle::{JsonWriter, Nesting, Renderer, ViewAbis},
     metrics::{PUSHES, PUSHES_WAITING},
     params::{body as bodies, shorten},
     websocket::{
@@ -45,6 +44,8 @@ use crate::{
         recent::Recent,
     },
 };
+use dfuse_index::abi::ViewAbis;
+use dfuse_render::{JsonWriter, Nesting, Renderer};
 
 /// How long the indexes may take to come to a block, for the ABIs of its actions; after that those of the moment do.
 const INDEX_PATIENCE: Duration = Duration::from_secs(5);

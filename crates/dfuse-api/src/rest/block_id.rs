@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     Api, ApiError, ApiResult, Class, ErrorCode, Json, Params,
     params::rules::{Field, Problems, one_of},
-    text::rfc3339,
 };
+use dfuse_render::rfc3339;
 
 pub(super) fn routes() -> Router<Api> {
     use Class::LookUp;

@@ -15,9 +15,9 @@ use serde_json::value::RawValue;
 
 use crate::{
     Api, ApiError, ApiResult, Class, ErrorCode, Json, Params, Reading,
-    lifecycle::JsonWriter,
     params::rules::{between, highest_block, id},
 };
+use dfuse_render::JsonWriter;
 
 /// How far siblings may be above or below.
 const SIBLINGS: u32 = 5;

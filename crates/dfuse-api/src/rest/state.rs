@@ -18,7 +18,7 @@ mod tokens;
 
 pub(crate) use self::{
     height::{Asked, Height},
-    rows::{Form, RowOptions},
+    rows::{RowOptions, lenient_form},
 };
 use axum::{
     Router,

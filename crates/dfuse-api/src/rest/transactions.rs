@@ -5,15 +5,16 @@ use std::sync::Arc;
 use axum::{Router, routing::get};
 use dfuse_antelope::{Checksum256, model::BlockParts};
 use dfuse_blocks::CursorKey;
-use dfuse_index::{ServingSnapshot, View, blocks};
-use dfuse_trx::{FeedBlocks, Lifecycles, Place, block_transactions, recent_transactions};
 
 use super::blocks::any_block;
 use crate::{
     Api, ApiError, ApiResult, Class, JsonText, Params, Reading,
-    lifecycle::{JsonWriter, Renderer, ViewAbis, lifecycle_in, not_found},
     params::rules::{Field, Problems, between, id},
+    undone::not_found,
 };
+use dfuse_index::{ServingSnapshot, View, abi::ViewAbis, blocks};
+use dfuse_render::{JsonWriter, Renderer};
+use dfuse_trx::{FeedBlocks, Lifecycles, Place, block_transactions, lifecycle_in_block, recent_transactions};
 
 /// A page ends when it has so many bytes, before as many transactions as were asked for are in it.
 pub(super) const PAGE_BYTES: usize = 16 << 20;
@@ -160,7 +161,9 @@ impl<'a> Page<'a> {
             for (lifecycle, (id, place)) in found.into_iter().zip(listed) {
                 self.reading.go_on()?;
                 let lifecycle = match (lifecycle, &self.lost) {
-                    (None, Some(lost)) => lifecycle_in(lost, place.position, *id).map_err(ApiError::unexpected)?,
+                    (None, Some(lost)) => {
+                        lifecycle_in_block(lost, place.position, *id).map_err(ApiError::unexpected)?
+                    }
                     (lifecycle, _) => lifecycle,
                 };
                 if let Some(lifecycle) = lifecycle {

@@ -12,7 +12,8 @@ use super::{
     message::{Message, check, invalid},
     request::Request,
 };
-use crate::{ApiError, ApiResult, ErrorCode, Reading, text::rfc3339};
+use crate::{ApiError, ApiResult, ErrorCode, Reading};
+use dfuse_render::rfc3339;
 
 /// Most links that are shown.
 const MAX_LINKS: usize = 1000;

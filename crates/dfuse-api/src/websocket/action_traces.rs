@@ -11,7 +11,6 @@ use dfuse_blocks::{
     Step,
     feed::{Request as FeedRequest, Start},
 };
-use dfuse_index::ServingSnapshot;
 use dfuse_search::{Query, SearchIndex, passed_filter};
 
 use super::{
@@ -25,13 +24,9 @@ use super::{
     selection::{Blocks, Change, Page, Places, Selected, Selection, Slice, slice},
     start_block::{start_block, steps_from},
 };
-use crate::{
-    Api, ApiResult, Reading,
-    lifecycle::{ActionTree, JsonWriter, Renderer, ViewAbis},
-    params::shorten,
-    text::rfc3339,
-    turns::Class,
-};
+use crate::{Api, ApiResult, Reading, params::shorten, turns::Class};
+use dfuse_index::{ServingSnapshot, abi::ViewAbis};
+use dfuse_render::{ActionTree, JsonWriter, Renderer, rfc3339};
 
 /// What is asked for.
 pub(super) struct ActionTraces {

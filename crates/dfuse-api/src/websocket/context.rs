@@ -15,10 +15,8 @@ use super::{
     outbox::{Outbox, PIECE_BYTES, Room},
     session::Turn,
 };
-use crate::{
-    Api, ApiError, ApiResult, Credentials, TraceId, lifecycle::JsonWriter, metrics::WS_ERRORS, params::shorten,
-    readers::within,
-};
+use crate::{Api, ApiError, ApiResult, Credentials, TraceId, metrics::WS_ERRORS, params::shorten, readers::within};
+use dfuse_render::JsonWriter;
 
 /// A request that is being answered. Cloning is cheap.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use dfuse_blocks::{
 };
 
 use super::{context::Context, follow::next_step, message::Message, request::Request};
-use crate::{ApiError, ApiResult, ErrorCode, lifecycle::JsonWriter, text::rfc3339, turns::Class};
+use crate::{ApiError, ApiResult, ErrorCode, turns::Class};
+use dfuse_render::{JsonWriter, rfc3339};
 
 const HEAD_INFO: &str = "head_info";
 

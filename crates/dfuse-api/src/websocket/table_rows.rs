@@ -10,7 +10,6 @@ use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedStep, Request as FeedRequest, Start},
 };
-use dfuse_index::ServingSnapshot;
 use dfuse_state::{KeyType, RowKey, RowRange, TableKey};
 
 use super::{
@@ -25,15 +24,16 @@ use super::{
 };
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, Reading,
-    lifecycle::{JsonWriter, Renderer, Rows, ViewAbis},
     params::{
         rules::{Field, extended_name},
         shorten,
     },
     readers::within,
-    rest::state::{Asked, Form, Height, RowOptions},
+    rest::state::{Asked, Height, RowOptions, lenient_form},
     turns::Class,
 };
+use dfuse_index::{ServingSnapshot, abi::ViewAbis};
+use dfuse_render::{JsonWriter, Renderer, RowFormat, Rows};
 
 /// What is asked for.
 pub(super) struct GetTableRows {
@@ -124,7 +124,8 @@ impl GetTableRows {
 
     async fn snapshot(&self, api: &Api, number: u32) -> ApiResult<Snapshot> {
         let Filter { table, json } = self.filter;
-        let options = RowOptions { key_type: KeyType::Name, json, with_block_num: self.with_block_num };
+        let options =
+            RowOptions { format: RowFormat { key_type: KeyType::Name, with_block_num: self.with_block_num }, json };
         let (reader, limit) = (api.clone(), api.options().websocket.max_pending_bytes);
         let confirmations = self.confirmations;
         let api = api.reading(crate::Class::Page);
@@ -136,7 +137,7 @@ impl GetTableRows {
             // Of a chain that is shorter than its confirmations there is nothing: the state before the first block.
             let number = if number == 0 && confirmations > 0 { newest.max(1) } else { number };
             let height = Height::resolve(snapshot, Asked { block_num: number.into(), irreversible_only: false })?;
-            let form = Form::lenient(&reader, &height.state, table.contract, table.table, json)?;
+            let form = lenient_form(&reader, &height.state, table.contract, table.table, json)?;
             let mut text = Vec::new();
             let mut json = JsonWriter::new(&mut text);
             json.begin_object();
@@ -144,7 +145,7 @@ impl GetTableRows {
             json.key("rows").begin_array();
             for row in height.state.rows(table, RowRange::default())? {
                 reading.go_on()?;
-                options.write(&mut json, &form, &row?);
+                options.format.write(&mut json, &form, &row?);
                 if json.written() > limit {
                     return Err(too_large(limit));
                 }

@@ -10,7 +10,6 @@ use dfuse_blocks::{
     Step,
     feed::{FeedStep, Request as FeedRequest, Start},
 };
-use dfuse_index::View;
 use dfuse_trx::{Error, FeedBlocks, IdPrefix, Lifecycles, Status};
 use tokio::time::timeout;
 
@@ -21,11 +20,9 @@ use super::{
     progress::Progress,
     request::Request,
 };
-use crate::{
-    Api, ApiError, ApiResult, ErrorCode,
-    lifecycle::{Renderer, ViewAbis, not_found},
-    turns::Class,
-};
+use crate::{Api, ApiError, ApiResult, ErrorCode, turns::Class, undone::not_found};
+use dfuse_index::{View, abi::ViewAbis};
+use dfuse_render::Renderer;
 
 const KIND: &str = "transaction_lifecycle";
 /// How far the indexes may be behind the feed.

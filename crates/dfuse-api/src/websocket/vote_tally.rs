@@ -11,7 +11,6 @@ use dfuse_blocks::{
     Error, Step,
     feed::{Request as FeedRequest, Start},
 };
-use dfuse_index::{ServingSnapshot, blocks};
 use dfuse_state::{RowRange, StateAt, TableKey};
 use serde_json::{Value, json};
 
@@ -22,9 +21,11 @@ use super::{
     recent::Recent,
     request::Request,
 };
-use crate::{
-    Api, ApiError, ApiResult, Class, ErrorCode, Reading,
-    lifecycle::{AbiSource, ViewAbis},
+use crate::{Api, ApiError, ApiResult, Class, ErrorCode, Reading};
+use dfuse_index::{
+    ServingSnapshot,
+    abi::{AbiSource, ViewAbis},
+    blocks,
 };
 
 /// How long a tally is the present one: every block changes it a little.

@@ -6,8 +6,6 @@ mod chain_api;
 mod connections;
 mod fairness;
 mod frame;
-#[path = "../lifecycle/pretty.rs"]
-mod pretty;
 mod search;
 mod state;
 mod support;

@@ -2,18 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
-use dfuse_antelope::{
-    Name,
-    abi::{Abi, AbiSerializer},
-};
+use dfuse_antelope::{Name, abi::AbiSerializer};
 use dfuse_index::{
     BlockContext, BlockRef, Result, View,
-    abi::{self, AbiRecord},
+    abi::{self, AbiCache, AbiRecord},
 };
 
-/// Compiled ABIs that are kept.
-const MAX_COMPILED: usize = 512;
+/// Packed ABIs that are kept compiled: those of about a thousand contracts.
+const COMPILED_BYTES: usize = 8 << 20;
 /// Accounts whose ABI is remembered from block to block.
 const MAX_ACCOUNTS: usize = 1 << 16;
 
@@ -25,46 +21,37 @@ pub(crate) trait AbiSource {
 
 type Compiled = Option<Arc<AbiSerializer>>;
 
-/// ABIs that were compiled before, and which of them are in force after a block.
-#[derive(Debug, Default)]
-pub(crate) struct AbiCache {
+/// Which ABIs are in force after a block, and those that were compiled before.
+#[derive(Debug)]
+pub(crate) struct KnownAbis {
     /// After which block `in_force` holds.
     block: Option<BlockRef>,
     in_force: BTreeMap<Name, Compiled>,
-    compiled: BTreeMap<(Name, u64), (Bytes, Compiled)>,
+    compiled: AbiCache,
 }
 
-impl AbiCache {
+impl Default for KnownAbis {
+    fn default() -> Self {
+        Self { block: None, in_force: BTreeMap::new(), compiled: AbiCache::new(COMPILED_BYTES) }
+    }
+}
+
+impl KnownAbis {
     /// Forgets which ABIs are in force.
     pub(crate) fn clear(&mut self) {
         self.block = None;
         self.in_force.clear();
     }
 
-    /// Branches can have different ABIs at one global sequence, so that the bytes are compared, too.
-    fn compile(&mut self, account: Name, record: &AbiRecord) -> Compiled {
-        if record.abi.is_empty() {
-            return None;
-        }
-        let key = (account, record.global_sequence);
-        if let Some((bytes, compiled)) = self.compiled.get(&key)
-            && *bytes == record.abi
-        {
-            return compiled.clone();
-        }
-        let compiled = Abi::from_bytes(&record.abi).ok().map(|abi| Arc::new(AbiSerializer::new(&abi)));
-        if self.compiled.len() >= MAX_COMPILED {
-            self.compiled.clear();
-        }
-        self.compiled.insert(key, (Bytes::copy_from_slice(&record.abi), compiled.clone()));
-        compiled
+    fn compile(&self, account: Name, record: &AbiRecord) -> Compiled {
+        if record.abi.is_empty() { None } else { self.compiled.get(account, record) }
     }
 }
 
 /// ABIs at the actions of a branch's blocks, one after the other.
 #[derive(Debug)]
 pub(crate) struct BlockAbis<'a> {
-    cache: &'a mut AbiCache,
+    cache: &'a mut KnownAbis,
     view: &'a View,
     /// Global sequence from which on the view says nothing; not known before the first block with an action.
     before: Option<u64>,
@@ -74,7 +61,7 @@ pub(crate) struct BlockAbis<'a> {
 
 impl<'a> BlockAbis<'a> {
     /// Starts after the block `parent`, which the view has; the view may have more blocks, of this branch or another.
-    pub(crate) fn after(parent: BlockRef, view: &'a View, cache: &'a mut AbiCache) -> Self {
+    pub(crate) fn after(parent: BlockRef, view: &'a View, cache: &'a mut KnownAbis) -> Self {
         if cache.block != Some(parent) || cache.in_force.len() >= MAX_ACCOUNTS {
             cache.clear();
         }

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     Api, ApiResult, JsonText, Params,
-    lifecycle::JsonWriter,
     params::rules::{at_least, between, boolean},
 };
+use dfuse_render::JsonWriter;
 
 /// Blocks that are counted first, as a whole or not at all; then more and more.
 const FIRST_BLOCKS: u32 = 128;

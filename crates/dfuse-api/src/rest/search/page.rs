@@ -2,10 +2,8 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use dfuse_index::{ServingSnapshot, View};
 use dfuse_kv::Direction;
 use dfuse_search::{Budget, Match, Page, PageEnd, Place, Position, Query, Request, search};
-use dfuse_trx::{BlockSource, Lifecycles};
 use tokio::runtime::Handle;
 
 use super::{
@@ -14,11 +12,10 @@ use super::{
     range::{Asked, Range, Resumption},
     undone::{FeedLostBlocks, undone},
 };
-use crate::{
-    Api, ApiError, ApiResult, Reading,
-    lifecycle::{JsonWriter, Renderer, ViewAbis, lifecycle_in},
-    secrets,
-};
+use crate::{Api, ApiError, ApiResult, Reading, secrets};
+use dfuse_index::{ServingSnapshot, View, abi::ViewAbis};
+use dfuse_render::{JsonWriter, Renderer};
+use dfuse_trx::{BlockSource, Lifecycles, lifecycle_in_block};
 
 /// How long a search may look before it answers with what it has; of the time that a request may take a quarter at most.
 const SEARCH_TIME: Duration = Duration::from_secs(5);
@@ -165,7 +162,7 @@ impl Search {
                 let (lifecycle, view): (_, &View) = match row.undo {
                     true => {
                         let lost = blocks.parts(row.found.block)?;
-                        let lifecycle = lifecycle_in(&lost, row.found.transaction, row.found.id);
+                        let lifecycle = lifecycle_in_block(&lost, row.found.transaction, row.found.id);
                         let lifecycle = lifecycle.map_err(ApiError::unexpected)?;
                         (lifecycle, lost_view.as_ref().unwrap_or(view))
                     }

@@ -1,17 +1,16 @@
 //! `/v0/simple_search`: what a text may name.
 
 use dfuse_antelope::{Checksum256, Name};
-use dfuse_index::{ServingSnapshot, View, accounts, blocks};
 use dfuse_trx::{BlockSource, FeedBlocks, IdPrefix, Lifecycles};
 use serde_json::{Value, json};
 
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params, Reading,
-    lifecycle::{JsonWriter, Renderer, ViewAbis},
     params::rules::text,
     rest::{block_id, blocks as block_pages},
-    text::rfc3339,
 };
+use dfuse_index::{ServingSnapshot, View, abi::ViewAbis, accounts, blocks};
+use dfuse_render::{JsonWriter, Renderer, rfc3339};
 
 /// A shorter text is no id: it may be a name.
 const MIN_ID_DIGITS: usize = 14;

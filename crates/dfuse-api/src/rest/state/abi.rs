@@ -2,17 +2,17 @@
 
 use dfuse_antelope::{Name, abi::Abi};
 use dfuse_index::abi::{AbiRecord, after_block, history};
-use dfuse_state::{RowRenderer, StateAt};
+use dfuse_state::StateAt;
 
 use super::height::{Asked, Height};
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
-    lifecycle::JsonWriter,
     params::{
         nearest,
         rules::{boolean, name},
     },
 };
+use dfuse_render::{JsonWriter, RowRenderer};
 
 pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let account = params.required("account", name);

@@ -6,7 +6,6 @@ use std::fmt;
 
 use axum::response::Response;
 use dfuse_index::ServingSnapshot;
-use dfuse_state::{RenderedRow, RowRenderer};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, SeqAccess, Visitor},
@@ -19,13 +18,13 @@ use super::{
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, Params, Reading,
     bodies::Room,
-    lifecycle::JsonWriter,
     params::{
         JsonBody,
         rules::{Field, Problems, hex, name},
     },
     streamed::{self, Pieces, SLICE_BYTES},
 };
+use dfuse_render::{JsonWriter, RenderedRow, RowRenderer};
 
 /// Most text that is answered; an ABI can make a great deal of a few bytes.
 const MAX_JSON: usize = 64 << 20;

@@ -7,7 +7,8 @@ use dfuse_index::{Error, View, accounts};
 use dfuse_state::{RowKey, TableKey};
 
 use super::height::Height;
-use crate::{ApiError, ApiResult, ErrorCode, lifecycle::JsonWriter};
+use crate::{ApiError, ApiResult, ErrorCode};
+use dfuse_render::JsonWriter;
 
 /// `details.reason` where the indexes begin in mid-chain.
 const MID_CHAIN_START: &str = "mid_chain_start";

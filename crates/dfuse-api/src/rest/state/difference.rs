@@ -7,14 +7,14 @@ use dfuse_state::{RowDifference, RowRange, TableDifference, TableKey, TableRow};
 
 use super::{
     height::{Asked, Height, irreversible_only},
-    rows::{Form, RowOptions, Scope, scope},
+    rows::{RowOptions, Scope, form_at, lenient_form, scope},
 };
 use crate::{
     Api, ApiResult, Params,
-    lifecycle::JsonWriter,
     params::rules::{Field, Problems, block_num, name},
     streamed::{self, Pieces},
 };
+use dfuse_render::{JsonWriter, RowForm};
 
 pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<Response> {
     let account = params.required("account", name);
@@ -30,10 +30,10 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<Response> {
     streamed::answer(&api, move |snapshot, _, json| {
         let [from, to] = [from, to].map(|block_num| Height::resolve(snapshot, Asked { block_num, irreversible_only }));
         let (from, to) = (from?, to?);
-        let lenient = |height: &Height| Form::lenient(&reader, &height.state, account, table, options.json);
+        let lenient = |height: &Height| lenient_form(&reader, &height.state, account, table, options.json);
         let mut forms = [lenient(&from)?, lenient(&to)?];
-        if forms.iter().all(|form| matches!(form, Form::NoAbi(_))) {
-            forms[1] = Form::at(&reader, &to, account, table, options.json)?;
+        if forms.iter().all(|form| matches!(form, RowForm::NoAbi(_))) {
+            forms[1] = form_at(&reader, &to, account, table, options.json)?;
         }
         json.begin_object();
         to.write(json);
@@ -64,7 +64,7 @@ fn from_block(field: &Field<'_>) -> Result<u64, Problems> {
 
 struct Changes {
     heights: [Height; 2],
-    forms: [Form; 2],
+    forms: [RowForm; 2],
     table: TableKey,
     options: RowOptions,
     rest: Option<RowRange>,
@@ -82,16 +82,16 @@ impl Changes {
 
     fn write(&self, json: &mut JsonWriter<'_>, primary_key: u64, difference: &RowDifference) {
         json.begin_object();
-        json.key("key").string(&self.options.key_type.format(primary_key));
+        json.key("key").string(&self.options.format.key_type.format(primary_key));
         self.write_side(json.key("old"), &self.forms[0], difference.old.as_ref());
         self.write_side(json.key("new"), &self.forms[1], difference.new.as_ref());
         json.end_object();
     }
 
-    fn write_side(&self, json: &mut JsonWriter<'_>, form: &Form, row: Option<&TableRow>) {
+    fn write_side(&self, json: &mut JsonWriter<'_>, form: &RowForm, row: Option<&TableRow>) {
         let Some(row) = row else { return json.null() };
         json.begin_object();
-        self.options.write_content(json, form, row);
+        self.options.format.write_content(json, form, row);
         json.end_object();
     }
 }

@@ -6,12 +6,12 @@ use dfuse_state::StateAt;
 use super::coverage;
 use crate::{
     ApiError, ApiResult, ErrorCode, Params,
-    lifecycle::JsonWriter,
     params::{
         Checked, Finish,
         rules::{block_num, boolean},
     },
 };
+use dfuse_render::JsonWriter;
 
 /// The height that a request asks for.
 #[derive(Debug, Clone, Copy)]

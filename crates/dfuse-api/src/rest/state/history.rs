@@ -9,13 +9,13 @@ use dfuse_trx::{BlockSource, FeedBlocks};
 use super::{
     cursor::{self, Kind},
     height::{Asked, Height, irreversible_only},
-    rows::{Form, RowOptions, Scope, scope},
+    rows::{RowOptions, Scope, lenient_form, scope},
 };
 use crate::{
     Api, ApiError, ApiResult, JsonText, Params,
-    lifecycle::JsonWriter,
     params::rules::{between, block_num, highest_block, name, sort_is_descending},
 };
+use dfuse_render::{JsonWriter, RowForm};
 
 /// A page ends when it has so many bytes, before as many changes as were asked for are in it.
 const PAGE_BYTES: usize = 16 << 20;
@@ -99,7 +99,7 @@ struct Writer<'a> {
     key: RowKey,
     options: RowOptions,
     /// By the global sequence of the `setabi`.
-    forms: Vec<(u64, Form)>,
+    forms: Vec<(u64, RowForm)>,
 }
 
 impl Writer<'_> {
@@ -138,7 +138,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn form(&mut self, number: u32) -> ApiResult<Form> {
+    fn form(&mut self, number: u32) -> ApiResult<RowForm> {
         let TableKey { contract, table, .. } = self.key.table;
         let record = if self.options.json { after_block(self.view, contract, number)? } else { None };
         let sequence = record.map(|record| record.global_sequence);
@@ -146,7 +146,7 @@ impl Writer<'_> {
             return Ok(form.clone());
         }
         let state = StateAt::below(self.view.clone(), number);
-        let form = Form::lenient(self.api, &state, contract, table, self.options.json)?;
+        let form = lenient_form(self.api, &state, contract, table, self.options.json)?;
         if let Some(sequence) = sequence {
             self.forms.push((sequence, form.clone()));
         }

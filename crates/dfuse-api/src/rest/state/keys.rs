@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
-    lifecycle::JsonWriter,
     params::{
         JsonBody,
         rules::{name, public_key, text},
     },
     streamed,
 };
+use dfuse_render::JsonWriter;
 
 pub(super) async fn key_accounts(api: Api, mut params: Params) -> ApiResult<Response> {
     let key = params.required("public_key", public_key);

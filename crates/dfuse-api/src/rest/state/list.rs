@@ -2,7 +2,8 @@ use dfuse_index::{Result, ServingSnapshot};
 use dfuse_state::StateAt;
 
 use super::height::Height;
-use crate::{ApiResult, lifecycle::JsonWriter, streamed::Pieces};
+use crate::{ApiResult, streamed::Pieces};
+use dfuse_render::JsonWriter;
 
 type Items<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
 /// The items after one of them, of all without one.

@@ -10,11 +10,10 @@ use super::{
     abi,
     cursor::{self, Kind},
     height::{Asked, CheckedHeight, Height},
-    rows::{CheckedRowOptions, Form, RowOptions, Scope, scope},
+    rows::{CheckedRowOptions, RowOptions, Scope, form_at, lenient_form, scope},
 };
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
-    lifecycle::JsonWriter,
     params::{
         Checked, Finish,
         rules::{boolean, count, list, name},
@@ -22,6 +21,7 @@ use crate::{
     },
     streamed::{self, Pieces},
 };
+use dfuse_render::{JsonWriter, RowForm};
 
 /// What is asked of every table of a request.
 #[derive(Debug, Clone, Copy)]
@@ -172,7 +172,7 @@ pub(super) async fn row(api: Api, mut params: Params) -> ApiResult<JsonText> {
         let key_of_row = TableKey { contract: account, table, scope: scope.name }.row(primary_key);
         // A row that is not there needs no ABI.
         let Some(row) = request.height.state.row(&key_of_row)? else {
-            let (number, key_type) = (request.height.number(), options.rows.key_type);
+            let (number, key_type) = (request.height.number(), options.rows.format.key_type);
             let key = if text.is_empty() { "that is empty".to_owned() } else { format!("\"{}\"", shorten(&text)) };
             let message =
                 format!("At block {number} the table has no row of the primary key {key}, read as {key_type}.");
@@ -191,7 +191,7 @@ pub(super) async fn row(api: Api, mut params: Params) -> ApiResult<JsonText> {
         request.height.write_coverage(&mut json, true);
         request.write_abi(&mut json, account)?;
         json.key("row");
-        options.rows.write(&mut json, &form, &row);
+        options.rows.format.write(&mut json, &form, &row);
         json.end_object();
         Ok(text)
     });
@@ -206,8 +206,8 @@ struct Request {
 }
 
 impl Request {
-    fn form(&self, contract: Name, table: Name) -> ApiResult<Form> {
-        Form::at(&self.api, &self.height, contract, table, self.options.rows.json)
+    fn form(&self, contract: Name, table: Name) -> ApiResult<RowForm> {
+        form_at(&self.api, &self.height, contract, table, self.options.rows.json)
     }
 
     /// The ABI, if it is wanted and there is one that can be read.
@@ -224,8 +224,8 @@ impl Request {
     }
 
     /// Like [`Request::form`] for one of many tables, which are not lost for one that has no ABI: its rows are hex.
-    fn form_of_one(&self, contract: Name, table: Name) -> ApiResult<Form> {
-        Form::lenient(&self.api, &self.height.state, contract, table, self.options.rows.json)
+    fn form_of_one(&self, contract: Name, table: Name) -> ApiResult<RowForm> {
+        lenient_form(&self.api, &self.height.state, contract, table, self.options.rows.json)
     }
 
     /// Fails for what [`Request::open`] would fail for later.
@@ -239,7 +239,7 @@ impl Request {
         &self,
         json: &mut JsonWriter<'_>,
         key: TableKey,
-        form: Form,
+        form: RowForm,
         rest: Option<RowRange>,
     ) -> ApiResult<OpenTable> {
         self.write_abi(json, key.contract)?;
@@ -281,7 +281,7 @@ impl Pieces for Tables {
         json.key("scope").string(&scope.text);
         let key = TableKey { contract, table: self.table, scope: scope.name };
         let form = self.request.form_of_one(contract, self.table)?;
-        if let Form::NoAbi(error) = &form {
+        if let RowForm::NoAbi(error) = &form {
             json.key("error").string(error);
         }
         self.open = Some(self.request.open(json, key, form, Some(RowRange::default()))?);
@@ -300,7 +300,7 @@ impl Pieces for Tables {
 /// A table of which rows are being written.
 struct OpenTable {
     key: TableKey,
-    form: Form,
+    form: RowForm,
     /// Those of `rest`.
     rows: Option<TableRows>,
     rest: Option<RowRange>,
@@ -334,7 +334,7 @@ impl OpenTable {
         }
         self.left = self.left.map(|left| left - 1);
         self.last = Some(row.primary_key);
-        request.options.rows.write(json, &self.form, row);
+        request.options.rows.format.write(json, &self.form, row);
         Ok(true)
     }
 

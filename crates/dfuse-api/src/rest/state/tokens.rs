@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     Api, ApiError, ApiResult, ErrorCode, JsonText, Params, Reading,
-    lifecycle::JsonWriter,
     params::{
         Checked,
         rules::{Field, Problems, between, boolean, name},
     },
 };
+use dfuse_render::JsonWriter;
 
 /// The contract of the token that can be staked.
 const SYSTEM_TOKEN: Name = Name::literal("eosio.token");

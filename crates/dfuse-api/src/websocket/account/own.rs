@@ -5,7 +5,6 @@ use dfuse_antelope::{
     abi::{AbiSerializer, Rendering},
     raw::Reader,
 };
-use dfuse_index::{ServingSnapshot, View, accounts, blocks};
 use dfuse_state::{
     PermissionLink, StateAt, TableKey,
     account_state::{self, AccountPermission},
@@ -14,10 +13,11 @@ use dfuse_state::{
 use serde_json::{Map, Value, json};
 
 use super::{NEVER, no_account};
-use crate::{
-    Api, ApiResult,
-    lifecycle::{AbiSource, ViewAbis},
-    rest::state::coverage,
+use crate::{Api, ApiResult, rest::state::coverage};
+use dfuse_index::{
+    ServingSnapshot, View,
+    abi::{AbiSource, ViewAbis},
+    accounts, blocks,
 };
 
 const SYSTEM: Name = Name::literal("eosio");

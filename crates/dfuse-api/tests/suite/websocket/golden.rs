@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use dfuse_api::WebSocketOptions;
-use dfuse_testkit::synthetic::{Fork, SyntheticChain};
+use dfuse_testkit::{
+    pretty,
+    synthetic::{Fork, SyntheticChain},
+};
 use serde_json::{Value, json};
 
 use super::{Client, serve};
-use crate::{
-    pretty::pretty,
-    support::{Listening, TestChain},
-};
+use crate::support::{Listening, TestChain};
 
 /// Two branches, of which the first loses.
 async fn forked() -> (TestChain, Listening) {

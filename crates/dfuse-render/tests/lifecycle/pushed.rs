@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dfuse_antelope::{Checksum256, model::TransactionTrace};
-use dfuse_api::lifecycle::Nesting;
+use dfuse_render::Nesting;
 use dfuse_testkit::{compare::assert_same, recorded};
 use serde_json::{Value, json};
 

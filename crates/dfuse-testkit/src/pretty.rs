@@ -1,5 +1,7 @@
+//! JSON for golden files.
+
 /// The same JSON on many lines.
-pub(crate) fn pretty(json: &str) -> String {
+pub fn pretty(json: &str) -> String {
     let (mut text, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
     let mut characters = json.chars().peekable();
     while let Some(character) = characters.next() {

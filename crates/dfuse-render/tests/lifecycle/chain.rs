@@ -6,10 +6,15 @@ use dfuse_antelope::{
     Checksum256,
     model::{Block, BlockParts, Message, TransactionLifecycle},
 };
-use dfuse_api::lifecycle::{AbiCache, Renderer, ViewAbis};
 use dfuse_deep_mind::{Event, Reader};
-use dfuse_index::{BlockRef, Index, Options, Pipeline, View, abi::Abis, blocks::Blocks, keyspaces};
+use dfuse_index::{
+    BlockRef, Index, Options, Pipeline, View,
+    abi::{AbiCache, Abis, ViewAbis},
+    blocks::Blocks,
+    keyspaces,
+};
 use dfuse_kv::MemoryStore;
+use dfuse_render::Renderer;
 use dfuse_testkit::recorded;
 use dfuse_trx::{BlockSource, Error, ForkedTransactions, Lifecycles, Result, Transactions};
 use serde_json::Value;

@@ -11,20 +11,20 @@ use dfuse_index::Result;
 use dfuse_trx::Status;
 use serde::de::IgnoredAny;
 
-use super::{
+use crate::{
     ActionTree,
-    render::{Renderer, sequence_at},
+    renderer::{Renderer, sequence_at},
     tree::Visit,
     writer::JsonWriter,
 };
 
 /// Writes the time of a log message.
-pub(super) type LogTime = fn(&mut JsonWriter<'_>, TimePoint);
+pub(crate) type LogTime = fn(&mut JsonWriter<'_>, TimePoint);
 const WHOLE_SECONDS: LogTime = |json, time| json.whole_seconds(time);
 
 impl Renderer<'_> {
     /// A `TransactionTrace` of version 1. `first_sequence` is the global sequence at which the transaction began.
-    pub(super) fn transaction_trace(&mut self, trace: &TransactionTrace, first_sequence: u64) -> Result<()> {
+    pub(crate) fn transaction_trace(&mut self, trace: &TransactionTrace, first_sequence: u64) -> Result<()> {
         self.json.begin_object();
         if trace.id != Checksum256::default() {
             self.json.key("id").checksum(trace.id);
@@ -105,7 +105,7 @@ impl Renderer<'_> {
     }
 
     /// The value that an action returned, by the ABI of the action's contract. Nothing if it does not decode.
-    pub(super) fn return_value_data(&mut self, trace: &ActionTrace, sequence: u64) -> Result<()> {
+    pub(crate) fn return_value_data(&mut self, trace: &ActionTrace, sequence: u64) -> Result<()> {
         let abi = self.abis.abi(trace.action.account, sequence)?;
         if let Some(kind) = abi.as_ref().and_then(|abi| abi.action_result(trace.action.name).ok()) {
             self.decoded("return_value_data", kind, &trace.raw_return_value);
@@ -171,11 +171,11 @@ impl Renderer<'_> {
 
 impl JsonWriter<'_> {
     /// Empty text if there is none.
-    pub(super) fn optional_id(&mut self, id: Option<Checksum256>) {
+    pub(crate) fn optional_id(&mut self, id: Option<Checksum256>) {
         self.hex(id.as_ref().map_or(&[], |id| &id.0));
     }
 
-    pub(super) fn receipt(&mut self, receipt: &TransactionReceiptHeader) {
+    pub(crate) fn receipt(&mut self, receipt: &TransactionReceiptHeader) {
         self.begin_object();
         self.key("status").string(Status::from(receipt.status).as_str());
         self.key("cpu_usage_us").unsigned(receipt.cpu_usage_micro_seconds);
@@ -183,7 +183,7 @@ impl JsonWriter<'_> {
         self.end_object();
     }
 
-    pub(super) fn ordinals(&mut self, trace: &ActionTrace) {
+    pub(crate) fn ordinals(&mut self, trace: &ActionTrace) {
         self.key("action_ordinal").unsigned(trace.action_ordinal);
         self.key("creator_action_ordinal").unsigned(trace.creator_action_ordinal);
         let ancestor = trace.closest_unnotified_ancestor_action_ordinal;
@@ -192,7 +192,7 @@ impl JsonWriter<'_> {
 
     /// The receipt of an action. An action that failed, or did not run, has none: clients read the fields without asking, so
     /// they get one of zeros that names the receiver, as the original gave them.
-    pub(super) fn action_receipt(&mut self, trace: &ActionTrace) {
+    pub(crate) fn action_receipt(&mut self, trace: &ActionTrace) {
         let none = ActionReceipt { receiver: trace.receiver, ..ActionReceipt::default() };
         let receipt = trace.receipt.as_ref().unwrap_or(&none);
         self.begin_object();
@@ -212,7 +212,7 @@ impl JsonWriter<'_> {
     }
 
     /// As a node writes them.
-    pub(super) fn ram_deltas(&mut self, trace: &ActionTrace) {
+    pub(crate) fn ram_deltas(&mut self, trace: &ActionTrace) {
         self.array(&trace.account_ram_deltas, |json, delta| {
             json.begin_object();
             json.key("account").name(delta.account);
@@ -222,7 +222,7 @@ impl JsonWriter<'_> {
     }
 
     /// `null` if there is none.
-    pub(super) fn id_or_null(&mut self, id: Option<Checksum256>) {
+    pub(crate) fn id_or_null(&mut self, id: Option<Checksum256>) {
         match id {
             Some(id) => self.checksum(id),
             None => self.null(),
@@ -246,7 +246,7 @@ impl JsonWriter<'_> {
     }
 
     /// `time` writes when a message of it was logged.
-    pub(super) fn exception(&mut self, exception: &Exception, time: LogTime) {
+    pub(crate) fn exception(&mut self, exception: &Exception, time: LogTime) {
         self.begin_object();
         self.key("code").i64(exception.code.into());
         self.key("name").string(&exception.name);

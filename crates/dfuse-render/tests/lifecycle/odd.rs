@@ -12,7 +12,8 @@ use dfuse_antelope::{
         TransactionLifecycle, TransactionReceiptHeader, TransactionStatus, TransactionTrace,
     },
 };
-use dfuse_api::lifecycle::{AbiSource, ActionTree, Renderer, Rows};
+use dfuse_index::abi::AbiSource;
+use dfuse_render::{ActionTree, Renderer, Rows};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
@@ -241,7 +242,7 @@ proptest! {
                     renderer.table_delta(op, undone, rows);
                 }
             }
-            renderer.json().array(&trace.ram_ops, dfuse_api::lifecycle::JsonWriter::ram_op_v0);
+            renderer.json().array(&trace.ram_ops, dfuse_render::JsonWriter::ram_op_v0);
             renderer.json().end_array();
             Ok(())
         });

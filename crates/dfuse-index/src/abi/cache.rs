@@ -1,101 +1,17 @@
-//! The ABI in force at any moment, parsed once.
+//! Parsed ABIs.
 
 use std::{
-    cell::RefCell,
     collections::HashMap,
-    ops::RangeInclusive,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use dfuse_antelope::{
-    Checksum256, Name,
+    Name,
     abi::{Abi, AbiSerializer},
 };
-use dfuse_index::{
-    Result, View,
-    abi::{self, AbiRecord},
-    blocks,
-};
-use dfuse_kv::Direction;
 
-/// Gives the ABIs with which action data is decoded.
-pub trait AbiSource {
-    /// The ABI of an account that was in force for the action with that global sequence, `u64::MAX` for the one after the
-    /// last block; absent if the account had none, or none that can be read.
-    ///
-    /// # Errors
-    /// The source cannot be read.
-    fn abi(&self, account: Name, global_sequence: u64) -> Result<Option<Arc<AbiSerializer>>>;
-
-    /// The global sequence of the action at that position, in the order of execution, of a transaction in the block with that
-    /// number; of the action that came next on the chain if the transaction executed none for good. `u64::MAX` if nothing
-    /// came.
-    ///
-    /// # Errors
-    /// The source cannot be read.
-    fn sequence(&self, block_number: u32, transaction: Checksum256, action_index: u32) -> Result<u64>;
-}
-
-/// The ABIs that a view knows. For one request: it remembers all that was asked.
-#[derive(Debug)]
-pub struct ViewAbis<'a> {
-    view: &'a View,
-    cache: &'a AbiCache,
-    /// For which global sequences which ABI is in force.
-    known: RefCell<HashMap<Name, Vec<Period>>>,
-}
-
-type Period = (RangeInclusive<u64>, Option<Arc<AbiSerializer>>);
-
-impl<'a> ViewAbis<'a> {
-    /// Of that view, whose indexes of blocks and of ABIs are read.
-    pub fn new(view: &'a View, cache: &'a AbiCache) -> Self {
-        Self { view, cache, known: RefCell::default() }
-    }
-}
-
-impl AbiSource for ViewAbis<'_> {
-    fn abi(&self, account: Name, global_sequence: u64) -> Result<Option<Arc<AbiSerializer>>> {
-        let mut known = self.known.borrow_mut();
-        let periods = known.entry(account).or_default();
-        if let Some((_, abi)) = periods.iter().find(|(period, _)| period.contains(&global_sequence)) {
-            return Ok(abi.clone());
-        }
-        let record = abi::at(self.view, account, global_sequence)?;
-        let first = record.as_ref().map_or(global_sequence, |record| record.global_sequence + 1);
-        let last = abi::next_change(self.view, account, global_sequence)?.unwrap_or(u64::MAX);
-        let abi = record.and_then(|record| self.cache.get(account, &record));
-        periods.push((first..=last, abi.clone()));
-        Ok(abi)
-    }
-
-    fn sequence(&self, block_number: u32, transaction: Checksum256, action_index: u32) -> Result<u64> {
-        let transactions = blocks::transactions(self.view, block_number)?;
-        let position = transactions.iter().position(|it| it.id == transaction);
-        let from_there = &transactions[position.unwrap_or(0)..];
-        if let Some(first) = from_there.first().filter(|_| position.is_some()).and_then(|it| it.first_global_sequence) {
-            return Ok(first.saturating_add(action_index.into()));
-        }
-        match from_there.iter().find_map(|it| it.first_global_sequence) {
-            Some(next) => Ok(next),
-            None => self.sequence_after(block_number),
-        }
-    }
-}
-
-impl ViewAbis<'_> {
-    /// The first global sequence after the block with that number.
-    fn sequence_after(&self, number: u32) -> Result<u64> {
-        for block in blocks::range(self.view, number..=u32::MAX, Direction::Forward)? {
-            let block = block?;
-            if let Some(own) = block.global_sequences {
-                return Ok(if block.number == number { own.end().saturating_add(1) } else { *own.start() });
-            }
-        }
-        Ok(u64::MAX)
-    }
-}
+use super::AbiRecord;
 
 /// Parsed ABIs, shared by requests. What was not used for long leaves when they become too many.
 #[derive(Debug)]
@@ -154,7 +70,7 @@ impl AbiCache {
         Some(parsed)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Halves> {
+    fn lock(&self) -> MutexGuard<'_, Halves> {
         self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,7 +16,7 @@ pub struct ActionTree {
 
 /// A step on the way through a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Visit {
+pub(crate) enum Visit {
     /// To the action at that position, before those in it.
     Enter(usize),
     /// The same, after those in it.
@@ -48,12 +48,12 @@ impl ActionTree {
     }
 
     /// Through all actions.
-    pub(super) fn walk(&self) -> impl Iterator<Item = Visit> {
+    pub(crate) fn walk(&self) -> impl Iterator<Item = Visit> {
         Walk { tree: self, next: self.first_root, open: Vec::new(), single: false }
     }
 
     /// Through the action at that position and those in it.
-    pub(super) fn walk_from(&self, position: usize) -> impl Iterator<Item = Visit> {
+    pub(crate) fn walk_from(&self, position: usize) -> impl Iterator<Item = Visit> {
         Walk { tree: self, next: position as u32, open: Vec::new(), single: true }
     }
 }

@@ -1,7 +1,7 @@
 //! What messages of streams say of actions and rows.
 
 use dfuse_antelope::{Name, abi::AbiSerializer, model::TransactionTrace};
-use dfuse_api::lifecycle::{ActionTree, JsonWriter, Renderer, Rows};
+use dfuse_render::{ActionTree, JsonWriter, Renderer, Rows};
 use dfuse_testkit::recorded;
 use serde_json::{Value, json};
 

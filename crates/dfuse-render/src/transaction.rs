@@ -6,12 +6,12 @@ use dfuse_antelope::{
 };
 use dfuse_index::Result;
 
-use super::{render::Renderer, writer::JsonWriter};
+use crate::{JsonWriter, Renderer};
 
 impl Renderer<'_> {
     /// A transaction and the trace of its execution, if there is one: every action is decoded with the ABI that was in force
     /// when it ran, one that did not run with the ABI at `first_sequence`.
-    pub(super) fn executed_transaction(
+    pub(crate) fn executed_transaction(
         &mut self,
         signed: &SignedTransaction,
         trace: Option<&TransactionTrace>,
@@ -31,7 +31,7 @@ impl Renderer<'_> {
     }
 
     /// `sequence` gives the global sequence of an action by its position, context-free ones first.
-    pub(super) fn signed_transaction(
+    pub(crate) fn signed_transaction(
         &mut self,
         signed: &SignedTransaction,
         sequence: &dyn Fn(usize) -> u64,
@@ -45,7 +45,7 @@ impl Renderer<'_> {
     }
 
     /// The keys of a transaction without signatures.
-    pub(super) fn transaction(&mut self, transaction: &Transaction, sequence: &dyn Fn(usize) -> u64) -> Result<()> {
+    pub(crate) fn transaction(&mut self, transaction: &Transaction, sequence: &dyn Fn(usize) -> u64) -> Result<()> {
         let header = &transaction.header;
         self.json.key("expiration").seconds(header.expiration);
         self.json.key("ref_block_num").unsigned(header.ref_block_num);
@@ -69,7 +69,7 @@ impl Renderer<'_> {
     }
 
     /// An action, decoded with the ABI in force at that global sequence.
-    pub(super) fn action(&mut self, action: &Action, global_sequence: u64) -> Result<()> {
+    pub(crate) fn action(&mut self, action: &Action, global_sequence: u64) -> Result<()> {
         self.json.begin_object();
         self.json.action_target(action);
         let abi = self.abis.abi(action.account, global_sequence)?;
@@ -84,7 +84,7 @@ impl Renderer<'_> {
     }
 
     /// A key and the value that the bytes stand for, if they decode and room is left. Tells whether they do.
-    pub(super) fn decoded(&mut self, key: &'static str, kind: AbiType<'_>, data: &[u8]) -> bool {
+    pub(crate) fn decoded(&mut self, key: &'static str, kind: AbiType<'_>, data: &[u8]) -> bool {
         let (before, room) = (self.json.text.len(), self.room);
         let decoded = self.json.try_value(key, |text| kind.decode(data, Rendering::Nodeos, room, text).map(drop));
         if decoded.is_ok() {
@@ -96,7 +96,7 @@ impl Renderer<'_> {
 
 impl JsonWriter<'_> {
     /// The keys that tell what an action calls, and who authorised it.
-    pub(super) fn action_target(&mut self, action: &Action) {
+    pub(crate) fn action_target(&mut self, action: &Action) {
         self.key("account").name(action.account);
         self.key("name").name(action.name);
         self.key("authorization").array(&action.authorization, |json, level| {
@@ -108,7 +108,7 @@ impl JsonWriter<'_> {
     }
 
     /// A header: what a block has no new schedule or extensions of is left out or `null`, as the original had it.
-    pub(crate) fn block_header(&mut self, header: &BlockHeader) {
+    pub fn block_header(&mut self, header: &BlockHeader) {
         self.begin_object();
         self.key("timestamp").block_time(header.timestamp);
         self.key("producer").name(header.producer);

@@ -4,9 +4,8 @@
 mod chain;
 mod golden;
 mod odd;
-mod pretty;
 mod pushed;
 mod recorded;
 mod streams;
 
-use pretty::pretty;
+use dfuse_testkit::pretty;

@@ -11,10 +11,10 @@ use dfuse_antelope::{
     },
 };
 use dfuse_index::Result;
-use dfuse_state::RowRenderer;
 
-use super::{
-    render::{Renderer, sequence_at},
+use crate::{
+    RowRenderer,
+    renderer::{Renderer, sequence_at},
     writer::JsonWriter,
 };
 
@@ -92,7 +92,7 @@ impl Renderer<'_> {
     }
 
     /// The keys of a `DTrxOp` of version 1, which the action with that global sequence did.
-    pub(super) fn dtrx_op_v1(&mut self, op: &DtrxOp, sequence: u64) -> Result<()> {
+    pub(crate) fn dtrx_op_v1(&mut self, op: &DtrxOp, sequence: u64) -> Result<()> {
         self.json.dtrx_op(dtrx_operation(op.operation)[1], op);
         self.json.key("trx");
         match &op.transaction {
@@ -126,7 +126,7 @@ impl JsonWriter<'_> {
     }
 
     /// A `DBOp` of version 1 as in a lifecycle: rows as bytes, `{}` where there is none.
-    pub(super) fn db_op_v1(&mut self, op: &DbOp) {
+    pub(crate) fn db_op_v1(&mut self, op: &DbOp) {
         self.begin_object();
         self.db_op_place(db_operation(op.operation), op);
         for (key, payer, data) in [("old", op.old_payer, &op.old_data), ("new", op.new_payer, &op.new_data)] {
@@ -176,7 +176,7 @@ impl JsonWriter<'_> {
         self.end_object();
     }
 
-    pub(super) fn ram_op_v1(&mut self, op: &RamOp) {
+    pub(crate) fn ram_op_v1(&mut self, op: &RamOp) {
         self.begin_object();
         self.key("op").string(ram_operation(op.operation));
         self.key("family").string(ram_family(op.namespace));

@@ -4,10 +4,10 @@ use dfuse_antelope::{
     Checksum256,
     model::{CreationFlatNode, ExtDtrxOp, TransactionLifecycle, TransactionTrace},
 };
-use dfuse_index::{Result, global_sequences};
+use dfuse_index::{Result, abi::AbiSource, global_sequences};
 use dfuse_trx::Status;
 
-use super::{AbiSource, writer::JsonWriter};
+use crate::JsonWriter;
 
 /// JSON of decoded data that one lifecycle or trace may have. A few bytes on the chain can stand for a great many here;
 /// what a chain lets a transaction do stays far below.
@@ -22,10 +22,10 @@ const DECODED_BYTES: usize = 32 << 20;
 /// Every method appends one value, with a comma before it where one is needed. An [`Err`] means that the ABIs could not be
 /// read and leaves half a value behind.
 pub struct Renderer<'a> {
-    pub(super) json: JsonWriter<'a>,
-    pub(super) abis: &'a dyn AbiSource,
+    pub(crate) json: JsonWriter<'a>,
+    pub(crate) abis: &'a dyn AbiSource,
     /// What is left of [`DECODED_BYTES`].
-    pub(super) room: usize,
+    pub(crate) room: usize,
 }
 
 impl std::fmt::Debug for Renderer<'_> {
@@ -45,7 +45,7 @@ impl<'a> Renderer<'a> {
         &mut self.json
     }
 
-    pub(super) fn make_room(&mut self) {
+    pub(crate) fn make_room(&mut self) {
         self.room = DECODED_BYTES;
     }
 
@@ -153,7 +153,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// Global sequence of the first action of a transaction, or of what came next on the chain if it executed none for good.
-    pub(super) fn first_sequence(&self, trace: &TransactionTrace) -> Result<u64> {
+    pub(crate) fn first_sequence(&self, trace: &TransactionTrace) -> Result<u64> {
         match global_sequences(trace) {
             Some(own) => Ok(*own.start()),
             None => self.sequence(trace.block_num, trace.id, 0),
@@ -166,7 +166,7 @@ impl<'a> Renderer<'a> {
 }
 
 /// Global sequence of the action at that position, if it was executed for good.
-pub(super) fn sequence_at(trace: &TransactionTrace, action_index: u32, first_sequence: u64) -> u64 {
+pub(crate) fn sequence_at(trace: &TransactionTrace, action_index: u32, first_sequence: u64) -> u64 {
     let action = trace.action_traces.get(action_index as usize).filter(|_| !trace.is_reverted());
     action.and_then(|action| action.receipt.as_ref()).map_or(first_sequence, |receipt| receipt.global_sequence)
 }

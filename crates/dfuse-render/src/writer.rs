@@ -5,7 +5,7 @@ use dfuse_antelope::{BlockTimestamp, Checksum256, Name, TimePoint, TimePointSec,
 /// Appends JSON text and puts commas where they belong: before everything that follows a value.
 #[derive(Debug)]
 pub struct JsonWriter<'o> {
-    pub(super) text: &'o mut Vec<u8>,
+    pub(crate) text: &'o mut Vec<u8>,
 }
 
 impl<'o> JsonWriter<'o> {

@@ -3,7 +3,7 @@
 use dfuse_antelope::BlockTimestamp;
 
 /// RFC 3339 in UTC, the half second only if there is one: `2019-03-04T10:36:15Z`, `2019-03-04T10:36:14.5Z`.
-pub(crate) fn rfc3339(time: BlockTimestamp) -> String {
+pub fn rfc3339(time: BlockTimestamp) -> String {
     let text = time.to_string();
     format!("{}Z", text.strip_suffix(".000").unwrap_or_else(|| text.trim_end_matches('0')))
 }

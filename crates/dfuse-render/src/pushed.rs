@@ -6,9 +6,9 @@ use dfuse_antelope::{
 };
 use dfuse_index::Result;
 
-use super::{
+use crate::{
     ActionTree,
-    render::{Renderer, sequence_at},
+    renderer::{Renderer, sequence_at},
     tree::Visit,
     writer::JsonWriter,
 };
