@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use dfuse_antelope::{
     Asset, ExtendedAsset, Name, PublicKey, Signature, abi::Abi, model::wire::ReverseWriter, raw::Writer,
 };
-use dfuse_blocks::{CursorKey, EncodedBlock, bundle};
+use dfuse_blocks::{CursorKey, CursorKind, EncodedBlock, bundle};
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_testkit::{
     recorded,
@@ -82,10 +82,11 @@ fn main() {
         write("primary_keys", text.as_bytes());
     }
     write("primary_keys", &u64::MAX.to_le_bytes());
-    for (kind, content) in [(b'R', &[5; 64][..]), (b'H', &[6; 64]), (b'K', &[7; 24]), (b'O', &[8; 24]), (1, &[9; 69])] {
-        write("cursors", &[&[kind, 40], content].concat());
-        let text = CursorKey::new([8; 32]).seal_content(kind, content);
-        write("cursors", &[&[kind, 7], text.as_bytes()].concat());
+    for (at, kind) in (0..).zip(CursorKind::ALL) {
+        let content = [at + 5; 64];
+        write("cursors", &[&[at, 40], &content[..]].concat());
+        let text = CursorKey::new([8; 32]).seal_content(kind, &content);
+        write("cursors", &[&[at, 7], text.as_bytes()].concat());
     }
     for text in NAMES {
         write("names", text.as_bytes());

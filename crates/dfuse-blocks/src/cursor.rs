@@ -4,7 +4,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 1 | version, 1 |
+//! | 1 | kind, [`CursorKind::Stream`] |
 //! | 4 | first bytes of SHA-256 of the key: tells a cursor of another data directory from a damaged one |
 //! | 1 | step in the low two bits; bit 2: the tip is another block than the event's; bit 3: so is the LIB |
 //! | 32 | id of the event's block |
@@ -21,7 +21,6 @@ use sha2::Sha256;
 
 use crate::{BlockRef, Entropy, Error, Result};
 
-const VERSION: u8 = 1;
 const TAG_BYTES: usize = 16;
 const HEADER_BYTES: usize = 5;
 /// A text longer than any cursor is not decoded.
@@ -29,6 +28,43 @@ const MAX_TEXT: usize = 140;
 const OTHER_TIP: u8 = 1 << 2;
 const OTHER_LIB: u8 = 1 << 3;
 const KEY_FILE: &str = "cursor.key";
+
+/// Everything that a cursor key seals: the first byte of the text. No text of one kind is taken for one of another. A kind whose
+/// content changes gets another byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CursorKind {
+    /// A position in a stream of blocks: [`Cursor`].
+    Stream = 1,
+    /// A position among the matches of a search.
+    Search = b'S',
+    /// A place in a list of transactions.
+    Transactions = b'T',
+    /// A row of a table.
+    Rows = b'R',
+    /// A block in the history of a row.
+    RowHistory = b'H',
+    /// A token in a list of tokens.
+    Tokens = b'K',
+    /// An account in a list of holders of a token.
+    Holders = b'O',
+    /// A token in a list of what an account has.
+    Balances = b'B',
+}
+
+impl CursorKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Stream,
+        Self::Search,
+        Self::Transactions,
+        Self::Rows,
+        Self::RowHistory,
+        Self::Tokens,
+        Self::Holders,
+        Self::Balances,
+    ];
+}
 
 /// What happened to a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,12 +158,12 @@ impl CursorKey {
         if other_lib {
             bytes.extend(cursor.lib.to_be_bytes());
         }
-        self.seal_content(VERSION, &bytes)
+        self.seal_content(CursorKind::Stream, &bytes)
     }
 
-    /// The text of a position of another kind: `version` tells kinds and their versions apart, this module's among them.
-    pub fn seal_content(&self, version: u8, content: &[u8]) -> String {
-        let mut bytes = [&[version], &self.fingerprint[..], content].concat();
+    /// The text of a position of any kind.
+    pub fn seal_content(&self, kind: CursorKind, content: &[u8]) -> String {
+        let mut bytes = [&[kind as u8], &self.fingerprint[..], content].concat();
         let tag = self.mac.clone().chain_update(&bytes).finalize().into_bytes();
         bytes.extend(&tag[..TAG_BYTES]);
         URL_SAFE_NO_PAD.encode(bytes)
@@ -139,7 +175,7 @@ impl CursorKey {
     /// [`Error::CursorMalformed`], [`Error::CursorVersion`], [`Error::CursorForeign`].
     pub fn open_cursor(&self, text: &str) -> Result<Cursor> {
         let malformed = || Error::CursorMalformed;
-        let content = self.open_content(VERSION, text)?;
+        let content = self.open_content(CursorKind::Stream, text)?;
         let (&flags, mut body) = content.split_first().ok_or_else(malformed)?;
 
         // Authentic: what follows fails for no text that was sealed.
@@ -169,14 +205,14 @@ impl CursorKey {
     ///
     /// # Errors
     /// [`Error::CursorMalformed`], [`Error::CursorVersion`], [`Error::CursorForeign`].
-    pub fn open_content(&self, version: u8, text: &str) -> Result<Vec<u8>> {
+    pub fn open_content(&self, kind: CursorKind, text: &str) -> Result<Vec<u8>> {
         let malformed = || Error::CursorMalformed;
         if text.len() > MAX_TEXT {
             return Err(malformed());
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed())?;
         match bytes.first() {
-            Some(found) if *found == version => {}
+            Some(found) if *found == kind as u8 => {}
             Some(&found) if bytes.len() > HEADER_BYTES + TAG_BYTES => return Err(Error::CursorVersion(found)),
             _ => return Err(malformed()),
         }
@@ -250,7 +286,7 @@ mod tests {
         fn any_bytes_are_an_error(mut bytes: Vec<u8>, known: bool) {
             let key = CursorKey::new([7; 32]);
             if known && bytes.len() > 5 {
-                bytes[0] = VERSION;
+                bytes[0] = CursorKind::Stream as u8;
                 bytes[1..5].copy_from_slice(&key.fingerprint);
             }
             prop_assert!(key.open_cursor(&URL_SAFE_NO_PAD.encode(bytes)).is_err());

@@ -35,7 +35,7 @@ mod testing;
 pub use block::EncodedBlock;
 pub use check::{AbiDumpSummary, CheckOptions, CheckProgress, CheckReport, Fault, Finding, OneBlockSummary, check};
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
-pub use cursor::{Cursor, CursorKey, Step};
+pub use cursor::{Cursor, CursorKey, CursorKind, Step};
 pub use dumps::{AbiDumpState, CheckedAbiDump};
 pub use error::{Error, MEND, Result};
 pub use forks::{Added, BlockRef, Finalized, ForkDb, Linked};

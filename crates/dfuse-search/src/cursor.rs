@@ -1,13 +1,10 @@
 //! Where a search continues, as opaque text.
 
 use dfuse_antelope::Checksum;
-use dfuse_blocks::CursorKey;
+use dfuse_blocks::{CursorKey, CursorKind};
 use dfuse_index::BlockRef;
 
 use crate::{Error, Result};
-
-/// First byte of the text: another than that of a cursor of the block feed.
-const VERSION: u8 = b'S';
 
 /// Where a stream of matches is: between two of them. It holds in both directions and for any query.
 ///
@@ -57,7 +54,7 @@ impl Position {
         };
         content.push(kind);
         content.extend(transaction.map(u32::to_be_bytes).iter().flatten());
-        key.seal_content(VERSION, &content)
+        key.seal_content(CursorKind::Search, &content)
     }
 
     /// Reads the text of a position.
@@ -65,7 +62,7 @@ impl Position {
     /// # Errors
     /// [`Error::InvalidCursor`] whatever is wrong.
     pub fn open(text: &str, key: &CursorKey) -> Result<Self> {
-        let content = key.open_content(VERSION, text).map_err(|_| Error::InvalidCursor)?;
+        let content = key.open_content(CursorKind::Search, text).map_err(|_| Error::InvalidCursor)?;
         let (id, place) = content.split_first_chunk().ok_or(Error::InvalidCursor)?;
         let id = Checksum(*id);
         let place = match *place {

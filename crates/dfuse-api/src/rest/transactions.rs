@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Router, routing::get};
 use dfuse_antelope::{Checksum256, model::BlockParts};
-use dfuse_blocks::CursorKey;
+use dfuse_blocks::{CursorKey, CursorKind};
 
 use super::blocks::any_block;
 use crate::{
@@ -22,8 +22,6 @@ pub(super) const PAGE_BYTES: usize = 16 << 20;
 const PASSED: usize = 10_000;
 /// Lifecycles that are in memory at a time.
 pub(super) const AT_ONCE: usize = 10;
-/// Kind of the cursor among those that the key seals.
-const CURSOR_VERSION: u8 = b'T';
 
 pub(super) fn routes() -> Router<Api> {
     use Class::{LookUp, Page};
@@ -187,8 +185,9 @@ fn cursor(key: &CursorKey, list: Option<Checksum256>) -> impl Fn(&Field<'_>) -> 
         if field.text.is_empty() {
             return Ok(None);
         }
-        let content =
-            key.open_content(CURSOR_VERSION, field.text).map_err(|error| vec![format!("is not valid: {error}")])?;
+        let content = key
+            .open_content(CursorKind::Transactions, field.text)
+            .map_err(|error| vec![format!("is not valid: {error}")])?;
         let parts = content.split_first_chunk().and_then(|(number, rest)| Some((number, rest.split_first_chunk()?)));
         let parts = parts.filter(|(_, (_, of))| *of == list.as_ref().map_or(&[][..], |id| &id.0));
         let (number, (position, _)) = parts.ok_or_else(|| field.expected("a cursor of this list"))?;
@@ -201,7 +200,7 @@ fn with_cursor(api: &Api, list: Option<Checksum256>, place: Option<Place>, trans
     let seal = |place: Place| {
         let list = list.as_ref().map_or(&[][..], |id| &id.0);
         let content = [&place.block_number.to_be_bytes(), &place.position.to_be_bytes(), list].concat();
-        api.chain().feed.cursor_key().seal_content(CURSOR_VERSION, &content)
+        api.chain().feed.cursor_key().seal_content(CursorKind::Transactions, &content)
     };
     let mut text = Vec::with_capacity(transactions.len() + 100);
     let mut json = JsonWriter::new(&mut text);

@@ -1,7 +1,7 @@
 //! Cursors of lists: what the list is of, and where its next page begins.
 
 use dfuse_antelope::Checksum256;
-use dfuse_blocks::CursorKey;
+use dfuse_blocks::{CursorKey, CursorKind};
 use dfuse_index::{ServingSnapshot, blocks};
 
 use crate::{
@@ -12,37 +12,24 @@ use crate::{
     },
 };
 
-/// Kinds of lists, told apart from all else that the key seals.
-#[derive(Debug, Clone, Copy)]
-#[repr(u8)]
-pub(super) enum Kind {
-    Rows = b'R',
-    RowHistory = b'H',
-    Tokens = b'K',
-    Holders = b'O',
-    Balances = b'B',
-}
-
 /// The content of a cursor, which is authentic. Nothing for the first page.
 pub(super) type Content = Option<Vec<u8>>;
 
-impl Kind {
-    /// `cursor`, which may be empty.
-    pub(super) fn check(self, params: &mut Params, api: &Api) -> Checked<Option<Content>> {
-        params.optional("cursor", |field| open(api.chain().feed.cursor_key(), self, field))
-    }
-
-    /// The text of the cursor of a list of `subject`, for what comes after `place`.
-    pub(super) fn seal(self, api: &Api, subject: &[u8], place: &[u8]) -> String {
-        api.chain().feed.cursor_key().seal_content(self as u8, &[subject, place].concat())
-    }
+/// `cursor`, which may be empty.
+pub(super) fn check(kind: CursorKind, params: &mut Params, api: &Api) -> Checked<Option<Content>> {
+    params.optional("cursor", |field| open(api.chain().feed.cursor_key(), kind, field))
 }
 
-fn open(key: &CursorKey, kind: Kind, field: &Field<'_>) -> Result<Content, Problems> {
+/// The text of the cursor of a list of `subject`, for what comes after `place`.
+pub(super) fn seal(kind: CursorKind, api: &Api, subject: &[u8], place: &[u8]) -> String {
+    api.chain().feed.cursor_key().seal_content(kind, &[subject, place].concat())
+}
+
+fn open(key: &CursorKey, kind: CursorKind, field: &Field<'_>) -> Result<Content, Problems> {
     if field.text.is_empty() {
         return Ok(None);
     }
-    key.open_content(kind as u8, field.text).map(Some).map_err(|error| vec![format!("is not valid: {error}")])
+    key.open_content(kind, field.text).map(Some).map_err(|error| vec![format!("is not valid: {error}")])
 }
 
 /// The place that a cursor of the list of `subject` has, in two parts.

@@ -1,13 +1,14 @@
 //! What became of one row, block by block.
 
 use dfuse_antelope::{Checksum, Name};
+use dfuse_blocks::CursorKind;
 use dfuse_index::{BlockRef, View, abi::after_block, blocks};
 use dfuse_kv::Direction;
 use dfuse_state::{Row, RowChange, RowKey, StateAt, TableKey, row_history};
 use dfuse_trx::{BlockSource, FeedBlocks};
 
 use super::{
-    cursor::{self, Kind},
+    cursor,
     height::{Asked, Height, irreversible_only},
     rows::{RowOptions, Scope, lenient_form, scope},
 };
@@ -32,7 +33,7 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let irreversible_only = irreversible_only(&mut params);
     let is_descending = params.optional_or("sort", true, sort_is_descending);
     let limit = params.optional_or("limit", 20, between(1..=100));
-    let page = Kind::RowHistory.check(&mut params, &api);
+    let page = cursor::check(CursorKind::RowHistory, &mut params, &api);
     let (row, options, blocks, page) = params.finish((
         (account, table, scope, primary_key),
         options,
@@ -79,7 +80,7 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
             if let Some(BlockRef { id, .. }) = written
                 && (count == limit || json.written() > PAGE_BYTES)
             {
-                cursor = Kind::RowHistory.seal(&reader, &subject, &id.0);
+                cursor = cursor::seal(CursorKind::RowHistory, &reader, &subject, &id.0);
                 break;
             }
             written = Some(writer.write(&mut json, &change)?);

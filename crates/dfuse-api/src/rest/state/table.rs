@@ -2,13 +2,13 @@
 
 use axum::response::Response;
 use dfuse_antelope::{Checksum, Name, abi::Abi};
+use dfuse_blocks::CursorKind;
 use dfuse_index::ServingSnapshot;
 use dfuse_kv::Direction;
 use dfuse_state::{RowRange, TableKey, TableRows};
 
 use super::{
-    abi,
-    cursor::{self, Kind},
+    abi, cursor,
     height::{Asked, CheckedHeight, Height},
     rows::{CheckedRowOptions, RowOptions, Scope, form_at, lenient_form, scope},
 };
@@ -77,7 +77,7 @@ pub(super) async fn one(api: Api, mut params: Params) -> ApiResult<Response> {
     let key = options.rows.key_rule();
     let lower = params.optional_or("lower_bound", 0, &key);
     let upper = params.optional_or("upper_bound", u64::MAX, &key);
-    let page = Kind::Rows.check(&mut params, &api);
+    let page = cursor::check(CursorKind::Rows, &mut params, &api);
     let (account, table, scope, mut options, lower, upper, page): (_, _, Scope, TableOptions, _, _, _) =
         params.finish((account, table, scope, options, lower, upper, page))?;
     let reader = api.clone();
@@ -342,7 +342,7 @@ impl OpenTable {
     fn cursor(&self, request: &Request) -> ApiResult<Option<String>> {
         let (Some(block), Some(last)) = (request.height.block()?, self.last) else { return Ok(None) };
         let place = [&block.id.0[..], &last.to_be_bytes()].concat();
-        Ok(Some(Kind::Rows.seal(&request.api, &subject(self.key), &place)))
+        Ok(Some(cursor::seal(CursorKind::Rows, &request.api, &subject(self.key), &place)))
     }
 }
 

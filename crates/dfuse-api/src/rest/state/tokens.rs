@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use dfuse_antelope::{Asset, Name, Symbol, SymbolCode, abi::Abi};
+use dfuse_blocks::CursorKind;
 use dfuse_index::{View, abi};
 use dfuse_state::tokens::{self, Token, TokenHolder, TokenKey, is_token_contract};
 
 use super::{
     abi::is_known,
-    cursor::{self, Kind},
+    cursor,
     height::{Asked, Height, irreversible_only},
 };
 use crate::{
@@ -32,7 +33,7 @@ pub(super) async fn all(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let contract = params.optional("contract", name);
     let irreversible_only = irreversible_only(&mut params);
     let limit = limit(&mut params);
-    let page = Kind::Tokens.check(&mut params, &api);
+    let page = cursor::check(CursorKind::Tokens, &mut params, &api);
     let (contract, irreversible_only, limit, page) = params.finish((contract, irreversible_only, limit, page))?;
     let subject = cursor::bytes([contract.map_or(0, |contract: Name| contract.0)]);
     read(api, irreversible_only, contract, move |api, height, reading, json| {
@@ -62,7 +63,7 @@ pub(super) async fn all(api: Api, mut params: Params) -> ApiResult<JsonText> {
             json.end_object();
         });
         let last = listed.last().filter(|_| more);
-        Ok(last.map(|last| Kind::Tokens.seal(api, &subject, &token_bytes(last.key))))
+        Ok(last.map(|last| cursor::seal(CursorKind::Tokens, api, &subject, &token_bytes(last.key))))
     })
     .await
 }
@@ -74,7 +75,7 @@ pub(super) async fn holders(api: Api, mut params: Params) -> ApiResult<JsonText>
     let irreversible_only = irreversible_only(&mut params);
     let with_staked = params.optional_or("with_staked", false, boolean);
     let limit = limit(&mut params);
-    let page = Kind::Holders.check(&mut params, &api);
+    let page = cursor::check(CursorKind::Holders, &mut params, &api);
     let (contract, symbol_code, irreversible_only, with_staked, limit, page) =
         params.finish((contract, symbol_code, irreversible_only, with_staked, limit, page))?;
     let key = TokenKey { contract, symbol_code };
@@ -104,7 +105,7 @@ pub(super) async fn holders(api: Api, mut params: Params) -> ApiResult<JsonText>
             json.end_object();
         });
         let last = listed.last().filter(|_| more);
-        Ok(last.map(|last| Kind::Holders.seal(api, &subject, &last.account.0.to_be_bytes())))
+        Ok(last.map(|last| cursor::seal(CursorKind::Holders, api, &subject, &last.account.0.to_be_bytes())))
     })
     .await
 }
@@ -115,7 +116,7 @@ pub(super) async fn balances(api: Api, mut params: Params) -> ApiResult<JsonText
     let irreversible_only = irreversible_only(&mut params);
     let with_staked = params.optional_or("with_staked", false, boolean);
     let limit = limit(&mut params);
-    let page = Kind::Balances.check(&mut params, &api);
+    let page = cursor::check(CursorKind::Balances, &mut params, &api);
     let (account, irreversible_only, with_staked, limit, page): (Name, _, _, _, _) =
         params.finish((account, irreversible_only, with_staked, limit, page))?;
     let subject = cursor::bytes([account.0]);
@@ -138,7 +139,7 @@ pub(super) async fn balances(api: Api, mut params: Params) -> ApiResult<JsonText
             json.end_object();
         });
         let last = listed.last().filter(|_| more);
-        Ok(last.map(|last| Kind::Balances.seal(api, &subject, &token_bytes(last.token))))
+        Ok(last.map(|last| cursor::seal(CursorKind::Balances, api, &subject, &token_bytes(last.token))))
     })
     .await
 }
