@@ -1,4 +1,5 @@
-use dfuse_api::{ErrorCode, check_stream_message};
+use dfuse_api::check_stream_message;
+use dfuse_query::ErrorCode;
 
 /// A message of a WebSocket client: it is a request, or refused with a reason.
 pub fn stream_message(data: &[u8]) {

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
+use dfuse_query::{ApiError, ApiResult, Client};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use crate::{ApiError, ApiResult, Options, client::Client};
+use crate::Options;
 
 /// Bodies up to here have a lot of their own, so that large ones do not hold them up.
 pub(crate) const SMALL: usize = 64 << 10;
@@ -184,7 +185,7 @@ mod tests {
         let taken = bodies.room(Client::default(), Some(2 * MIB)).await.unwrap();
         let mut unknown = bodies.room(Client::default(), None).await.unwrap();
         let error = bodies.enlarge(&mut unknown).await.unwrap_err();
-        assert_eq!((error.code(), error.retry_after_seconds()), (crate::ErrorCode::ServiceUnavailable, Some(1)));
+        assert_eq!((error.code(), error.retry_after_seconds()), (dfuse_query::ErrorCode::ServiceUnavailable, Some(1)));
         assert_eq!(unknown.bytes(), SMALL);
         drop(taken);
         bodies.enlarge(&mut unknown).await.unwrap();

@@ -24,6 +24,7 @@ use axum::{
     routing::any,
 };
 use dfuse_node::rpc::NodeClient;
+use dfuse_query::{ApiError, ApiResult, Chain, ErrorCode, Surface, shorten};
 use info::InfoCache;
 pub(crate) use node_shaped::NodeShaped;
 pub(crate) use proxy::Untouched;
@@ -31,7 +32,7 @@ pub use push::PushOptions;
 use push::Pushes;
 pub(crate) use upstreams::Upstreams;
 
-use crate::{Api, ApiError, ApiResult, Chain, ErrorCode, client::Client, params::shorten};
+use crate::{Api, sender};
 
 const PREFIX: &str = "/v1/chain/";
 const GUARANTEE: HeaderName = HeaderName::from_static("x-eos-push-guarantee");
@@ -113,7 +114,7 @@ pub(crate) fn is_below(path: &str) -> bool {
 }
 
 async fn handle(State(api): State<Api>, request: Request) -> Response {
-    let api = api.charged_to(Client::of(request.extensions()));
+    let api = api.charged_to(sender::client(request.extensions()));
     answer(&api, request).await.unwrap_or_else(NodeShaped::into_response)
 }
 
@@ -122,8 +123,8 @@ async fn answer(api: &Api, request: Request) -> Result<Response, NodeShaped> {
     let guarantee = request.headers().get(GUARANTEE).filter(|value| !value.is_empty());
     let guarantee = guarantee.filter(|_| request.method() == Method::POST && PUSHES.contains(&&*call)).cloned();
     let (parts, body) = request.into_parts();
-    if guarantee.is_some() || api.options().chain_api.authenticate {
-        api.access().check(&parts)?;
+    if guarantee.is_some() || api.http_options().chain_api.authenticate {
+        sender::admit(api, &parts, Surface::Node).await?;
     }
     let request = Request::from_parts(parts, body);
     if !api.chain_api().upstreams.any() {

@@ -15,6 +15,7 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
+use dfuse_query::{ApiError, ErrorCode, TraceId, TraceIds, shorten};
 use futures::FutureExt;
 use record::{Record, RouteSlot};
 use serde_json::json;
@@ -23,11 +24,11 @@ use tower_http::{CompressionLevel, compression::CompressionLayer};
 use tracing::{Instrument, Span};
 
 use crate::{
-    Api, ApiError, ErrorCode, TraceId,
+    Api,
+    answer::HttpError,
     chain_api::{self, NodeShaped, Untouched},
-    params::shorten,
+    metrics::{request_begins, request_ends},
     server::Refused,
-    trace_id::TraceIds,
 };
 
 pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
@@ -72,7 +73,7 @@ impl Frame {
             None => {
                 // Clients must not see when a handler fails by panic how far it came; state is behind locks that recover.
                 let work = AssertUnwindSafe(self.answer(request)).catch_unwind();
-                work.instrument(span.clone()).await.unwrap_or_else(|panic| panicked(&*panic).into_response())
+                work.instrument(span.clone()).await.unwrap_or_else(|panic| HttpError(panicked(&*panic)).into_response())
             }
         };
         let mut response = span.in_scope(|| finish(answer, &method, form, trace_id));
@@ -86,7 +87,7 @@ impl Frame {
         let path = request.uri().path().to_owned();
         if let Some(problem) = path::problem(&path) {
             let error = ApiError::new(ErrorCode::RequestValidation, "The path of the request is malformed.");
-            return error.detail("errors", json!({"path": [problem]})).into_response();
+            return HttpError(error.detail("errors", json!({"path": [problem]}))).into_response();
         }
         let Ok(response) = self.routes.clone().oneshot(request).await;
         in_one_form(response, &method, &path)
@@ -99,8 +100,8 @@ impl Frame {
         tracing::info!(
             target: record::TARGET, status = status.as_u16(), %trace_id, code = error.row().code, %client, "not a request"
         );
-        self.api.metrics().request_begins();
-        self.api.metrics().request_ends(record::NO_ROUTE, record::OTHER_METHOD, status.as_u16(), 0.0);
+        request_begins(self.api.metrics());
+        request_ends(self.api.metrics(), record::NO_ROUTE, record::OTHER_METHOD, status.as_u16(), 0.0);
         let body = error.into_body(trace_id).to_bytes();
         let mut bytes = format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\
@@ -115,7 +116,7 @@ impl Frame {
 
 /// The answer to a request that is not looked at. What is left of it on the connection is not, either.
 fn refused_answer(Refused(error): Refused) -> Response {
-    let mut response = error.into_response();
+    let mut response = HttpError(error).into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -148,9 +149,10 @@ fn in_one_form(response: Response, method: &Method, path: &str) -> Response {
         return response;
     }
     match status {
-        StatusCode::NOT_FOUND => ApiError::new(ErrorCode::RouteNotFound, "There is nothing at this path.")
-            .detail("path", shorten(path))
-            .into_response(),
+        StatusCode::NOT_FOUND => {
+            let error = ApiError::new(ErrorCode::RouteNotFound, "There is nothing at this path.");
+            HttpError(error.detail("path", shorten(path))).into_response()
+        }
         StatusCode::METHOD_NOT_ALLOWED => {
             let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or("");
             let methods = allowed.split(',').filter(|method| !method.is_empty()).chain(["OPTIONS"]);
@@ -158,18 +160,18 @@ fn in_one_form(response: Response, method: &Method, path: &str) -> Response {
         }
         StatusCode::NOT_ACCEPTABLE => {
             let message = "Accept-Encoding allows none of the encodings that there are: identity, gzip, deflate.";
-            ApiError::new(ErrorCode::EncodingNotAcceptable, message).into_response()
+            HttpError(ApiError::new(ErrorCode::EncodingNotAcceptable, message)).into_response()
         }
-        _ => ApiError::unexpected(format!("a handler answered {status} without an error")).into_response(),
+        _ => HttpError(ApiError::unexpected(format!("a handler answered {status} without an error"))).into_response(),
     }
 }
 
 fn method_not_allowed(method: &str, allowed: &[&str]) -> Response {
     let list = allowed.join(", ");
-    let mut response = ApiError::new(ErrorCode::MethodNotAllowed, format!("Use one of these methods: {list}."))
+    let error = ApiError::new(ErrorCode::MethodNotAllowed, format!("Use one of these methods: {list}."))
         .detail("method", shorten(method))
-        .detail("allowed", allowed)
-        .into_response();
+        .detail("allowed", allowed);
+    let mut response = HttpError(error).into_response();
     // Names of methods, from here or checked by the framework.
     if let Ok(list) = HeaderValue::from_str(&list) {
         response.headers_mut().insert(header::ALLOW, list);

@@ -8,16 +8,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dfuse_index::{BlockRef, IndexState, ServingSnapshot, Status, blocks};
+use dfuse_query::{ApiError, ApiResult, blocking, within};
 use metrics::{counter, gauge};
 use serde_json::{Value, json};
 
 use crate::{
-    Api, ApiError, ApiResult, Json,
+    Api, Json,
+    answer::HttpError,
     metrics::{
         BODY_BYTES, COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT,
         INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, WS_QUEUED_BYTES,
     },
-    readers::{blocking, within},
 };
 use dfuse_render::rfc3339;
 
@@ -27,13 +28,14 @@ const LOOK: Duration = Duration::from_secs(5);
 const PAUSE_SECONDS: u32 = 5;
 
 /// `GET /healthz`: whether clients may be sent here.
-pub(crate) async fn health(State(api): State<Api>) -> ApiResult<Json<Value>> {
+pub(crate) async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
     let Look { head, lib, conditions, mid_chain_start, .. } = Look::take(&api).await?;
     let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
     let failing: BTreeMap<_, _> = failing.map(|(name, why)| (name, without_places(why))).collect();
     if !failing.is_empty() {
         let message = format!("Not ready: {}.", failing.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
-        return Err(ApiError::unavailable(message).retry_after(PAUSE_SECONDS).detail("conditions", json!(failing)));
+        let error = ApiError::unavailable(message).retry_after(PAUSE_SECONDS);
+        return Err(error.detail("conditions", json!(failing)).into());
     }
     let block = |block: BlockRef| json!({"num": block.number, "id": block.id});
     let places = api.places();
@@ -87,7 +89,7 @@ fn without_places(text: &str) -> String {
 }
 
 /// `GET /metrics`: all counts, as Prometheus reads them.
-pub(crate) async fn metrics(State(api): State<Api>) -> ApiResult<Response> {
+pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
     let Look { head, lib, conditions, status, .. } = Look::take(&api).await?;
     api.metrics().record(|| {
         let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);

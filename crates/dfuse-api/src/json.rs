@@ -3,9 +3,10 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use dfuse_query::ApiError;
 use serde::Serialize;
 
-use crate::ApiError;
+use crate::answer::HttpError;
 
 /// A JSON answer.
 #[derive(Debug)]
@@ -15,7 +16,9 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
             Ok(text) => JsonText(text).into_response(),
-            Err(error) => ApiError::unexpected(format!("an answer has no JSON form: {error}")).into_response(),
+            Err(error) => {
+                HttpError(ApiError::unexpected(format!("an answer has no JSON form: {error}"))).into_response()
+            }
         }
     }
 }

@@ -1,61 +1,19 @@
-use std::fmt;
+//! What is counted, under which names.
 
+use dfuse_query::Metrics;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-/// Seconds: from an answer out of memory to one that reads much.
-const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
-
-/// The counts of one server, as `/metrics` shows them.
-pub struct Metrics {
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
+pub(crate) fn request_begins(metrics: &Metrics) {
+    metrics.record(|| gauge!(REQUESTS_IN_FLIGHT).increment(1.0));
 }
 
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-impl Metrics {
-    pub(crate) fn new() -> Self {
-        let duration = Matcher::Full(REQUEST_DURATION.to_owned());
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(duration, &BUCKETS);
-        let recorder = builder.expect("the list of buckets is not empty").build_recorder();
-        let metrics = Self { handle: recorder.handle(), recorder };
-        metrics.record(describe);
-        metrics
-    }
-
-    /// Runs `work` so that the macros of the `metrics` crate in it count here. For moments only: it must not await.
-    pub fn record<T>(&self, work: impl FnOnce() -> T) -> T {
-        metrics::with_local_recorder(&self.recorder, work)
-    }
-
-    /// All of them in Prometheus' text format.
-    pub(crate) fn render(&self) -> String {
-        self.handle.render()
-    }
-
-    /// Puts what was counted together, which nobody else does while `/metrics` is not read.
-    pub(crate) fn run_upkeep(&self) {
-        self.handle.run_upkeep();
-    }
-
-    pub(crate) fn request_begins(&self) {
-        self.record(|| gauge!(REQUESTS_IN_FLIGHT).increment(1.0));
-    }
-
-    pub(crate) fn request_ends(&self, route: &str, method: &'static str, status: u16, seconds: f64) {
-        let route = route.to_owned();
-        self.record(|| {
-            gauge!(REQUESTS_IN_FLIGHT).decrement(1.0);
-            counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
-                .increment(1);
-            histogram!(REQUEST_DURATION, "route" => route).record(seconds);
-        });
-    }
+pub(crate) fn request_ends(metrics: &Metrics, route: &str, method: &'static str, status: u16, seconds: f64) {
+    let route = route.to_owned();
+    metrics.record(|| {
+        gauge!(REQUESTS_IN_FLIGHT).decrement(1.0);
+        counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string()).increment(1);
+        histogram!(REQUEST_DURATION, "route" => route).record(seconds);
+    });
 }
 
 pub(crate) const WS_CONNECTIONS: &str = "dfuse_websocket_connections";
@@ -89,7 +47,8 @@ pub(crate) const UPSTREAM_UP: &str = "dfuse_chain_api_node_up";
 pub(crate) const PUSHES: &str = "dfuse_guaranteed_pushes_total";
 pub(crate) const PUSHES_WAITING: &str = "dfuse_guaranteed_pushes_waiting";
 
-fn describe() {
+/// For `/metrics`.
+pub(crate) fn describe() {
     describe_counter!(REQUESTS, "Requests that were answered; status 0: the client left before.");
     describe_histogram!(REQUEST_DURATION, "Time from the header of a request to the header of its answer.");
     describe_gauge!(REQUESTS_IN_FLIGHT, "Requests that are being answered.");

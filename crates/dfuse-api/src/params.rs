@@ -25,17 +25,16 @@ use axum::{
     http::Method,
 };
 pub use body::JsonBody;
+use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten};
 pub(crate) use nearest::nearest;
 use percent_encoding::percent_decode_str;
 use rules::{Field, Problems};
 use serde_json::json;
 
-use crate::{Api, ApiError, ApiResult, ErrorCode, bodies::Room, client::Client, secrets};
+use crate::{Api, answer::HttpError, bodies::Room, sender};
 
 /// Most different parameters of a request.
 const MAX_PARAMETERS: usize = 1000;
-/// Characters of a value that a message shows.
-const SHOWN: usize = 64;
 
 /// The parameters of a request: those of its path, its query and, for `POST`, its form. Of two values of one name that of
 /// the form counts, of two in one place the first. Unknown parameters are ignored. Values are trimmed.
@@ -246,9 +245,9 @@ impl<T> Checked<Option<T>> {
 }
 
 impl FromRequest<Api> for Params {
-    type Rejection = ApiError;
+    type Rejection = HttpError;
 
-    async fn from_request(mut request: Request, api: &Api) -> ApiResult<Self> {
+    async fn from_request(mut request: Request, api: &Api) -> Result<Self, HttpError> {
         let mut params = Self::default();
         let path = request.extract_parts::<RawPathParams>().await;
         // The frame has made sure that paths are UTF-8.
@@ -258,7 +257,7 @@ impl FromRequest<Api> for Params {
         }
         let query = request.uri().query().map(str::to_owned);
         if *request.method() == Method::POST {
-            let api = api.charged_to(Client::of(request.extensions()));
+            let api = api.charged_to(sender::client(request.extensions()));
             match body::form(request, &api).await? {
                 Ok((form, room)) => {
                     params.room = room;
@@ -293,18 +292,4 @@ pub(crate) fn percent_encoding_problem(text: &str) -> Option<&'static str> {
     let is_right = |rest: &str| matches!(rest.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     let wrong = text.split('%').skip(1).any(|rest| !is_right(rest));
     wrong.then_some("must be percent-encoded: two hex digits follow each %")
-}
-
-/// At most the first 64 characters of a text from outside, for a message.
-pub(crate) fn shorten(text: &str) -> String {
-    shorten_to(text, SHOWN)
-}
-
-/// At most so many characters of a text from outside. A secret in it is masked first, so that no part of one is shown.
-pub(crate) fn shorten_to(text: &str, most: usize) -> String {
-    let text = secrets::masked(text);
-    match text.char_indices().nth(most) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.into_owned(),
-    }
 }

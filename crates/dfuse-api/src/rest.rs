@@ -8,7 +8,7 @@ mod transactions;
 
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 
-use crate::{Api, access, chain_api, frame::integrity, health, websocket};
+use crate::{Api, chain_api, frame::integrity, health, sender, websocket};
 
 /// All routes.
 pub(crate) fn router(api: Api) -> Router {
@@ -16,7 +16,7 @@ pub(crate) fn router(api: Api) -> Router {
     let protected = protected.merge(search::routes()).merge(state::routes());
     let protected = protected.route_layer(from_fn_with_state(api.clone(), integrity::prove));
     let protected = protected.merge(websocket::routes(&api));
-    let protected = protected.route_layer(from_fn_with_state(api.clone(), access::check));
+    let protected = protected.route_layer(from_fn_with_state(api.clone(), sender::check));
     let open = Router::new()
         .route("/", get(health::version))
         .route("/healthz", get(health::health))

@@ -14,6 +14,7 @@ use axum::{
     response::Response,
 };
 pub(crate) use demands::Refused;
+use dfuse_query::{Access, ApiError, Chain, ErrorCode};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use places::WorkingBody;
@@ -27,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    Access, Api, ApiError, Chain, ErrorCode, Options,
+    Api, Options,
     chain_api::Upstreams,
     frame::{Frame, RequestSpan},
     rest,
@@ -110,7 +111,7 @@ impl Server {
         drop(listener);
         let stop = self.api().stop();
         stop.send_replace(true);
-        let grace = self.api().options().shutdown_grace;
+        let grace = self.api().http_options().shutdown_grace;
         if timeout(grace, stop.closed()).await.is_err() {
             tracing::warn!(connections = stop.receiver_count(), "clients did not leave in time");
         }
@@ -136,7 +137,7 @@ impl Server {
                 Ok::<_, Infallible>(response.map(|body| Body::new(WorkingBody { body, span, _work: work })))
             }
         });
-        let options = self.api().options();
+        let options = self.api().http_options();
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -180,7 +181,7 @@ impl Server {
 
     /// What to say to one who did not send a request.
     fn refusal(&self, error: &hyper::Error, refused: Option<u16>, is_idle: bool) -> Option<ApiError> {
-        let options = self.api().options();
+        let options = self.api().http_options();
         Some(match refused {
             Some(431) => {
                 let message = format!("The header has more than {} bytes or 100 fields.", options.max_header_bytes);

@@ -12,6 +12,7 @@ use axum::{
 };
 use dfuse_blocks::Clock;
 use dfuse_index::ServingSnapshot;
+use dfuse_query::{ApiResult, Reading};
 use futures::{
     StreamExt,
     channel::mpsc::{Receiver, Sender, channel},
@@ -20,7 +21,7 @@ use futures::{
 use tokio::time::timeout;
 use tracing::{Instrument, Span};
 
-use crate::{Api, ApiResult, JsonText, Reading};
+use crate::{Api, JsonText};
 use dfuse_render::JsonWriter;
 
 /// Most pieces of a slice.
@@ -136,7 +137,7 @@ impl<P: Pieces> Slices<P> {
 async fn send<P: Pieces>(api: Api, mut slices: Slices<P>, mut sender: Sender<Slice>) {
     let mut more = true;
     loop {
-        match timeout(api.options().client_timeout, poll_fn(|context| sender.poll_ready(context))).await {
+        match timeout(api.http_options().client_timeout, poll_fn(|context| sender.poll_ready(context))).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) => {

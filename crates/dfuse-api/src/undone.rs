@@ -1,8 +1,7 @@
 //! Transactions of blocks that were undone.
 
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_trx::{IdPrefix, Lifecycles};
-
-use crate::{ApiError, ApiResult, ErrorCode};
 
 /// `data_trx_not_found_error` for an id, or its beginning, that is on no block of the chain; names the blocks that were undone
 /// and have it. `text` is the id as the request has it.

@@ -15,7 +15,6 @@ mod context;
 pub(crate) mod follow;
 mod head_info;
 mod message;
-pub(crate) mod outbox;
 mod price;
 mod progress;
 pub(crate) mod recent;
@@ -27,14 +26,11 @@ mod table_rows;
 mod transaction_lifecycle;
 mod vote_tally;
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    extract::{
-        ConnectInfo,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
+    extract::ws::{Utf8Bytes, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     http::{Extensions, HeaderValue, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -42,14 +38,14 @@ use axum::{
 use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
-use outbox::Memory;
+use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode, TraceId, TraceIds};
 use recent::Recent;
 use selection::Selected;
 
-use crate::{
-    Api, ApiError, ApiResult, Credentials, ErrorCode, TraceId, client::Client, server::ConnectionPlace,
-    trace_id::TraceIds,
-};
+use crate::{Api, answer::HttpError, sender::peer, server::ConnectionPlace};
+
+/// Room for messages that wait.
+type Room = dfuse_query::outbox::Room<Utf8Bytes>;
 
 /// Bytes of a connection's buffers: there may be many connections.
 const READ_BUFFER: usize = 4 << 10;
@@ -67,12 +63,6 @@ pub struct WebSocketOptions {
     pub max_streams: usize,
     /// Most bytes of a message from a client. A longer one ends the connection.
     pub max_message_bytes: usize,
-    /// Bytes of a connection that wait for the client to read. When there are more, its streams wait.
-    pub max_pending_bytes: usize,
-    /// Memory for what all streams send and read: half of it for what waits for clients, an eighth for long messages of these,
-    /// an eighth for what was made of blocks that are no longer new. A quarter is meant for their blocks, which the feed keeps:
-    /// see `history_bytes` of its options.
-    pub memory_bytes: usize,
     /// How long a client may take to read one message. The connection ends after that.
     pub slow_client_time: Duration,
     /// Time between two `ping` messages.
@@ -86,20 +76,10 @@ impl Default for WebSocketOptions {
         Self {
             max_streams: 12,
             max_message_bytes: 128 << 10,
-            max_pending_bytes: 4 << 20,
-            memory_bytes: 256 << 20,
             slow_client_time: Duration::from_secs(60),
             ping_interval: Duration::from_secs(10),
             disabled_messages: BTreeSet::new(),
         }
-    }
-}
-
-impl WebSocketOptions {
-    /// For what waits for clients.
-    pub(crate) fn new_memory(&self) -> Arc<Memory> {
-        // The longest message must fit.
-        Memory::new(self.memory_bytes / 2, self.max_pending_bytes.max(self.memory_bytes / 8))
     }
 }
 
@@ -122,7 +102,7 @@ struct Shared {
 impl Shared {
     fn new(api: &Api) -> Self {
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
-        let memory_bytes = api.options().websocket.memory_bytes;
+        let memory_bytes = api.options().streams.memory_bytes;
         Self {
             api: api.clone(),
             trace_ids,
@@ -159,7 +139,7 @@ pub(crate) fn routes(api: &Api) -> Router<Api> {
 async fn upgrade(
     Extension(shared): Extension<Arc<Shared>>,
     Extension(trace_id): Extension<TraceId>,
-    Extension(credentials): Extension<Credentials>,
+    Extension(caller): Extension<Caller>,
     place: Option<Extension<ConnectionPlace>>,
     extensions: Extensions,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -169,15 +149,15 @@ async fn upgrade(
         Err(rejection) => {
             let message = "The request for a WebSocket connection is not one.";
             let error = ApiError::new(ErrorCode::WsUpgradeFailed, message).detail("reason", rejection.body_text());
-            let mut response = error.into_response();
+            let mut response = HttpError(error).into_response();
             response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             return response;
         }
     };
-    let limit = shared.api.options().websocket.max_message_bytes;
-    let api = shared.api.charged_to(Client::of(&extensions));
-    let client = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    let connection = Connection { stopping: api.stopping(), api, shared, credentials, trace_id, client };
+    let limit = shared.api.http_options().websocket.max_message_bytes;
+    let api = shared.api.charged_to(caller.client);
+    let client = peer(&extensions);
+    let connection = Connection { stopping: api.stopping(), api, shared, caller, trace_id, client };
     // A WebSocket is at work as long as it is open.
     let work = place.map(|Extension(place)| place.work());
     upgrade

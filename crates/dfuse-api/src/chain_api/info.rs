@@ -13,6 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use dfuse_blocks::Clock;
+use dfuse_query::ApiError;
 use http_body_util::{BodyExt, Limited};
 use tokio::sync::OnceCell;
 
@@ -20,7 +21,7 @@ use super::{
     NodeShaped,
     proxy::{self, Payload, Untouched},
 };
-use crate::{Api, ApiError};
+use crate::Api;
 
 /// Most bytes of an answer that is kept.
 const MAX_BYTES: usize = 64 << 10;

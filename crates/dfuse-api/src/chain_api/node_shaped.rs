@@ -6,10 +6,11 @@ use axum::{
 };
 use dfuse_antelope::Checksum256;
 use dfuse_node::rpc::{NodeDetail, NodeError, NodeErrorBody, RpcError};
+use dfuse_query::{ApiError, TraceId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{ApiError, TraceId, error::without_body};
+use crate::answer::without_body;
 
 /// When to ask again for what is temporarily away.
 const PAUSE_SECONDS: u32 = 5;
@@ -166,7 +167,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::ErrorCode;
+    use dfuse_query::ErrorCode;
 
     fn body(error: NodeShaped) -> Value {
         serde_json::from_slice(&error.into_body(TraceId([7; 16]))).unwrap()

@@ -18,16 +18,13 @@ use axum::{
 };
 use bytes::Bytes;
 use dfuse_node::rpc::{BoxError, NodeBody, NodeError, RequestBody, RpcError, full_body};
+use dfuse_query::ApiResult;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use super::{NodeShaped, PREFIX, upstreams::Upstream};
-use crate::{
-    Api, ApiResult,
-    bodies::Room,
-    params::body::{self as bodies},
-};
+use crate::{Api, bodies::Room, params::body as bodies};
 
 /// Longer bodies of requests are passed on as they come, so that they cannot be sent a second time.
 const WHOLE_BYTES: u64 = 256 << 10;
@@ -94,7 +91,7 @@ impl Payload {
     /// # Errors
     /// Those of bodies that are too large or too slow.
     pub(super) async fn read(api: &Api, parts: &Parts, body: Body) -> ApiResult<Self> {
-        let limit = api.options().max_body_bytes;
+        let limit = api.http_options().max_body_bytes;
         let declared = bodies::declared_length(&parts.headers).or(body.size_hint().exact());
         if body.is_end_stream() {
             return Ok(Self::Whole(Bytes::new(), Room::default()));
@@ -130,7 +127,7 @@ pub(super) async fn exchange(
     parts: &Parts,
     mut payload: Payload,
 ) -> Result<Response, NodeShaped> {
-    let options = &api.options().chain_api;
+    let options = &api.http_options().chain_api;
     let upstreams = api.chain_api().upstreams();
     let candidates = upstreams.candidates();
     let changes_chain = changes_chain(call);

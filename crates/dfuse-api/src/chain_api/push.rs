@@ -21,6 +21,7 @@ use dfuse_blocks::{
     feed::{FeedEvent, FeedStep},
 };
 use dfuse_node::rpc::{NodeClient, NodeError, PushAnswer, RpcError};
+use dfuse_query::{ApiError, ApiResult, Reading, shorten};
 use guarantee::Guarantee;
 use metrics::{counter, gauge};
 use serde_json::value::RawValue;
@@ -36,9 +37,9 @@ use super::{
     node_shaped::{FailedTransaction, TRANSACTION_EXPIRED, TRANSACTION_FAILED},
 };
 use crate::{
-    Api, ApiError, ApiResult,
+    Api,
     metrics::{PUSHES, PUSHES_WAITING},
-    params::{body as bodies, shorten},
+    params::body as bodies,
     websocket::{
         follow::{read_after, view_of},
         recent::Recent,
@@ -191,7 +192,7 @@ type Sending<'a> = Pin<Box<dyn Future<Output = Said> + Send + 'a>>;
 impl Push<'_> {
     /// Returns the transaction's block, and the step with which what was wanted has happened.
     async fn run(&self) -> Result<(BlockRef, Box<FeedEvent>), NodeShaped> {
-        let options = &self.api.options().chain_api.push;
+        let options = &self.api.http_options().chain_api.push;
         // Before the push, so that no block is missed.
         let mut watch = Watch::begin(self.api, self.pushed, self.guarantee).await?;
         let mut stopping = self.api.stopping();
@@ -257,7 +258,7 @@ impl Push<'_> {
 
     /// To one node after the other until one says something.
     async fn first_push(&self) -> Said {
-        let api = &self.api.options().chain_api;
+        let api = &self.api.http_options().chain_api;
         let upstreams = self.api.chain_api().upstreams();
         let candidates = upstreams.candidates();
         let mut attempt = 0;
@@ -290,7 +291,7 @@ impl Push<'_> {
     }
 
     async fn send_once(&self, node: &NodeClient) -> Result<(), RpcError> {
-        let time = self.api.options().chain_api.push.timeout;
+        let time = self.api.http_options().chain_api.push.timeout;
         let PushAnswer { transaction_id, .. } = node.call_within(&self.path, &self.pushed.body, time).await?;
         if transaction_id == self.pushed.id {
             return Ok(());
@@ -344,7 +345,7 @@ async fn answer(
 ) -> Result<Response, NodeShaped> {
     let content = api.chain().feed.block(block).await.map_err(ApiError::from)?.block().await.map_err(ApiError::from)?;
     let reader = api.clone();
-    let render = move |snapshot: &dfuse_index::ServingSnapshot, _: &crate::Reading| {
+    let render = move |snapshot: &dfuse_index::ServingSnapshot, _: &Reading| {
         let trace = content.transaction_traces().iter().find(|trace| trace.id == id && trace.receipt.is_some());
         let trace = trace.ok_or_else(|| ApiError::unexpected(format!("block {block} does not have {id}")))?;
         let mut text = Vec::new();

@@ -11,13 +11,14 @@ use std::{
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{Clock, Entropy};
 use dfuse_node::rpc::{Info, NodeClient, RpcError};
+use dfuse_query::Chain;
 use futures::future::join_all;
 use metrics::gauge;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::ChainApiOptions;
-use crate::{Api, Chain, metrics::UPSTREAM_UP};
+use crate::{Api, metrics::UPSTREAM_UP};
 
 /// How long a node that failed comes after the others, unless it is seen well before.
 const PENALTY: Duration = Duration::from_secs(5);
@@ -128,7 +129,7 @@ impl Upstreams {
 
     /// Looks at all nodes now and then until the server stops.
     pub(crate) async fn look_after(api: Api) {
-        let options = &api.options().chain_api;
+        let options = &api.http_options().chain_api;
         let mut stopping = api.stopping();
         let look = async {
             loop {

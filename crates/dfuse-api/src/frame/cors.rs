@@ -5,10 +5,11 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
+use dfuse_query::{ApiError, ErrorCode, shorten};
 use serde_json::json;
 
 use super::method_not_allowed;
-use crate::{ApiError, ErrorCode, params::shorten};
+use crate::answer::HttpError;
 
 const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "OPTIONS"];
 /// In lower case. Browsers never ask for the first four.
@@ -48,9 +49,9 @@ fn preflight(asked: &HeaderMap) -> Response {
     }
     let text = |name: HeaderName| asked.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let Some(method) = text(header::ACCESS_CONTROL_REQUEST_METHOD) else {
-        return ApiError::new(ErrorCode::RequestValidation, "This is not a preflight request.")
-            .detail("errors", json!({"Access-Control-Request-Method": ["is required beside Origin"]}))
-            .into_response();
+        let error = ApiError::new(ErrorCode::RequestValidation, "This is not a preflight request.")
+            .detail("errors", json!({"Access-Control-Request-Method": ["is required beside Origin"]}));
+        return HttpError(error).into_response();
     };
     if !METHODS.contains(&&*method) {
         return method_not_allowed(&method, &METHODS);
@@ -58,10 +59,11 @@ fn preflight(asked: &HeaderMap) -> Response {
     let names = text(header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default().to_ascii_lowercase();
     let mut names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
     if let Some(name) = names.find(|name| !HEADERS.contains(name)) {
-        return ApiError::new(ErrorCode::CorsHeaderNotAllowed, format!("The header {} is not allowed.", shorten(name)))
+        let message = format!("The header {} is not allowed.", shorten(name));
+        let error = ApiError::new(ErrorCode::CorsHeaderNotAllowed, message)
             .detail("header", shorten(name))
-            .detail("allowed", &HEADERS[..])
-            .into_response();
+            .detail("allowed", &HEADERS[..]);
+        return HttpError(error).into_response();
     }
     let mut response = ().into_response();
     let headers = response.headers_mut();

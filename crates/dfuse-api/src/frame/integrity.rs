@@ -50,7 +50,7 @@ impl fmt::Debug for IntegritySecret {
 
 /// Adds the proof to a good answer if the request asks for it and there is a secret.
 pub(crate) async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let secret = api.options().integrity_secret.clone().filter(|_| is_wanted(request.headers()));
+    let secret = api.http_options().integrity_secret.clone().filter(|_| is_wanted(request.headers()));
     let response = next.run(request).await;
     let Some(secret) = secret.filter(|_| response.status().is_success()) else { return response };
     let (mut parts, body) = response.into_parts();

@@ -7,11 +7,16 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, MatchedPath, Request},
+    extract::{MatchedPath, Request},
     http::{HeaderMap, Method, StatusCode, Uri},
 };
+use dfuse_query::{TraceId, secrets, shorten_to};
 
-use crate::{Api, TraceId, params::shorten_to, secrets};
+use crate::{
+    Api,
+    metrics::{request_begins, request_ends},
+    sender,
+};
 
 pub(super) const TARGET: &str = "dfuse_api::request";
 /// Label of requests that came to no route: their paths are too many.
@@ -72,14 +77,14 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn begin(api: &Api, trace_id: TraceId, request: &Request) -> Self {
-        api.metrics().request_begins();
+        request_begins(api.metrics());
         Self {
             api: api.clone(),
             trace_id,
             began: api.chain().clock.elapsed(),
             method: request.method().clone(),
             target: without_secrets(request.uri()),
-            client: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer),
+            client: sender::peer(request.extensions()),
             forwarded_for: header(request.headers(), "x-forwarded-for", is_forwarded_for),
             route: RouteSlot::default(),
             traceparent: header(request.headers(), "traceparent", is_traceparent),
@@ -106,7 +111,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let taken = self.api.chain().clock.elapsed().saturating_sub(self.began);
         let route = self.route.0.get().map_or(NO_ROUTE, MatchedPath::as_str);
-        self.api.metrics().request_ends(route, method_label(&self.method), self.status, taken.as_secs_f64());
+        request_ends(self.api.metrics(), route, method_label(&self.method), self.status, taken.as_secs_f64());
         tracing::info!(
             target: TARGET,
             method = shorten_to(self.method.as_str(), 32),

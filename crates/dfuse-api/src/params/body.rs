@@ -8,13 +8,13 @@ use axum::{
     http::{HeaderMap, header},
 };
 use bytes::Bytes;
+use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten, shorten_to};
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{shorten, shorten_to};
-use crate::{Api, ApiError, ApiResult, ErrorCode, bodies::Room, client::Client};
+use crate::{Api, answer::HttpError, bodies::Room, sender};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// What is taken of a body that is too large, so that its sender reads the answer.
@@ -30,10 +30,10 @@ pub struct JsonBody<T> {
 }
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for JsonBody<T> {
-    type Rejection = ApiError;
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, api: &Api) -> ApiResult<Self> {
-        let api = api.charged_to(Client::of(request.extensions()));
+    async fn from_request(request: Request, api: &Api) -> Result<Self, HttpError> {
+        let api = api.charged_to(sender::client(request.extensions()));
         let (body, room) = read(request, &api).await?;
         let value = api.parse(body.len(), move || json(&body)).await?;
         Ok(Self { value, room })
@@ -80,7 +80,7 @@ enum Failure {
 
 /// The whole body, within the server's limits, and the room that it takes: to be held as long as it is.
 pub(crate) async fn read(request: Request, api: &Api) -> ApiResult<(Bytes, Room)> {
-    let options = api.options();
+    let options = api.http_options();
     let limit = options.max_body_bytes;
     let (parts, mut body) = request.into_parts();
     if body.is_end_stream() {
@@ -92,7 +92,7 @@ pub(crate) async fn read(request: Request, api: &Api) -> ApiResult<(Bytes, Room)
     let may_drain = !parts.headers.contains_key(header::EXPECT);
     let room = match declared {
         Some(length) if length > limit => Err(too_large(limit)),
-        _ => api.bodies().room(Client::of(&parts.extensions), declared).await,
+        _ => api.bodies().room(sender::client(&parts.extensions), declared).await,
     };
     let mut room = match room {
         Ok(room) => room,

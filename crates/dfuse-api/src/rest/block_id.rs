@@ -1,22 +1,24 @@
 //! `/v0/block_id/by_time`: the block at, before or after a time.
 
-use axum::{Router, routing::get};
+use axum::Router;
 use dfuse_antelope::{BlockTimestamp, TimePoint};
 use dfuse_index::{
     View,
     blocks::{self, IndexedBlock, TimeMatch},
 };
+use dfuse_query::{ApiError, ApiResult, Class, ErrorCode};
 use serde_json::{Value, json};
 
 use crate::{
-    Api, ApiError, ApiResult, Class, ErrorCode, Json, Params,
+    Api, Json, Params,
+    answer::both,
     params::rules::{Field, Problems, one_of},
 };
 use dfuse_render::rfc3339;
 
 pub(super) fn routes() -> Router<Api> {
     use Class::LookUp;
-    Router::new().route("/v0/block_id/by_time", LookUp.route(get(by_time).post(by_time)))
+    Router::new().route("/v0/block_id/by_time", both(LookUp, by_time))
 }
 
 async fn by_time(api: Api, mut params: Params) -> ApiResult<Json<Value>> {

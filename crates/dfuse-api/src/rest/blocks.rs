@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::{Router, routing::get};
+use axum::Router;
 use dfuse_antelope::{
     Checksum256, Name,
     model::{Block, BlockHeader, BlockParts, ProducerAuthoritySchedule, ProducerSchedule},
 };
 use dfuse_index::{BlockRef, ServingSnapshot, blocks};
 use dfuse_kv::Direction;
+use dfuse_query::{ApiError, ApiResult, Class, ErrorCode, Reading};
 use dfuse_trx::{BlockSource, FeedBlocks};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    Api, ApiError, ApiResult, Class, ErrorCode, Json, Params, Reading,
+    Api, Json, Params,
+    answer::both,
     params::rules::{between, highest_block, id},
 };
 use dfuse_render::JsonWriter;
@@ -24,9 +26,7 @@ const SIBLINGS: u32 = 5;
 
 pub(super) fn routes() -> Router<Api> {
     use Class::Page;
-    Router::new()
-        .route("/v0/blocks", Page.route(get(list).post(list)))
-        .route("/v0/blocks/{id}", Page.route(get(one).post(one)))
+    Router::new().route("/v0/blocks", both(Page, list)).route("/v0/blocks/{id}", both(Page, one))
 }
 
 /// Newest first, from the head or the block `skip` down.

@@ -9,9 +9,10 @@ mod range;
 mod simple;
 mod undone;
 
-use axum::{Router, routing::get};
+use axum::Router;
 use dfuse_antelope::Name;
 use dfuse_kv::Direction;
+use dfuse_query::{ApiResult, Class};
 use dfuse_search::Query;
 
 use self::{
@@ -20,18 +21,19 @@ use self::{
     range::Asked,
 };
 use crate::{
-    Api, ApiResult, Class, JsonText, Params,
+    Api, JsonText, Params,
+    answer::both,
     params::rules::{Field, Problems, at_least, between, boolean, name, sort_is_descending},
 };
 
 pub(super) fn routes() -> Router<Api> {
     use Class::{LookUp, Page, Search};
     Router::new()
-        .route("/v0/search/transactions", Search.route(get(transactions).post(transactions)))
-        .route("/v0/search/count", Search.route(get(count::count).post(count::count)))
-        .route("/v0/search/completion", LookUp.route(get(completion::completion).post(completion::completion)))
-        .route("/v0/simple_search", Page.route(get(simple::simple_search).post(simple::simple_search)))
-        .route("/v0/accounts/{account}/actions", Search.route(get(account_actions).post(account_actions)))
+        .route("/v0/search/transactions", both(Search, transactions))
+        .route("/v0/search/count", both(Search, count::count))
+        .route("/v0/search/completion", both(LookUp, completion::completion))
+        .route("/v0/simple_search", both(Page, simple::simple_search))
+        .route("/v0/accounts/{account}/actions", both(Search, account_actions))
 }
 
 /// A page of the transactions with actions that match, in either direction.

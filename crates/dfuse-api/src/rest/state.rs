@@ -20,29 +20,33 @@ pub(crate) use self::{
     height::{Asked, Height},
     rows::{RowOptions, lenient_form},
 };
-use axum::{
-    Router,
-    routing::{get, post},
-};
+use axum::{Router, routing::MethodFilter};
+use dfuse_query::Class;
 
-use crate::{Api, Class};
+use crate::{
+    Api,
+    answer::{both, on},
+};
 
 pub(super) fn routes() -> Router<Api> {
     use Class::{LookUp, Page, Search};
     Router::new()
-        .route("/v0/state/abi", LookUp.route(get(abi::get).post(abi::get)))
-        .route("/v0/state/abi/bin_to_json", Page.route(post(bin_to_json::post)))
-        .route("/v0/state/key_accounts", Page.route(get(keys::key_accounts).post(keys::key_accounts)))
-        .route("/v0/state/permission_links", Page.route(get(keys::permission_links).post(keys::permission_links)))
-        .route("/v0/state/table", Page.route(get(table::one).post(table::one)))
-        .route("/v0/state/table/diff", Page.route(get(difference::get).post(difference::get)))
-        .route("/v0/state/table/row", LookUp.route(get(table::row).post(table::row)))
-        .route("/v0/state/table/row/history", Page.route(get(history::get).post(history::get)))
-        .route("/v0/state/table_scopes", Page.route(get(keys::table_scopes).post(keys::table_scopes)))
-        .route("/v0/state/tables/accounts", Page.route(get(table::of_accounts).post(table::of_accounts)))
-        .route("/v0/state/tables/scopes", Page.route(get(table::of_scopes).post(table::of_scopes)))
-        .route("/v0/tokens", Search.route(get(tokens::all).post(tokens::all)))
-        .route("/v0/tokens/{contract}/{symbol}/holders", Search.route(get(tokens::holders).post(tokens::holders)))
-        .route("/v0/accounts/{account}/balances", Page.route(get(tokens::balances).post(tokens::balances)))
-        .route("/v1/history/get_key_accounts", Page.route(get(keys::legacy).post(keys::legacy_json)))
+        .route("/v0/state/abi", both(LookUp, abi::get))
+        .route("/v0/state/abi/bin_to_json", on(MethodFilter::POST, Page, bin_to_json::post))
+        .route("/v0/state/key_accounts", both(Page, keys::key_accounts))
+        .route("/v0/state/permission_links", both(Page, keys::permission_links))
+        .route("/v0/state/table", both(Page, table::one))
+        .route("/v0/state/table/diff", both(Page, difference::get))
+        .route("/v0/state/table/row", both(LookUp, table::row))
+        .route("/v0/state/table/row/history", both(Page, history::get))
+        .route("/v0/state/table_scopes", both(Page, keys::table_scopes))
+        .route("/v0/state/tables/accounts", both(Page, table::of_accounts))
+        .route("/v0/state/tables/scopes", both(Page, table::of_scopes))
+        .route("/v0/tokens", both(Search, tokens::all))
+        .route("/v0/tokens/{contract}/{symbol}/holders", both(Search, tokens::holders))
+        .route("/v0/accounts/{account}/balances", both(Page, tokens::balances))
+        .route(
+            "/v1/history/get_key_accounts",
+            on(MethodFilter::GET, Page, keys::legacy).merge(on(MethodFilter::POST, Page, keys::legacy_json)),
+        )
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Router, routing::get};
+use axum::Router;
 use dfuse_antelope::{Checksum256, model::BlockParts};
 use dfuse_blocks::{CursorKey, CursorKind};
+use dfuse_query::{ApiError, ApiResult, Class, Reading};
 
 use super::blocks::any_block;
 use crate::{
-    Api, ApiError, ApiResult, Class, JsonText, Params, Reading,
+    Api, JsonText, Params,
+    answer::both,
     params::rules::{Field, Problems, between, id},
     undone::not_found,
 };
@@ -26,9 +28,9 @@ pub(super) const AT_ONCE: usize = 10;
 pub(super) fn routes() -> Router<Api> {
     use Class::{LookUp, Page};
     Router::new()
-        .route("/v0/transactions", Page.route(get(recent).post(recent)))
-        .route("/v0/transactions/{id}", LookUp.route(get(one).post(one)))
-        .route("/v0/blocks/{id}/transactions", Page.route(get(of_block).post(of_block)))
+        .route("/v0/transactions", both(Page, recent))
+        .route("/v0/transactions/{id}", both(LookUp, one))
+        .route("/v0/blocks/{id}/transactions", both(Page, of_block))
 }
 
 async fn one(api: Api, mut params: Params) -> ApiResult<JsonText> {

@@ -6,8 +6,7 @@ use axum::{
     extract::Request,
     http::{HeaderMap, Version, header},
 };
-
-use crate::{ApiError, ErrorCode, params::shorten};
+use dfuse_query::{ApiError, ErrorCode, shorten};
 
 /// A request that is answered with this error, whatever it asks for. Among its extensions.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ mod zero;
 use dfuse_antelope::Name;
 use dfuse_index::{ServingSnapshot, accounts, blocks};
 use dfuse_node::rpc::{NodeError, RpcError};
+use dfuse_query::{ApiError, ApiResult, ErrorCode, Reading};
 use dfuse_state::{PermissionLink, StateAt};
 use serde_json::{Map, Value, json};
 
@@ -12,7 +13,6 @@ use super::{
     message::{Message, check, invalid},
     request::Request,
 };
-use crate::{ApiError, ApiResult, ErrorCode, Reading};
 use dfuse_render::rfc3339;
 
 /// Most links that are shown.

@@ -6,11 +6,12 @@ use std::{ops::RangeInclusive, sync::Arc};
 use dfuse_blocks::BlockRef;
 use dfuse_index::{IndexState, ServingSnapshot, blocks};
 use dfuse_kv::Direction;
+use dfuse_query::{ApiResult, Reading, turns::Class};
 use dfuse_search::{Budget, PageEnd, Query, Request, search};
 use metrics::counter;
 
-use super::{action_traces::Filter, outbox::Room, progress::Progress, selection::Blocks};
-use crate::{Api, ApiResult, Reading, metrics::WS_REPLAYED, turns::Class};
+use super::{Room, action_traces::Filter, progress::Progress, selection::Blocks};
+use crate::{Api, metrics::WS_REPLAYED};
 
 /// Fewer blocks than that below the last irreversible one are read without asking the index.
 const WORTH_IT: u32 = 100;

@@ -11,6 +11,7 @@ use dfuse_blocks::{
     Step,
     feed::{Request as FeedRequest, Start},
 };
+use dfuse_query::{ApiResult, Reading, shorten, turns::Class};
 use dfuse_search::{Query, SearchIndex, passed_filter};
 
 use super::{
@@ -24,7 +25,7 @@ use super::{
     selection::{Blocks, Change, Page, Places, Selected, Selection, Slice, slice},
     start_block::{start_block, steps_from},
 };
-use crate::{Api, ApiResult, Reading, params::shorten, turns::Class};
+use crate::Api;
 use dfuse_index::{ServingSnapshot, abi::ViewAbis};
 use dfuse_render::{ActionTree, JsonWriter, Renderer, rfc3339};
 
@@ -71,7 +72,7 @@ impl Request for ActionTraces {
         let Self { filter, irreversible_only, confirmations, .. } = self;
         let feed = &context.api().chain().feed;
         let mut progress = Progress::new(self.with_progress, context.clock());
-        let start = start_block(self.start_block, confirmations, feed, context.credentials())?;
+        let start = start_block(self.start_block, confirmations, feed, context.caller())?;
         let from = |start| FeedRequest { irreversible_only, confirmations, ..Start::Block(start).into() };
         let mut steps = steps_from(from(start), feed).await?;
         context.listening(start).await;

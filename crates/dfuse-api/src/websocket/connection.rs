@@ -4,6 +4,10 @@ use std::{borrow::Cow, error::Error as _, net::SocketAddr, sync::Arc, time::Dura
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use dfuse_antelope::TimePoint;
+use dfuse_query::{
+    Caller, TraceId,
+    outbox::{Outgoing, outbox},
+};
 use futures::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
@@ -15,14 +19,9 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
-use super::{
-    Shared, WebSocketOptions,
-    context::ConnectionContext,
-    outbox::{Outgoing, outbox},
-    session::Session,
-};
+use super::{Shared, WebSocketOptions, context::ConnectionContext, session::Session};
 use crate::{
-    Api, Credentials, Stopping, TraceId,
+    Api, Stopping,
     metrics::{WS_CLOSED, WS_CONNECTIONS, WS_MESSAGES},
 };
 
@@ -48,7 +47,7 @@ pub(super) struct Connection {
     /// Its reads are charged to the client.
     pub(super) api: Api,
     pub(super) shared: Arc<Shared>,
-    pub(super) credentials: Credentials,
+    pub(super) caller: Caller,
     pub(super) trace_id: TraceId,
     pub(super) client: Option<SocketAddr>,
     /// Holds up the end of the server.
@@ -65,14 +64,14 @@ enum End {
 
 impl Connection {
     pub(super) async fn run(self, socket: WebSocket) {
-        let Self { api, shared, credentials, trace_id, client, mut stopping } = self;
+        let Self { api, shared, caller, trace_id, client, mut stopping } = self;
         let _count = ConnectionCount::begin(&api);
-        let (outbox, mut queue) = outbox(api.options().websocket.max_pending_bytes, api.queues());
+        let (outbox, mut queue) = outbox(api.options().streams.max_pending_bytes, api.queues());
         let table_snapshots = Semaphore::new(1);
         let mut session = Session::new(ConnectionContext {
             api: api.clone(),
             shared,
-            credentials,
+            caller,
             trace_id,
             client,
             outbox,
@@ -120,7 +119,7 @@ async fn read(stream: &mut SplitStream<WebSocket>, session: &mut Session, api: &
             Some(Ok(Message::Binary(_))) => session.refuse_binary().await,
             // Pings are answered below.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Err(error)) => return after(&error, &api.options().websocket),
+            Some(Err(error)) => return after(&error, &api.http_options().websocket),
         }
     }
 }
@@ -141,10 +140,10 @@ fn after(error: &axum::Error, options: &WebSocketOptions) -> End {
 
 async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
-    queue: &mut mpsc::UnboundedReceiver<Outgoing>,
+    queue: &mut mpsc::UnboundedReceiver<Outgoing<Utf8Bytes>>,
     api: &Api,
 ) -> End {
-    let WebSocketOptions { ping_interval, slow_client_time, .. } = api.options().websocket;
+    let WebSocketOptions { ping_interval, slow_client_time, .. } = api.http_options().websocket;
     // An interval of nothing is none.
     let ping_interval = ping_interval.max(Duration::from_millis(1));
     let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);

@@ -7,15 +7,16 @@ use std::{
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use dfuse_blocks::{BlockRef, Clock};
+use dfuse_query::{
+    ApiError, ApiResult, Caller, TraceId,
+    outbox::{Outbox, PIECE_BYTES},
+    shorten, within,
+};
 use metrics::counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{
-    Shared,
-    outbox::{Outbox, PIECE_BYTES, Room},
-    session::Turn,
-};
-use crate::{Api, ApiError, ApiResult, Credentials, TraceId, metrics::WS_ERRORS, params::shorten, readers::within};
+use super::{Room, Shared, session::Turn};
+use crate::{Api, metrics::WS_ERRORS};
 use dfuse_render::JsonWriter;
 
 /// A request that is being answered. Cloning is cheap.
@@ -38,10 +39,10 @@ pub(super) struct ConnectionContext {
     /// Its reads are charged to the client.
     pub(super) api: Api,
     pub(super) shared: Arc<Shared>,
-    pub(super) credentials: Credentials,
+    pub(super) caller: Caller,
     pub(super) trace_id: TraceId,
     pub(super) client: Option<SocketAddr>,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: Outbox<Utf8Bytes>,
     /// One at a time is read and waits for room.
     pub(super) table_snapshots: Semaphore,
 }
@@ -72,8 +73,8 @@ impl Context {
         self.api().chain().clock.clone()
     }
 
-    pub(super) fn credentials(&self) -> &Credentials {
-        &self.0.connection.credentials
+    pub(super) fn caller(&self) -> &Caller {
+        &self.0.connection.caller
     }
 
     /// The connection's turn for a table snapshot: hold it until that is sent.

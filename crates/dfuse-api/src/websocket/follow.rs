@@ -6,9 +6,10 @@ use dfuse_blocks::{
     feed::{FeedEvent, FeedHandle, FeedStep, Next, Request, Start, Subscription},
 };
 use dfuse_index::{ServingSnapshot, View, blocks};
+use dfuse_query::{ApiError, ApiResult, Reading, turns::Class};
 use tokio::sync::watch;
 
-use crate::{Api, ApiError, ApiResult, Reading, turns::Class};
+use crate::Api;
 
 /// Newest blocks for which what was made for one stream is kept for others.
 const SHARED_BLOCKS: u32 = 8;

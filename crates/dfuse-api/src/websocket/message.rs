@@ -1,8 +1,7 @@
 //! Messages of clients.
 
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use serde_json::{Map, Value};
-
-use crate::{ApiError, ApiResult, ErrorCode};
 
 /// A JSON object of a client. Keys are found whatever their case; of several, that in lower case counts, otherwise the last in
 /// byte order. `null` is as good as absent.

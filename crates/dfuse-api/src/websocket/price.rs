@@ -1,7 +1,8 @@
 use std::future::pending;
 
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
+
 use super::{context::Context, message::Message, request::Request};
-use crate::{ApiError, ApiResult, ErrorCode};
 
 /// `get_price`: there is no source of prices. Whoever listens hears nothing, until one may know a price.
 pub(super) struct Price {

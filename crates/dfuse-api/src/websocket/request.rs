@@ -2,11 +2,12 @@
 
 use std::{future::Future, pin::Pin};
 
+use dfuse_query::ApiResult;
+
 use super::{
     account::GetAccount, action_traces::ActionTraces, context::Context, head_info::HeadInfo, message::Message,
     price::Price, table_rows::GetTableRows, transaction_lifecycle::TransactionLifecycles, vote_tally::GetVoteTally,
 };
-use crate::ApiResult;
 
 /// A type of requests.
 pub(super) trait Request: Sized + Send + 'static {

@@ -9,20 +9,20 @@ use bytes::Bytes;
 use dfuse_antelope::{Checksum256, model::Block};
 use dfuse_blocks::{BlockRef, Step, feed::FeedStep};
 use dfuse_index::ServingSnapshot;
+use dfuse_query::{
+    ApiError, ApiResult, Reading,
+    outbox::PIECE_BYTES,
+    turns::{Class, Turn},
+};
 use metrics::counter;
 
 use super::{
-    RECENT_BYTES, RECENT_FILTERS, Shared,
+    RECENT_BYTES, RECENT_FILTERS, Room, Shared,
     context::Context,
     follow::Taken,
-    outbox::{PIECE_BYTES, Room},
     recent::{Recent, Weigh},
 };
-use crate::{
-    Api, ApiError, ApiResult, Reading,
-    metrics::WS_RENDERED,
-    turns::{Class, Turn},
-};
+use crate::{Api, metrics::WS_RENDERED};
 
 /// What a stream wants of every block.
 pub(super) trait Selection: Clone + Ord + fmt::Debug + Send + Sync + 'static {

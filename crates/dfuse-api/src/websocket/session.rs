@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten};
 use futures::FutureExt;
 use metrics::{counter, gauge};
 use tokio::{
@@ -20,10 +21,9 @@ use super::{
     request::{Prepared, TYPES, find},
 };
 use crate::{
-    ApiError, ApiResult, ErrorCode,
     frame::panicked,
     metrics::{WS_REQUESTS, WS_STREAMS},
-    params::{nearest, shorten},
+    params::nearest,
 };
 
 /// Requests of a connection that wait for their answer. No more messages are read while there are so many.
@@ -95,7 +95,7 @@ impl Session {
 
     fn prepare(&self, envelope: &Envelope) -> ApiResult<Task> {
         let api = &self.context.shared.api;
-        let options = &api.options().websocket;
+        let options = &api.http_options().websocket;
         let kind = envelope.kind.as_str();
         if options.disabled_messages.contains(kind) {
             let error =

@@ -2,23 +2,18 @@ use dfuse_blocks::{
     Error,
     feed::{FeedHandle, Request},
 };
+use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode};
 use serde_json::json;
 
 use super::follow::Steps;
-use crate::{ApiError, ApiResult, Credentials, ErrorCode};
 
 /// The block that a stream begins with: 0 the head, above 0 that height, below 0 so many blocks below the head, but not below
 /// the first block. With confirmations the head is the newest block that has them.
 ///
 /// # Errors
 /// `auth_invalid_streaming_start_block_error`, and `request_validation_error` for a height that no chain has.
-pub(super) fn start_block(
-    asked: i64,
-    confirmations: u32,
-    feed: &FeedHandle,
-    credentials: &Credentials,
-) -> ApiResult<u32> {
-    let floor = credentials.first_block(feed.head().map_or(0, |head| head.number));
+pub(super) fn start_block(asked: i64, confirmations: u32, feed: &FeedHandle, caller: &Caller) -> ApiResult<u32> {
+    let floor = caller.first_block(feed.head().map_or(0, |head| head.number));
     allowed(asked, feed.confirmed(confirmations).unwrap_or(0), feed.first_block().unwrap_or(0), floor)
 }
 
@@ -77,7 +72,7 @@ mod tests {
             (Some(9000), -1000, Some(9000)),
             (Some(9000), -1001, None),
         ] {
-            let floor = Credentials { start_block: permitted }.first_block(10_000);
+            let floor = Caller { start_block: permitted, ..Caller::default() }.first_block(10_000);
             assert_eq!(allowed(asked, 10_000, 2, floor).ok(), start, "{permitted:?} {asked}");
         }
     }

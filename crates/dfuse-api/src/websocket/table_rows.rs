@@ -10,6 +10,7 @@ use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedStep, Request as FeedRequest, Start},
 };
+use dfuse_query::{ApiError, ApiResult, ErrorCode, Reading, shorten, turns::Class, within};
 use dfuse_state::{KeyType, RowKey, RowRange, TableKey};
 
 use super::{
@@ -23,14 +24,9 @@ use super::{
     start_block::{start_block, steps_from},
 };
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, Reading,
-    params::{
-        rules::{Field, extended_name},
-        shorten,
-    },
-    readers::within,
+    Api,
+    params::rules::{Field, extended_name},
     rest::state::{Asked, Height, RowOptions, lenient_form},
-    turns::Class,
 };
 use dfuse_index::{ServingSnapshot, abi::ViewAbis};
 use dfuse_render::{JsonWriter, Renderer, RowFormat, Rows};
@@ -76,7 +72,7 @@ impl Request for GetTableRows {
     async fn run(self, context: Context) -> ApiResult<()> {
         let feed = &context.api().chain().feed;
         let progress = Progress::new(self.with_progress, context.clock());
-        let start = start_block(self.start_block, self.confirmations, feed, context.credentials())?;
+        let start = start_block(self.start_block, self.confirmations, feed, context.caller())?;
         let (steps, next_block) = if self.fetch {
             let Some((steps, block)) = self.fetch(&context, start).await? else { return Ok(()) };
             (steps, block.saturating_add(1))
@@ -126,9 +122,9 @@ impl GetTableRows {
         let Filter { table, json } = self.filter;
         let options =
             RowOptions { format: RowFormat { key_type: KeyType::Name, with_block_num: self.with_block_num }, json };
-        let (reader, limit) = (api.clone(), api.options().websocket.max_pending_bytes);
+        let (reader, limit) = (api.clone(), api.options().streams.max_pending_bytes);
         let confirmations = self.confirmations;
-        let api = api.reading(crate::Class::Page);
+        let api = api.reading(dfuse_query::Class::Page);
         let read = api.read(move |snapshot, reading| {
             let newest = follow::confirmed(snapshot, confirmations);
             if snapshot.head().is_some() && newest < number {

@@ -11,6 +11,7 @@ use dfuse_blocks::{
     Error, Step,
     feed::{Request as FeedRequest, Start},
 };
+use dfuse_query::{ApiError, ApiResult, Class, ErrorCode, Reading};
 use dfuse_state::{RowRange, StateAt, TableKey};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ use super::{
     recent::Recent,
     request::Request,
 };
-use crate::{Api, ApiError, ApiResult, Class, ErrorCode, Reading};
+use crate::Api;
 use dfuse_index::{
     ServingSnapshot,
     abi::{AbiSource, ViewAbis},

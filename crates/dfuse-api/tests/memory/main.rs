@@ -26,13 +26,14 @@ use dfuse_antelope::{
     },
     raw::Writer,
 };
-use dfuse_api::{Chain, OpenAccess, Options, Server};
+use dfuse_api::{Options, Server};
 use dfuse_blocks::{
     BlockStore, Clock, CursorKey, StoreOptions, SystemClock, SystemEntropy,
     feed::{Feed, FeedOptions},
 };
 use dfuse_index::{Index, Pipeline, abi::Abis, blocks::Blocks, keyspaces};
 use dfuse_kv::MemoryStore;
+use dfuse_query::{Chain, OpenAccess};
 use dfuse_search::SearchIndex;
 use dfuse_state::Rows;
 use dfuse_trx::ForkedTransactions;

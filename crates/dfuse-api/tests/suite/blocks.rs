@@ -7,7 +7,8 @@ use axum::{
     http::{Request, StatusCode},
 };
 use dfuse_antelope::model::Block;
-use dfuse_api::{ErrorCode, OpenAccess, Options};
+use dfuse_api::Options;
+use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::{Fork, SyntheticChain};
 use serde_json::{Value, json};
 

@@ -6,12 +6,11 @@ mod push;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    http::{Request, request::Parts},
-};
-use dfuse_api::{Access, ApiError, ChainApiOptions, Credentials, ErrorCode, OpenAccess, Options};
+use async_trait::async_trait;
+use axum::{body::Body, http::Request};
+use dfuse_api::{ChainApiOptions, Options};
 use dfuse_node::rpc::NodeClient;
+use dfuse_query::{Access, ApiError, ApiResult, Asking, Caller, ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::SyntheticChain;
 use serde_json::{Value, json};
 
@@ -65,10 +64,11 @@ fn node_shaped(answer: &Answer, status: u16, code: i64) -> Value {
 #[derive(Debug)]
 struct Guarded;
 
+#[async_trait]
 impl Access for Guarded {
-    fn check(&self, request: &Parts) -> Result<Credentials, ApiError> {
-        match request.headers.get("authorization") {
-            Some(token) if token == "Bearer good" => Ok(Credentials::default()),
+    async fn admit(&self, asking: &Asking<'_>) -> ApiResult<Caller> {
+        match asking.token {
+            Some("good") => Ok(Caller::default()),
             _ => Err(ApiError::new(ErrorCode::StreamStartNotAllowed, "Not you.").retry_after(7)),
         }
     }

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use dfuse_api::{ErrorCode, OpenAccess, Options};
+use dfuse_api::Options;
+use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::SyntheticChain;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -3,7 +3,8 @@
 use std::{future::ready, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::ConnectInfo, http::Request};
-use dfuse_api::{ErrorCode, OpenAccess, Options};
+use dfuse_api::Options;
+use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::SyntheticChain;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -34,13 +35,14 @@ const HISTORY: &str = "/v0/accounts/eosio/actions";
 #[tokio::test]
 async fn a_flood_of_one_client_is_refused_and_others_wait_for_their_turn() {
     // There is no turn for anybody, so that all wait.
-    let options = Options {
+    let query = dfuse_query::Options {
         readers: 0,
         max_waiting_reads: 4,
         max_waiting_reads_of_client: 2,
         read_timeout: Duration::from_secs(3600),
-        ..Options::default()
+        ..dfuse_query::Options::default()
     };
+    let options = Options { query, ..Options::default() };
     let chain = small(options).await;
     let mut waiting = Vec::new();
     let mut waits = async |client: u8, uri: &'static str| {

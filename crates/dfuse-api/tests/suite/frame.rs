@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use axum::{
     body::Body,
     extract::ConnectInfo,
-    http::{Request, StatusCode, request::Parts},
+    http::{Request, StatusCode},
 };
-use dfuse_api::{Access, ApiError, Credentials, ErrorCode, IntegritySecret, OpenAccess, Options};
+use dfuse_api::{IntegritySecret, Options};
+use dfuse_query::{Access, ApiError, ApiResult, Asking, Caller, ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::SyntheticChain;
 use serde_json::json;
 use shake::{
@@ -104,11 +106,12 @@ async fn answers_are_compressed_when_wanted() {
 #[derive(Debug)]
 struct Guard;
 
+#[async_trait]
 impl Access for Guard {
-    fn check(&self, request: &Parts) -> Result<Credentials, ApiError> {
-        match request.uri.query().unwrap_or_default() {
-            query if query.contains("token=good") => Ok(Credentials { start_block: Some(-3600) }),
-            query if query.contains("token=bug") => panic!("a bug of token {query}"),
+    async fn admit(&self, asking: &Asking<'_>) -> ApiResult<Caller> {
+        match asking.token.unwrap_or_default() {
+            "good" => Ok(Caller { start_block: Some(-3600), ..Caller::default() }),
+            "bug" => panic!("a bug of token {asking:?}"),
             _ => Err(ApiError::unavailable("nobody is let in")),
         }
     }
@@ -130,7 +133,9 @@ async fn access_is_checked_and_panics_are_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_is_a_list_of_conditions() {
-    let options = Options { max_head_age: Some(Duration::from_secs(60)), ..Options::default() };
+    let max_head_age = Some(Duration::from_secs(60));
+    let query = dfuse_query::Options { max_head_age, ..dfuse_query::Options::default() };
+    let options = Options { query, ..Options::default() };
     let mut chain = TestChain::synthetic(synthetic(), Arc::new(OpenAccess), options).await;
     let answer = chain.get("/healthz").await;
     let (code, error) = answer.error();
@@ -367,7 +372,8 @@ fn collect_log() {
 #[tokio::test]
 async fn one_line_of_log_for_each_request() {
     collect_log();
-    let options = Options { readers: 0, ..Options::default() };
+    let query = dfuse_query::Options { readers: 0, ..dfuse_query::Options::default() };
+    let options = Options { query, ..Options::default() };
     let chain = TestChain::synthetic(synthetic(), Arc::new(OpenAccess), options).await;
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let first = ask(&chain, "GET", "/nowhere?a=1&token=geheim", &[("traceparent", traceparent)]).await;

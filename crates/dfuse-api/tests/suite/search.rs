@@ -7,8 +7,9 @@ use std::{
 
 use axum::{body::Body, http::Request};
 use dfuse_antelope::{Checksum256, model::Block};
-use dfuse_api::{ErrorCode, OpenAccess, Options};
+use dfuse_api::Options;
 use dfuse_blocks::{BlockRef, CursorKey};
+use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_search::{Place, Position};
 use dfuse_testkit::{
     Random,
@@ -370,7 +371,8 @@ async fn explained() {
 /// With hardly any budget a search ends early, and comes to its end in some pages all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_by_the_budget() {
-    let options = Options { search_work: 1, ..Options::default() };
+    let query = dfuse_query::Options { search_work: 1, ..dfuse_query::Options::default() };
+    let options = Options { query, ..Options::default() };
     let log = SyntheticChain::builder().seed(5).blocks(60).lib_lag(3).build();
     let mut chain = TestChain::synthetic(log, Arc::new(OpenAccess), options).await;
     chain.stretch = 30_011;

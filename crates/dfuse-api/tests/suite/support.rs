@@ -20,7 +20,7 @@ use dfuse_antelope::{
     AbiDump, BlockTimestamp,
     model::{Block, wire::ReverseWriter},
 };
-use dfuse_api::{Access, Api, Chain, ErrorCode, OpenAccess, Options, Server};
+use dfuse_api::{Api, Options, Server};
 use dfuse_blocks::{
     BlockStore, Clock, CursorKey, EncodedBlock, Entropy, StoreOptions, SystemClock,
     feed::{Feed, FeedOptions, Keeper},
@@ -28,6 +28,7 @@ use dfuse_blocks::{
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, follow_feed, keyspaces};
 use dfuse_kv::MemoryStore;
+use dfuse_query::{Access, Chain, ErrorCode, OpenAccess};
 use dfuse_search::SearchIndex;
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use dfuse_trx::{ForkedTransactions, Transactions};

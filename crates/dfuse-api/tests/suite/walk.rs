@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use dfuse_api::ErrorCode;
+use dfuse_query::ErrorCode;
 
 use crate::support::TestChain;
 

@@ -16,7 +16,7 @@ mod tables;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use dfuse_api::ErrorCode;
+use dfuse_query::ErrorCode;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -135,8 +135,15 @@ async fn serve(
     chain: dfuse_testkit::synthetic::SyntheticChain,
     options: dfuse_api::WebSocketOptions,
 ) -> (TestChain, Listening) {
-    let options = dfuse_api::Options { websocket: options, ..dfuse_api::Options::default() };
-    let chain = TestChain::synthetic(chain, std::sync::Arc::new(dfuse_api::OpenAccess), options).await;
+    serve_with(chain, dfuse_api::Options { websocket: options, ..dfuse_api::Options::default() }).await
+}
+
+/// The same with further limits.
+async fn serve_with(
+    chain: dfuse_testkit::synthetic::SyntheticChain,
+    options: dfuse_api::Options,
+) -> (TestChain, Listening) {
+    let chain = TestChain::synthetic(chain, std::sync::Arc::new(dfuse_query::OpenAccess), options).await;
     let listening = chain.listen().await;
     (chain, listening)
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use dfuse_api::Readiness;
+use dfuse_query::Readiness;
 
 /// Where the state of the parts is told.
 pub(crate) struct Conditions(pub(crate) dfuse_api::Api);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use dfuse_antelope::Checksum256;
-use dfuse_api::{Chain, OpenAccess, Server};
+use dfuse_api::Server;
 use dfuse_blocks::{
     CursorKey, SystemClock, SystemEntropy,
     feed::{Feed, FeedHandle, FeedOptions, Mode},
@@ -12,6 +12,7 @@ use dfuse_blocks::{
 use dfuse_index::{Options, Pipeline, Serving};
 use dfuse_kv::{Durability, FjallOptions};
 use dfuse_node::{Source, nodeos::Nodeos};
+use dfuse_query::{Chain, OpenAccess};
 use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::ForkedTransactions;
 use futures::{StreamExt, stream};
@@ -117,6 +118,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let Given { origin, chain_id, terms, listener, data_dir, clock, nodes } = given;
     let own_node = nodes.as_ref().and_then(|(nodes, _)| nodes.api());
     let api_options = dfuse_api::Options {
+        query: dfuse_query::Options { streams: settings.websocket.stream_options(), ..settings.http.query_options() },
         max_connections: shares.connections,
         chain_api: settings.chain_api.options(own_node, shares)?,
         websocket: settings.websocket.options()?,

@@ -7,6 +7,7 @@ use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedBlock, FeedEvent, Start},
 };
+use dfuse_query::ApiResult;
 use dfuse_trx::{EventKind, Outcome as TraceOutcome};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     transaction::Pushed,
 };
 use crate::{
-    Api, ApiResult,
+    Api,
     websocket::{
         follow::{self, Steps},
         recent::Weigh,

@@ -2,10 +2,11 @@
 
 use dfuse_antelope::Name;
 use dfuse_index::{View, accounts};
+use dfuse_query::{ApiResult, secrets};
 use dfuse_search::TermOptions;
 use serde::Serialize;
 
-use crate::{Api, ApiResult, Json, Params, params::rules::text, secrets};
+use crate::{Api, Json, Params, params::rules::text};
 
 /// Most suggestions of a section.
 const MAX_SUGGESTIONS: usize = 5;

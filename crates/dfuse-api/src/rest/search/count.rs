@@ -1,6 +1,7 @@
 //! `/v0/search/count`: how much a query matches.
 
 use dfuse_kv::Direction;
+use dfuse_query::ApiResult;
 use dfuse_search::{Count, Request, count as count_in};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     range::Asked,
 };
 use crate::{
-    Api, ApiResult, JsonText, Params,
+    Api, JsonText, Params,
     params::rules::{at_least, between, boolean},
 };
 use dfuse_render::JsonWriter;

@@ -3,6 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use dfuse_kv::Direction;
+use dfuse_query::{ApiError, ApiResult, Reading, secrets};
 use dfuse_search::{Budget, Match, Page, PageEnd, Place, Position, Query, Request, search};
 use tokio::runtime::Handle;
 
@@ -12,7 +13,7 @@ use super::{
     range::{Asked, Range, Resumption},
     undone::{FeedLostBlocks, undone},
 };
-use crate::{Api, ApiError, ApiResult, Reading, secrets};
+use crate::Api;
 use dfuse_index::{ServingSnapshot, View, abi::ViewAbis};
 use dfuse_render::{JsonWriter, Renderer};
 use dfuse_trx::{BlockSource, Lifecycles, lifecycle_in_block};

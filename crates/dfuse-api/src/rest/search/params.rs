@@ -3,17 +3,16 @@
 use std::cell::Cell;
 
 use dfuse_blocks::CursorKey;
+use dfuse_query::{ApiResult, query_position, shorten};
 use dfuse_search::{Error, Position, Query, SearchIndex, TermOptions};
 use serde_json::Value;
 
 use super::completion::FIELDS;
 use crate::{
-    ApiResult, Params,
-    error::query_position,
+    Params,
     params::{
         Finish, nearest,
         rules::{Field, Problems},
-        shorten,
     },
 };
 

@@ -4,10 +4,9 @@ use std::ops::RangeInclusive;
 
 use dfuse_index::{BlockRef, ServingSnapshot, blocks};
 use dfuse_kv::Direction;
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_search::{Bounds, Heads, Place, Position};
 use serde_json::json;
-
-use crate::{ApiError, ApiResult, ErrorCode};
 
 /// Blocks below are never served, whatever the chain.
 const FIRST_STREAMABLE: u32 = 2;

@@ -1,11 +1,12 @@
 //! `/v0/simple_search`: what a text may name.
 
 use dfuse_antelope::{Checksum256, Name};
+use dfuse_query::{ApiError, ApiResult, ErrorCode, Reading};
 use dfuse_trx::{BlockSource, FeedBlocks, IdPrefix, Lifecycles};
 use serde_json::{Value, json};
 
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, JsonText, Params, Reading,
+    Api, JsonText, Params,
     params::rules::text,
     rest::{block_id, blocks as block_pages},
 };

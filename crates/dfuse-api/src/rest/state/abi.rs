@@ -2,11 +2,12 @@
 
 use dfuse_antelope::{Name, abi::Abi};
 use dfuse_index::abi::{AbiRecord, after_block, history};
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_state::StateAt;
 
 use super::height::{Asked, Height};
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
+    Api, JsonText, Params,
     params::{
         nearest,
         rules::{boolean, name},

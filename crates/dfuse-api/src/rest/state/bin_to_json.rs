@@ -6,6 +6,7 @@ use std::fmt;
 
 use axum::response::Response;
 use dfuse_index::ServingSnapshot;
+use dfuse_query::{ApiError, ApiResult, ErrorCode, Reading};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, SeqAccess, Visitor},
@@ -16,7 +17,7 @@ use super::{
     height::{Asked, Height},
 };
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, Params, Reading,
+    Api, Params,
     bodies::Room,
     params::{
         JsonBody,

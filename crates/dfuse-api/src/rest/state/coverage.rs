@@ -4,10 +4,10 @@
 
 use dfuse_antelope::Name;
 use dfuse_index::{Error, View, accounts};
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_state::{RowKey, TableKey};
 
 use super::height::Height;
-use crate::{ApiError, ApiResult, ErrorCode};
 use dfuse_render::JsonWriter;
 
 /// `details.reason` where the indexes begin in mid-chain.

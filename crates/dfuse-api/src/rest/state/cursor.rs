@@ -3,9 +3,10 @@
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{CursorKey, CursorKind};
 use dfuse_index::{ServingSnapshot, blocks};
+use dfuse_query::{ApiError, ApiResult};
 
 use crate::{
-    Api, ApiError, ApiResult, Params,
+    Api, Params,
     params::{
         Checked,
         rules::{Field, Problems},

@@ -3,6 +3,7 @@
 use axum::response::Response;
 use dfuse_antelope::Name;
 use dfuse_index::ServingSnapshot;
+use dfuse_query::ApiResult;
 use dfuse_state::{RowDifference, RowRange, TableDifference, TableKey, TableRow};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     rows::{RowOptions, Scope, form_at, lenient_form, scope},
 };
 use crate::{
-    Api, ApiResult, Params,
+    Api, Params,
     params::rules::{Field, Problems, block_num, name},
     streamed::{self, Pieces},
 };

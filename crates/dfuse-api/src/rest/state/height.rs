@@ -1,11 +1,12 @@
 //! At which block a request is answered.
 
 use dfuse_index::{BlockRef, ServingSnapshot, blocks};
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_state::StateAt;
 
 use super::coverage;
 use crate::{
-    ApiError, ApiResult, ErrorCode, Params,
+    Params,
     params::{
         Checked, Finish,
         rules::{block_num, boolean},

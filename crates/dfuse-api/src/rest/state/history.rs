@@ -4,6 +4,7 @@ use dfuse_antelope::{Checksum, Name};
 use dfuse_blocks::CursorKind;
 use dfuse_index::{BlockRef, View, abi::after_block, blocks};
 use dfuse_kv::Direction;
+use dfuse_query::{ApiError, ApiResult};
 use dfuse_state::{Row, RowChange, RowKey, StateAt, TableKey, row_history};
 use dfuse_trx::{BlockSource, FeedBlocks};
 
@@ -13,7 +14,7 @@ use super::{
     rows::{RowOptions, Scope, lenient_form, scope},
 };
 use crate::{
-    Api, ApiError, ApiResult, JsonText, Params,
+    Api, JsonText, Params,
     params::rules::{between, block_num, highest_block, name, sort_is_descending},
 };
 use dfuse_render::{JsonWriter, RowForm};

@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use dfuse_antelope::{Name, PublicKey};
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_state::{KeyAccount, StateAt, TableScope};
 use serde::Deserialize;
 
@@ -11,7 +12,7 @@ use super::{
     list::List,
 };
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
+    Api, JsonText, Params,
     params::{
         JsonBody,
         rules::{name, public_key, text},

@@ -1,8 +1,9 @@
 use dfuse_index::{Result, ServingSnapshot};
+use dfuse_query::ApiResult;
 use dfuse_state::StateAt;
 
 use super::height::Height;
-use crate::{ApiResult, streamed::Pieces};
+use crate::streamed::Pieces;
 use dfuse_render::JsonWriter;
 
 type Items<T> = Box<dyn Iterator<Item = Result<T>> + Send>;

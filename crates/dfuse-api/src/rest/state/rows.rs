@@ -1,11 +1,12 @@
 //! How rows look.
 
 use dfuse_antelope::Name;
+use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_state::{KeyType, StateAt};
 
 use super::{abi, height::Height};
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, Params,
+    Api, Params,
     params::{
         Checked, Finish,
         rules::{Field, Problems, boolean, extended_name, one_of},

@@ -5,6 +5,7 @@ use dfuse_antelope::{Checksum, Name, abi::Abi};
 use dfuse_blocks::CursorKind;
 use dfuse_index::ServingSnapshot;
 use dfuse_kv::Direction;
+use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten};
 use dfuse_state::{RowRange, TableKey, TableRows};
 
 use super::{
@@ -13,11 +14,10 @@ use super::{
     rows::{CheckedRowOptions, RowOptions, Scope, form_at, lenient_form, scope},
 };
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, JsonText, Params,
+    Api, JsonText, Params,
     params::{
         Checked, Finish,
         rules::{boolean, count, list, name},
-        shorten,
     },
     streamed::{self, Pieces},
 };

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use dfuse_antelope::{Asset, Name, Symbol, SymbolCode, abi::Abi};
 use dfuse_blocks::CursorKind;
 use dfuse_index::{View, abi};
+use dfuse_query::{ApiError, ApiResult, ErrorCode, Reading};
 use dfuse_state::tokens::{self, Token, TokenHolder, TokenKey, is_token_contract};
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     height::{Asked, Height, irreversible_only},
 };
 use crate::{
-    Api, ApiError, ApiResult, ErrorCode, JsonText, Params, Reading,
+    Api, JsonText, Params,
     params::{
         Checked,
         rules::{Field, Problems, between, boolean, name},

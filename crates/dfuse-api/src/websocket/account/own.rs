@@ -5,6 +5,7 @@ use dfuse_antelope::{
     abi::{AbiSerializer, Rendering},
     raw::Reader,
 };
+use dfuse_query::ApiResult;
 use dfuse_state::{
     PermissionLink, StateAt, TableKey,
     account_state::{self, AccountPermission},
@@ -13,7 +14,7 @@ use dfuse_state::{
 use serde_json::{Map, Value, json};
 
 use super::{NEVER, no_account};
-use crate::{Api, ApiResult, rest::state::coverage};
+use crate::{Api, rest::state::coverage};
 use dfuse_index::{
     ServingSnapshot, View,
     abi::{AbiSource, ViewAbis},

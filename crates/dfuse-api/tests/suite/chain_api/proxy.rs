@@ -7,8 +7,9 @@ use axum::{
     http::{Request, StatusCode},
     response::IntoResponse,
 };
-use dfuse_api::{ChainApiOptions, ErrorCode, OpenAccess, Options};
+use dfuse_api::{ChainApiOptions, Options};
 use dfuse_node::rpc::{NodeClient, NodeOptions};
+use dfuse_query::{ErrorCode, OpenAccess};
 use futures::{StreamExt, future::join_all, stream};
 use http_body_util::{BodyExt, BodyStream};
 use serde_json::json;

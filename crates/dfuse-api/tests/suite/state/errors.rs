@@ -1,7 +1,8 @@
 //! What is refused, and how.
 
 use axum::{body::Body, http::Request};
-use dfuse_api::{ErrorCode, Options};
+use dfuse_api::Options;
+use dfuse_query::ErrorCode;
 use serde_json::{Value, json};
 
 use super::made::{K1, Maker, asset, chain, key};

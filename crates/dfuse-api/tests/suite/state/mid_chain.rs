@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dfuse_antelope::{Name, raw::Writer};
-use dfuse_api::ErrorCode;
+use dfuse_query::ErrorCode;
 use dfuse_state::{RowKey, TableKey};
 use serde_json::{Value, json};
 

@@ -1,7 +1,8 @@
 //! Lists in pages, what became of rows, and tokens.
 
 use dfuse_antelope::BlockTimestamp;
-use dfuse_api::{ErrorCode, Options};
+use dfuse_api::Options;
+use dfuse_query::ErrorCode;
 use serde_json::{Value, json};
 
 use super::made::{Maker, asset, chain, id, key};

@@ -7,7 +7,8 @@ use axum::{
     http::{Request, header},
 };
 use dfuse_antelope::{BlockTimestamp, Checksum256, Name};
-use dfuse_api::{ErrorCode, Options};
+use dfuse_api::Options;
+use dfuse_query::ErrorCode;
 use dfuse_state::TableKey;
 use http_body_util::BodyExt;
 use serde_json::Value;

@@ -7,7 +7,8 @@ use dfuse_antelope::{
     abi::{Abi, AbiSerializer},
     raw::Reader,
 };
-use dfuse_api::{ChainApiOptions, ErrorCode, OpenAccess, Options};
+use dfuse_api::{ChainApiOptions, Options};
+use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use serde_json::{Value, json};
 

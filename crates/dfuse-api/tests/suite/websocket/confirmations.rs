@@ -1,6 +1,7 @@
 //! `confirmations`: as if the chain ended so many blocks below its head.
 
-use dfuse_api::{ErrorCode, WebSocketOptions};
+use dfuse_api::WebSocketOptions;
+use dfuse_query::ErrorCode;
 use dfuse_testkit::synthetic::SyntheticChain;
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use dfuse_api::WebSocketOptions;
+use dfuse_api::{Options, WebSocketOptions};
+use dfuse_query::StreamOptions;
 use dfuse_testkit::synthetic::SyntheticChain;
 use futures::SinkExt;
 use proptest::prelude::*;
@@ -20,7 +21,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use super::{Client, serve};
+use super::{Client, serve, serve_with};
 use crate::support::{Listening, TestChain};
 
 fn chain() -> SyntheticChain {
@@ -38,12 +39,11 @@ async fn metric(chain: &TestChain, line: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_is_left_and_others_go_on() {
-    let options = WebSocketOptions {
-        max_pending_bytes: 64 << 10,
-        slow_client_time: Duration::from_millis(200),
-        ..WebSocketOptions::default()
-    };
-    let (mut chain, listening) = serve(chain(), options).await;
+    let streams = StreamOptions { max_pending_bytes: 64 << 10, ..StreamOptions::default() };
+    let query = dfuse_query::Options { streams, ..dfuse_query::Options::default() };
+    let websocket = WebSocketOptions { slow_client_time: Duration::from_millis(200), ..WebSocketOptions::default() };
+    let options = Options { query, websocket, ..Options::default() };
+    let (mut chain, listening) = serve_with(chain(), options).await;
     chain.grow(5).await;
     let mut other = Client::connect(&listening).await;
     other.ask(json!({"type": "get_head_info", "req_id": "h", "listen": true})).await;
@@ -99,7 +99,7 @@ async fn the_clients_goodbye_is_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_have_places() {
     let options = dfuse_api::Options { max_connections: 1, ..dfuse_api::Options::default() };
-    let chain = TestChain::synthetic(chain(), std::sync::Arc::new(dfuse_api::OpenAccess), options).await;
+    let chain = TestChain::synthetic(chain(), std::sync::Arc::new(dfuse_query::OpenAccess), options).await;
     let listening = chain.listen().await;
     let mut first = Client::connect(&listening).await;
     let second = async {

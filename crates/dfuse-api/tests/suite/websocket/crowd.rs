@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dfuse_antelope::model::Block;
-use dfuse_api::WebSocketOptions;
+use dfuse_api::{Options, WebSocketOptions};
+use dfuse_query::StreamOptions;
 use dfuse_testkit::synthetic::SyntheticChain;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -12,16 +13,16 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::{
     Client,
     actions::{expected, seen},
-    serve,
+    serve_with,
 };
 use crate::support::{Listening, TestChain};
 
 const STREAMS: usize = 12;
 const ACCOUNTS: [&str; 2] = ["eosio", "eosio.token"];
 
-async fn grown(blocks: u32, options: WebSocketOptions) -> (TestChain, Listening) {
+async fn grown(blocks: u32, options: Options) -> (TestChain, Listening) {
     let chain = SyntheticChain::builder().seed(41).blocks(blocks).missed_slots(0).lib_lag(20);
-    let (mut chain, listening) = serve(chain.transactions_per_block(20..=22).build(), options).await;
+    let (mut chain, listening) = serve_with(chain.transactions_per_block(20..=22).build(), options).await;
     chain.grow(usize::MAX).await;
     (chain, listening)
 }
@@ -59,15 +60,16 @@ fn all(best: &[Arc<Block>]) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_replays_are_bounded_and_hold_up_nobody() {
     const CONNECTIONS: usize = 12;
-    let options = WebSocketOptions {
-        memory_bytes: 4 << 20,
+    let streams = StreamOptions { memory_bytes: 4 << 20, ..StreamOptions::default() };
+    let websocket = WebSocketOptions {
         // They are slow for as long as the test takes.
         slow_client_time: Duration::from_secs(3600),
         ..WebSocketOptions::default()
     };
     // Half of the memory is for what waits for clients; each may have made one message more than there was room for.
-    let most = (options.memory_bytes / 2 + CONNECTIONS * (64 << 10)) as u64;
-    let (chain, listening) = grown(150, options).await;
+    let most = (streams.memory_bytes / 2 + CONNECTIONS * (64 << 10)) as u64;
+    let query = dfuse_query::Options { streams, ..dfuse_query::Options::default() };
+    let (chain, listening) = grown(150, Options { query, websocket, ..Options::default() }).await;
     let wanted = all(&chain.best());
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -125,7 +127,7 @@ async fn unread_replays_are_bounded_and_hold_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_is_made_once_for_all_replays() {
-    let (chain, listening) = grown(60, WebSocketOptions::default()).await;
+    let (chain, listening) = grown(60, Options::default()).await;
     let best = chain.best();
     let wanted = all(&best).len() * STREAMS;
     let clients = (0..6).map(async |_| {

@@ -9,7 +9,8 @@ use dfuse_antelope::{
     Checksum256,
     model::{Block, TransactionReceipt, TransactionStatus},
 };
-use dfuse_api::{ErrorCode, OpenAccess, Options, WebSocketOptions};
+use dfuse_api::{Options, WebSocketOptions};
+use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::{Fork, Mix, SyntheticChain};
 use serde_json::{Value, json};
 

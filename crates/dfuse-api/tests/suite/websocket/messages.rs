@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::http::request::Parts;
-use dfuse_api::{Access, ApiError, Credentials, ErrorCode, WebSocketOptions};
+use async_trait::async_trait;
+use dfuse_api::WebSocketOptions;
+use dfuse_query::{Access, ApiError, ApiResult, Asking, Caller, ErrorCode};
 use dfuse_testkit::synthetic::SyntheticChain;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -23,15 +24,13 @@ fn chain() -> SyntheticChain {
 #[derive(Debug)]
 struct Tokens;
 
+#[async_trait]
 impl Access for Tokens {
-    fn check(&self, request: &Parts) -> Result<Credentials, ApiError> {
-        let header = request.headers.get("authorization").and_then(|value| value.to_str().ok());
-        let query = request.uri.query().unwrap_or("");
-        let token = header.and_then(|it| it.strip_prefix("Bearer ")).or_else(|| query.strip_prefix("token="));
-        let start_block = token.and_then(|token| token.parse().ok());
+    async fn admit(&self, asking: &Asking<'_>) -> ApiResult<Caller> {
+        let start_block = asking.token.and_then(|token| token.parse().ok());
         // The code is of no matter here: the table has none for tokens yet.
         let missing = || ApiError::new(ErrorCode::StreamStartNotAllowed, "No token.");
-        Ok(Credentials { start_block: Some(start_block.ok_or_else(missing)?) })
+        Ok(Caller { start_block: Some(start_block.ok_or_else(missing)?), ..Caller::default() })
     }
 }
 

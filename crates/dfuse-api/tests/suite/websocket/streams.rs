@@ -1,6 +1,7 @@
 //! Streams of heads; how many streams there may be, and how they end.
 
-use dfuse_api::{ErrorCode, WebSocketOptions};
+use dfuse_api::WebSocketOptions;
+use dfuse_query::ErrorCode;
 use dfuse_testkit::synthetic::{Fork, SyntheticChain};
 use serde_json::{Value, json};
 

@@ -11,12 +11,13 @@ use dfuse_antelope::{
     },
     raw::{Reader, Writer},
 };
-use dfuse_api::{ErrorCode, Options, WebSocketOptions};
+use dfuse_api::{Options, WebSocketOptions};
+use dfuse_query::{ErrorCode, StreamOptions};
 use dfuse_state::{RowKey, TableKey};
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use serde_json::{Value, json};
 
-use super::{Client, serve};
+use super::{Client, serve, serve_with};
 use crate::support::TestChain;
 
 fn name(text: &str) -> Name {
@@ -567,8 +568,10 @@ async fn abis_that_change_within_a_block() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused() {
     use ErrorCode::*;
-    let options = WebSocketOptions { max_pending_bytes: 100, ..WebSocketOptions::default() };
-    let (mut chain, listening) = serve(SyntheticChain::builder().seed(1).blocks(1).build(), options).await;
+    let streams = StreamOptions { max_pending_bytes: 100, ..StreamOptions::default() };
+    let query = dfuse_query::Options { streams, ..dfuse_query::Options::default() };
+    let options = Options { query, ..Options::default() };
+    let (mut chain, listening) = serve_with(SyntheticChain::builder().seed(1).blocks(1).build(), options).await;
     let mut maker = Maker { sequence: 0 };
     let small = maker.block(parent_of_first(), 0xa, &[vec![Made::Row("a", "", "01")]]);
     let large = [vec![Made::Row("b", "", "01"), Made::Row("c", "", "01"), Made::Row("d", "", "01")]];

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use dfuse_antelope::Name;
 use dfuse_api::WebSocketOptions;
 use dfuse_node::rpc::{NodeClient, RpcError};
+use dfuse_query::StreamOptions;
 use dfuse_search::{EventAction, Filter, FilterError, TermOptions};
 
 use super::{ChainApi, Http, Search, WebSocket};
@@ -58,6 +59,19 @@ impl Search {
 }
 
 impl Http {
+    /// Of what is asked for. The memory of streams is the default: others say how much it is.
+    pub(crate) fn query_options(&self) -> dfuse_query::Options {
+        let defaults = dfuse_query::Options::default();
+        dfuse_query::Options {
+            read_timeout: Duration::from_secs(self.read_timeout_seconds),
+            readers: self.readers.unwrap_or(defaults.readers),
+            max_waiting_reads: self.max_waiting_reads,
+            max_waiting_reads_of_client: self.max_waiting_reads_per_client,
+            max_head_age: self.max_head_age_seconds.map(Duration::from_secs),
+            ..defaults
+        }
+    }
+
     pub(crate) fn options(&self) -> dfuse_api::Options {
         let defaults = dfuse_api::Options::default();
         dfuse_api::Options {
@@ -67,12 +81,7 @@ impl Http {
             max_bodies_bytes: self.max_bodies_bytes,
             header_timeout: Duration::from_secs(self.header_timeout_seconds),
             body_timeout: Duration::from_secs(self.body_timeout_seconds),
-            read_timeout: Duration::from_secs(self.read_timeout_seconds),
-            readers: self.readers.unwrap_or(defaults.readers),
-            max_waiting_reads: self.max_waiting_reads,
-            max_waiting_reads_of_client: self.max_waiting_reads_per_client,
             shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
-            max_head_age: self.max_head_age_seconds.map(Duration::from_secs),
             client_timeout: Duration::from_secs(self.client_timeout_seconds),
             integrity_secret: self.integrity_secret.as_deref().map(dfuse_api::IntegritySecret::new),
             ..defaults
@@ -129,6 +138,11 @@ impl ChainApi {
 }
 
 impl WebSocket {
+    /// Memory of streams.
+    pub(crate) fn stream_options(&self) -> StreamOptions {
+        StreamOptions { max_pending_bytes: self.max_pending_bytes, memory_bytes: self.memory_mib << 20 }
+    }
+
     pub(crate) fn options(&self) -> anyhow::Result<WebSocketOptions> {
         let known = dfuse_api::stream_message_types();
         if let Some(unknown) = self.disabled_messages.iter().find(|name| !known.contains(&name.as_str())) {
@@ -138,8 +152,6 @@ impl WebSocket {
         Ok(WebSocketOptions {
             max_streams: self.max_streams,
             max_message_bytes: self.max_message_bytes,
-            max_pending_bytes: self.max_pending_bytes,
-            memory_bytes: self.memory_mib << 20,
             slow_client_time: Duration::from_secs(self.slow_client_seconds),
             ping_interval: Duration::from_secs(self.ping_interval_seconds),
             disabled_messages: self.disabled_messages.clone(),

@@ -217,7 +217,7 @@ fn refusal(refused: Refused) -> ApiError {
 }
 
 /// Ends with `service_unavailable_error` when the time is up.
-pub(crate) async fn within<T>(
+pub async fn within<T>(
     time: Duration,
     message: &'static str,
     work: impl Future<Output = ApiResult<T>>,
@@ -227,9 +227,7 @@ pub(crate) async fn within<T>(
 
 /// Runs `work` on a thread of the runtime that may block, in no lane: for what is bounded elsewhere, or must be answered however
 /// much is being read.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
-) -> ApiResult<T> {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
     let (reading, span) = (Reading::default(), Span::current());
     let task = spawn_blocking({
         let reading = reading.clone();

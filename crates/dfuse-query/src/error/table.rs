@@ -1,6 +1,6 @@
 //! The one table of error codes, for every surface. `docs/errors.md` is generated from it.
 
-use axum::http::StatusCode;
+use http::StatusCode;
 
 /// The name of a gRPC status; its number is that of the gRPC specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,10 @@
 //! Waits are for events: a read that must not come to its turn yet has a channel that nobody has sent to.
 
 use std::{
-    net::SocketAddr,
+    net::Ipv4Addr,
     sync::{Mutex, PoisonError, mpsc},
 };
 
-use axum::{extract::ConnectInfo, http::Extensions};
 use tokio::{select, task::yield_now};
 
 use super::*;
@@ -45,9 +44,7 @@ fn readers_with(options: &Options) -> (Arc<Readers>, Arc<SetClock>) {
 }
 
 fn client(number: u8) -> Client {
-    let mut extensions = Extensions::new();
-    extensions.insert(ConnectInfo(SocketAddr::from(([10, 0, 0, number], 1))));
-    Client::of(&extensions)
+    Client::at(Some(Ipv4Addr::new(10, 0, 0, number).into()))
 }
 
 /// A read that is at work until it is given way, and then ends. The receiver tells that it has begun.

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 /// What stands for a secret.
-pub(crate) const MASK: &str = "***";
+pub const MASK: &str = "***";
 /// Private keys of the older form have 51 characters, or one more where the public key is compressed. What is nearly as long
 /// is taken for one, too, since a key with a typing mistake is all but told; and what is longer, which may be several.
 const OLD_FORM_LEAST: usize = 48;
@@ -16,7 +16,7 @@ const NEW_FORM_BEGINS: &str = "PVT_";
 
 /// The text with a mask in the place of everything that looks like a private key; of a text that has one percent-encoded
 /// nothing else is left.
-pub(crate) fn masked(text: &str) -> Cow<'_, str> {
+pub fn masked(text: &str) -> Cow<'_, str> {
     let mut masked = String::new();
     let mut copied = 0;
     for (start, word) in words(text) {
@@ -35,13 +35,13 @@ pub(crate) fn masked(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether something in the text looks like a private key, also if the text is percent-encoded.
-pub(crate) fn contains_private_key(text: &str) -> bool {
+pub fn contains_private_key(text: &str) -> bool {
     let has_one = |text: &str| words(text).any(|(_, word)| is_private_key(word));
     has_one(text) || has_one(&percent_decode_str(text).decode_utf8_lossy())
 }
 
 /// Masks what looks like a private key in the texts of a JSON value.
-pub(crate) fn mask_json(value: &mut Value) {
+pub fn mask_json(value: &mut Value) {
     match value {
         Value::String(text) => {
             *text = masked(text).into_owned();

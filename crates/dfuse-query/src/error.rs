@@ -7,12 +7,8 @@ mod tests;
 
 use std::{borrow::Cow, fmt, fmt::Display};
 
-use axum::{
-    body::Body,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-pub(crate) use convert::query_position;
+pub use convert::query_position;
+use http::StatusCode;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 pub use table::{Detail, DetailType, ErrorCode, GrpcStatus, Retry, Row};
@@ -22,9 +18,8 @@ use crate::{TraceId, secrets};
 /// Result of whatever answers a client.
 pub type ApiResult<T> = Result<T, ApiError>;
 
-/// An error for a client. It has a code of the table and keys of `details` that its row names.
-///
-/// As a response it has a status only: the request frame puts the body in, since it knows the trace id.
+/// An error for a client. It has a code of the table and keys of `details` that its row names. Each surface has one way to send
+/// it.
 #[derive(Debug, Clone)]
 pub struct ApiError(Box<Inner>);
 
@@ -95,12 +90,12 @@ impl ApiError {
     }
 
     /// What happened inside, if it is not for the client.
-    pub(crate) fn cause(&self) -> Option<&str> {
+    pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
     /// When to try again, in seconds, if that is known.
-    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
+    pub fn retry_after_seconds(&self) -> Option<u32> {
         self.0.retry_after
     }
 
@@ -110,7 +105,7 @@ impl ApiError {
     }
 
     /// Takes out what looks like a private key, wherever in the request it was.
-    pub(crate) fn mask_secrets(&mut self) {
+    pub fn mask_secrets(&mut self) {
         let Inner { message, details, cause, .. } = &mut *self.0;
         for text in std::iter::once(message).chain(cause.as_mut()) {
             let masked = secrets::masked(text);
@@ -189,25 +184,4 @@ impl Serialize for ErrorBody {
         }
         map.end()
     }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        without_body(self.status(), self.0.retry_after, self)
-    }
-}
-
-/// The response of an error, whose body the request frame writes from the error among its extensions.
-pub(crate) fn without_body(
-    status: StatusCode,
-    retry_after: Option<u32>,
-    error: impl Clone + Send + Sync + 'static,
-) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response.extensions_mut().insert(error);
-    response
 }

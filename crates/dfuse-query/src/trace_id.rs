@@ -9,8 +9,7 @@ use std::{
 use dfuse_blocks::{Clock, Entropy};
 use serde::{Serialize, Serializer};
 
-/// Names one request among all ever: 128 random bits, 32 hex digits as text. Handlers find it among the request's
-/// extensions.
+/// Names one request among all ever: 128 random bits, 32 hex digits as text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceId(pub [u8; 16]);
 
@@ -35,18 +34,20 @@ impl Serialize for TraceId {
 
 /// Makes trace ids.
 #[derive(Debug)]
-pub(crate) struct TraceIds {
+pub struct TraceIds {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     without_entropy: AtomicU64,
 }
 
 impl TraceIds {
-    pub(crate) fn new(entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>) -> Self {
+    /// Out of that entropy, or of the time if there is none.
+    pub fn new(entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>) -> Self {
         Self { entropy, clock, without_entropy: AtomicU64::new(0) }
     }
 
-    pub(crate) fn next(&self) -> TraceId {
+    /// A new one.
+    pub fn next(&self) -> TraceId {
         let mut bytes = [0; 16];
         if self.entropy.fill(&mut bytes).is_err() {
             // Time and a count are as unique in one process; an answer without an id is worse than one that can be guessed.

@@ -7,12 +7,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// What is made at a time for a client to read; one message more may come on top. A connection that has nothing else in its
 /// queue may always have so much.
-pub(super) const PIECE_BYTES: usize = 32 << 10;
+pub const PIECE_BYTES: usize = 32 << 10;
 /// Messages that are longer take their memory from a share of their own.
 const LARGE_BYTES: usize = 256 << 10;
 /// A connection may have this part of what is free: with one, or few, that is as much as a connection may have at all. With
@@ -23,7 +22,7 @@ const MESSAGE_BYTES: usize = 64;
 
 /// The memory of all queues.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     bytes: usize,
     used: AtomicUsize,
     large: Arc<Semaphore>,
@@ -32,14 +31,14 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// So many bytes for what is queued, and so many for messages that are long.
-    pub(crate) fn new(bytes: usize, large_bytes: usize) -> Arc<Self> {
+    pub fn new(bytes: usize, large_bytes: usize) -> Arc<Self> {
         let large_bytes = large_bytes.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         let large = Arc::new(Semaphore::new(large_bytes));
         Arc::new(Self { bytes, used: AtomicUsize::new(0), large, large_bytes })
     }
 
     /// What is queued, and what was set aside for what is being made.
-    pub(crate) fn used(&self) -> usize {
+    pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed) + self.large_bytes - self.large.available_permits()
     }
 
@@ -49,12 +48,18 @@ impl Memory {
     }
 }
 
-/// Takes messages of a connection. Cloning is cheap.
-#[derive(Debug, Clone)]
-pub(super) struct Outbox(Arc<Queue>);
+/// Takes messages of a connection, in whichever form its surface writes them. Cloning is cheap.
+#[derive(Debug)]
+pub struct Outbox<T>(Arc<Queue<T>>);
+
+impl<T> Clone for Outbox<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 #[derive(Debug)]
-struct Queue {
+struct Queue<T> {
     memory: Arc<Memory>,
     /// Most bytes of this connection.
     most: usize,
@@ -62,13 +67,13 @@ struct Queue {
     /// The one that comes next waits for room, all others for it.
     line: AsyncMutex<()>,
     freed: Notify,
-    sender: mpsc::UnboundedSender<Outgoing>,
+    sender: mpsc::UnboundedSender<Outgoing<T>>,
 }
 
 /// Room for what is going to be made. It is free again when it is dropped, or when what was put there is written.
 #[derive(Debug)]
-pub(super) struct Room {
-    queue: Arc<Queue>,
+pub struct Room<T> {
+    queue: Arc<Queue<T>>,
     bytes: usize,
     /// For what is long.
     large: Option<OwnedSemaphorePermit>,
@@ -76,22 +81,24 @@ pub(super) struct Room {
 
 /// Messages that wait and are written together; they take up room as long as they are there.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) texts: Vec<Utf8Bytes>,
-    pub(super) room: Room,
+pub struct Outgoing<T> {
+    /// The messages.
+    pub texts: Vec<T>,
+    /// Their room: drop it when they are written.
+    pub room: Room<T>,
 }
 
 /// Room for so many bytes of a connection, within the memory of all.
-pub(super) fn outbox(bytes: usize, memory: &Arc<Memory>) -> (Outbox, mpsc::UnboundedReceiver<Outgoing>) {
+pub fn outbox<T>(bytes: usize, memory: &Arc<Memory>) -> (Outbox<T>, mpsc::UnboundedReceiver<Outgoing<T>>) {
     let (sender, outgoing) = mpsc::unbounded_channel();
     let (used, line, freed) = (Mutex::new(0), AsyncMutex::new(()), Notify::new());
     (Outbox(Arc::new(Queue { memory: memory.clone(), most: bytes, used, line, freed, sender })), outgoing)
 }
 
-impl Outbox {
+impl<T> Outbox<T> {
     /// Returns when there is room for so many bytes, to each in the order in which they came. There always is if nothing of the
     /// connection waits, so that no connection waits for another.
-    pub(super) async fn room(&self, bytes: usize) -> Room {
+    pub async fn room(&self, bytes: usize) -> Room<T> {
         let _next = self.0.line.lock().await;
         loop {
             let freed = self.0.freed.notified();
@@ -103,12 +110,12 @@ impl Outbox {
     }
 }
 
-impl Queue {
+impl<T> Queue<T> {
     fn used(&self) -> MutexGuard<'_, usize> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Room> {
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Room<T>> {
         let mut used = self.used();
         if *used > 0 && *used + bytes > self.most.min(self.memory.allowance()) {
             return None;
@@ -119,10 +126,10 @@ impl Queue {
     }
 }
 
-impl Room {
+impl<T> Room<T> {
     /// Makes it as large as the messages that were made. If they are so long that they need memory which is not there, returns
     /// how much: let go of them, and make them again after [`Self::wait_for_large`].
-    pub(super) fn fit(&mut self, texts_bytes: usize, messages: usize) -> Result<(), usize> {
+    pub fn fit(&mut self, texts_bytes: usize, messages: usize) -> Result<(), usize> {
         let bytes = texts_bytes + messages * MESSAGE_BYTES;
         if bytes > LARGE_BYTES {
             let wanted = self.queue.memory.large_permits(bytes);
@@ -148,7 +155,7 @@ impl Room {
     }
 
     /// Returns when there is memory for messages of so many bytes.
-    pub(super) async fn wait_for_large(&mut self, bytes: usize) {
+    pub async fn wait_for_large(&mut self, bytes: usize) {
         self.large = None;
         let memory = &self.queue.memory;
         // What is made again may be a little longer.
@@ -157,7 +164,7 @@ impl Room {
     }
 
     /// Puts messages there, which must fit. Without a receiver the connection has ended, and so will the caller.
-    pub(super) fn put(self, texts: Vec<Utf8Bytes>) {
+    pub fn put(self, texts: Vec<T>) {
         let sender = self.queue.sender.clone();
         let _ = sender.send(Outgoing { texts, room: self });
     }
@@ -169,7 +176,7 @@ impl Memory {
     }
 }
 
-impl Drop for Room {
+impl<T> Drop for Room<T> {
     fn drop(&mut self) {
         *self.queue.used() -= self.bytes;
         self.queue.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -186,14 +193,14 @@ mod tests {
     const KIB: usize = 1 << 10;
 
     /// Room for a piece, if there is some.
-    fn room_now(outbox: &Outbox) -> Option<Room> {
+    fn room_now(outbox: &Outbox<String>) -> Option<Room<String>> {
         // Whatever the runtime thinks of a task that never waits.
         tokio::task::unconstrained(outbox.room(PIECE_BYTES)).now_or_never()
     }
 
-    fn put(mut room: Room, bytes: usize) {
+    fn put(mut room: Room<String>, bytes: usize) {
         room.fit(bytes - MESSAGE_BYTES, 1).unwrap();
-        room.put(vec!["x".repeat(bytes - MESSAGE_BYTES).into()]);
+        room.put(vec!["x".repeat(bytes - MESSAGE_BYTES)]);
     }
 
     #[tokio::test]
@@ -281,7 +288,7 @@ mod tests {
         let (other, mut others) = outbox(4 << 20, &memory);
         let mut room = one.room(PIECE_BYTES).await;
         room.fit(900 * KIB, 1).unwrap();
-        room.put(vec!["x".repeat(900 * KIB).into()]);
+        room.put(vec!["x".repeat(900 * KIB)]);
         let mut room = other.room(PIECE_BYTES).await;
         let needed = room.fit(500 * KIB, 1).unwrap_err();
         let mut waiting = Box::pin(room.wait_for_large(needed));
@@ -291,7 +298,7 @@ mod tests {
         drop(outgoing.recv().await.unwrap());
         waiting.await;
         room.fit(510 * KIB, 1).unwrap();
-        room.put(vec!["x".repeat(510 * KIB).into()]);
+        room.put(vec!["x".repeat(510 * KIB)]);
         // One that is longer than all of it goes alone.
         let mut room = one.room(PIECE_BYTES).await;
         let needed = room.fit(5 << 20, 1).unwrap_err();

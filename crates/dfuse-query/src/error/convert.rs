@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{ApiError, ErrorCode};
-use crate::params::shorten;
+use crate::shorten::shorten;
 
 /// When to try again what is missing while the store is opened anew or an index catches up.
 const PAUSE_SECONDS: u32 = 5;
@@ -130,6 +130,6 @@ impl From<dfuse_search::Error> for ApiError {
 }
 
 /// Where in a query an error is, as details tell it.
-pub(crate) fn query_position(error: &dfuse_search::ParseError) -> serde_json::Value {
+pub fn query_position(error: &dfuse_search::ParseError) -> serde_json::Value {
     json!({"offset": error.offset, "line": error.line, "column": error.column})
 }

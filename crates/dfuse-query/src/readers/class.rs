@@ -1,7 +1,3 @@
-use axum::{Extension, routing::MethodRouter};
-
-use crate::Api;
-
 /// What a read costs. Reads of each class have threads of their own, so that dear ones never hold cheap ones up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -26,10 +22,5 @@ impl Class {
             Self::Search => "search",
             Self::Body => "body",
         }
-    }
-
-    /// An endpoint whose reads are of this class.
-    pub(crate) fn route(self, endpoint: MethodRouter<Api>) -> MethodRouter<Api> {
-        endpoint.route_layer(Extension(self))
     }
 }

@@ -18,7 +18,7 @@ const LIVE_IN_A_ROW: u32 = 8;
 
 /// What a stream works at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub enum Class {
     /// The newest blocks, for which many wait at the same moment: they come first.
     Live,
     /// What is further back, in the order in which it was asked for.
@@ -27,7 +27,7 @@ pub(crate) enum Class {
 
 /// Hands out turns. Cloning is cheap.
 #[derive(Debug, Clone)]
-pub(crate) struct Turns {
+pub struct Turns {
     state: Arc<Mutex<State>>,
     timeout: Duration,
 }
@@ -42,7 +42,7 @@ struct State {
 
 /// The right to work on a CPU thread; goes to the next one when dropped.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub struct Turn {
     /// Absent once it is handed on.
     state: Option<Arc<Mutex<State>>>,
     timeout: Duration,
@@ -50,13 +50,13 @@ pub(crate) struct Turn {
 
 impl Turns {
     /// So many at a time, each for as long as `timeout` at most.
-    pub(crate) fn new(places: usize, timeout: Duration) -> Self {
+    pub fn new(places: usize, timeout: Duration) -> Self {
         let state = State { free: places.max(1), live: VecDeque::new(), past: VecDeque::new(), live_in_a_row: 0 };
         Self { state: Arc::new(Mutex::new(state)), timeout }
     }
 
     /// Waits for a turn, however long it takes. Whoever waits should hold nothing: many may.
-    pub(crate) async fn turn(&self, class: Class) -> Turn {
+    pub async fn turn(&self, class: Class) -> Turn {
         let waiting = {
             let mut state = lock(&self.state);
             if state.free > 0 {
@@ -99,7 +99,7 @@ impl Turn {
     ///
     /// # Errors
     /// Those of `work`, and `service_unavailable_error` when it takes too long.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {

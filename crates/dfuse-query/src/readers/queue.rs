@@ -174,14 +174,12 @@ impl<J> TurnQueue<J> {
 
 #[cfg(test)]
 mod tests {
-    use axum::{extract::ConnectInfo, http::Extensions};
+    use std::net::Ipv4Addr;
 
     use super::*;
 
     fn client(number: u8) -> Client {
-        let mut extensions = Extensions::new();
-        extensions.insert(ConnectInfo(std::net::SocketAddr::from(([10, 0, 0, number], 1))));
-        Client::of(&extensions)
+        Client::at(Some(Ipv4Addr::new(10, 0, 0, number).into()))
     }
 
     fn all(queue: &mut TurnQueue<Ticket>) -> Vec<Ticket> {

@@ -1,0 +1,107 @@
+//! Who sent a request.
+
+use std::{borrow::Cow, net::SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{Extensions, HeaderMap, HeaderName, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use dfuse_query::{ApiResult, Asking, Caller, Client, Surface};
+
+use crate::{Api, answer::HttpError};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The paths of WebSocket connections begin so.
+const STREAM: &str = "/v1/stream";
+
+/// The other end of the connection that a request came on.
+pub(crate) fn peer(extensions: &Extensions) -> Option<SocketAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
+}
+
+/// Who is charged for a request.
+pub(crate) fn client(extensions: &Extensions) -> Client {
+    match extensions.get::<Caller>() {
+        Some(caller) => caller.client,
+        None => Client::at(peer(extensions).map(|peer| peer.ip())),
+    }
+}
+
+/// Stands before every route that is not open to all.
+pub(crate) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let surface = if parts.uri.path().starts_with(STREAM) { Surface::WebSocket } else { Surface::Rest };
+    match admit(&api, &parts, surface).await {
+        Ok(caller) => {
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => HttpError(error).into_response(),
+    }
+}
+
+/// Who sends this request, and what they may do.
+///
+/// # Errors
+/// They may not ask.
+pub(crate) async fn admit(api: &Api, parts: &Parts, surface: Surface) -> ApiResult<Caller> {
+    let token = token(&parts.headers, parts.uri.query());
+    let asking = Asking {
+        token: token.as_deref(),
+        peer: peer(&parts.extensions).map(|peer| peer.ip()),
+        forwarded_for: text(&parts.headers, FORWARDED_FOR),
+        origin: text(&parts.headers, header::ORIGIN),
+        surface,
+    };
+    api.admit(&asking).await
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// That of the header, or that of the query if the header has none or is malformed.
+fn token<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<Cow<'a, str>> {
+    let of_header = text(headers, header::AUTHORIZATION).and_then(bearer).map(Cow::Borrowed);
+    let of_query = || {
+        let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        pairs.find(|(name, _)| name == "token").map(|(_, token)| token)
+    };
+    of_header.or_else(of_query).filter(|token| !token.is_empty())
+}
+
+/// `Bearer` in any case and the token, with white space between them.
+fn bearer(header: &str) -> Option<&str> {
+    let mut fields = header.split_ascii_whitespace();
+    match (fields.next(), fields.next(), fields.next()) {
+        (Some(scheme), Some(token), None) if scheme.eq_ignore_ascii_case("bearer") => Some(token),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn where_a_token_is_taken_from() {
+        for (header, query, found) in [
+            (Some("Bearer abc"), None, Some("abc")),
+            (Some("bEARER  abc"), Some("token=def"), Some("abc")),
+            (Some("Bearer"), Some("a=b&token=d%20e"), Some("d e")),
+            (Some("Bearer a b"), Some("token=def"), Some("def")),
+            (Some("Basic abc"), Some("tokens=x&token=def&token=g"), Some("def")),
+            (Some("Bearer "), Some("token="), None),
+            (None, Some("atoken=x"), None),
+            (None, None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(header.map(|it| (header::AUTHORIZATION, HeaderValue::from_str(it).unwrap())));
+            assert_eq!(token(&headers, query).as_deref(), found, "{header:?} {query:?}");
+        }
+    }
+}

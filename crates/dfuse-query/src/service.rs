@@ -1,0 +1,258 @@
+use std::{sync::Arc, time::Duration};
+
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
+use dfuse_index::{Serving, ServingSnapshot, abi::AbiCache};
+use dfuse_search::SearchIndex;
+use dfuse_trx::ForkedTransactions;
+
+use crate::{
+    Access, ApiResult, Asking, Caller, Class, Client, Metrics, Readiness, Reading,
+    outbox::Memory,
+    readers::{Readers, cores},
+    turns::{Turn, Turns},
+};
+
+/// Packed ABIs that are kept parsed: those of some two thousand contracts.
+const ABI_CACHE_BYTES: usize = 16 << 20;
+
+/// Bytes that are parsed where they are: some tens of microseconds.
+const SMALL_BODY: usize = 16 << 10;
+
+/// What the use cases answer from.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    /// The indexes.
+    pub serving: Arc<Serving>,
+    /// The blocks.
+    pub feed: FeedHandle,
+    /// Transactions of blocks that were undone.
+    pub forked: Arc<ForkedTransactions>,
+    /// Which terms can be searched, and those of the newest blocks.
+    pub search: Arc<SearchIndex>,
+    /// The chain's id where it is known: without it, keys cannot be recovered from signatures.
+    pub chain_id: Option<Checksum256>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives trace ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Limits of what is asked of a service.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long reading from stores may take, for one request.
+    pub read_timeout: Duration,
+    /// Reads of each [`Class`] that work at a time; more wait for their turn, within their time. Two for each core by default:
+    /// most find in memory what they read, and then more at a time only take longer, each of them.
+    pub readers: usize,
+    /// Requests of each class that may wait for their turn.
+    pub max_waiting_reads: usize,
+    /// Of them, those of one client.
+    pub max_waiting_reads_of_client: usize,
+    /// How much work one search may do before it answers with what it has; a unit is some microseconds.
+    pub search_work: u64,
+    /// From which age of the head block on the service is not ready; never if absent, as for a chain that is replayed.
+    pub max_head_age: Option<Duration>,
+    /// Of streams.
+    pub streams: StreamOptions,
+}
+
+/// Memory of streams, on all surfaces together.
+#[derive(Debug, Clone)]
+pub struct StreamOptions {
+    /// Memory for what all streams send and read: half of it for what waits for clients, an eighth for long messages of these,
+    /// an eighth for what was made of blocks that are no longer new. A quarter is meant for their blocks, which the feed keeps:
+    /// see `history_bytes` of its options.
+    pub memory_bytes: usize,
+    /// Bytes of a connection that wait for the client to read. When there are more, its streams wait.
+    pub max_pending_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            read_timeout: Duration::from_secs(30),
+            readers: 2 * cores(),
+            max_waiting_reads: 4096,
+            max_waiting_reads_of_client: 1024,
+            search_work: 1_000_000,
+            max_head_age: None,
+            streams: StreamOptions::default(),
+        }
+    }
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self { memory_bytes: 256 << 20, max_pending_bytes: 4 << 20 }
+    }
+}
+
+impl StreamOptions {
+    /// For what waits for clients.
+    fn new_memory(&self) -> Arc<Memory> {
+        // The longest message must fit.
+        Memory::new(self.memory_bytes / 2, self.max_pending_bytes.max(self.memory_bytes / 8))
+    }
+}
+
+/// What all use cases share, and on whose behalf they read. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Service {
+    shared: Arc<Shared>,
+    class: Class,
+    client: Client,
+}
+
+#[derive(Debug)]
+struct Shared {
+    chain: Chain,
+    options: Options,
+    access: Arc<dyn Access>,
+    readers: Readers,
+    /// For what streams make of blocks, which seldom waits for a disk: more threads would take memory and win nothing.
+    turns: Turns,
+    /// What waits for clients of streams.
+    queues: Arc<Memory>,
+    readiness: Readiness,
+    metrics: Metrics,
+    abis: AbiCache,
+}
+
+impl Service {
+    /// Answers from that chain whoever `access` lets in.
+    pub fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
+        let shared = Arc::new(Shared {
+            readers: Readers::new(&options, &chain.clock),
+            turns: Turns::new(cores(), options.read_timeout),
+            queues: options.streams.new_memory(),
+            chain,
+            access,
+            readiness: Readiness::default(),
+            metrics: Metrics::new(),
+            abis: AbiCache::new(ABI_CACHE_BYTES),
+            options,
+        });
+        Self { shared, class: Class::LookUp, client: Client::default() }
+    }
+
+    /// On behalf of that client.
+    #[must_use]
+    pub fn charged_to(&self, client: Client) -> Self {
+        Self { client, ..self.clone() }
+    }
+
+    /// With reads of that class.
+    #[must_use]
+    pub fn reading(&self, class: Class) -> Self {
+        Self { class, ..self.clone() }
+    }
+
+    /// Says who asks and what they may do.
+    ///
+    /// # Errors
+    /// They may not ask; the error says why.
+    pub async fn admit(&self, asking: &Asking<'_>) -> ApiResult<Caller> {
+        self.shared.access.admit(asking).await
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &Chain {
+        &self.shared.chain
+    }
+
+    /// The limits.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// Conditions that must hold before clients are sent here.
+    pub fn readiness(&self) -> &Readiness {
+        &self.shared.readiness
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Parsed ABIs.
+    pub fn abis(&self) -> &AbiCache {
+        &self.shared.abis
+    }
+
+    /// Reads from the newest snapshot on a CPU thread. Within loops, `work` asks [`Reading::go_on`] now and then.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        // Taken when it is this request's turn: the newest then.
+        let serving = self.chain().serving.clone();
+        let work = move |reading: &Reading| work(&serving.snapshot(), reading);
+        self.shared.readers.run(self.class, self.client, work).await
+    }
+
+    /// The same for the rest of an answer that has begun, which waits for its turn however long it takes.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when that takes too long.
+    pub async fn read_on<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let serving = self.chain().serving.clone();
+        let work = move |reading: &Reading| work(&serving.snapshot(), reading);
+        self.shared.readers.run_in_turn(self.class, self.client, work).await
+    }
+
+    /// The memory of what waits for clients of streams.
+    pub fn queues(&self) -> &Arc<Memory> {
+        &self.shared.queues
+    }
+
+    /// Whose turn it is among the streams.
+    pub fn turns(&self) -> &Turns {
+        &self.shared.turns
+    }
+
+    /// Reads from the newest snapshot for a stream whose turn it is.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when that takes too long.
+    pub async fn at_turn<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let serving = self.chain().serving.clone();
+        turn.run(move |reading| work(&serving.snapshot(), reading)).await
+    }
+
+    /// Parses what a client sent, which has so many bytes: not on the runtime's threads, unless it takes no longer than the way to
+    /// another one.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when it takes too long or too much is being parsed.
+    pub async fn parse<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        if bytes <= SMALL_BODY { work() } else { self.read_sent(work).await }
+    }
+
+    /// The same for what takes long however short it is.
+    ///
+    /// # Errors
+    /// Those of [`Service::parse`].
+    pub async fn read_sent<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        self.shared.readers.run(Class::Body, self.client, |_| work()).await
+    }
+}
