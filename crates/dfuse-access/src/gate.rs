@@ -92,6 +92,8 @@ pub struct Options {
     pub tiers: Vec<TierOptions>,
     /// The tier of callers without a token: by default that of [`Tiers::ANONYMOUS`], and in open mode none.
     pub anonymous_tier: Option<String>,
+    /// A key's tier may be one that is not among them: for who makes keys without knowing the server's settings.
+    pub any_tier: bool,
     /// What tokens of this server have in `iss`.
     pub issuer: String,
     /// Other issuers whose tokens count.
@@ -116,6 +118,7 @@ impl Default for Options {
             proxies: Proxies::default(),
             tiers: Vec::new(),
             anonymous_tier: None,
+            any_tier: false,
             issuer: "dfuse".to_owned(),
             issuers: Vec::new(),
             issue_rate: per_minute(60),
@@ -331,6 +334,7 @@ impl Gate {
     /// Those of [`Keyring::create`], and [`Error::Invalid`] for a tier that does not exist.
     pub fn create_key(&self, new: NewKey) -> Result<(KeyText, ApiKey)> {
         if let Some(tier) = &new.tier
+            && !self.0.options.any_tier
             && self.0.tiers.find(Some(tier)).is_none()
         {
             let known = self.0.tiers.names().join(", ");

@@ -1,6 +1,6 @@
 use clap::{Parser, Subcommand};
 
-use crate::{boot::Boot, init::Init, logging::LogOptions, start::Start, tools};
+use crate::{boot::Boot, init::Init, keys::Keys, logging::LogOptions, maintenance::Maintenance, start::Start, tools};
 
 /// Search, state and streams of Antelope chains from the execution log of a node
 #[derive(Debug, Parser)]
@@ -20,6 +20,12 @@ enum Command {
     Start(Start),
     /// Boot a fresh private chain: accounts, contracts, protocol features
     Boot(Boot),
+    /// Make, list and revoke API keys, and see what they use
+    #[command(subcommand, arg_required_else_help = true)]
+    Keys(Keys),
+    /// Take a server out of service, or back into it
+    #[command(subcommand, arg_required_else_help = true)]
+    Maintenance(Maintenance),
     /// Look into logs and block files, check and repair them
     #[command(subcommand, arg_required_else_help = true)]
     Tools(tools::Tool),
@@ -31,6 +37,8 @@ impl Cli {
             Command::Init(init) => init.run(),
             Command::Start(start) => start.run(),
             Command::Boot(boot) => boot.run(),
+            Command::Keys(keys) => keys.run(),
+            Command::Maintenance(maintenance) => maintenance.run(),
             Command::Tools(tool) => tool.run(),
         }
     }

@@ -2,11 +2,14 @@
 
 mod boot;
 mod cli;
+mod control;
 mod failure;
 mod indexes;
 mod init;
 mod input;
+mod keys;
 mod logging;
+mod maintenance;
 mod progress;
 mod start;
 mod tools;

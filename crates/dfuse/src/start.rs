@@ -1,5 +1,6 @@
 //! `dfuse start`: everything in one process.
 
+mod access;
 mod conditions;
 mod data_dir;
 mod descriptors;

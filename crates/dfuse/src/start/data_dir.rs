@@ -11,8 +11,6 @@ use anyhow::{Context, bail};
 use dfuse_blocks::{BlockStore, StoreOptions};
 use tempfile::TempDir;
 
-/// Where data is kept when nothing else is said.
-const DEFAULT: &str = "dfuse-data";
 const LOCK: &str = "lock";
 
 /// A data directory that no other process uses as long as this lives.
@@ -33,14 +31,17 @@ impl Drop for DataDir {
 }
 
 impl DataDir {
+    /// Where data is kept when nothing else is said.
+    pub(crate) const DEFAULT: &'static str = "dfuse-data";
+
     /// Opens the directory at `path`, which is made if it is not there; the default one without a path.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        Self::lock(path.unwrap_or(Path::new(DEFAULT)).to_owned(), None)
+        Self::lock(path.unwrap_or(Path::new(Self::DEFAULT)).to_owned(), None)
     }
 
     /// Opens a directory that is already there.
     pub(crate) fn existing(path: Option<&Path>) -> anyhow::Result<Self> {
-        let path = path.unwrap_or(Path::new(DEFAULT));
+        let path = path.unwrap_or(Path::new(Self::DEFAULT));
         if !path.join("index").is_dir() {
             bail!("{} is not a data directory of dfuse; name one with --data-dir", path.display());
         }

@@ -26,7 +26,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    DataDir, Settings,
+    DataDir, Settings, access,
     conditions::Conditions,
     descriptors::Shares,
     index::Indexing,
@@ -160,8 +160,10 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;
     // If both fail, what is wrong with the indexes is told: their files are the more numerous.
     let feed = Feed::open(files.clone(), key, feed_options, &*clock).await;
+    let gate = access::open(data_dir.path(), clock.clone(), dfuse_access::Options::default()).await;
     let (store, pipeline, options) = opened.await??;
     let (feed, keeper) = feed?;
+    let gate = gate?;
     let handle = feed.handle();
     repair::must_begin_with(&pipeline, &handle)?;
     let forked = Arc::new(ForkedTransactions::restore(&handle).await?);
@@ -237,7 +239,8 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let parts = Parts {
         ingest: tokio::spawn(ingest.run()),
         index,
-        keeper: tokio::spawn(keep(keeper, conditions.clone(), stopped)),
+        keeper: tokio::spawn(keep(keeper, conditions.clone(), stopped.clone())),
+        access: tokio::spawn(access::run(gate.clone(), data_dir.path().into(), stopped)),
         serve,
         stop,
         feed: handle,
@@ -246,6 +249,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
         nodes,
     };
     let result = parts.supervise(signals, settings.exit_at_end).await;
+    access::close(gate).await;
     let closed = spawn_blocking(move || store.current().close()).await?.context(
         "the indexes were not closed cleanly; nothing is lost of them, the next start makes from the block files what they lack",
     );
@@ -289,6 +293,7 @@ struct Parts {
     ingest: JoinHandle<anyhow::Result<(Ended, Feed)>>,
     index: JoinHandle<dfuse_index::Result<()>>,
     keeper: JoinHandle<anyhow::Result<()>>,
+    access: JoinHandle<()>,
     serve: JoinHandle<()>,
     stop: watch::Sender<bool>,
     feed: FeedHandle,
@@ -409,6 +414,7 @@ impl Parts {
             warn!(error = %one_line(&error), "bundles were not written");
         }
         self.serve.await?;
+        self.access.await?;
         result
     }
 }

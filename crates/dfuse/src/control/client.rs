@@ -1,0 +1,89 @@
+//! Who gives a command.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use dfuse_access::{Gate, KvAccessStore, Options};
+use dfuse_blocks::{SystemClock, SystemEntropy};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    time::{sleep, timeout},
+};
+
+use super::{
+    ACCESS, SOCKET,
+    protocol::{Command, MAX_LINE, Reply},
+};
+use crate::{failure::usage, start::DataDir};
+
+/// How long a running server may take for a reply.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often, and how long apart, it is looked again whether a server that starts or stops can be reached.
+const TRIES: (usize, Duration) = (100, Duration::from_millis(100));
+
+/// Has a command done: by the server that runs on the data directory, or by this process.
+///
+/// # Errors
+/// What the command fails with, or a data directory that cannot be used.
+pub(crate) fn ask(data_dir: Option<&Path>, command: &Command) -> anyhow::Result<Reply> {
+    let path = data_dir.unwrap_or(Path::new(DataDir::DEFAULT));
+    if !path.is_dir() {
+        return Err(usage(format!(
+            "there is no data directory {}; name that of the server with --data-dir, or make it for a new one",
+            path.display()
+        )));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(ask_either(path, command))?.done()
+}
+
+async fn ask_either(path: &Path, command: &Command) -> anyhow::Result<Reply> {
+    let socket = path.join(SOCKET);
+    let mut refused = None;
+    for _ in 0..TRIES.0 {
+        match UnixStream::connect(&socket).await {
+            Ok(stream) => return say(stream, command).await,
+            Err(error) if is_nobody(&error) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot use {}", socket.display())),
+        }
+        match DataDir::open(Some(path)) {
+            Ok(data_dir) => return do_it(&data_dir, command.clone()),
+            // It starts or stops: one of both will do soon.
+            Err(error) => refused = Some(error),
+        }
+        sleep(TRIES.1).await;
+    }
+    match refused {
+        Some(error) => Err(error.context("the server that runs does not take commands")),
+        None => bail!("the server at {} does not take commands", path.display()),
+    }
+}
+
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+async fn say(mut stream: UnixStream, command: &Command) -> anyhow::Result<Reply> {
+    let mut line = serde_json::to_vec(command)?;
+    line.push(b'\n');
+    let exchange = async {
+        stream.write_all(&line).await?;
+        let mut reply = String::new();
+        BufReader::new(&mut stream).take(MAX_LINE).read_line(&mut reply).await?;
+        io::Result::Ok(reply)
+    };
+    let reply = timeout(PATIENCE, exchange).await.context("the running server does not answer")??;
+    serde_json::from_str(&reply).context("the running server is of another version; use the same one for commands")
+}
+
+/// Does it here, as no server runs.
+fn do_it(data_dir: &DataDir, command: Command) -> anyhow::Result<Reply> {
+    let store = Arc::new(KvAccessStore::open(&data_dir.path().join(ACCESS))?);
+    // What tiers there are only a server knows: a name is taken as it is.
+    let options = Options { any_tier: true, ..Options::default() };
+    let gate = Gate::open(store, Arc::new(SystemClock::new()), Arc::new(SystemEntropy), options)?;
+    let reply = command.run(&gate);
+    gate.store().close()?;
+    Ok(reply)
+}

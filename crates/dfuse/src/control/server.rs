@@ -1,0 +1,131 @@
+//! The socket of a running server.
+
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use dfuse_access::Gate;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::timeout,
+};
+use tracing::{info, warn};
+
+use super::{
+    ACCESS, SOCKET,
+    protocol::{Command, MAX_LINE, Reply},
+};
+
+/// Commands at a time.
+const MAX_COMMANDS: usize = 16;
+/// How long a line may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Listens for commands. The socket is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Nobody can connect to it any more: what is left is replaced by the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Control {
+    /// Listens in a data directory that this process has locked.
+    ///
+    /// # Errors
+    /// A path that is too long for a socket, or a directory that cannot be written to.
+    pub(crate) fn listen(data_dir: &Path, gate: Arc<Gate>) -> anyhow::Result<Self> {
+        let path = data_dir.join(SOCKET);
+        // Where only the owner may look, until it has its rights. What a killed process left is replaced.
+        let hidden = data_dir.join(ACCESS).join(SOCKET);
+        let listen = || -> io::Result<UnixListener> {
+            fs::remove_file(&hidden).or_else(absent)?;
+            let listener = UnixListener::bind(&hidden)?;
+            fs::set_permissions(&hidden, Permissions::from_mode(0o600))?;
+            fs::rename(&hidden, &path)?;
+            Ok(listener)
+        };
+        let listener = listen().with_context(|| {
+            format!(
+                "commands cannot reach this server at {}; a shorter path of the data directory may help",
+                path.display()
+            )
+        })?;
+        Ok(Self { listener, path, gate })
+    }
+
+    /// Does what commands ask for, until this is dropped.
+    pub(crate) async fn run(self) {
+        let places = Arc::new(Semaphore::new(MAX_COMMANDS));
+        while let Ok(place) = places.clone().acquire_owned().await {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "a command could not reach the server");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let gate = self.gate.clone();
+            tokio::spawn(async move {
+                if let Err(error) = answer(stream, gate).await {
+                    warn!(%error, "a command was not answered");
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, gate: Arc<Gate>) -> io::Result<()> {
+    let mut line = String::new();
+    timeout(PATIENCE, BufReader::new(&mut stream).take(MAX_LINE).read_line(&mut line)).await??;
+    let reply = match serde_json::from_str::<Command>(&line) {
+        Ok(command) => {
+            info!(command = name(&command), "a command");
+            spawn_blocking(move || command.run(&gate)).await.map_err(io::Error::other)?
+        }
+        Err(_) => Reply::Failed {
+            message: "the running server does not know this command; use the version of dfuse that runs".to_owned(),
+            is_usage: true,
+        },
+    };
+    let mut bytes = serde_json::to_vec(&reply).map_err(io::Error::other)?;
+    bytes.push(b'\n');
+    timeout(PATIENCE, stream.write_all(&bytes)).await??;
+    stream.shutdown().await
+}
+
+/// For the log, which does not say more.
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::KeysCreate(_) => "keys create",
+        Command::KeysList => "keys list",
+        Command::KeysShow { .. } => "keys show",
+        Command::KeysRevoke { .. } => "keys revoke",
+        Command::KeysRotate => "keys rotate",
+        Command::KeysUsage { .. } => "keys usage",
+        Command::Maintenance { on: true } => "maintenance on",
+        Command::Maintenance { on: false } => "maintenance off",
+    }
+}
+
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,129 @@
+//! `dfuse keys`.
+
+mod print;
+mod time;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use dfuse_access::{KeyKind, NewKey, OriginPattern, Rate};
+use dfuse_blocks::{Clock, SystemClock};
+
+use self::print::print;
+use crate::{
+    control::{Command, ask},
+    failure::usage,
+};
+
+/// Days of usage that are shown.
+const USAGE_DAYS: u32 = 31;
+
+/// Commands for API keys. They reach a running server at once, and work without one
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key, and tell it: this once only, as the server keeps no more than a hash of it
+    Create(Create),
+    /// List all keys
+    List(Shown),
+    /// Show a key
+    Show(OneKey),
+    /// End a key, with its tokens and streams
+    Revoke(OneKey),
+    /// Let a new key sign tokens; those that were issued count as long as they live
+    Rotate(Shown),
+    /// Show what keys have used, by day
+    Usage(Usage),
+}
+
+/// Which server, and how its reply is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// Data directory of the server [default: ./dfuse-data]
+    #[arg(long, value_name = "DIR", env = "DFUSE_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    /// How the reply is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Who uses the key: server (keeps it secret), web (pages of its origins) or mobile (programs on many devices)
+    #[arg(long, value_name = "KIND", value_parser = ["server", "web", "mobile"])]
+    kind: String,
+    /// A name for operators
+    #[arg(long)]
+    name: String,
+    /// Origin of the pages that may use the key, as https://app.example.com, https://*.example.com or *; may be given several
+    /// times. A web key needs one
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<OriginPattern>,
+    /// A tier of access.tiers; without one, every route and all history without limits
+    #[arg(long)]
+    tier: Option<String>,
+    /// How many blocks below the head the key may read, instead of what its tier says
+    #[arg(long, value_name = "BLOCKS")]
+    history: Option<u32>,
+    /// Requests of each class of routes, as 10/s, 600/m or 3600/h, instead of what its tier says
+    #[arg(long)]
+    rate: Option<Rate>,
+    /// When the key ends: after a time (90d, 12h) or at one (2027-01-31, 2027-01-31T12:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneKey {
+    /// Id of the key, or its first digits
+    id: String,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    /// Id of one key, or its first digits [default: all]
+    id: Option<String>,
+    /// How many days, the present one included
+    #[arg(long, default_value_t = USAGE_DAYS)]
+    days: u32,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+impl Keys {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let now = SystemClock::new().now().as_secs();
+        let (command, shown) = match self {
+            Self::Create(create) => create.command(now)?,
+            Self::List(shown) => (Command::KeysList, shown),
+            Self::Show(OneKey { id, shown }) => (Command::KeysShow { id }, shown),
+            Self::Revoke(OneKey { id, shown }) => (Command::KeysRevoke { id }, shown),
+            Self::Rotate(shown) => (Command::KeysRotate, shown),
+            Self::Usage(Usage { id, days, shown }) => {
+                let last_day = time::day(now);
+                (Command::KeysUsage { id, first_day: last_day.saturating_sub(days.max(1) - 1), last_day }, shown)
+            }
+        };
+        print(&ask(shown.data_dir.as_deref(), &command)?, shown.format, now)
+    }
+}
+
+impl Create {
+    fn command(self, now: u64) -> anyhow::Result<(Command, Shown)> {
+        let Self { kind, name, origins, tier, history, rate, expires, shown } = self;
+        let kind: KeyKind = kind.parse().map_err(|error: dfuse_access::Error| usage(error.to_string()))?;
+        let expires = expires.map(|text| time::until(&text, now)).transpose()?;
+        Ok((Command::KeysCreate(NewKey { kind, name, origins, tier, history, rate, expires }), shown))
+    }
+}
