@@ -29,7 +29,7 @@ use info::InfoCache;
 pub(crate) use node_shaped::NodeShaped;
 pub(crate) use proxy::Untouched;
 pub use push::PushOptions;
-use push::Pushes;
+use push::{Guarantee, Pushes};
 pub(crate) use upstreams::Upstreams;
 
 use crate::{Api, sender};
@@ -126,12 +126,13 @@ async fn answer(api: &Api, request: Request) -> Result<Response, NodeShaped> {
     if guarantee.is_some() || api.http_options().chain_api.authenticate {
         sender::admit(api, &parts, Surface::Node).await?;
     }
+    let guarantee = guarantee.map(|value| Guarantee::read(&value)).transpose()?;
     let request = Request::from_parts(parts, body);
     if !api.chain_api().upstreams.any() {
         return Err(NodeShaped::unavailable("No node is configured that could answer this: set chain_api.upstreams."));
     }
     match guarantee {
-        Some(guarantee) => push::push(api, &call, &guarantee, request).await,
+        Some(guarantee) => push::push(api, &call, guarantee, request).await,
         None if call == "get_info" => info::get_info(api, request).await,
         None => proxy::forward(api, &call, request).await,
     }

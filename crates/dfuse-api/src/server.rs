@@ -1,6 +1,7 @@
 //! Connections: accepting them, what is not HTTP, time-outs, the end.
 
 mod demands;
+mod half_closed;
 mod messages;
 mod places;
 mod refusal;
@@ -15,6 +16,7 @@ use axum::{
 };
 pub(crate) use demands::Refused;
 use dfuse_query::{Access, ApiError, Chain, ErrorCode};
+use half_closed::HalfClosed;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use places::WorkingBody;
@@ -144,7 +146,7 @@ impl Server {
             .header_read_timeout(options.header_timeout)
             .max_header_size(options.max_header_bytes)
             .max_buf_size(options.max_header_bytes.max(400 << 10));
-        let io = TokioIo::new(RefusalCatcher::new(stream));
+        let io = TokioIo::new(HalfClosed::new(RefusalCatcher::new(stream), place.clone()));
         let mut connection = builder.serve_connection(io, service).with_upgrades();
         let ended = tokio::select! {
             ended = &mut connection => ended,
@@ -172,7 +174,7 @@ impl Server {
         if let Err(error) = ended
             && let Some(parts) = connection.into_parts()
         {
-            let catcher = parts.io.into_inner();
+            let catcher = parts.io.into_inner().into_inner();
             if let Some(refusal) = self.refusal(&error, catcher.refused(), parts.read_buf.is_empty()) {
                 refuse(catcher.into_inner(), &self.0.refuse(refusal, peer)).await;
             }

@@ -1,4 +1,5 @@
-//! Private keys that people paste where they do not belong. No answer and no line of the log repeats one.
+//! Private keys that people paste where they do not belong. No answer, no line of the log and no message of the command line
+//! repeats one.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,8 @@ const OLD_FORM_LEAST: usize = 48;
 /// First characters of the older form.
 const OLD_FORM_BEGINS: [char; 3] = ['5', 'K', 'L'];
 const NEW_FORM_BEGINS: &str = "PVT_";
+/// Begins the sequences that colour text on a terminal: digits and semicolons follow, and an `m`.
+const COLOUR: &str = "\u{1b}[";
 
 /// The text with a mask in the place of everything that looks like a private key; of a text that has one percent-encoded
 /// nothing else is left.
@@ -52,16 +55,28 @@ pub fn mask_json(value: &mut Value) {
     }
 }
 
-/// Runs of letters, digits and underscores, and where each begins.
+/// Runs of letters, digits and underscores, and where each begins. Colours of a terminal are none.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut at = 0;
     std::iter::from_fn(move || {
-        let start = at + text[at..].find(is_part)?;
+        let start = loop {
+            let start = at + text[at..].find(is_part)?;
+            match colour_from(&text[at..start], &text[start..]) {
+                Some(length) => at = start + length,
+                None => break start,
+            }
+        };
         let end = text[start..].find(|c| !is_part(c)).map_or(text.len(), |length| start + length);
         at = end;
         Some((start, &text[start..end]))
     })
+}
+
+/// Length of what is left of a colour in `text`, if `before` ends with its beginning.
+fn colour_from(before: &str, text: &str) -> Option<usize> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ';').filter(|_| before.ends_with(COLOUR))?;
+    text[end..].starts_with('m').then_some(end + 1)
 }
 
 fn is_private_key(word: &str) -> bool {
@@ -96,6 +111,8 @@ mod tests {
             assert!(contains_private_key(&format!("key={key}")));
         }
         assert_eq!(masked(&format!("/v0/%35{}", &OLD[1..])), MASK);
+        assert_eq!(masked(&format!("\u{1b}[2mkey\u{1b}[0m\u{1b}[2m=\u{1b}[0m{OLD}")).matches(MASK).count(), 1);
+        assert_eq!(masked(&format!("\u{1b}[{OLD}")), "\u{1b}[***", "what looks like a colour hides nothing");
         let mut details = json!({"errors": {"public_key": [format!("not {OLD}"), 5, null]}});
         mask_json(&mut details);
         assert_eq!(details, json!({"errors": {"public_key": ["not ***", 5, null]}}));

@@ -25,6 +25,8 @@ pub enum Rows<'a> {
     Hex,
     /// Its fields, by the type of the table's rows; its bytes and an error if they do not decode or the type is unknown.
     Decoded(Option<AbiType<'a>>),
+    /// Its bytes, with the reason why they are not decoded.
+    Undecoded(&'a str),
 }
 
 impl Renderer<'_> {
@@ -56,6 +58,10 @@ impl Renderer<'_> {
             match rows {
                 Rows::Hex => self.json.hex_unless_empty(data),
                 Rows::Decoded(row_type) => self.row(data, row_type),
+                Rows::Undecoded(reason) => {
+                    self.json.hex_unless_empty(data);
+                    self.json.key("error").string(reason);
+                }
             }
             self.json.end_object();
         }

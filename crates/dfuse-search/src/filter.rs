@@ -83,6 +83,11 @@ impl Filter {
         self.include.are_idle() && self.exclude.are_idle()
     }
 
+    /// Whether the decoded data of an action decides whether it passes.
+    pub(crate) fn reads_data(&self) -> bool {
+        [&self.include, &self.exclude, &self.system].into_iter().any(Programs::read_data)
+    }
+
     /// What the three settings say, the same for the same text; empty if every action passes.
     pub(crate) fn identity(&self) -> String {
         if self.passes_all() {
@@ -165,6 +170,10 @@ impl Programs {
 
     fn are_idle(&self) -> bool {
         self.0.iter().all(|(.., program)| program.is_none())
+    }
+
+    fn read_data(&self) -> bool {
+        self.0.iter().any(|(.., program)| program.as_ref().is_some_and(|program| program.reads_data))
     }
 
     /// The one that holds at a block.

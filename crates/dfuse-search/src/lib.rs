@@ -41,7 +41,7 @@ pub use filter::{Filter, FilterError, MAX_FILTER_BYTES, SYSTEM_ACTIONS, Verdict}
 pub use index::{POSTINGS, SEGMENTS, SPLITS, SearchIndex};
 pub use lists::{MAX_PREFIX_TERMS, MAX_QUERY_TERMS};
 pub use live::{Evaluations, LiveRow, LiveTail, LostBlocks, Resumed, resume};
-pub use query::{MAX_QUERY_BYTES, ParseError, Query};
+pub use query::{DecodedContracts, MAX_QUERY_BYTES, ParseError, Query};
 pub use range::{Bounds, Heads};
 pub use search::{Count, Match, Page, PageEnd, Request, count, search};
 pub use terms::{BlockTerms, EventAction, MAX_DATA_BYTES, MAX_DATA_VALUES, TermOptions, passed_filter};

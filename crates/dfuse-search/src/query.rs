@@ -17,6 +17,7 @@
 //! dfuse it finds values that end in a star, of which chains have none worth looking for; those are found by
 //! `field:"x*"`.)
 
+mod decoding;
 mod lexer;
 mod parser;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tests;
 
 use std::fmt;
 
+pub use decoding::DecodedContracts;
 pub use parser::ParseError;
 
 use crate::{

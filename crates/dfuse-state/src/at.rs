@@ -6,7 +6,7 @@ use dfuse_index::{Result, ServingSnapshot, View};
 use crate::{
     KeyAccount, PermissionLink, RowKey, RowRange, TableDifference, TableKey, TableRow, TableRows, TableScope,
     key_accounts, permission_links,
-    rows::{row_at, row_now, row_was_seen},
+    rows::{next_scope_of_rows, row_at, row_now, row_was_seen},
     scopes,
 };
 
@@ -87,6 +87,43 @@ impl StateAt {
         after: Option<Name>,
     ) -> Result<impl Iterator<Item = Result<TableScope>> + Send + use<>> {
         scopes::scopes(&self.view, contract, table, after, self.number)
+    }
+
+    /// Like [`StateAt::scopes`] where the indexes begin in mid-chain: also those whose table was made before, if they have rows
+    /// that were written since. Costs a few seeks for each scope.
+    pub fn known_scopes(
+        &self,
+        contract: Name,
+        table: Name,
+        after: Option<Name>,
+    ) -> impl Iterator<Item = Result<Name>> + Send + use<> {
+        let (state, mut after) = (self.clone(), after);
+        std::iter::from_fn(move || {
+            let next = state.next_known_scope(contract, table, after).transpose()?;
+            after = next.as_ref().ok().copied().or(after);
+            Some(next)
+        })
+    }
+
+    fn next_known_scope(&self, contract: Name, table: Name, after: Option<Name>) -> Result<Option<Name>> {
+        let made = self.scopes(contract, table, after)?.next().transpose()?.map(|it| it.scope);
+        let mut seen = after;
+        while let Some(scope) = next_scope_of_rows(&self.view, contract, table, seen)? {
+            if made.is_some_and(|made| made <= scope) {
+                break;
+            }
+            let rows = self.rows(TableKey { contract, table, scope }, RowRange::default())?;
+            if { rows }.next().transpose()?.is_some() {
+                return Ok(Some(scope));
+            }
+            seen = Some(scope);
+        }
+        Ok(made)
+    }
+
+    /// Whether any row of that table, in any scope, was written up to the view's block.
+    pub fn table_has_known_rows(&self, contract: Name, table: Name) -> Result<bool> {
+        Ok(next_scope_of_rows(&self.view, contract, table, None)?.is_some())
     }
 
     /// Whether the contract had that table in any scope after any block up to the view's, which may be later than this height.

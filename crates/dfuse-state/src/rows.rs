@@ -6,8 +6,12 @@ mod keys;
 mod scan;
 
 use bytes::Bytes;
-use dfuse_antelope::model::{DbOp, DbOperation};
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View};
+use dfuse_antelope::{
+    Name,
+    model::{DbOp, DbOperation},
+};
+use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View, codec::ValueReader};
+use dfuse_kv::{Direction, KeyRange};
 
 use self::keys::KeyChanges;
 #[cfg(test)]
@@ -18,7 +22,7 @@ pub use self::{
     scan::{RowRange, TableRows},
 };
 use crate::{
-    Row, RowKey, TableRow,
+    Row, RowKey, TableKey, TableRow,
     table::Version,
     versions::{newest, versioned},
 };
@@ -136,6 +140,24 @@ pub(crate) fn row_at(view: &View, key: &RowKey, number: u32) -> Result<Option<Ta
 /// Whether any block up to a height wrote the row, also if it was removed then.
 pub(crate) fn row_was_seen(view: &View, key: &RowKey, number: u32) -> Result<bool> {
     Ok(newest(view, ROW_HISTORY, &key.to_bytes(), number)?.is_some())
+}
+
+/// The first scope after one of them, of all without one, in which a row of the table was ever written.
+pub(crate) fn next_scope_of_rows(
+    view: &View,
+    contract: Name,
+    table: Name,
+    after: Option<Name>,
+) -> Result<Option<Name>> {
+    let Some(first) = after.map_or(Some(0), |after| after.0.checked_add(1)) else { return Ok(None) };
+    let place = |scope| TableKey { contract, table, scope: Name(scope) };
+    let last = versioned(&place(u64::MAX).row(u64::MAX).to_bytes(), 0);
+    let range = KeyRange::new(versioned(&place(first).row(0).to_bytes(), u32::MAX)..=last);
+    let Some((key, _)) = view.first(ROW_HISTORY, &range, Direction::Forward)? else { return Ok(None) };
+    let mut reader = ValueReader::new(ROW_HISTORY, &key);
+    reader.name()?;
+    reader.name()?;
+    Ok(Some(reader.name()?))
 }
 
 /// The row as that block wrote it, if it did: less than half the cost of [`row_at`].

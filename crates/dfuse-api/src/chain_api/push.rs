@@ -9,7 +9,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::Response,
 };
 use dfuse_antelope::{
@@ -21,8 +21,8 @@ use dfuse_blocks::{
     feed::{FeedEvent, FeedStep},
 };
 use dfuse_node::rpc::{NodeClient, NodeError, PushAnswer, RpcError};
-use dfuse_query::{ApiError, ApiResult, Reading, shorten};
-use guarantee::Guarantee;
+use dfuse_query::{ApiError, ApiResult, Reading};
+pub(super) use guarantee::Guarantee;
 use metrics::{counter, gauge};
 use serde_json::value::RawValue;
 use tokio::{
@@ -112,17 +112,9 @@ impl Pushes {
 pub(super) async fn push(
     api: &Api,
     call: &str,
-    guarantee: &HeaderValue,
+    guarantee: Guarantee,
     request: Request,
 ) -> Result<Response, NodeShaped> {
-    let text = String::from_utf8_lossy(guarantee.as_bytes());
-    let wanted: Guarantee = text.parse().map_err(|()| {
-        let message = format!(
-            "\"{}\" is no guarantee; X-Eos-Push-Guarantee may be in-block, handoff:1, handoff:2, handoff:3 or irreversible.",
-            shorten(&text)
-        );
-        NodeShaped::unhandled(StatusCode::BAD_REQUEST, message)
-    })?;
     let Ok(_place) = api.chain_api().pushes.places.try_acquire() else {
         let message = "Too many pushes wait for their guarantee: try later, or push without one.";
         return Err(NodeShaped::unavailable(message));
@@ -137,13 +129,12 @@ pub(super) async fn push(
     if api.chain().feed.head().is_none() {
         return Err(NodeShaped::unavailable("No block is known yet, so that no push can be followed."));
     }
-    let outcome = Push { api, path: format!("{PREFIX}{call}"), pushed: &pushed, guarantee: wanted }.run().await;
+    let outcome = Push { api, path: format!("{PREFIX}{call}"), pushed: &pushed, guarantee }.run().await;
     let label = match &outcome {
         Ok(_) => "reached",
         Err(_) => "failed",
     };
-    let guarantee = text.into_owned();
-    api.metrics().record(|| counter!(PUSHES, "guarantee" => guarantee, "outcome" => label).increment(1));
+    api.metrics().record(|| counter!(PUSHES, "guarantee" => guarantee.as_str(), "outcome" => label).increment(1));
     let (block, event) = outcome?;
     let nesting = if call == "push_transaction" { Nesting::Tree } else { Nesting::Flat };
     answer(api, pushed.id, nesting, block, &event).await

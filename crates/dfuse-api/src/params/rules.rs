@@ -92,9 +92,11 @@ pub fn list<T>(element: impl Fn(&Field<'_>) -> Result<T, Problems>) -> impl Fn(&
     }
 }
 
-/// The number of a block: any number of digits, because one that no chain has is above the head like others.
-pub fn block_num(field: &Field<'_>) -> Result<u64, Problems> {
-    digits(field).ok_or_else(|| field.expected("a valid EOS block num: a whole number, not negative"))
+/// The number of a block: any number of digits, because one that no chain has is above the head like others, and an error
+/// says it as it came. What is above 128 bits is cut to them.
+pub fn block_num(field: &Field<'_>) -> Result<u128, Problems> {
+    let number = are_digits(field).then(|| field.text.parse().unwrap_or(u128::MAX));
+    number.ok_or_else(|| field.expected("a valid EOS block num: a whole number, not negative"))
 }
 
 /// The number of a block up to which something is listed. Clients write a huge number to say the newest.
@@ -104,8 +106,11 @@ pub fn highest_block(field: &Field<'_>) -> Result<u32, Problems> {
 
 /// A number of digits only; one above 64 bits is cut to the largest.
 fn digits(field: &Field<'_>) -> Option<u64> {
-    let are_digits = !field.text.is_empty() && field.text.bytes().all(|byte| byte.is_ascii_digit());
-    are_digits.then(|| field.text.parse().unwrap_or(u64::MAX))
+    are_digits(field).then(|| field.text.parse().unwrap_or(u64::MAX))
+}
+
+fn are_digits(field: &Field<'_>) -> bool {
+    !field.text.is_empty() && field.text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A whole number.

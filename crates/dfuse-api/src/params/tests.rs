@@ -90,8 +90,14 @@ fn how_many_problems_each_value_has() {
     for text in ["4294967296", "99999999999", "9007199254740993", "18446744073709551616", &"9".repeat(30)] {
         assert_eq!((value(text, at_least(1)), value(text, highest_block)), (Some(u32::MAX), Some(u32::MAX)), "{text}");
     }
-    for (text, number) in [("4294967296", 1 << 32), (&"9".repeat(30), u64::MAX), ("007", 7)] {
-        assert_eq!((value(text, block_num), value(text, count)), (Some(number), Some(number)), "{text}");
+    let (nines, many) = ("9".repeat(30), "9".repeat(60));
+    for (text, number, cut) in [
+        ("4294967296", 1 << 32, 1 << 32),
+        (&nines, 999_999_999_999_999_999_999_999_999_999, u64::MAX),
+        (&many, u128::MAX, u64::MAX),
+        ("007", 7, 7),
+    ] {
+        assert_eq!((value(text, block_num), value(text, count)), (Some(number), Some(cut)), "{text}");
     }
     for (text, count) in [("", 1), ("-1", 1), ("a", 1), ("1e20", 1), ("+1", 1), ("0", 0), ("4294967296", 0)] {
         assert_eq!(problems(text, block_num).len(), count, "{text}");

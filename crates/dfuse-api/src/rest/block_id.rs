@@ -3,9 +3,10 @@
 use axum::Router;
 use dfuse_antelope::{BlockTimestamp, TimePoint};
 use dfuse_index::{
-    View,
+    ServingSnapshot,
     blocks::{self, IndexedBlock, TimeMatch},
 };
+use dfuse_kv::Direction;
 use dfuse_query::{ApiError, ApiResult, Class, ErrorCode};
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use crate::{
     Api, Json, Params,
     answer::both,
     params::rules::{Field, Problems, one_of},
+    rest::state::coverage::unavailable,
 };
 use dfuse_render::rfc3339;
 
@@ -26,18 +28,50 @@ async fn by_time(api: Api, mut params: Params) -> ApiResult<Json<Value>> {
     let comparator = params.required("comparator", one_of(&COMPARATORS));
     let (moment, comparator) = params.finish((moment, comparator))?;
     let block = api.read(move |snapshot, _| match comparator.look_up(moment) {
-        Some((slot, which)) => Ok(blocks::by_time(snapshot.view(), slot, which)?),
+        Some((slot, which)) => find(snapshot, slot, which),
         None => Ok(None),
     });
     let block = block.await?.ok_or_else(|| ApiError::new(ErrorCode::BlockTimeNotFound, "There is no such block."))?;
     Ok(Json(json!({"block": {"id": block.id, "num": block.number, "time": rfc3339(block.time)}})))
 }
 
+/// # Errors
+/// `app_state_unavailable_error` where the block may be one of before the first that is indexed.
+fn find(snapshot: &ServingSnapshot, slot: BlockTimestamp, which: TimeMatch) -> ApiResult<Option<IndexedBlock>> {
+    let (view, found) = (snapshot.view(), blocks::by_time(snapshot.view(), slot, which)?);
+    let Some(first_block) = snapshot.mid_chain_start() else { return Ok(found) };
+    let first = blocks::range(view, first_block..=u32::MAX, Direction::Forward)?.next().transpose()?;
+    let Some(first) = first else { return Ok(found) };
+    let may_be_before = match which {
+        // From the slot before the first block on.
+        TimeMatch::After => slot.0.saturating_add(1) < first.time.0,
+        TimeMatch::AtOrAfter | TimeMatch::Exact => slot < first.time,
+        TimeMatch::Before => slot <= first.time,
+        TimeMatch::AtOrBefore => slot < first.time,
+    };
+    if may_be_before {
+        let message = format!(
+            "The block may be one of before block {first_block}, with which the indexes begin, in the middle of the chain: \
+             its time is {}.",
+            rfc3339(first.time)
+        );
+        return Err(unavailable(first_block, message));
+    }
+    Ok(found)
+}
+
 /// The first block at a time that is written as in requests, or not more than so many milliseconds after it.
-pub(super) fn at_or_soon_after(view: &View, text: &str, most_ms: i64) -> ApiResult<Option<IndexedBlock>> {
+pub(super) fn at_or_soon_after(
+    snapshot: &ServingSnapshot,
+    text: &str,
+    most_ms: i64,
+) -> ApiResult<Option<IndexedBlock>> {
     let Ok(moment) = moment(&Field { name: "time", text }) else { return Ok(None) };
     let Some((slot, which)) = Comparator::AtOrAfter.look_up(moment) else { return Ok(None) };
-    let block = blocks::by_time(view, slot, which)?;
+    let block = match find(snapshot, slot, which) {
+        Err(error) if error.code() == ErrorCode::StateUnavailable => None,
+        found => found?,
+    };
     Ok(block.filter(|block| block.time.to_unix_ms() - moment.0.div_euclid(1000) < most_ms))
 }
 

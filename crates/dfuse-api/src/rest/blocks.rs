@@ -18,9 +18,11 @@ use crate::{
     Api, Json, Params,
     answer::both,
     params::rules::{between, highest_block, id},
+    rest::state::coverage::unavailable,
 };
 use dfuse_render::JsonWriter;
 
+const MID_CHAIN: &str = "in the middle of the chain.";
 /// How far siblings may be above or below.
 const SIBLINGS: u32 = 5;
 
@@ -36,6 +38,11 @@ async fn list(api: Api, mut params: Params) -> ApiResult<Json<Vec<BlockSummary>>
     let (limit, highest): (u8, u32) = params.finish((limit, highest))?;
     let feed = api.chain().feed.clone();
     let summaries = api.read(move |snapshot, reading| {
+        if let Some(first) = snapshot.mid_chain_start().filter(|first| highest < *first) {
+            let message =
+                format!("Blocks up to {highest} are unknown: the indexes begin with block {first}, {MID_CHAIN}");
+            return Err(unavailable(first, message));
+        }
         let blocks = blocks::range(snapshot.view(), 0..=highest, Direction::Reverse)?.take(limit.into());
         let blocks = blocks.map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
@@ -82,11 +89,17 @@ pub(super) fn any_block(api: &Api, id: Checksum256) -> ApiResult<Arc<BlockParts>
     FeedBlocks::new(api.chain().feed.clone()).parts(block).map_err(|error| {
         let absent = matches!(&error, dfuse_trx::Error::Source { source, .. }
             if matches!(source.downcast_ref(), Some(dfuse_blocks::Error::NotFound(_))));
-        if absent { unknown(id) } else { error.into() }
+        if absent { unknown(api, id) } else { error.into() }
     })
 }
 
-fn unknown(id: Checksum256) -> ApiError {
+/// The first four bytes of an id are the number of its block.
+fn unknown(api: &Api, id: Checksum256) -> ApiError {
+    if let Some(first) = api.chain().serving.snapshot().mid_chain_start().filter(|first| id.block_num() < *first) {
+        let number = id.block_num();
+        let message = format!("Block {number} is unknown: the indexes begin with block {first}, {MID_CHAIN}");
+        return unavailable(first, message);
+    }
     let message = "No block of this id is known: it may be on a fork that is not kept any more.";
     ApiError::new(ErrorCode::BlockNotFound, message).detail("block", id.to_string())
 }

@@ -3,6 +3,7 @@
 mod blocks;
 mod completion;
 mod count;
+mod coverage;
 mod page;
 mod params;
 mod range;

@@ -17,6 +17,7 @@ mod table;
 mod tokens;
 
 pub(crate) use self::{
+    abi::older as older_abi,
     height::{Asked, Height},
     rows::{RowOptions, lenient_form},
 };

@@ -74,12 +74,12 @@ impl Request for ActionTraces {
         let mut progress = Progress::new(self.with_progress, context.clock());
         let start = start_block(self.start_block, confirmations, feed, context.caller())?;
         let from = |start| FeedRequest { irreversible_only, confirmations, ..Start::Block(start).into() };
-        let mut steps = steps_from(from(start), feed).await?;
+        let mut steps = steps_from(from(start), context.api()).await?;
         context.listening(start).await;
         let mut blocks = Blocks::new(context, filter, confirmations);
         let next = Replay { blocks: &blocks, progress: &mut progress }.run(start).await?;
         if next > start {
-            steps = steps_from(from(next), &blocks.context.api().chain().feed).await?;
+            steps = steps_from(from(next), blocks.context.api()).await?;
         }
         loop {
             steps.ready().await?;

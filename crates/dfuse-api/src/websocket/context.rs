@@ -51,7 +51,7 @@ impl Context {
     pub(super) fn new(connection: Arc<ConnectionContext>, trace_id: TraceId, kind: &str, req_id: &str) -> Self {
         let mut text = Vec::new();
         if !req_id.is_empty() {
-            JsonWriter::new(&mut text).key("req_id").string(req_id);
+            JsonWriter::new(&mut text).key("req_id").string(&dfuse_query::secrets::masked(req_id));
             text.push(b',');
         }
         Self(Arc::new(Inner { connection, trace_id, kind: kind.to_owned(), req_id: text, turn: Mutex::default() }))

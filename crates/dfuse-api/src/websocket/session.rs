@@ -124,7 +124,7 @@ impl Session {
 /// The stream that a message of type `unlisten` is about.
 fn unlistened(message: &Message) -> ApiResult<&str> {
     let req_id = message.data.text("req_id")?;
-    check(!req_id.is_empty(), "'req_id' is required")?;
+    check(!req_id.is_empty(), "'data.req_id' is required")?;
     Ok(req_id)
 }
 

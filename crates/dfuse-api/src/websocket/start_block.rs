@@ -1,11 +1,12 @@
 use dfuse_blocks::{
     Error,
-    feed::{FeedHandle, Request},
+    feed::{FeedHandle, Request, Start},
 };
 use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode};
 use serde_json::json;
 
 use super::follow::Steps;
+use crate::Api;
 
 /// The block that a stream begins with: 0 the head, above 0 that height, below 0 so many blocks below the head, but not below
 /// the first block. With confirmations the head is the newest block that has them.
@@ -20,10 +21,18 @@ pub(super) fn start_block(asked: i64, confirmations: u32, feed: &FeedHandle, cal
 /// A stream that begins with that block.
 ///
 /// # Errors
-/// `request_validation_error` if the block is below the first one that can be read.
-pub(super) async fn steps_from(request: Request, feed: &FeedHandle) -> ApiResult<Steps> {
+/// `request_validation_error` if the block is below the first one that can be read, where the chain has such blocks.
+pub(super) async fn steps_from(request: Request, api: &Api) -> ApiResult<Steps> {
+    let feed = &api.chain().feed;
+    let too_low = |first: u32| wrong(&format!("must be {first} or above: earlier blocks are not known"));
+    // The feed takes what is below the first block of a chain for that one.
+    if let Start::Block(number) = request.start
+        && let Some(first) = api.chain().serving.snapshot().mid_chain_start().filter(|first| number < *first)
+    {
+        return Err(too_low(first));
+    }
     Steps::from(request, feed).await.map_err(|error| match error {
-        Error::NotFound(_) => wrong(&format!("must be {} or above", feed.first_block().unwrap_or(0))),
+        Error::NotFound(_) => too_low(feed.first_block().unwrap_or(0)),
         error => error.into(),
     })
 }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     Api,
     params::rules::{Field, extended_name},
-    rest::state::{Asked, Height, RowOptions, lenient_form},
+    rest::state::{Asked, Height, RowOptions, lenient_form, older_abi},
 };
 use dfuse_index::{ServingSnapshot, abi::ViewAbis};
 use dfuse_render::{JsonWriter, Renderer, RowFormat, Rows};
@@ -77,7 +77,7 @@ impl Request for GetTableRows {
             let Some((steps, block)) = self.fetch(&context, start).await? else { return Ok(()) };
             (steps, block.saturating_add(1))
         } else {
-            (steps_from(self.from(Start::Block(start)), feed).await?, start)
+            (steps_from(self.from(Start::Block(start)), context.api()).await?, start)
         };
         context.listening(next_block).await;
         let Self { filter, confirmations, .. } = self;
@@ -113,7 +113,7 @@ impl GetTableRows {
             _ if !self.listen => None,
             Some(block) => Some(Steps::from(self.from(follow::after(block, lib, feed)), feed).await?),
             // Before the first block.
-            None => Some(steps_from(self.from(Start::Block(number.saturating_add(1))), feed).await?),
+            None => Some(steps_from(self.from(Start::Block(number.saturating_add(1))), api).await?),
         };
         Ok((Some(text), steps.map(|steps| (steps, number))))
     }
@@ -133,7 +133,7 @@ impl GetTableRows {
             // Of a chain that is shorter than its confirmations there is nothing: the state before the first block.
             let number = if number == 0 && confirmations > 0 { newest.max(1) } else { number };
             let height = Height::resolve(snapshot, Asked { block_num: number.into(), irreversible_only: false })?;
-            let form = lenient_form(&reader, &height.state, table.contract, table.table, json)?;
+            let form = lenient_form(&reader, &height, table.contract, table.table, json)?;
             let mut text = Vec::new();
             let mut json = JsonWriter::new(&mut text);
             json.begin_object();
@@ -262,9 +262,14 @@ impl Selection for Filter {
     ) -> ApiResult<Slice> {
         let view = view_of(snapshot, page.block.id)?;
         let abis = ViewAbis::new(&view, api.abis());
+        let without_abi = if page.selection.json {
+            older_abi(snapshot, &view, page.selection.table.contract, page.block.number)?
+        } else {
+            None
+        };
         slice(reading, &page.places[from..], |text, (transaction, op)| {
             let trace = &page.block.transaction_traces()[*transaction];
-            page.message(&mut Renderer::new(text, &abis), trace, &trace.db_ops[*op])
+            page.message(&mut Renderer::new(text, &abis), trace, &trace.db_ops[*op], without_abi.as_deref())
         })
     }
 
@@ -277,10 +282,21 @@ impl Selection for Filter {
 }
 
 impl Page<Filter> {
-    fn message(&self, renderer: &mut Renderer<'_>, trace: &TransactionTrace, op: &DbOp) -> ApiResult<()> {
+    /// `without_abi` says why there may be no ABI, if not for the reason that there is none.
+    fn message(
+        &self,
+        renderer: &mut Renderer<'_>,
+        trace: &TransactionTrace,
+        op: &DbOp,
+        without_abi: Option<&str>,
+    ) -> ApiResult<()> {
         let abi = if self.selection.json { renderer.abi_of_row(op, trace)? } else { None };
         let row_type = abi.as_ref().and_then(|abi| abi.table(op.table_name).ok());
-        let rows = if self.selection.json { Rows::Decoded(row_type) } else { Rows::Hex };
+        let rows = match without_abi.filter(|_| abi.is_none()) {
+            _ if !self.selection.json => Rows::Hex,
+            Some(reason) => Rows::Undecoded(reason),
+            None => Rows::Decoded(row_type),
+        };
         renderer.json().begin_object();
         renderer.json().key("block_num").unsigned(self.block.number);
         renderer.json().key("block_id").checksum(self.block.id);

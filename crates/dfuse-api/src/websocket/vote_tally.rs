@@ -22,7 +22,10 @@ use super::{
     recent::Recent,
     request::Request,
 };
-use crate::Api;
+use crate::{
+    Api,
+    rest::state::{coverage, older_abi},
+};
 use dfuse_index::{
     ServingSnapshot,
     abi::{AbiSource, ViewAbis},
@@ -40,6 +43,7 @@ const SECONDS_PER_WEEK: u32 = 7 * 24 * 3600;
 const SYSTEM: Name = Name::literal("eosio");
 const PRODUCERS: Name = Name::literal("producers");
 const GLOBAL: Name = Name::literal("global");
+const NO_VOTES: &str = "The votes of before the first block that is indexed are unknown, and none were counted since.";
 
 /// The `data` of messages, by the period that it was made in and the confirmations.
 pub(super) type Tallies = Recent<(u64, u32), Bytes>;
@@ -111,11 +115,19 @@ fn tally(api: &Api, snapshot: &ServingSnapshot, confirmations: u32, reading: &Re
     let not_ready =
         || ApiError::new(ErrorCode::VoteTallyNotReady, "No votes are known: the chain has no system contract.");
     let view = &confirmed_view(snapshot, confirmations)?.ok_or_else(not_ready)?;
-    let abi = ViewAbis::new(view, api.abis()).abi(SYSTEM, u64::MAX)?.ok_or_else(not_ready)?;
     let state = StateAt::of(view.clone());
-    let global = TableKey { contract: SYSTEM, table: GLOBAL, scope: SYSTEM };
-    let global = state.row(&global.row(GLOBAL.0))?.and_then(|row| decode(&abi, GLOBAL, &row.row.data));
-    let global = global.ok_or_else(not_ready)?;
+    let Some(abi) = ViewAbis::new(view, api.abis()).abi(SYSTEM, u64::MAX)? else {
+        return Err(match older_abi(snapshot, view, SYSTEM, state.number())? {
+            Some(why) => unknown_since(snapshot, &format!("Votes cannot be read: {why}")).unwrap_or_else(not_ready),
+            None => not_ready(),
+        });
+    };
+    let global_table = TableKey { contract: SYSTEM, table: GLOBAL, scope: SYSTEM };
+    let Some(row) = state.row(&global_table.row(GLOBAL.0))? else {
+        let older = if state.table_is_known(global_table)? { None } else { unknown_since(snapshot, NO_VOTES) };
+        return Err(older.unwrap_or_else(not_ready));
+    };
+    let global = decode(&abi, GLOBAL, &row.row.data).ok_or_else(not_ready)?;
     let producers = TableKey { contract: SYSTEM, table: PRODUCERS, scope: SYSTEM };
     let mut tallied = Vec::new();
     for row in state.rows(producers, RowRange::default())?.take(MAX_PRODUCERS) {
@@ -147,6 +159,12 @@ fn tally(api: &Api, snapshot: &ServingSnapshot, confirmations: u32, reading: &Re
         tally["vote_tally"]["complete"] = state.table_is_known(producers)?.into();
     }
     Ok(tally.to_string().into())
+}
+
+/// The error for votes that may have been counted before the first block that is indexed; absent if there is none before.
+fn unknown_since(snapshot: &ServingSnapshot, message: &str) -> Option<ApiError> {
+    let first_block = snapshot.mid_chain_start()?;
+    Some(coverage::unavailable(first_block, message.to_owned()))
 }
 
 fn decode(abi: &AbiSerializer, table: Name, row: &[u8]) -> Option<Value> {

@@ -182,6 +182,25 @@ async fn bodies_come_in_chunks_or_as_they_are() {
     }
 }
 
+/// A client may close its side when it has asked, and is answered all the same, whether its answer takes long or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_closes_its_side_is_answered() {
+    let (_chain, listening) = serve(Options::default()).await;
+    let large =
+        format!("POST /v0/blocks HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\nlimit=1{}", "&".repeat(299_993));
+    for request in
+        ["GET /v0/blocks?limit=5 HTTP/1.1\r\nhost: a\r\n\r\n", "GET /healthz HTTP/1.0\r\n\r\n", &large].repeat(20)
+    {
+        let mut stream = TcpStream::connect(listening.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut sent = Vec::new();
+        stream.read_to_end(&mut sent).await.unwrap();
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.starts_with("HTTP/1.") && sent.contains(" 200 OK"), "{}: {sent}", &request[..30]);
+    }
+}
+
 /// Sends a request whose connection goes on, and reads its answer.
 async fn ask(stream: &mut TcpStream) -> Answer {
     stream.write_all(b"GET /v0/blocks?limit=1 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();

@@ -1,5 +1,7 @@
 //! Searches from outside, compared with scans of the blocks.
 
+mod mid_chain;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

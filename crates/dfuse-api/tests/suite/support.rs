@@ -246,14 +246,17 @@ impl TestChain {
                     self.push(*block).await;
                     taken += 1;
                 }
-                Event::AbiDump(dump) => {
-                    self.abi_dumps.push(dump.clone());
-                    self.dumps.unbounded_send(dump).unwrap();
-                }
+                Event::AbiDump(dump) => self.tell_abis(dump),
                 Event::SwitchFork { .. } => {}
             }
         }
         taken
+    }
+
+    /// The node tells the ABIs that it has.
+    pub(crate) fn tell_abis(&mut self, dump: AbiDump) {
+        self.abi_dumps.push(dump.clone());
+        self.dumps.unbounded_send(dump).unwrap();
     }
 
     /// A block comes; waits until it is served if it is on the best chain then.

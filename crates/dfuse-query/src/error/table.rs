@@ -238,8 +238,8 @@ error_codes! {
             number("first_block_num", "the first block from which on state is known"),
             text("reason", "why nothing earlier is known: `mid_chain_start`, the indexes begin in the middle of the chain")
         ],
-        "The state is of before the first block from which on this server knows it, or what is asked for was not written since \
-         that block and may have been written before.";
+        "The state or the block is of before the first block from which on this server knows the chain, or what is asked for was \
+         not written since that block and may have been written before.";
     AccountNotFound: "data_account_not_found_error", NOT_FOUND, NotFound, No,
         [text("account", "the account")],
         "There is no account of this name.";

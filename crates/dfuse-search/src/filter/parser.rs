@@ -23,6 +23,8 @@ pub(super) struct Program {
     pub(super) root: Expr,
     /// Variables of macros that are in use at one time, at most.
     pub(super) locals: usize,
+    /// Whether it looks at decoded data.
+    pub(super) reads_data: bool,
 }
 
 /// What is computed.
@@ -169,7 +171,8 @@ struct Typed {
 
 impl Program {
     pub(super) fn compile(text: &str) -> Result<Self> {
-        let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0, names: Vec::new(), locals: 0 };
+        let mut parser =
+            Parser { text, tokens: tokens(text)?, next: 0, depth: 0, names: Vec::new(), locals: 0, reads_data: false };
         let root = parser.expression()?;
         if *parser.peek() != Token::End {
             return Err(parser.unexpected("an operator or the end"));
@@ -177,7 +180,7 @@ impl Program {
         if !root.kind.may_be(&Type::Bool) {
             return Err(parser.error(root.at, format!("a filter is true or false, this is {}", root.kind)));
         }
-        Ok(Self { root: root.expr, locals: parser.locals })
+        Ok(Self { root: root.expr, locals: parser.locals, reads_data: parser.reads_data })
     }
 }
 
@@ -190,6 +193,7 @@ struct Parser<'a> {
     /// Variables of macros around, with their types.
     names: Vec<(String, Type)>,
     locals: usize,
+    reads_data: bool,
 }
 
 impl Parser<'_> {
@@ -595,7 +599,7 @@ impl Parser<'_> {
         self.typed(Expr::Has(value, name), Type::Bool, inner.depth, at)
     }
 
-    fn name(&self, name: &str, at: usize) -> Result<Typed> {
+    fn name(&mut self, name: &str, at: usize) -> Result<Typed> {
         let (expr, kind) = match name {
             "true" => (Expr::Bool(true), Type::Bool),
             "false" => (Expr::Bool(false), Type::Bool),
@@ -605,7 +609,10 @@ impl Parser<'_> {
                     return self.typed(Expr::Local(place), self.names[place].1.clone(), 1, at);
                 }
                 match Variable::named(name) {
-                    Some(variable) => (Expr::Variable(variable), variable.kind()),
+                    Some(variable) => {
+                        self.reads_data |= variable == Variable::Data;
+                        (Expr::Variable(variable), variable.kind())
+                    }
                     None if matches!(name, "db" | "ram") => {
                         return Err(self.error(at, format!("\"{name}\" cannot be used in filters")));
                     }

@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeSet, str::FromStr};
 
+use axum::http::{HeaderValue, StatusCode};
 use dfuse_antelope::Name;
 use dfuse_blocks::BlockRef;
+use dfuse_query::shorten;
 
 use super::PushOptions;
+use crate::chain_api::NodeShaped;
 
 /// What must have happened to the transaction's block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guarantee {
+pub(in crate::chain_api) enum Guarantee {
     /// It was on the best chain.
     InBlock,
     /// So many other producers have built on it.
@@ -34,6 +37,33 @@ impl FromStr for Guarantee {
 }
 
 impl Guarantee {
+    /// What the header of a request says.
+    ///
+    /// # Errors
+    /// 400 for another value.
+    pub(in crate::chain_api) fn read(header: &HeaderValue) -> Result<Self, NodeShaped> {
+        let text = String::from_utf8_lossy(header.as_bytes());
+        text.parse().map_err(|()| {
+            let message = format!(
+                "\"{}\" is no guarantee; X-Eos-Push-Guarantee may be in-block, handoff:1, handoff:2, handoff:3 or \
+                 irreversible.",
+                shorten(&text)
+            );
+            NodeShaped::unhandled(StatusCode::BAD_REQUEST, message)
+        })
+    }
+
+    /// As it is counted.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::InBlock => "in-block",
+            Self::Handoffs(1) => "handoff:1",
+            Self::Handoffs(2) => "handoff:2",
+            Self::Handoffs(_) => "handoff:3",
+            Self::Irreversible => "irreversible",
+        }
+    }
+
     /// How long to wait for it once the node has the transaction.
     pub(super) fn patience(self, options: &PushOptions) -> std::time::Duration {
         match self {

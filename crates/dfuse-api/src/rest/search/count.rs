@@ -5,6 +5,7 @@ use dfuse_query::ApiResult;
 use dfuse_search::{Count, Request, count as count_in};
 
 use super::{
+    coverage::incomplete_from,
     page::{budget, deadline, write_range},
     params::QueryRule,
     range::Asked,
@@ -12,6 +13,7 @@ use super::{
 use crate::{
     Api, JsonText, Params,
     params::rules::{at_least, between, boolean},
+    rest::state::coverage,
 };
 use dfuse_render::JsonWriter;
 
@@ -37,6 +39,7 @@ pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
         let deadline = deadline(&reader);
         let range = asked.resolve(snapshot, None)?.blocks;
         let (mut total, mut work, mut slice) = (Count::default(), reader.options().search_work, FIRST_BLOCKS);
+        let incomplete_from = incomplete_from(snapshot, &query, reader.chain().search.options(), &range)?;
         let mut next = Some(*range.start());
         while let Some(first) = next.filter(|first| range.contains(first)) {
             let last = first.saturating_add(slice - 1).min(*range.end());
@@ -66,7 +69,10 @@ pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
         json.begin_object();
         json.key("actions").unsigned(total.actions);
         json.key("transactions").unsigned(total.transactions);
-        json.key("complete").boolean(done);
+        match incomplete_from {
+            Some(first_block) => coverage::write(&mut json, Some(first_block), false),
+            None => json.key("complete").boolean(done),
+        }
         write_range(json.key("range"), Some(counted).filter(|counted| !counted.is_empty()), done);
         json.end_object();
         Ok(text)

@@ -10,10 +10,11 @@ use tokio::runtime::Handle;
 use super::{
     super::transactions::{AT_ONCE, PAGE_BYTES},
     blocks::PageBlocks,
+    coverage::incomplete_from,
     range::{Asked, Range, Resumption},
     undone::{FeedLostBlocks, undone},
 };
-use crate::Api;
+use crate::{Api, rest::state::coverage};
 use dfuse_index::{ServingSnapshot, View, abi::ViewAbis};
 use dfuse_render::{JsonWriter, Renderer};
 use dfuse_trx::{BlockSource, Lifecycles, lifecycle_in_block};
@@ -106,6 +107,10 @@ impl Search {
         json.key("transactions").raw(&text);
         if self.asked.with_reversible && resumption.is_some_and(|resumption| resumption.crosses_fork()) {
             json.key("forked_head_warning").boolean(true);
+        }
+        if let Some(first_block) = incomplete_from(snapshot, &self.query, api.chain().search.options(), &range.blocks)?
+        {
+            coverage::write(&mut json, Some(first_block), false);
         }
         write_range(json.key("range"), outcome.searched, outcome.complete);
         if self.explain {

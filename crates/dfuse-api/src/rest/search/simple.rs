@@ -60,7 +60,7 @@ impl Looking<'_> {
             // It may be on its way.
             return Ok(of_kind("transaction", &json!({"id": id})));
         }
-        if let Some(block) = block_id::at_or_soon_after(view, text, NEAR_MS)? {
+        if let Some(block) = block_id::at_or_soon_after(self.snapshot, text, NEAR_MS)? {
             return Ok(of_kind("block", &json!({"id": block.id})));
         }
         let message = "Nothing is known by this text: no block, transaction, account or time of a block.";
@@ -73,7 +73,7 @@ impl Looking<'_> {
                 let summary = serde_json::to_value(summary).map_err(ApiError::unexpected)?;
                 Ok(Some(of_kind("block", &summary)))
             }
-            Err(error) if error.code() == ErrorCode::BlockNotFound => Ok(None),
+            Err(error) if matches!(error.code(), ErrorCode::BlockNotFound | ErrorCode::StateUnavailable) => Ok(None),
             Err(error) => Err(error),
         }
     }

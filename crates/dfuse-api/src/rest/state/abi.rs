@@ -1,11 +1,17 @@
 //! ABIs at a height, and rows that become JSON by them.
 
 use dfuse_antelope::{Name, abi::Abi};
-use dfuse_index::abi::{AbiRecord, after_block, history};
+use dfuse_index::{
+    ServingSnapshot, View,
+    abi::{AbiRecord, after_block, history},
+};
 use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_state::StateAt;
 
-use super::height::{Asked, Height};
+use super::{
+    coverage::{self, was_created},
+    height::{Asked, Height},
+};
 use crate::{
     Api, JsonText, Params,
     params::{
@@ -60,11 +66,25 @@ pub(super) fn known(height: &Height, contract: Name) -> ApiResult<AbiRecord> {
 
 /// Whether it is known which ABI a contract has at a height: what is not known is one that was set before the indexes begin.
 pub(super) fn is_known(height: &Height, contract: Name) -> ApiResult<bool> {
-    if height.knows_account(contract)? {
+    Ok(height.mid_chain_start.is_none() || is_known_since(height.state.view(), contract, height.number())?)
+}
+
+/// The same after a block of indexes that begin in mid-chain.
+fn is_known_since(view: &View, contract: Name, number: u32) -> ApiResult<bool> {
+    if was_created(view, contract)? {
         return Ok(true);
     }
-    let first = history(height.state.view(), contract)?.last().transpose()?;
-    Ok(first.is_some_and(|first| first.global_sequence == 0 || first.block_number <= height.number()))
+    let first = history(view, contract)?.last().transpose()?;
+    Ok(first.is_some_and(|first| first.global_sequence == 0 || first.block_number <= number))
+}
+
+/// Why a contract may seem to have no ABI after a block although it has one: absent unless it may be one of before the first
+/// block that is indexed.
+pub(crate) fn older(snapshot: &ServingSnapshot, view: &View, contract: Name, number: u32) -> ApiResult<Option<String>> {
+    let Some(first_block) = snapshot.mid_chain_start() else { return Ok(None) };
+    let is_known = is_known_since(view, contract, number)?;
+    let error = (!is_known).then(|| coverage::absent_since(first_block, &not_found(contract, number)));
+    Ok(error.map(|error| error.message().to_owned()))
 }
 
 /// Like [`find`], for who cannot do without.

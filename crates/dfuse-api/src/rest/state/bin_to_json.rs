@@ -41,7 +41,7 @@ pub(super) struct Request {
     #[serde(default)]
     hex_rows: Option<HexRows>,
     #[serde(default)]
-    block_num: Option<u64>,
+    block_num: Option<u128>,
 }
 
 /// Rows in hex, one after the other: there may be millions in a body.

@@ -20,6 +20,13 @@ pub(crate) fn unavailable(first_block: u32, message: String) -> ApiError {
         .detail("reason", MID_CHAIN_START)
 }
 
+/// The error for something that isn't found and may be of before `first_block`; `error` says that it isn't there.
+pub(crate) fn absent_since(first_block: u32, error: &ApiError) -> ApiError {
+    let what = error.message().trim_end_matches('.');
+    let message = format!("{what} since block {first_block}; state that was written before that block is unknown.");
+    unavailable(first_block, message)
+}
+
 /// `state_from_block` and `complete`, where the chain had begun before the first block that is indexed.
 pub(crate) fn write(json: &mut JsonWriter<'_>, mid_chain_start: Option<u32>, is_complete: bool) {
     if let Some(first_block) = mid_chain_start {
@@ -63,12 +70,7 @@ impl Height {
     pub(crate) fn absent(&self, is_certain: bool, error: ApiError) -> ApiError {
         match self.mid_chain_start.filter(|_| !is_certain) {
             None => error,
-            Some(first_block) => {
-                let what = error.message().trim_end_matches('.');
-                let message =
-                    format!("{what} since block {first_block}; state that was written before that block is unknown.");
-                unavailable(first_block, message)
-            }
+            Some(first_block) => absent_since(first_block, &error),
         }
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn bytes<const N: usize>(values: [u64; N]) -> Vec<u8> {
 }
 
 /// The number of the block that a cursor is of, which must be on the best chain and be the one that is asked for, if any is.
-pub(super) fn block_num(snapshot: &ServingSnapshot, id: Checksum256, asked: u64) -> ApiResult<u32> {
+pub(super) fn block_num(snapshot: &ServingSnapshot, id: Checksum256, asked: u128) -> ApiResult<u32> {
     if blocks::by_id(snapshot.view(), id)?.is_none() {
         return Err(invalid("is of a block that was undone: begin again without it"));
     }

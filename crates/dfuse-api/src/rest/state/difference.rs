@@ -31,7 +31,7 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<Response> {
     streamed::answer(&api, move |snapshot, _, json| {
         let [from, to] = [from, to].map(|block_num| Height::resolve(snapshot, Asked { block_num, irreversible_only }));
         let (from, to) = (from?, to?);
-        let lenient = |height: &Height| lenient_form(&reader, &height.state, account, table, options.json);
+        let lenient = |height: &Height| lenient_form(&reader, height, account, table, options.json);
         let mut forms = [lenient(&from)?, lenient(&to)?];
         if forms.iter().all(|form| matches!(form, RowForm::NoAbi(_))) {
             forms[1] = form_at(&reader, &to, account, table, options.json)?;
@@ -58,7 +58,7 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<Response> {
 }
 
 /// 0 would be the head, from which nothing has changed.
-fn from_block(field: &Field<'_>) -> Result<u64, Problems> {
+fn from_block(field: &Field<'_>) -> Result<u128, Problems> {
     let number = block_num(field)?;
     if number > 0 { Ok(number) } else { Err(field.expected("not less than 1")) }
 }

@@ -3,6 +3,7 @@
 use dfuse_index::{BlockRef, ServingSnapshot, blocks};
 use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_state::StateAt;
+use serde_json::Value;
 
 use super::coverage;
 use crate::{
@@ -18,11 +19,11 @@ use dfuse_render::JsonWriter;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
     /// 0 for the newest.
-    pub(crate) block_num: u64,
+    pub(crate) block_num: u128,
     pub(crate) irreversible_only: bool,
 }
 
-pub(super) struct CheckedHeight(Checked<u64>, Checked<bool>);
+pub(super) struct CheckedHeight(Checked<u128>, Checked<bool>);
 
 impl Finish for CheckedHeight {
     type Values = Asked;
@@ -65,16 +66,17 @@ impl Height {
         let lib = snapshot.lib();
         let lib_number = lib.map_or(0, |lib| lib.number);
         if block_num > head.number.into() {
-            let message = format!("Block {block_num} is above the head block, which is {}.", head.number);
+            let message = format!("{} is above the head block, which is {}.", told(block_num), head.number);
             return Err(ApiError::new(ErrorCode::BlockNumAboveHead, message)
-                .detail("request_block_num", block_num)
+                .detail("request_block_num", json_number(block_num))
                 .detail("head_block_num", head.number)
                 .detail("last_written_block_num", lib_number));
         }
         if irreversible_only && block_num > lib_number.into() {
-            let message = format!("Block {block_num} is above the last irreversible block, which is {lib_number}.");
+            let block = told(block_num);
+            let message = format!("{block} is above the last irreversible block, which is {lib_number}.");
             return Err(ApiError::new(ErrorCode::BlockNumAboveLib, message)
-                .detail("request_block_num", block_num)
+                .detail("request_block_num", json_number(block_num))
                 .detail("last_written_block_num", lib_number));
         }
         let number = match block_num {
@@ -106,6 +108,11 @@ impl Height {
         Ok(block.map(|block| BlockRef { number: block.number, id: block.id }))
     }
 
+    /// The same of another state.
+    pub(super) fn with(&self, state: StateAt) -> Self {
+        Self { state, ..self.clone() }
+    }
+
     /// The same, read from another snapshot.
     pub(super) fn renew(&mut self, snapshot: &ServingSnapshot) -> ApiResult<()> {
         self.state = match self.up_to {
@@ -133,12 +140,25 @@ impl Height {
 }
 
 /// A height below the first block of indexes that begin in mid-chain; 0 if the last irreversible block was asked for.
-fn before(first: u32, block_num: u64) -> ApiError {
+fn before(first: u32, block_num: u128) -> ApiError {
     let what = match block_num {
         0 => "No block from which on state is known is irreversible yet".to_owned(),
         number => format!("State at block {number} is unknown"),
     };
     coverage::unavailable(first, format!("{what}: the indexes begin with block {first}, in the middle of the chain."))
+}
+
+fn told(block_num: u128) -> String {
+    match block_num {
+        u128::MAX => format!("Block {} or above", u128::MAX),
+        number => format!("Block {number}"),
+    }
+}
+
+/// Above 64 bits with the digits that readers of JSON make of such a number.
+#[expect(clippy::cast_precision_loss, reason = "it is what JavaScript reads")]
+fn json_number(block_num: u128) -> Value {
+    u64::try_from(block_num).map_or_else(|_| Value::from(block_num as f64), Value::from)
 }
 
 fn at_number(snapshot: &ServingSnapshot, number: u32) -> ApiResult<StateAt> {

@@ -42,8 +42,12 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
         (is_descending, limit, page),
     ))?;
     let (account, table, scope, primary_key): (Name, Name, Scope, u64) = row;
-    let (mut first, last, irreversible_only): (u32, u64, bool) = blocks;
+    let (mut first, last, irreversible_only): (u32, u128, bool) = blocks;
     let (is_descending, limit, page): (bool, u8, _) = page;
+    // 0 is the head, which may be below a block that is still to come.
+    if (1..first.into()).contains(&last) {
+        return Err(ends_before_it_begins(first, last));
+    }
     let key = TableKey { contract: account, table, scope: scope.name }.row(primary_key);
     let subject = cursor::bytes([account.0, table.0, scope.name.0, primary_key]);
     let reader = api.clone();
@@ -70,7 +74,8 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
         height.write(&mut json);
         height.write_coverage(&mut json, is_complete);
         json.key("changes").begin_array();
-        let mut writer = Writer { api: &reader, view, source: &source, key, options, forms: Vec::new() };
+        let mut writer =
+            Writer { api: &reader, height: &height, view, source: &source, key, options, forms: Vec::new() };
         let mut changes = last.map(|last| row_history(view, &key, first..=last, direction)).transpose()?;
         let mut changes = changes.iter_mut().flatten();
         let mut cursor = String::new();
@@ -94,8 +99,17 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
     text.await.map(JsonText)
 }
 
+fn ends_before_it_begins(first: u32, last: u128) -> ApiError {
+    let mut params = Params::default();
+    let problem = format!("must not be above to_block, which is {last}: it is {first}");
+    let wrong = params.custom::<()>("from_block", Err(vec![problem]));
+    params.finish(wrong).expect_err("it is wrong")
+}
+
 struct Writer<'a> {
     api: &'a Api,
+    /// Of the newest change that is asked for.
+    height: &'a Height,
     view: &'a View,
     source: &'a FeedBlocks,
     key: RowKey,
@@ -147,8 +161,8 @@ impl Writer<'_> {
         if let Some((_, form)) = self.forms.iter().find(|(known, _)| Some(*known) == sequence) {
             return Ok(form.clone());
         }
-        let state = StateAt::below(self.view.clone(), number);
-        let form = lenient_form(self.api, &state, contract, table, self.options.json)?;
+        let height = self.height.with(StateAt::below(self.view.clone(), number));
+        let form = lenient_form(self.api, &height, contract, table, self.options.json)?;
         if let Some(sequence) = sequence {
             self.forms.push((sequence, form.clone()));
         }

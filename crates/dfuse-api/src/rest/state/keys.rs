@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use dfuse_antelope::{Name, PublicKey};
 use dfuse_query::{ApiError, ApiResult, ErrorCode};
-use dfuse_state::{KeyAccount, StateAt, TableScope};
+use dfuse_state::{KeyAccount, StateAt};
 use serde::Deserialize;
 
 use super::{
@@ -126,7 +126,11 @@ pub(super) async fn table_scopes(api: Api, mut params: Params) -> ApiResult<Resp
     let (account, table, at): (Name, Name, Asked) = params.finish((account, table, at))?;
     streamed::answer(&api, move |snapshot, _, json| {
         let height = Height::resolve(snapshot, at)?;
-        if !StateAt::of(snapshot.view().clone()).table_was_seen(account, table)? {
+        let newest = StateAt::of(snapshot.view().clone());
+        let has_older = height.mid_chain_start.is_some();
+        let was_seen =
+            newest.table_was_seen(account, table)? || has_older && newest.table_has_known_rows(account, table)?;
+        if !was_seen {
             let error = ApiError::new(ErrorCode::TableNotFound, "The contract never had a row in this table.")
                 .detail("account", account.to_string())
                 .detail("table", table.to_string());
@@ -138,9 +142,25 @@ pub(super) async fn table_scopes(api: Api, mut params: Params) -> ApiResult<Resp
         json.key("scopes").begin_array();
         List::new(
             height,
-            move |state: &StateAt, after: Option<TableScope>| state.scopes(account, table, after.map(|it| it.scope)),
-            |json, _, it| json.name(it.scope),
+            move |state: &StateAt, after| scopes(state, account, table, after, has_older),
+            |json, _, scope| json.name(scope),
         )
     })
     .await
+}
+
+type Scopes = Box<dyn Iterator<Item = dfuse_index::Result<Name>> + Send>;
+
+/// Where a table may be older than the indexes, those with rows that were written since, too.
+fn scopes(
+    state: &StateAt,
+    contract: Name,
+    table: Name,
+    after: Option<Name>,
+    has_older: bool,
+) -> dfuse_index::Result<Scopes> {
+    if has_older {
+        return Ok(Box::new(state.known_scopes(contract, table, after)));
+    }
+    Ok(Box::new(state.scopes(contract, table, after)?.map(|scope| scope.map(|it| it.scope))))
 }

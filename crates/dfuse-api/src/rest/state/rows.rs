@@ -82,9 +82,9 @@ fn strict(api: &Api, state: &StateAt, contract: Name, table: Name, json: bool) -
     renderer.or_else(without(&[ErrorCode::AbiMalformed]))
 }
 
-/// The form of the rows of a table at a height. Without an ABI that has the table they are hex with an error, too.
-pub(crate) fn lenient_form(api: &Api, state: &StateAt, contract: Name, table: Name, json: bool) -> ApiResult<RowForm> {
-    let form = strict(api, state, contract, table, json);
+/// Like [`form_at`], but rows without an ABI that has the table are hex with an error, too.
+pub(crate) fn lenient_form(api: &Api, height: &Height, contract: Name, table: Name, json: bool) -> ApiResult<RowForm> {
+    let form = form_at(api, height, contract, table, json);
     form.or_else(without(&[ErrorCode::AbiNotFound, ErrorCode::TableNotFound]))
 }
 

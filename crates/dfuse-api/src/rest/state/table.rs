@@ -225,7 +225,7 @@ impl Request {
 
     /// Like [`Request::form`] for one of many tables, which are not lost for one that has no ABI: its rows are hex.
     fn form_of_one(&self, contract: Name, table: Name) -> ApiResult<RowForm> {
-        lenient_form(&self.api, &self.height.state, contract, table, self.options.rows.json)
+        lenient_form(&self.api, &self.height, contract, table, self.options.rows.json)
     }
 
     /// Fails for what [`Request::open`] would fail for later.

@@ -205,6 +205,13 @@ async fn without_a_node() {
     assert!(error["message"].as_str().unwrap().contains("No node is configured"), "{error}");
     let push = post("push_transaction", &[("x-eos-push-guarantee", "in-block")], "{}");
     node_shaped(&chain.request(push).await, 503, 3_990_001);
+    // What is wrong with a request is told whether there is a node or not.
+    for guarantee in ["in-blok", "handoff:4", "\u{e4}"] {
+        let push = post("send_transaction", &[("x-eos-push-guarantee", guarantee)], "{}");
+        let answer = chain.request(push).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{guarantee}");
+        assert!(answer.json()["message"].as_str().unwrap().contains("is no guarantee"), "{guarantee}");
+    }
 }
 
 #[tokio::test]

@@ -128,6 +128,52 @@ async fn wrong_parameters() {
     }
 }
 
+/// What is no text is no JSON, in fields that nobody asks for as well.
+#[tokio::test]
+async fn json_that_is_no_text() {
+    let (chain, _) = chain().await;
+    for body in [
+        &b"{\"account\":\"\xff\",\"table\":\"t\",\"hex_rows\":[\"ab\"]}"[..],
+        b"{\"account\":\"a\",\"table\":\"t\",\"hex_rows\":[\"ab\"],\"other\":\"\xc3\x28\"}",
+        b"{\"\xfe\":1}",
+    ] {
+        let request = Request::post("/v0/state/abi/bin_to_json").body(Body::from(body)).unwrap();
+        let (code, error) = chain.request(request).await.error();
+        assert_eq!(code, ErrorCode::InvalidJson, "{error}");
+    }
+}
+
+/// A number that no integer holds is told as it came.
+#[tokio::test]
+async fn numbers_of_blocks_beyond_64_bits() {
+    let (chain, _) = chain().await;
+    let number = "99999999999999999999";
+    let paths = ["table?account=a&table=t&scope=", "abi?account=a", "permission_links?account=a"];
+    let asked = paths.map(|path| Request::get(format!("/v0/state/{path}&block_num={number}")).body(Body::empty()));
+    let body = format!(r#"{{"account":"c","table":"t","hex_rows":["ab"],"block_num":{number}}}"#);
+    let body = Request::post("/v0/state/abi/bin_to_json").body(Body::from(body));
+    for request in asked.into_iter().chain([body]) {
+        let (code, error) = chain.request(request.unwrap()).await.error();
+        assert_eq!((code, &error["details"]["request_block_num"]), (ErrorCode::BlockNumAboveHead, &json!(1e20)));
+        assert!(error["message"].as_str().unwrap().contains(number), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_history_does_not_end_before_it_begins() {
+    let (chain, _) = chain().await;
+    let history = "/v0/state/table/row/history?account=eosio.token&table=accounts&scope=eosio1&primary_key=EOS&key_type=symbol_code";
+    for range in ["&from_block=5&to_block=4", "&from_block=7&to_block=6", "&from_block=4294967295&to_block=1"] {
+        let (code, error) = chain.get(&format!("{history}{range}")).await.error();
+        assert_eq!(code, ErrorCode::RequestValidation, "{range}: {error}");
+        assert!(error["details"]["errors"]["from_block"][0].as_str().unwrap().contains("to_block"), "{error}");
+    }
+    for range in ["&from_block=4&to_block=4", "&from_block=6", "&from_block=7", "&from_block=6&irreversible_only=true"]
+    {
+        assert_eq!(chain.get(&format!("{history}{range}")).await.status, 200, "{range}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_there() {
     let (chain, _) = chain().await;

@@ -100,11 +100,15 @@ impl Maker {
 
     /// An action of the system contract.
     pub(crate) fn action(&mut self, action: &str, data: Writer) {
+        self.action_of("eosio", action, data);
+    }
+
+    pub(crate) fn action_of(&mut self, contract: &str, action: &str, data: Writer) {
         self.sequence += 1;
-        let eosio = name("eosio");
-        let action = Action { account: eosio, name: name(action), raw_data: data.bytes.into(), ..Action::default() };
-        let receipt = ActionReceipt { global_sequence: self.sequence, receiver: eosio, ..ActionReceipt::default() };
-        let trace = ActionTrace { receiver: eosio, action, receipt: Some(receipt), ..ActionTrace::default() };
+        let receiver = name(contract);
+        let action = Action { account: receiver, name: name(action), raw_data: data.bytes.into(), ..Action::default() };
+        let receipt = ActionReceipt { global_sequence: self.sequence, receiver, ..ActionReceipt::default() };
+        let trace = ActionTrace { receiver, action, receipt: Some(receipt), ..ActionTrace::default() };
         self.trace.action_traces.push(trace);
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use dfuse_antelope::{Name, raw::Writer};
+use dfuse_antelope::{BlockTimestamp, Name, raw::Writer};
 use dfuse_query::ErrorCode;
 use dfuse_state::{RowKey, TableKey};
 use serde_json::{Value, json};
 
-use super::made::{K1, Maker, asset, chain, key};
+use super::made::{K1, Maker, asset, chain, id, key};
 use crate::{support::TestChain, websocket::Client};
 
 const FIRST: u32 = 250;
@@ -197,6 +197,172 @@ async fn snapshots_of_streams() {
         assert_eq!((&found["state_from_block"], &found["complete"]), (&json!(FIRST), &json!(is_complete)), "{name}");
     }
     assert_eq!(client.refused(account("nobody")).await.0, ErrorCode::StateUnavailable);
+}
+
+/// A scope whose rows were there before and were written since.
+#[tokio::test]
+async fn scopes_of_older_tables() {
+    let (mut chain, mut maker) = late_chain().await;
+    let scopes = async |chain: &TestChain, height: u32| {
+        let path = format!("/v0/state/table_scopes?account=old&table=rows&block_num={height}");
+        let answer = chain.get(&path).await.json();
+        assert_eq!((&answer["state_from_block"], &answer["complete"]), (&json!(FIRST), &json!(false)), "{answer}");
+        answer["scopes"].clone()
+    };
+    assert_eq!(scopes(&chain, 0).await, json!(["s"]));
+    maker.set(key("old", "rows", "a", "a"), "old", b"new".to_vec());
+    maker.set(key("old", "rows", "z", "a"), "old", b"new".to_vec());
+    chain.push(maker.block(0xaa, FIRST)).await;
+    maker.remove(key("old", "rows", "z", "a"));
+    maker.remove(key("old", "rows", "s", "a"));
+    chain.push(maker.block(0xaa, FIRST)).await;
+    for (height, expected) in
+        [(FIRST, json!([])), (FIRST + 1, json!(["s"])), (FIRST + 4, json!(["a", "s", "z"])), (0, json!(["a"]))]
+    {
+        assert_eq!(scopes(&chain, height).await, expected, "{height}");
+    }
+}
+
+/// Wherever rows come as bytes since their ABI may be older, the error says so.
+#[tokio::test]
+async fn rows_whose_abi_may_be_older() {
+    let (chain, _) = late_chain().await;
+    let rows_of = |answer: &Value, place: &str| answer.pointer(place).unwrap_or_else(|| panic!("{answer}")).clone();
+    let table = "account=old&table=rows&scope=s&json=true";
+    for (path, place) in [
+        (format!("table?{table}"), "/rows/0"),
+        ("tables/accounts?accounts=old|made&table=rows&scope=s&json=true".to_owned(), "/tables/1/rows/0"),
+        ("tables/accounts?accounts=old|made&table=rows&scope=s&json=true".to_owned(), "/tables/1"),
+        (format!("table/diff?{table}&from_block=250"), "/rows/0/new"),
+        (format!("table/row/history?{table}&primary_key=a"), "/changes/0/new"),
+    ] {
+        let answer = chain.get(&format!("/v0/state/{path}")).await.json();
+        let row = rows_of(&answer, place);
+        let error = row["error"].as_str().unwrap_or_else(|| panic!("{path}: {answer}"));
+        assert!(error.contains("has no ABI") && error.contains("since block 250; state"), "{path}: {error}");
+    }
+    let listening = chain.listen().await;
+    let mut client = Client::connect(&listening).await;
+    for (account, key, is_decoded) in [("old", "a", false), ("made", "a", true)] {
+        client
+            .ask(json!({"type": "get_table_rows", "req_id": account, "listen": true, "start_block": FIRST,
+                "data": {"code": account, "table": "rows", "scope": "s", "json": true}}))
+            .await;
+        client.of("listening", account).await;
+        let delta = client.of("table_delta", account).await;
+        assert_eq!(delta["dbop"]["key"], key, "{delta}");
+        let error = delta["dbop"]["new"]["error"].as_str();
+        assert_eq!(error.is_some_and(|error| error.contains("since block 250; state")), !is_decoded, "{delta}");
+        assert_eq!(delta["dbop"]["new"]["json"].is_object(), is_decoded, "{delta}");
+        end(&mut client, account).await;
+    }
+}
+
+/// Ends a stream, and passes over what came of it.
+async fn end(client: &mut Client, req_id: &str) {
+    client.ask(json!({"type": "unlisten", "req_id": "u", "data": {"req_id": req_id}})).await;
+    while client.message().await["type"] != "unlistened" {}
+}
+
+/// Streams of what happened begin with the first block at the earliest; what is below is refused, not passed over.
+#[tokio::test]
+async fn streams_from_below_the_first_block() {
+    let (chain, _) = late_chain().await;
+    let listening = chain.listen().await;
+    let mut client = Client::connect(&listening).await;
+    let streams = [
+        json!({"type": "get_action_traces", "req_id": "s", "listen": true, "data": {"accounts": "eosio"}}),
+        json!({"type": "get_table_rows", "req_id": "s", "listen": true,
+            "data": {"code": "old", "table": "rows", "scope": "s"}}),
+    ];
+    for mut request in streams {
+        for start in [1, 2, FIRST - 1] {
+            request["start_block"] = start.into();
+            let (code, details) = client.refused(request.clone()).await;
+            assert_eq!(code, ErrorCode::RequestValidation, "{start}");
+            let problem = details["errors"]["start_block"][0].as_str().unwrap();
+            assert!(problem.contains("must be 250 or above"), "{details}");
+        }
+        // So many blocks below the head are not below the first one.
+        for start in [i64::from(FIRST), -100_000] {
+            request["start_block"] = start.into();
+            client.ask(request.clone()).await;
+            assert_eq!(client.of("listening", "s").await["next_block"], FIRST, "{request}");
+            end(&mut client, "s").await;
+        }
+    }
+}
+
+/// Block 250 has the time slot 1,000,000,250.
+#[tokio::test]
+async fn blocks_of_before_the_first_one() {
+    let (chain, _) = late_chain().await;
+    let by_time = async |comparator: &str, slots_after: i64| {
+        let time = BlockTimestamp(u32::try_from(1_000_000_000 + i64::from(FIRST) + slots_after).unwrap());
+        chain.get(&format!("/v0/block_id/by_time?comparator={comparator}&time={time}")).await
+    };
+    for (comparator, after) in [
+        ("eq", -1),
+        ("eq", -1000),
+        ("gte", -1),
+        ("gte", -1000),
+        ("gt", -2),
+        ("lt", 0),
+        ("lt", -1),
+        ("lte", -1),
+        ("lte", -1000),
+    ] {
+        unavailable(&by_time(comparator, after).await.error(), &format!("{comparator} {after}"));
+    }
+    for (comparator, after, number) in
+        [("eq", 0, 250), ("gte", 0, 250), ("gt", -1, 250), ("gt", 0, 251), ("lte", 0, 250), ("lt", 1, 250)]
+    {
+        let answer = by_time(comparator, after).await.json();
+        assert_eq!(answer["block"]["num"], number, "{comparator} {after}");
+    }
+    for (comparator, after) in [("eq", 1000), ("gt", 1000), ("gte", 1000)] {
+        assert_eq!(by_time(comparator, after).await.error().0, ErrorCode::BlockTimeNotFound, "{comparator}");
+    }
+    for (comparator, code) in [("gte", ErrorCode::StateUnavailable), ("lte", ErrorCode::BlockTimeNotFound)] {
+        let answer = chain.get(&format!("/v0/block_id/by_time?comparator={comparator}&time=1999-01-01")).await;
+        assert_eq!(answer.error().0, code, "before there were slots");
+    }
+    for skip in [0, 1, FIRST - 1] {
+        unavailable(&chain.get(&format!("/v0/blocks?limit=5&skip={skip}")).await.error(), "blocks");
+    }
+    let listed = chain.get(&format!("/v0/blocks?limit=5&skip={FIRST}")).await.json();
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["block_num"]), (1, &json!(FIRST)));
+    for path in ["", "/transactions?limit=1"] {
+        unavailable(&chain.get(&format!("/v0/blocks/{}{path}", id(249, 0xaa))).await.error(), path);
+        let later = chain.get(&format!("/v0/blocks/{}{path}", id(FIRST, 0xbb))).await.error();
+        assert_eq!(later.0, ErrorCode::BlockNotFound, "{path}");
+    }
+    // A search for anything finds nothing there, and does not take the first block for it.
+    let shortly_before = BlockTimestamp(1_000_000_000 + FIRST - 4);
+    for text in [shortly_before.to_string(), "249".to_owned()] {
+        let (code, _) = chain.get(&format!("/v0/simple_search?q={text}")).await.error();
+        assert_eq!(code, ErrorCode::SimpleSearchNotFound, "{text}");
+    }
+    let found = chain.get(&format!("/v0/simple_search?q={}", id(249, 0xaa))).await.json();
+    assert_eq!(found["type"], "transaction");
+}
+
+/// Votes of before the first block are unknown, and that is what is said.
+#[tokio::test]
+async fn votes_of_before_the_first_block() {
+    let (mut chain, mut maker) = late_chain().await;
+    let listening = chain.listen().await;
+    let mut client = Client::connect(&listening).await;
+    let tally = |kind: &str| json!({"type": "get_vote_tally", "req_id": "v", kind: true});
+    for kind in ["fetch", "listen"] {
+        let (code, details) = client.refused(tally(kind)).await;
+        assert_eq!(code, ErrorCode::StateUnavailable, "{kind}");
+        assert_eq!(details, json!({"first_block_num": FIRST, "reason": REASON}));
+    }
+    // The system contract has its ABI again, but none of its rows was written since.
+    maker.tables("eosio", &[("global", "total_activated_stake", "int64"), ("producers", "owner", "name")]);
+    chain.push(maker.block(0xaa, FIRST)).await;
+    assert_eq!(client.refused(tally("fetch")).await.0, ErrorCode::StateUnavailable);
 }
 
 /// The last irreversible block may be below the first one that is known.

@@ -247,7 +247,7 @@ async fn malformed_messages() {
             r#"{"type":"unlisten","req_id":"r"}"#.to_owned(),
             "r",
             WsMessageDataValidation,
-            not_read("'req_id' is required"),
+            not_read("'data.req_id' is required"),
         ),
         (
             r#"{"type":"unlisten","req_id":"r","data":{"req_id":"x"}}"#.to_owned(),
@@ -286,6 +286,13 @@ async fn private_keys_are_not_repeated() {
         let (found, details) = client.refused(request.clone()).await;
         assert!(found == code && told(&details), "{request}: {details}");
     }
+    // As the id of a request it is one like others, but is not told.
+    let stream = json!({"type": "get_head_info", "req_id": KEY, "listen": true});
+    client.ask(stream.clone()).await;
+    client.ask(stream).await;
+    assert_eq!(client.error("***").await.0, ErrorCode::WsStreamAlreadyExists);
+    client.ask(json!({"type": "unlisten", "req_id": format!("my {KEY}"), "data": {"req_id": KEY}})).await;
+    client.of("unlistened", "my ***").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
