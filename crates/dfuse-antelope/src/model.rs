@@ -11,6 +11,7 @@ mod lifecycle;
 mod message;
 mod operation;
 mod parts;
+mod trace;
 mod transaction;
 pub mod wire;
 
@@ -19,4 +20,5 @@ pub use lifecycle::*;
 pub use message::{Field, Message};
 pub use operation::*;
 pub use parts::BlockParts;
+pub use trace::*;
 pub use transaction::*;

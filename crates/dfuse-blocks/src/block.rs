@@ -10,7 +10,7 @@ use dfuse_antelope::{
     },
 };
 
-use crate::Result;
+use crate::{Linked, Result};
 
 /// A block as block files hold it: its envelope `sf.bstream.v1.Block` as bytes, and what the envelope says of it.
 /// Cloning is cheap.
@@ -112,6 +112,20 @@ impl EncodedBlock {
 impl fmt::Debug for EncodedBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "block {} {} ({} bytes)", self.number, self.id, self.envelope.len())
+    }
+}
+
+impl Linked for EncodedBlock {
+    fn id(&self) -> Checksum256 {
+        self.id()
+    }
+
+    fn previous(&self) -> Checksum256 {
+        self.previous()
+    }
+
+    fn lib_number(&self) -> u32 {
+        self.lib_number()
     }
 }
 

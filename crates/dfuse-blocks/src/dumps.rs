@@ -11,9 +11,13 @@ use object_store::path::Path;
 use tracing::warn;
 use xxhash_rust::xxh64::xxh64;
 
-use crate::{BlockStore, Error, Result, abi_dump, bundle::COMPRESSION_LEVEL, names, store::blocking};
+use crate::{
+    BlockStore, Error, Result, abi_dump,
+    bundle::COMPRESSION_LEVEL,
+    names::{self, ABI_DUMPS},
+    store::blocking,
+};
 
-pub(crate) const ABI_DUMPS: &str = "abi-dumps";
 const EXTENSION: &str = ".jsonl.zst";
 const INVENTORY: &str = "inventory";
 

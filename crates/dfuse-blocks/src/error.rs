@@ -1,4 +1,9 @@
-use crate::{BlockRef, Cursor, EncodedBlock, store::DAMAGED};
+use dfuse_antelope::Checksum256;
+
+use crate::{BlockRef, Cursor};
+
+/// Folder for damaged files that were put aside, within that of their kind.
+pub(crate) const DAMAGED: &str = "damaged";
 
 /// How files of a store are mended that are damaged or missing.
 pub const MEND: &str =
@@ -60,7 +65,7 @@ pub enum Error {
         /// Number of the refused block.
         number: u32,
         /// Id of the refused block.
-        id: dfuse_antelope::Checksum256,
+        id: Checksum256,
         /// What was expected.
         why: String,
     },
@@ -134,14 +139,9 @@ impl Error {
         Self::Damaged { file: file.to_owned(), offset: offset.into(), why: why.to_string() }
     }
 
-    /// The bundle of a block is missing.
-    pub(crate) fn missing_bundle(store: &crate::BlockStore, first: u32) -> Self {
-        let file = store.bundle_path(crate::bundle::base_of(first)).to_string();
-        Self::MissingBundle { file, first }
-    }
-
-    pub(crate) fn unlinked(block: &EncodedBlock, why: String) -> Self {
-        Self::Unlinked { number: block.number(), id: block.id(), why }
+    pub(crate) fn unlinked(block: impl Into<BlockRef>, why: String) -> Self {
+        let BlockRef { number, id } = block.into();
+        Self::Unlinked { number, id, why }
     }
 
     pub(crate) fn store(path: &object_store::path::Path, source: object_store::Error) -> Self {

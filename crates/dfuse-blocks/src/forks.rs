@@ -1,61 +1,8 @@
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use dfuse_antelope::Checksum256;
 
-use crate::EncodedBlock;
-
-/// A block by number and id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BlockRef {
-    /// Height.
-    pub number: u32,
-    /// Block id.
-    pub id: Checksum256,
-}
-
-/// What the place of a block in the chain depends on.
-pub trait Linked {
-    /// Block id; carries the number.
-    fn id(&self) -> Checksum256;
-    /// Id of the block before.
-    fn previous(&self) -> Checksum256;
-    /// Number of the last irreversible block when this one is the head.
-    fn lib_number(&self) -> u32;
-
-    /// Height.
-    fn number(&self) -> u32 {
-        self.id().block_num()
-    }
-}
-
-impl Linked for EncodedBlock {
-    fn id(&self) -> Checksum256 {
-        self.id()
-    }
-
-    fn previous(&self) -> Checksum256 {
-        self.previous()
-    }
-
-    fn lib_number(&self) -> u32 {
-        self.lib_number()
-    }
-}
-
-impl<B: Linked> From<&B> for BlockRef {
-    fn from(block: &B) -> Self {
-        Self { number: block.number(), id: block.id() }
-    }
-}
-
-impl fmt::Display for BlockRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.number, self.id)
-    }
-}
+use crate::{BlockRef, EncodedBlock, Linked};
 
 /// What became of a block that was added to a [`ForkDb`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,9 +8,9 @@
 //! | module | what |
 //! |---|---|
 //! | `store`, [`bundle`], `dbin`, `names`, `range` | block files: where they are, what is in them, reading one or many |
-//! | `forks`, `lost`, `merge`, `check` | fork choice and finality; lost branches told from other chains; a log turned into files; files verified |
+//! | `link`, `forks`, `lost`, `merge`, `check` | fork choice and finality; lost branches told from other chains; a log turned into files; files verified |
 //! | [`feed`] | the stream of steps: `writer` takes blocks, `hub` knows the chain's end and what a stream sends next, `subscription` sends it, `history` reads bundles ahead, `keeper` writes them, `restore` and `index` rebuild the hub |
-//! | `cursor`, `clock` | positions as authenticated text; the only place that reads clock and randomness |
+//! | `cursor`, `cursor_key`, `clock` | positions, and their authenticated text; the only place that reads clock and randomness |
 
 mod abi_dump;
 mod block;
@@ -18,11 +18,13 @@ pub mod bundle;
 mod check;
 mod clock;
 mod cursor;
+mod cursor_key;
 pub mod dbin;
 mod dumps;
 mod error;
 pub mod feed;
 mod forks;
+mod link;
 mod lost;
 mod mend;
 mod merge;
@@ -35,11 +37,13 @@ mod testing;
 pub use block::EncodedBlock;
 pub use check::{AbiDumpSummary, CheckOptions, CheckProgress, CheckReport, Fault, Finding, OneBlockSummary, check};
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
-pub use cursor::{Cursor, CursorKey, CursorKind, Step};
+pub use cursor::{Cursor, CursorKind, Step};
+pub use cursor_key::CursorKey;
 pub use dumps::{AbiDumpState, CheckedAbiDump};
 pub use error::{Error, MEND, Result};
-pub use forks::{Added, BlockRef, Finalized, ForkDb, Linked};
+pub use forks::{Added, Finalized, ForkDb};
+pub use link::{BlockRef, Linked};
 pub use mend::{Mended, mend};
 pub use merge::{BundleWriter, MergeSummary, Merger};
 pub use names::OneBlockName;
-pub use store::{BlockStore, Located, StoreOptions};
+pub use store::{BlockStore, StoreOptions, locate::Located};

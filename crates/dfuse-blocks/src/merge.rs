@@ -208,7 +208,7 @@ impl Merger {
         }
         if known.is_none() {
             // All final blocks are in bundles or at hand.
-            return Err(Error::missing_bundle(&self.store, block.number()));
+            return Err(self.store.missing_bundle(block.number()));
         }
         let (lost, chain) = self.lost();
         let first = lost.first_of(block, &chain).await?;

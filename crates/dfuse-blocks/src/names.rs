@@ -4,6 +4,12 @@ use std::fmt;
 
 use crate::{Error, Linked, Result};
 
+// Folders of a store.
+pub(crate) const ONE_BLOCKS: &str = "one-blocks";
+pub(crate) const MERGED_BLOCKS: &str = "merged-blocks";
+pub(crate) const FORKED_BLOCKS: &str = "forked-blocks";
+pub(crate) const ABI_DUMPS: &str = "abi-dumps";
+
 /// Ending of every block file.
 pub(crate) const EXTENSION: &str = ".dbin.zst";
 

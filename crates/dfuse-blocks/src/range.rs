@@ -2,6 +2,7 @@
 
 use std::{ops::RangeInclusive, sync::Arc};
 
+use futures::{Stream, TryStreamExt, stream};
 use object_store::path::Path;
 
 use crate::{
@@ -173,5 +174,42 @@ impl RangeReader {
             self.bundle = None;
         }
         Ok(Some(piece))
+    }
+}
+
+/// Reading many blocks, piece by piece.
+impl BlockStore {
+    /// Reads the blocks of a range from bundles, each verified to follow the one before. A block that is not there ends
+    /// the stream with [`Error::NotFound`]. Memory: one piece of a bundle.
+    pub fn read_range(&self, range: RangeInclusive<u32>) -> impl Stream<Item = Result<EncodedBlock>> + Send {
+        let pieces = stream::try_unfold(RangeReader::new(self.clone(), range, PIECE_BYTES), async |mut reader| {
+            Ok::<_, Error>(reader.piece().await?.map(|piece| (piece, reader)))
+        });
+        pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten()
+    }
+
+    /// Reads the blocks of a range that one bundle holds, whatever may be missing between them.
+    pub fn read_bundle_blocks(
+        &self,
+        base: u32,
+        range: RangeInclusive<u32>,
+    ) -> impl Stream<Item = Result<EncodedBlock>> + Send {
+        let pieces = stream::try_unfold((self.clone(), None), move |(store, reader)| {
+            let range = range.clone();
+            async move {
+                let mut reader = match reader {
+                    Some(reader) => reader,
+                    None => BundleReader::open(&store, base, range, PIECE_BYTES).await?,
+                };
+                let piece = reader.piece().await?;
+                Ok::<_, Error>((!piece.is_empty()).then_some((piece, (store, Some(reader)))))
+            }
+        });
+        pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten()
+    }
+
+    /// Reads all blocks of a bundle, piece by piece.
+    pub(crate) async fn read_bundle(&self, base: u32) -> Result<BundleReader> {
+        BundleReader::open(self, base, 0..=u32::MAX, PIECE_BYTES).await
     }
 }

@@ -1,7 +1,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    ops::RangeInclusive,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,17 +14,9 @@ use zstd::bulk::Decompressor;
 use crate::{
     BlockRef, EncodedBlock, Error, OneBlockName, Result,
     bundle::{self, BlockTable, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
-    names,
-    range::{BundleReader, PIECE_BYTES, RangeReader},
+    error::DAMAGED,
+    names::{self, FORKED_BLOCKS, MERGED_BLOCKS, ONE_BLOCKS},
 };
-
-pub use locate::Located;
-
-const ONE_BLOCKS: &str = "one-blocks";
-const MERGED_BLOCKS: &str = "merged-blocks";
-const FORKED_BLOCKS: &str = "forked-blocks";
-/// Where files are put aside that are not what their writers wrote.
-pub(crate) const DAMAGED: &str = "damaged";
 
 /// Bundles whose tables are kept in memory, about 3 KiB each.
 const CACHED_TABLES: usize = 1024;
@@ -356,7 +347,7 @@ impl BlockStore {
     /// The error for a bundle that is not there though there are others before and after it; `number` is that of the first
     /// block that is missing.
     pub fn missing_bundle(&self, number: u32) -> Error {
-        Error::missing_bundle(self, number)
+        Error::MissingBundle { file: self.bundle_path(base_of(number)).to_string(), first: number }
     }
 
     /// Number of the first block in bundles, if there are any; `first_streamable` is that of the chain's history.
@@ -414,40 +405,6 @@ impl BlockStore {
                 found.await?.ok_or_else(missing)
             }
         }
-    }
-
-    /// Reads the blocks of a range from bundles, each verified to follow the one before. A block that is not there ends
-    /// the stream with [`Error::NotFound`]. Memory: one piece of a bundle.
-    pub fn read_range(&self, range: RangeInclusive<u32>) -> impl Stream<Item = Result<EncodedBlock>> + Send {
-        let pieces = stream::try_unfold(RangeReader::new(self.clone(), range, PIECE_BYTES), async |mut reader| {
-            Ok::<_, Error>(reader.piece().await?.map(|piece| (piece, reader)))
-        });
-        pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten()
-    }
-
-    /// Reads the blocks of a range that one bundle holds, whatever may be missing between them.
-    pub fn read_bundle_blocks(
-        &self,
-        base: u32,
-        range: RangeInclusive<u32>,
-    ) -> impl Stream<Item = Result<EncodedBlock>> + Send {
-        let pieces = stream::try_unfold((self.clone(), None), move |(store, reader)| {
-            let range = range.clone();
-            async move {
-                let mut reader = match reader {
-                    Some(reader) => reader,
-                    None => BundleReader::open(&store, base, range, PIECE_BYTES).await?,
-                };
-                let piece = reader.piece().await?;
-                Ok::<_, Error>((!piece.is_empty()).then_some((piece, (store, Some(reader)))))
-            }
-        });
-        pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten()
-    }
-
-    /// Reads all blocks of a bundle, piece by piece.
-    pub(crate) async fn read_bundle(&self, base: u32) -> Result<BundleReader> {
-        BundleReader::open(self, base, 0..=u32::MAX, PIECE_BYTES).await
     }
 
     /// How a bundle is to be read.
@@ -525,6 +482,6 @@ impl LayoutCache {
     }
 }
 
-mod locate;
+pub(crate) mod locate;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@ use std::cmp::Ordering;
 
 use dfuse_kv::Direction;
 
-use crate::{Result, overlay::Layered};
+use crate::{Result, sight::Layered};
 
 /// Two sorted scans as one; where both have a key the upper one counts. Ends after an error.
 pub(crate) struct Merge<U, L> {

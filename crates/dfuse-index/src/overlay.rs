@@ -18,15 +18,13 @@ use dfuse_kv::{Direction, KeyRange, Keyspace};
 
 use crate::{
     Delta, Result,
-    branch::{Branch, Place},
-    view::Families,
+    branch::Place,
+    families::Families,
+    sight::{Layered, Sight},
 };
 
 /// Keys that are written, or looked at by a scan, while the lock is held.
 const STEP: usize = 256;
-
-/// A key and what a layer says of it; nothing for a deletion.
-pub(crate) type Layered = (Bytes, Option<Bytes>);
 
 #[derive(Debug, Clone)]
 struct Version {
@@ -56,32 +54,14 @@ pub(crate) struct Garbage {
     pub(crate) committed: u32,
 }
 
-/// What a view sees of the overlay: the blocks of a branch above the committed one.
-#[derive(Debug, Clone)]
-pub(crate) struct Sight {
-    pub(crate) committed: u32,
-    pub(crate) branch: Branch,
-}
-
-impl Sight {
-    #[inline]
-    pub(crate) fn sees(&self, place: Place) -> bool {
-        place.number > self.committed && self.branch.contains(place)
-    }
-
-    /// Whether there is any block to see.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.branch.place().is_none()
-    }
-
-    fn newest<'a>(&self, versions: &'a [Version]) -> Option<&'a Version> {
-        let tip = self.branch.tip();
-        let end = match versions.last() {
-            Some(last) if last.place.number <= tip => versions.len(),
-            _ => versions.partition_point(|version| version.place.number <= tip),
-        };
-        versions[..end].iter().rev().find(|version| self.sees(version.place))
-    }
+/// The newest version in sight.
+fn newest<'a>(sight: &Sight, versions: &'a [Version]) -> Option<&'a Version> {
+    let tip = sight.branch.tip();
+    let end = match versions.last() {
+        Some(last) if last.place.number <= tip => versions.len(),
+        _ => versions.partition_point(|version| version.place.number <= tip),
+    };
+    versions[..end].iter().rev().find(|version| sight.sees(version.place))
 }
 
 impl Overlay {
@@ -132,7 +112,7 @@ impl Overlay {
         if sight.is_empty() {
             return None;
         }
-        self.read(keyspace, |map| Some(sight.newest(map.get(key)?)?.value.clone()))
+        self.read(keyspace, |map| Some(newest(sight, map.get(key)?)?.value.clone()))
     }
 
     /// The first key of the range that is in sight.
@@ -252,7 +232,7 @@ fn take_step<'a>(
 ) -> Option<Bytes> {
     for left in (0..step).rev() {
         let (key, versions) = keys.next()?;
-        if let Some(version) = sight.newest(versions) {
+        if let Some(version) = newest(sight, versions) {
             ready.push_back((key.clone(), version.value.clone()));
         }
         if left == 0 {

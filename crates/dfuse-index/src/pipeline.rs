@@ -1,7 +1,7 @@
 //! Steps of the chain in, committed indexes and serving snapshots out.
 
 mod commit;
-mod open;
+pub(crate) mod open;
 
 use std::sync::Arc;
 
@@ -10,16 +10,10 @@ use dfuse_blocks::BlockRef;
 use dfuse_kv::{Durability, Keyspace, Store};
 use tracing::warn;
 
-pub use self::open::keyspaces;
-pub(crate) use self::open::read_checkpoint;
 use crate::{
     BlockContext, ChainIdentity, CheckpointState, Delta, Error, Index, IndexState, IndexStatus, Result, Serving,
-    ServingSnapshot, Stall, Status, View, blocks,
-    filter::KeyFilter,
-    overlay::Overlay,
-    serving::Forks,
-    tree::Tree,
-    view::{Committed, Families},
+    ServingSnapshot, Stall, Status, View, blocks, families::Families, filter::KeyFilter, overlay::Overlay,
+    serving::Forks, tree::Tree, view::Committed,
 };
 
 /// How a pipeline works.

@@ -11,7 +11,7 @@ use crate::{
     Checkpoint, CheckpointState, Error, Family, Index, Options, Pipeline, Result,
     checkpoint::CHECKPOINTS,
     files::{final_blocks, first_block, last_bundled},
-    pipeline::read_checkpoint,
+    pipeline::open::read_checkpoint,
 };
 
 /// How far building or checking an index has come.

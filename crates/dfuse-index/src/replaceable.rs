@@ -7,7 +7,7 @@ use dfuse_kv::Store;
 use futures::TryStreamExt;
 
 use crate::{
-    CheckpointState, Error, Index as _, Progress, Result, abi, files::final_blocks, pipeline::read_checkpoint,
+    CheckpointState, Error, Index as _, Progress, Result, abi, files::final_blocks, pipeline::open::read_checkpoint,
     reindex::blocking,
 };
 

@@ -16,8 +16,8 @@ use crate::{
     Delta, DeltaBuilder, Error, Family, Result,
     branch::Place,
     codec::{ValueReader, put_varint},
-    overlay::{Layered, Sight},
-    view::Families,
+    families::Families,
+    sight::{Layered, Sight},
 };
 
 /// Space for what does not fit into memory, of use to one process only.

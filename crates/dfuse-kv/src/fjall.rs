@@ -6,8 +6,10 @@
 
 mod damage;
 mod errors;
+mod examine;
 mod inventory;
 mod journal;
+mod layout;
 mod manifest;
 mod options;
 
@@ -28,13 +30,15 @@ use ::fjall::{AbstractTree as _, Database, PersistMode, Readable};
 use bytes::Bytes;
 
 pub use self::{
-    damage::{Damage, find_damage},
+    damage::Damage,
+    examine::find_damage,
     options::{FjallOptions, KeyspaceOptions},
 };
 use self::{
-    damage::{JournalEnd, examine, examine_end},
     errors::{corrupt, engine_error},
+    examine::{JournalEnd, examine, examine_end},
     inventory::Inventory,
+    layout::{DIRECTORY, VERSION_FILE},
 };
 use crate::{
     Direction, DiskUsage, Durability, Entry, Error, KeyRange, Keyspace, Result, Scan, Snapshot, Store, WriteBatch,
@@ -53,10 +57,6 @@ const MAX_WAITING: (usize, usize) = (2, 27);
 /// write out.
 const PROBE_BYTES: usize = 16 << 20;
 
-/// The engine's own directory.
-const DIRECTORY: &str = "fjall";
-/// The engine makes an empty database where it misses this file of its directory, over whatever is there.
-const VERSION_FILE: &str = "version";
 /// A key that nobody has: removing it puts something into the journal, and nothing into the data.
 const NOTHING: &str = "nothing";
 

@@ -2,35 +2,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{Error, KeyRange, Result, WriteBatch};
+use crate::{Entry, Error, KeyRange, Keyspace, Result, WriteBatch};
 
 /// Keys that [`Store::delete_range`] removes in one commit.
 const DELETE_RANGE_STEP: usize = 4096;
-
-/// A keyspace of a store, by its position in the list of names that the store was opened with.
-///
-/// Make it a constant beside that list, or look it up with [`Store::keyspace`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Keyspace(u16);
-
-impl Keyspace {
-    /// The keyspace at `position` of the list.
-    pub const fn at(position: u16) -> Self {
-        Self(position)
-    }
-
-    /// The position.
-    pub const fn position(self) -> usize {
-        self.0 as usize
-    }
-
-    pub(crate) fn check(self, keyspaces: usize) -> Result<()> {
-        if self.position() < keyspaces {
-            return Ok(());
-        }
-        Err(Error::Invalid(format!("keyspace {} of {keyspaces}", self.0)))
-    }
-}
 
 /// What a commit has survived when it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +26,6 @@ pub enum Direction {
     /// Descending keys.
     Reverse,
 }
-
-/// Key and value.
-///
-/// Cheap to clone. An engine may hand out slices of a larger block, which stays in memory as long as they do: copy what
-/// is kept for long.
-pub type Entry = (Bytes, Bytes);
 
 /// The entries of a scan; ends after the first error. It keeps its snapshot alive.
 pub type Scan = Box<dyn Iterator<Item = Result<Entry>> + Send>;
@@ -119,7 +88,7 @@ pub trait Store: Send + Sync {
     fn keyspace(&self, name: &str) -> Result<Keyspace> {
         let position = self.keyspaces().iter().position(|known| known == name);
         let position = position.and_then(|position| u16::try_from(position).ok());
-        position.map(Keyspace).ok_or_else(|| Error::Invalid(format!("no keyspace \"{name}\"")))
+        position.map(Keyspace::at).ok_or_else(|| Error::Invalid(format!("no keyspace \"{name}\"")))
     }
 
     /// A view of everything committed so far.

@@ -10,12 +10,13 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `spec`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
+//! | `spec`, `event`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
 //! | `queue` | what is read from a pipe and not decoded yet |
 //! | [`nodeos`] | supervised nodes: `config` and `check` what a node is told and what is wrong with it, `process` its process, `output` its own log, `shared` what tasks of others see of it, `monitor` its state, `snapshots` and `restore` how it gets a state again, `supervisor` the task that keeps it running |
 //! | [`rpc`] | the client of nodeos' HTTP API |
 
 mod error;
+mod event;
 mod log;
 pub mod nodeos;
 mod queue;
@@ -25,7 +26,8 @@ mod spec;
 mod store;
 
 pub use error::{Error, Result};
+pub use event::{SourceEvent, SourceOptions};
 pub use log::{decompressed, open_log};
 pub use queue::{Queue, QueueState};
-pub use source::{Source, SourceEvent, SourceOptions};
+pub use source::Source;
 pub use spec::SourceSpec;

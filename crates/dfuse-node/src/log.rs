@@ -8,7 +8,7 @@ use dfuse_antelope::model::wire::ReverseWriter;
 use dfuse_blocks::EncodedBlock;
 use dfuse_deep_mind::{Event, Reader};
 
-use crate::{Error, Result, SourceEvent, source::Sender};
+use crate::{Error, Result, SourceEvent, event::Sender};
 
 /// Longest magic number that is looked for.
 const MAGIC: usize = 4;

@@ -6,7 +6,7 @@ use dfuse_blocks::{
 };
 use futures::TryStreamExt;
 
-use crate::{Result, SourceEvent, SourceOptions, source::Sender};
+use crate::{Result, SourceEvent, SourceOptions, event::Sender};
 
 /// Reads a block store: ABI dumps, then bundles, then one-block files, of all branches, by number. One-block files that
 /// come later are found by looking again. A block that was read from a one-block file comes again from its bundle.

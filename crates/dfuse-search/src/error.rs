@@ -1,7 +1,7 @@
 use dfuse_antelope::Checksum256;
 use dfuse_index::BlockRef;
 
-use crate::query::ParseError;
+use crate::ParseError;
 
 /// Why a search was refused or failed. A variant exists where the caller acts differently.
 #[derive(Debug, thiserror::Error)]

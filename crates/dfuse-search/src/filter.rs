@@ -18,13 +18,17 @@ mod eval;
 mod facts;
 mod lexer;
 mod parser;
+mod program;
 #[cfg(test)]
 mod tests;
+mod types;
+mod value;
+mod variable;
 
 use std::{fmt, sync::Arc};
 
 pub(crate) use self::facts::{ActionFacts, TransactionFacts};
-use self::{eval::Evaluation, parser::Program};
+use self::{eval::Evaluation, program::Program};
 use crate::ParseError;
 
 /// Longest text of one of the three settings in bytes.

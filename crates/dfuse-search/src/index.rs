@@ -18,18 +18,11 @@ use dfuse_index::{BlockContext, BlockRef, Delta, DeltaBuilder, Family, Index, Re
 use dfuse_kv::{Direction, Entry, KeyRange};
 
 use crate::{
+    families::{POSTINGS, SEGMENTS, SPLITS},
     posting::{self, CHUNK_BITS, chunk_of},
     segment::{Segment, SegmentBuilder, merge},
-    terms::{BlockAbis, BlockTerms, KnownAbis, TermOptions},
+    terms::{BlockAbis, BlockTerms, KnownAbis, options::TermOptions},
 };
-
-/// Term and chunk to the ordinals of the actions that have the term.
-pub const POSTINGS: Family = Family::new("posting");
-/// First ordinal to the terms of the actions from there on that are in no chunk yet.
-pub const SEGMENTS: Family = Family::new("posting-segment");
-
-/// A chunk that is being split to the first of its terms that has no list yet.
-pub const SPLITS: Family = Family::new("posting-split");
 
 /// Segments are merged when so many low bits of their ordinals have come to an end.
 const MERGE_BITS: [u32; 2] = [12, 8];

@@ -20,11 +20,13 @@
 mod budget;
 mod cursor;
 mod error;
+mod families;
 mod field;
 mod filter;
 mod index;
 mod lists;
 mod live;
+mod parse_error;
 mod plan;
 mod posting;
 mod query;
@@ -36,12 +38,18 @@ mod terms;
 pub use budget::{Budget, Pace};
 pub use cursor::{Place, Position};
 pub use error::{Error, Result};
+pub use families::{POSTINGS, SEGMENTS, SPLITS};
 pub use field::{MAX_PATH_BYTES, MAX_PREFIX_BYTES, MAX_VALUE_BYTES};
 pub use filter::{Filter, FilterError, MAX_FILTER_BYTES, SYSTEM_ACTIONS, Verdict};
-pub use index::{POSTINGS, SEGMENTS, SPLITS, SearchIndex};
+pub use index::SearchIndex;
 pub use lists::{MAX_PREFIX_TERMS, MAX_QUERY_TERMS};
 pub use live::{Evaluations, LiveRow, LiveTail, LostBlocks, Resumed, resume};
-pub use query::{DecodedContracts, MAX_QUERY_BYTES, ParseError, Query};
+pub use parse_error::ParseError;
+pub use query::{DecodedContracts, MAX_QUERY_BYTES, Query};
 pub use range::{Bounds, Heads};
 pub use search::{Count, Match, Page, PageEnd, Request, count, search};
-pub use terms::{BlockTerms, EventAction, MAX_DATA_BYTES, MAX_DATA_VALUES, TermOptions, passed_filter};
+pub use terms::{
+    BlockTerms, MAX_DATA_BYTES, MAX_DATA_VALUES,
+    options::{EventAction, TermOptions},
+    passed_filter,
+};

@@ -13,7 +13,8 @@ use roaring::RoaringBitmap;
 
 use crate::{
     Budget, Result,
-    index::{POSTINGS, ordinals_of, put_key, read_chunk, segments},
+    families::POSTINGS,
+    index::{ordinals_of, put_key, read_chunk, segments},
     posting::{self, BITMAP_BYTES, chunk_of},
     segment::Segment,
 };

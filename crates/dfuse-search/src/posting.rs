@@ -10,7 +10,7 @@ use dfuse_index::{
 };
 use roaring::RoaringBitmap;
 
-use crate::index::POSTINGS;
+use crate::families::POSTINGS;
 
 /// Bits of an ordinal within its chunk.
 pub(crate) const CHUNK_BITS: u32 = 16;

@@ -13,8 +13,8 @@ use roaring::RoaringBitmap;
 
 use crate::{
     Budget, Error, Place, Position, Query, Result,
+    families::POSTINGS,
     field::{INDEXED, TRANSACTION_START},
-    index::POSTINGS,
     lists::{
         Beginnings, Course, HeldLists, MAX_PREFIX_TERMS, MAX_QUERY_TERMS, MAX_SCANS, OpenChunks, TermList, WithPrefix,
     },

@@ -12,7 +12,7 @@ use dfuse_index::{
     codec::{ValueReader, put_varint},
 };
 
-use crate::{index::SEGMENTS, posting};
+use crate::{families::SEGMENTS, posting};
 
 /// Terms in ascending order with their lists.
 #[derive(Debug, Clone)]

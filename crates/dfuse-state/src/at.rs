@@ -76,7 +76,8 @@ impl StateAt {
     /// What is to be done to the rows of a table so that they become what they are at `to`, lazily. The two may be on
     /// different branches.
     pub fn difference(&self, to: &Self, table: TableKey, range: RowRange) -> Result<TableDifference> {
-        TableDifference::new(self, to, table, range)
+        let direction = range.direction;
+        Ok(TableDifference::new(self.rows(table, range.clone())?, to.rows(table, range)?, direction))
     }
 
     /// The scopes in which a contract has a table, in the order of their values, after one of them; lazily.

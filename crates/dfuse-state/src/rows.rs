@@ -1,42 +1,28 @@
 //! Rows of contract tables: every version of every row, the present ones, and what makes old heights cheap to read.
 
 mod difference;
+mod families;
 mod history;
 mod keys;
+mod point;
+mod range;
 mod scan;
 
-use bytes::Bytes;
-use dfuse_antelope::{
-    Name,
-    model::{DbOp, DbOperation},
-};
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View, codec::ValueReader};
-use dfuse_kv::{Direction, KeyRange};
+use dfuse_antelope::model::{DbOp, DbOperation};
+use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View};
 
 use self::keys::KeyChanges;
+pub(crate) use self::point::{next_scope_of_rows, row_at, row_now, row_was_seen};
 #[cfg(test)]
 pub(crate) use self::scan::Limits;
 pub use self::{
     difference::{RowDifference, TableDifference},
+    families::{ROW_CURRENT, ROW_HISTORY, ROW_KEYS, ROW_REMOVALS},
     history::{RowChange, RowHistory, row_history},
-    scan::{RowRange, TableRows},
+    range::RowRange,
+    scan::TableRows,
 };
-use crate::{
-    Row, RowKey, TableKey, TableRow,
-    table::Version,
-    versions::{newest, versioned},
-};
-
-/// Contract, table, scope, primary key and inverted block number to payer and data; empty where the row was removed.
-pub const ROW_HISTORY: Family = Family::new("row-history");
-/// Contract, table, scope and primary key to version, payer and data of the rows that are there now.
-pub const ROW_CURRENT: Family = Family::new("row-current");
-/// Contract, table, scope, block number and primary key of every removal, to how many there were since the table's last
-/// list of keys, and the version that was removed.
-pub const ROW_REMOVALS: Family = Family::new("row-removal");
-/// Contract, table, scope, block number and a primary key to the keys from that one on that the table then had, with the
-/// versions of their rows.
-pub const ROW_KEYS: Family = Family::new("row-keys");
+use crate::{Row, RowKey, TableRow, table::Version, versions::versioned};
 
 /// The index of rows. Its name is `rows`.
 #[derive(Debug, Clone, Copy)]
@@ -123,50 +109,4 @@ impl Index for Rows {
         }
         Ok(delta.build())
     }
-}
-
-/// The row at the view's block.
-pub(crate) fn row_now(view: &View, key: &RowKey) -> Result<Option<(TableRow, Version)>> {
-    let value = view.get(ROW_CURRENT, &key.to_bytes())?;
-    value.map(|value| TableRow::decode_current(ROW_CURRENT, key.primary_key, &value)).transpose()
-}
-
-/// The row at a height on the view's branch.
-pub(crate) fn row_at(view: &View, key: &RowKey, number: u32) -> Result<Option<TableRow>> {
-    let Some((block_number, value)) = newest(view, ROW_HISTORY, &key.to_bytes(), number)? else { return Ok(None) };
-    table_row(key, block_number, &value)
-}
-
-/// Whether any block up to a height wrote the row, also if it was removed then.
-pub(crate) fn row_was_seen(view: &View, key: &RowKey, number: u32) -> Result<bool> {
-    Ok(newest(view, ROW_HISTORY, &key.to_bytes(), number)?.is_some())
-}
-
-/// The first scope after one of them, of all without one, in which a row of the table was ever written.
-pub(crate) fn next_scope_of_rows(
-    view: &View,
-    contract: Name,
-    table: Name,
-    after: Option<Name>,
-) -> Result<Option<Name>> {
-    let Some(first) = after.map_or(Some(0), |after| after.0.checked_add(1)) else { return Ok(None) };
-    let place = |scope| TableKey { contract, table, scope: Name(scope) };
-    let last = versioned(&place(u64::MAX).row(u64::MAX).to_bytes(), 0);
-    let range = KeyRange::new(versioned(&place(first).row(0).to_bytes(), u32::MAX)..=last);
-    let Some((key, _)) = view.first(ROW_HISTORY, &range, Direction::Forward)? else { return Ok(None) };
-    let mut reader = ValueReader::new(ROW_HISTORY, &key);
-    reader.name()?;
-    reader.name()?;
-    Ok(Some(reader.name()?))
-}
-
-/// The row as that block wrote it, if it did: less than half the cost of [`row_at`].
-fn row_written(view: &View, key: &RowKey, block_number: u32) -> Result<Option<TableRow>> {
-    let value = view.get(ROW_HISTORY, &versioned(&key.to_bytes(), block_number))?;
-    value.map_or(Ok(None), |value| table_row(key, block_number, &value))
-}
-
-fn table_row(key: &RowKey, block_number: u32, value: &Bytes) -> Result<Option<TableRow>> {
-    let row = Row::decode_version(ROW_HISTORY, value)?;
-    Ok(row.map(|row| TableRow { primary_key: key.primary_key, row, block_number }))
 }

@@ -89,7 +89,7 @@ pub(crate) fn init(options: &LogOptions) -> Log {
     let [exit, log] = [format!("{EXIT}=error"), format!("{LOG}=warn")].map(|it| it.parse().expect("a constant"));
     let filter = options.log_level.clone().add_directive(exit).add_directive(log);
     let queue = QUEUE.get_or_init(LogQueue::default).clone();
-    let floods = Floods::new(Arc::new(SystemClock::new()));
+    let floods = Floods::new(Arc::new(SystemClock::new()), LOG);
     // There is nowhere else to tell that a line was not written, and to panic at it would end the thread.
     let lines = fmt::layer().with_writer(queue.clone()).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter).with(floods.clone());

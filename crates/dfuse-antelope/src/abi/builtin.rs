@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::Rendering;
+use super::rendering::Rendering;
 use crate::{
     Asset, BlockTimestamp, Checksum, Error, ExtendedAsset, PublicKey, Result, Signature, Symbol, SymbolCode, TimePoint,
     TimePointSec,

@@ -1,8 +1,8 @@
 //! Bytes to JSON text, in one pass and without a tree between.
 
 use super::{
-    Rendering,
     builtin::Builtin,
+    rendering::Rendering,
     resolve::{AbiSerializer, AbiType, MAX_DEPTH, Node, NodeId, Struct},
 };
 use crate::{

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Abi, FieldDef, StructDef, VariantDef, builtin::Builtin};
+use super::{
+    builtin::Builtin,
+    definition::{Abi, FieldDef, StructDef, VariantDef},
+};
 use crate::{Error, Name, Result, error::shorten, json};
 
 /// Nesting that nodeos refuses to reach, in values and in type definitions (`max_recursion_depth`).

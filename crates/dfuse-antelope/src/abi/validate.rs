@@ -3,8 +3,8 @@
 use std::{collections::HashSet, fmt, hash::Hash};
 
 use super::{
-    Abi,
     builtin::Builtin,
+    definition::Abi,
     resolve::{AbiSerializer, Compiler, MAX_DEPTH, Node, NodeId, Suffix, split_extension, split_suffix},
 };
 use crate::{Error, Result, error::shorten};

@@ -1,8 +1,10 @@
 use std::{fmt, str::FromStr};
 
 use super::{
-    PublicKey, Signature, checked,
+    checked,
     curve::{k1, r1},
+    public::PublicKey,
+    signature::Signature,
 };
 use crate::{Checksum256, Error, Result, base58};
 

@@ -1,6 +1,8 @@
 use super::{
-    PublicKey, WebAuthnSignature, checked,
+    checked,
     curve::{self, k1, r1},
+    public::PublicKey,
+    webauthn::WebAuthnSignature,
 };
 use crate::{
     Checksum256, Error, Result,

@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{Checksum, Checksum256};
+use crate::{
+    Error, Result,
+    raw::{Reader, Writer},
+};
 
 const DEVELOPMENT_WIF: &str = "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3";
 const DEVELOPMENT_KEY: &str = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV";

@@ -4,8 +4,10 @@
 use bytes::Bytes;
 
 use super::{
-    KeyWeight, RlimitOp, TransactionReceipt, TransactionTrace, TrxOp,
     message::{enums, messages},
+    operation::{KeyWeight, RlimitOp, TrxOp},
+    trace::TransactionTrace,
+    transaction::{Extension, TransactionReceipt},
 };
 use crate::{BlockTimestamp, Checksum256, Name};
 
@@ -104,12 +106,6 @@ messages! {
         11 header_extensions: Vec<Extension>;
     }
 
-    /// An extension of a header, block or transaction, raw.
-    Extension {
-        1 r#type: u32;
-        2 data: Bytes;
-    }
-
     /// A block reduced to its header and merkle tree.
     HeaderOnlyBlock {
         1 id: Checksum256;
@@ -122,6 +118,12 @@ messages! {
     BlockRef {
         1 hash: Bytes;
         2 number: u64;
+    }
+
+    /// A transaction trace and its block.
+    TransactionTraceWithBlockRef {
+        1 trace: Option<TransactionTrace>;
+        2 block_ref: Option<BlockRef>;
     }
 
     /// A block with the ids of what is in it.

@@ -4,8 +4,9 @@
 use bytes::Bytes;
 
 use super::{
-    Block, BlockParts, Field, Message,
-    message::{enums, messages},
+    block::Block,
+    message::{Field, Message, enums, messages},
+    parts::BlockParts,
     wire::{Reader, ReverseWriter, WireType},
 };
 use crate::{BlockTimestamp, Checksum256, Error, Result, error::shorten};

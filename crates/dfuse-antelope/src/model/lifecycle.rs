@@ -2,8 +2,11 @@
 #![allow(missing_docs, reason = "fields are named and documented by the schema; what is not obvious has a note")]
 
 use super::{
-    BlockHeader, ExtDtrxOp, SignedTransaction, TransactionReceipt, TransactionStatus, TransactionTrace,
+    block::BlockHeader,
     message::{messages, oneofs},
+    operation::ExtDtrxOp,
+    trace::TransactionTrace,
+    transaction::{SignedTransaction, TransactionReceipt, TransactionStatus},
 };
 use crate::{BlockTimestamp, Checksum256, Name};
 

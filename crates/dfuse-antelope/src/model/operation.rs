@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use super::{
-    PermissionLevel, SignedTransaction,
     message::{enums, messages, oneofs},
+    transaction::{PermissionLevel, SignedTransaction},
 };
 use crate::{BlockTimestamp, Checksum256, Name, TimePoint};
 

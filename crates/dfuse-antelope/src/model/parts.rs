@@ -8,7 +8,11 @@ use std::{fmt, ops::Range};
 use bytes::Bytes;
 
 use super::{
-    Block, BlockHeader, Field, Message, TransactionReceipt, TransactionTrace, TrxOp,
+    block::{Block, BlockHeader},
+    message::{Field, Message},
+    operation::TrxOp,
+    trace::TransactionTrace,
+    transaction::TransactionReceipt,
     wire::{Reader, WireType},
 };
 use crate::{Checksum256, Error, Result};

@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
-    FeedOptions,
     block::{FeedBlock, RecentlyDecoded},
+    options::FeedOptions,
 };
 use crate::{
     BlockStore, EncodedBlock, Error, Result,

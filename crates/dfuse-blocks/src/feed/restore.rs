@@ -6,9 +6,9 @@ use futures::TryStreamExt;
 use tracing::warn;
 
 use super::{
-    FeedOptions,
     hub::{Entry, Hub, Link},
     index::HubIndex,
+    options::FeedOptions,
 };
 use crate::{
     BlockRef, BlockStore, BundleWriter, Error, Linked, OneBlockName, Result,
@@ -70,7 +70,7 @@ async fn last_bundled(store: &BlockStore, first_streamable: u32) -> Result<Optio
     let gap =
         bases.windows(2).find(|pair| pair[0] == base_of(pair[0]) && pair[1] > pair[0].saturating_add(BUNDLE_BLOCKS));
     match gap {
-        Some(pair) => Err(Error::missing_bundle(store, pair[0] + BUNDLE_BLOCKS)),
+        Some(pair) => Err(store.missing_bundle(pair[0] + BUNDLE_BLOCKS)),
         None => Ok(last),
     }
 }

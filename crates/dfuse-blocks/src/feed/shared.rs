@@ -8,9 +8,9 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    FeedOptions,
     block::{FeedBlock, RecentlyDecoded},
     hub::{Entry, Hub, Link, Position, Standing},
+    options::FeedOptions,
     past::Past,
 };
 use crate::{BlockRef, BlockStore, Cursor, CursorKey, EncodedBlock, Error, Result};

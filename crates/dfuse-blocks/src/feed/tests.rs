@@ -12,7 +12,7 @@ use object_store::{ObjectStoreExt, path::Path};
 
 use super::*;
 use crate::{
-    Added, BlockStore, Clock, CursorKey, EncodedBlock, Step,
+    Added, BlockRef, BlockStore, Clock, Cursor, CursorKey, EncodedBlock, Error, OneBlockName, Step,
     testing::{Recording, chain, forked, id},
 };
 use support::{Faulty, Reader, Reference, drain, joins};

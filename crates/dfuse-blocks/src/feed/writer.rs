@@ -8,11 +8,13 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::{
-    FeedHandle, FeedOptions, Keeper, Mode,
     aside::Aside,
     block::FeedBlock,
+    handle::FeedHandle,
     hub::{Entry, Hub, Link},
     index::HubIndex,
+    keeper::Keeper,
+    options::{FeedOptions, Mode},
     restore::restore,
     shared::Shared,
 };
@@ -323,7 +325,7 @@ impl Feed {
             _ if number < first => return Ok(Some(Added::Late)),
             Some(_) => {}
             // All final blocks are in bundles or at hand.
-            None => return Err(Error::missing_bundle(&self.shared.store, number)),
+            None => return Err(self.shared.store.missing_bundle(number)),
         }
         let first = match self.lost.first_of(block, &*self.shared).await {
             Err(error @ Error::OtherChain { .. }) => {

@@ -3,8 +3,10 @@
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 
-use super::{BlockStore, FORKED_BLOCKS, MERGED_BLOCKS, ONE_BLOCKS};
-use crate::{Error, OneBlockName, Result, dumps::ABI_DUMPS, names};
+use crate::{
+    BlockStore, Error, OneBlockName, Result,
+    names::{self, ABI_DUMPS, FORKED_BLOCKS, MERGED_BLOCKS, ONE_BLOCKS},
+};
 
 /// Objects that are looked at in a place that is not laid out as a store is.
 const LOOKED_AT: usize = 2000;

@@ -1,6 +1,7 @@
-use object_store::GetRange;
+use std::ops::RangeInclusive;
 
 use dfuse_antelope::AbiDump;
+use object_store::GetRange;
 
 use super::*;
 use crate::testing::{Recording, chain, dbin_stream, forked};

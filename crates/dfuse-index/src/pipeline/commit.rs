@@ -9,11 +9,8 @@ use tracing::{error, info, warn};
 
 use super::Pipeline;
 use crate::{
-    Checkpoint, Delta, Error, Result, Stall, View,
-    branch::Branch,
-    overlay::Garbage,
-    scratch,
-    view::{Committed, Families},
+    Checkpoint, Delta, Error, Result, Stall, View, branch::Branch, families::Families, overlay::Garbage, scratch,
+    view::Committed,
 };
 
 /// Blocks whose writes are removed from the scratch space in one commit.

@@ -12,10 +12,11 @@ use crate::{
     ServingSnapshot, Status, View,
     branch::Branch,
     checkpoint::CHECKPOINTS,
+    families::Families,
     overlay::{Garbage, Overlay},
     scratch::SCRATCH,
     tree::Tree,
-    view::{Committed, Families},
+    view::Committed,
 };
 
 /// Names of the keyspaces that a store of these indexes has: open it with them.

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use ::fjall::LsmError;
 
-use super::{DIRECTORY, VERSION_FILE};
+use super::layout::{DIRECTORY, VERSION_FILE};
 use crate::Error;
 
 pub(super) fn corrupt(path: &Path, why: impl Into<String>) -> Error {

@@ -30,8 +30,8 @@ use super::{
 };
 use crate::{
     Error, Queue, Result, Source, SourceEvent,
+    event::Sender,
     log::{self, OtherLines},
-    source::Sender,
 };
 
 /// Blocks that are decoded ahead.

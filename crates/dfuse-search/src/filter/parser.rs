@@ -1,12 +1,12 @@
 //! Tokens to a program, with the types of everything checked.
 
-use std::{fmt, sync::Arc};
-
-use regex_lite::{Regex, RegexBuilder};
+use regex_lite::RegexBuilder;
 
 use super::{
-    facts::Variable,
     lexer::{Token, tokens},
+    program::{Expr, Function, Macro, Operator, Program},
+    types::Type,
+    variable::Variable,
 };
 use crate::ParseError;
 
@@ -17,61 +17,6 @@ const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 type Result<T> = std::result::Result<T, ParseError>;
 
-/// An expression that is true or false for an action.
-#[derive(Debug)]
-pub(super) struct Program {
-    pub(super) root: Expr,
-    /// Variables of macros that are in use at one time, at most.
-    pub(super) locals: usize,
-    /// Whether it looks at decoded data.
-    pub(super) reads_data: bool,
-}
-
-/// What is computed.
-#[derive(Debug)]
-pub(super) enum Expr {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Uint(u64),
-    Double(f64),
-    Text(Arc<str>),
-    List(Vec<Expr>),
-    Variable(Variable),
-    /// The variable of a macro, by how many are around it.
-    Local(usize),
-    Field(Box<Expr>, Arc<str>),
-    Has(Box<Expr>, Arc<str>),
-    Item(Box<Expr>, Box<Expr>),
-    All(Vec<Expr>),
-    Any(Vec<Expr>),
-    Not(Box<Expr>),
-    Negative(Box<Expr>),
-    If(Box<[Expr; 3]>),
-    Operation(Operator, Box<[Expr; 2]>),
-    Call(Function, Vec<Expr>),
-    Matches(Box<Expr>, Regex),
-    /// A list, what is said of each item, and what for.
-    Each(Macro, usize, Box<[Expr; 2]>),
-}
-
-/// An operator with two operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    In,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
-
 use Operator::{
     Add, Divide, Equal, Greater, GreaterOrEqual, In, Less, LessOrEqual, Multiply, NotEqual, Remainder, Subtract,
 };
@@ -81,85 +26,6 @@ const RELATIONS: [(&str, Operator); 6] =
     [("==", Equal), ("!=", NotEqual), ("<", Less), ("<=", LessOrEqual), (">", Greater), (">=", GreaterOrEqual)];
 const SUMS: [(&str, Operator); 2] = [("+", Add), ("-", Subtract)];
 const PRODUCTS: [(&str, Operator); 3] = [("*", Multiply), ("/", Divide), ("%", Remainder)];
-
-/// A function of values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Function {
-    Size,
-    StartsWith,
-    EndsWith,
-    Contains,
-    Int,
-    Uint,
-    Double,
-    String,
-}
-
-/// What is asked of the items of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Macro {
-    All,
-    Exists,
-    ExistsOne,
-    Filter,
-    Map,
-}
-
-/// What a value is, as far as it is known before an action is seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Type {
-    /// Anything: it turns out when it is evaluated.
-    Any,
-    Null,
-    Bool,
-    Int,
-    Uint,
-    Double,
-    String,
-    List(Box<Type>),
-    /// By names.
-    Map,
-}
-
-impl fmt::Display for Type {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Any => "anything",
-            Self::Null => "null",
-            Self::Bool => "bool",
-            Self::Int => "int",
-            Self::Uint => "uint",
-            Self::Double => "double",
-            Self::String => "string",
-            Self::List(_) => "a list",
-            Self::Map => "a map",
-        })
-    }
-}
-
-impl Type {
-    fn is_number(&self) -> bool {
-        matches!(self, Self::Int | Self::Uint | Self::Double)
-    }
-
-    /// Whether values of both can be equal.
-    fn compares_with(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Any | Self::Null, _) | (_, Self::Any | Self::Null) => true,
-            (Self::List(own), Self::List(other)) => own.compares_with(other),
-            _ => self == other || self.is_number() && other.is_number(),
-        }
-    }
-
-    fn may_be(&self, wanted: &Self) -> bool {
-        *self == Self::Any || self == wanted
-    }
-
-    /// Of which both are.
-    fn join(self, other: &Self) -> Self {
-        if self == *other { self } else { Self::Any }
-    }
-}
 
 /// An expression with its type, how deep it is, and where it begins.
 struct Typed {

@@ -11,9 +11,10 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::{
-    eval::{Evaluation, Facts, NoValue, Value},
-    facts::Variable,
-    parser::Program,
+    eval::{Evaluation, Facts},
+    program::Program,
+    value::{NoValue, Value},
+    variable::Variable,
     *,
 };
 

@@ -10,7 +10,7 @@ use dfuse_antelope::{
 };
 use serde_json::de::SliceRead;
 
-use super::{TermOptions, collector::Collector};
+use super::{collector::Collector, options::TermOptions};
 use crate::field::{self, DATA, MAX_PATH_BYTES};
 
 /// Values of one action's data that are indexed; the rest is left out.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dfuse_index::{ExecutedAction, Result};
 use serde_json::Value;
 
-use super::{AbiSource, EventAction, collector::Collector, data};
+use super::{abis::AbiSource, collector::Collector, data, options::EventAction};
 use crate::field::{EVENT, Field, MAX_PATH_BYTES, presence};
 
 /// Characters of a key, characters of a value, and number of keys, unless there are no limits.

@@ -9,7 +9,7 @@ use dfuse_antelope::{
 };
 
 use super::*;
-use crate::field::MAX_VALUE_BYTES;
+use crate::{EventAction, Filter, field::MAX_VALUE_BYTES};
 
 const HOOKS: Name = Name::literal("hooks");
 const EVENT: Name = Name::literal("event");

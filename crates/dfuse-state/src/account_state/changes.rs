@@ -12,8 +12,11 @@ use dfuse_antelope::{
 use dfuse_index::{BlockContext, ExecutedAction, Result, View};
 
 use super::{
-    ACCOUNT_PERMISSIONS, ACTIVE, AccountBase, AccountLimits, EOSIO, OWNER, PROD_MAJOR, PROD_MINOR, PRODUCERS,
-    permission_key, read,
+    read,
+    record::{
+        ACCOUNT_PERMISSIONS, ACTIVE, AccountBase, AccountLimits, EOSIO, OWNER, PROD_MAJOR, PROD_MINOR, PRODUCERS,
+        permission_key,
+    },
 };
 
 const SETCODE: Name = Name::literal("setcode");

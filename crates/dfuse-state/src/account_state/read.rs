@@ -8,7 +8,7 @@ use dfuse_antelope::{
 use dfuse_index::{Error, Result, View, codec::ValueReader};
 use dfuse_kv::{Direction, KeyRange};
 
-use super::{
+use super::record::{
     ACCOUNT_BASE, ACCOUNT_LIMITS, ACCOUNT_PERMISSIONS, ACCOUNT_RAM, ACTIVE, AccountBase, AccountLimits, OWNER,
     PROD_MAJOR, PROD_MINOR, PRODUCERS,
 };

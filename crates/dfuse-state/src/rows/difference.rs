@@ -5,8 +5,8 @@ use std::{cmp::Ordering, iter::Peekable};
 use dfuse_index::Result;
 use dfuse_kv::Direction;
 
-use super::{RowRange, TableRows};
-use crate::{StateAt, TableKey, TableRow};
+use super::scan::TableRows;
+use crate::TableRow;
 
 /// A row that is not the same at two heights: inserted if there is no old one, removed if there is no new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +33,9 @@ impl RowDifference {
 }
 
 impl TableDifference {
-    pub(crate) fn new(from: &StateAt, to: &StateAt, table: TableKey, range: RowRange) -> Result<Self> {
-        let direction = range.direction;
-        let [old, new] = [from.rows(table, range.clone())?.peekable(), to.rows(table, range)?.peekable()];
-        Ok(Self { old, new, direction })
+    /// Of the same rows of one table at two heights, in that direction.
+    pub(crate) fn new(old: TableRows, new: TableRows, direction: Direction) -> Self {
+        Self { old: old.peekable(), new: new.peekable(), direction }
     }
 
     /// Looks at the next row that is there at either height: its primary key, and how it differs if it does. Absent at the

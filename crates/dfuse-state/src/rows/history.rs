@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use dfuse_index::{Result, View, ViewScan};
 use dfuse_kv::{Direction, KeyRange};
 
-use super::ROW_HISTORY;
+use super::families::ROW_HISTORY;
 use crate::{
     Row, RowKey,
     versions::{newest, split, versioned},

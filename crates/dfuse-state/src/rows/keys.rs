@@ -13,7 +13,10 @@ use dfuse_index::{
 };
 use dfuse_kv::{Bytes, Direction, KeyRange};
 
-use super::{ROW_CURRENT, ROW_KEYS, ROW_REMOVALS, RowRange};
+use super::{
+    families::{ROW_CURRENT, ROW_KEYS, ROW_REMOVALS},
+    range::RowRange,
+};
 use crate::{
     TableKey,
     table::{TABLE_BYTES, Version},

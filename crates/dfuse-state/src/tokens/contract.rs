@@ -1,6 +1,6 @@
 use dfuse_antelope::{Name, abi::Abi};
 
-use super::{ACCOUNTS, STAT};
+use super::record::{ACCOUNTS, STAT};
 
 /// Steps from an alias or a struct to what it stands for or begins with: more is a circle.
 const MAX_STEPS: usize = 32;

@@ -7,7 +7,7 @@ use dfuse_antelope::{Asset, Name, SymbolCode, raw::Reader};
 use dfuse_index::{Result, View, ViewScan, codec::ValueReader};
 use dfuse_kv::{Direction, KeyRange};
 
-use super::{Entry, HOLDERS, HOLDINGS, TOKENS, Token, TokenKey, read_balance, read_stat};
+use super::record::{Entry, HOLDERS, HOLDINGS, TOKENS, Token, TokenKey, read_balance, read_stat};
 use crate::{ROW_CURRENT, TableKey, TableRow, rows::row_now};
 
 /// What an account has of a token.

@@ -1,7 +1,12 @@
-//! The map of the house against the house: what ARCHITECTURE.md says of the crates is what their manifests say.
+//! The rules of the house: ARCHITECTURE.md says of the crates what their manifests say, every decision is listed, files of a
+//! crate do not import each other in circles, and functions and files stay short.
 #![allow(clippy::unwrap_used)]
 
+mod sources;
+
 use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use sources::Crate;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -63,4 +68,38 @@ fn every_decision_is_in_the_list() {
         let name = page.unwrap().file_name().into_string().unwrap();
         assert!(name == "README.md" || list.contains(&format!("({name})")), "docs/decisions/README.md names {name}");
     }
+}
+
+/// Crates with circles among their files; a crate comes off this list and never onto it.
+const WITH_CIRCLES: [&str; 2] = ["dfuse-api", "dfuse-testkit"];
+
+#[test]
+fn files_of_a_crate_do_not_import_each_other_in_circles() {
+    let circles = |name: String| {
+        let circles = Crate::read(&root().join("crates").join(&name).join("src")).circles();
+        (!circles.is_empty()).then_some((name, circles))
+    };
+    let found: Vec<_> = crates().into_iter().filter_map(circles).collect();
+    let (known, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|(name, _)| WITH_CIRCLES.contains(&&**name));
+    assert!(new.is_empty(), "{new:#?}");
+    assert_eq!(known.len(), WITH_CIRCLES.len(), "a crate without circles comes off the list");
+}
+
+/// Lines of the longest function.
+const FUNCTION_LINES: usize = 100;
+/// Lines of the file in the middle, by length.
+const MEDIAN_LINES: usize = 250;
+
+#[test]
+fn functions_and_files_are_short() {
+    let (mut lengths, mut long) = (Vec::new(), Vec::new());
+    for name in crates() {
+        let sources = Crate::read(&root().join("crates").join(&name).join("src"));
+        lengths.extend(sources.file_lengths());
+        long.extend(sources.functions().filter(|(_, lines)| *lines > FUNCTION_LINES));
+    }
+    assert!(long.is_empty(), "{long:#?}");
+    lengths.sort_unstable();
+    let median = lengths[lengths.len() / 2];
+    assert!(median < MEDIAN_LINES, "half of the files have more than {median} lines");
 }

@@ -1,0 +1,174 @@
+use std::{collections::BTreeSet, future::ready, ops::RangeInclusive, sync::Arc};
+
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+
+use super::{
+    block::FeedBlock,
+    hub,
+    keeper::Committer,
+    shared::Shared,
+    subscription::{Request, Subscription},
+};
+use crate::{BlockRef, Cursor, CursorKey, Error, Linked, OneBlockName, Result};
+
+/// A handle for those who follow the chain. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct FeedHandle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl FeedHandle {
+    /// Begins a stream. In an empty feed it waits for the first block.
+    ///
+    /// # Errors
+    /// The `Cursor...` variants of [`Error`]; [`Error::NotFound`] for a block below the first of the store;
+    /// [`Error::Usage`] if it stops before it begins.
+    pub async fn subscribe(&self, request: impl Into<Request>) -> Result<Subscription> {
+        Subscription::new(self.shared.clone(), request.into()).await
+    }
+
+    /// Registers one who commits final blocks elsewhere: from now on bundles hold only what it has acknowledged.
+    pub fn committer(&self, name: &str) -> Committer {
+        Committer::new(self.shared.clone(), name)
+    }
+
+    /// The best block; none before the first one.
+    pub fn head(&self) -> Option<BlockRef> {
+        self.shared.hub().as_ref().map(|hub| hub.head())
+    }
+
+    /// The last irreversible block; before any is, the one before the first.
+    pub fn lib(&self) -> Option<BlockRef> {
+        self.shared.hub().as_ref().map(|hub| hub.lib())
+    }
+
+    /// Number of the newest block that is final or has so many on top; none before the first block.
+    pub fn confirmed(&self, confirmations: u32) -> Option<u32> {
+        self.shared.hub().as_ref().map(|hub| hub.confirmed(confirmations))
+    }
+
+    /// Waits until the block of that number is irreversible.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the feed ends before.
+    pub async fn finalizes(&self, number: u32) -> Result<()> {
+        let mut changes = self.shared.changes.clone();
+        while self.lib().is_none_or(|lib| lib.number < number) {
+            changes.changed().await.map_err(|_| Error::Closed)?;
+        }
+        Ok(())
+    }
+
+    /// Number of the first block that can be read; none before there is one.
+    pub fn first_block(&self) -> Option<u32> {
+        self.shared.hub().as_ref().map(|hub| hub.first)
+    }
+
+    /// What blocks of history take that are in memory for streams: encoded, and decoded.
+    pub fn history_bytes(&self) -> (usize, usize) {
+        (self.shared.past.bytes(), self.shared.past.decoded_bytes())
+    }
+
+    /// What the encoded blocks in memory take.
+    pub fn memory_bytes(&self) -> usize {
+        self.shared.hub().as_ref().map_or(0, |hub| hub.resident_bytes())
+    }
+
+    /// Whether the best chain has another block at that height, or none. `false` for heights that are in bundles only.
+    pub fn is_off_chain(&self, block: BlockRef) -> bool {
+        self.shared.hub().as_ref().is_some_and(|hub| match hub.canonical_id(block.number) {
+            Some(id) => id != block.id,
+            None => block.number > hub.head().number,
+        })
+    }
+
+    /// The block of the best chain at a height, from memory, one-block files or bundles.
+    pub async fn canonical_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
+        let entry = self.shared.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
+        match entry {
+            Some(entry) => self.shared.load(entry).await,
+            None => self.shared.past.single(number).await,
+        }
+    }
+
+    /// The same for whoever will want the blocks after it, too: those of bundles are read together.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::NotFound`] for a block that is not there.
+    pub async fn block_in_row(&self, number: u32) -> Result<Arc<FeedBlock>> {
+        let entry = self.shared.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
+        match entry {
+            Some(entry) => self.shared.load(entry).await,
+            None => self.shared.past_block(number).await,
+        }
+    }
+
+    /// A block of any branch, also of one that was lost and is still kept.
+    pub async fn block(&self, block: BlockRef) -> Result<Arc<FeedBlock>> {
+        match self.shared.standing(block).await? {
+            hub::Standing::OnChain => {
+                let found = self.canonical_block(block.number).await?;
+                let same = found.encoded().id() == block.id;
+                // It was forked out meanwhile, or it is there.
+                if same { Ok(found) } else { Err(Error::NotFound(format!("block {block}"))) }
+            }
+            hub::Standing::Lost(entry) => self.shared.load(entry).await,
+            hub::Standing::Unknown => Err(Error::NotFound(format!("block {block}"))),
+        }
+    }
+
+    /// The blocks at these heights that are kept and off the best chain, each after its parent.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn lost_blocks(
+        &self,
+        numbers: RangeInclusive<u32>,
+    ) -> Result<impl Stream<Item = Result<Arc<FeedBlock>>> + Send + use<>> {
+        let mut entries = self.shared.hub().as_ref().map(hub::Hub::off_chain).unwrap_or_default();
+        entries.retain(|entry| numbers.contains(&entry.link.number()));
+        entries.sort_by_key(|entry| entry.link.number());
+        let known: BTreeSet<_> = entries.iter().map(|entry| OneBlockName::new(&entry.link, "").id).collect();
+        let mut names = self.shared.store.forked_blocks().await?;
+        names.retain(|name| numbers.contains(&name.number) && !known.contains(&name.id));
+        names.sort_unstable();
+        let shared = self.shared.clone();
+        let aside = stream::iter(names).then(move |name| {
+            let shared = shared.clone();
+            async move {
+                match shared.store.read_forked_block(&name).await {
+                    Ok(block) => Ok(Some(FeedBlock::new(block, &shared.recent))),
+                    // What it held is told of forks only: no reason to do without everything else.
+                    Err(error @ Error::Damaged { .. }) => {
+                        shared.store.put_forked_block_aside(&name, &error).await.map(|()| None)
+                    }
+                    // One that was pruned meanwhile is not kept any more.
+                    Err(Error::NotFound(_)) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+        let kept = aside.try_filter_map(|block| ready(Ok(block)));
+        let shared = self.shared.clone();
+        let recent = stream::iter(entries).then(move |entry| {
+            let shared = shared.clone();
+            async move { shared.load(entry).await }
+        });
+        Ok(kept.chain(recent))
+    }
+
+    /// What cursors are sealed with, for positions of other kinds.
+    pub fn cursor_key(&self) -> &CursorKey {
+        &self.shared.key
+    }
+
+    /// The text of a cursor, for clients.
+    pub fn seal(&self, cursor: &Cursor) -> String {
+        self.shared.key.seal(cursor)
+    }
+
+    /// Reads the text of a cursor; errors as [`crate::CursorKey::open_cursor`].
+    pub fn open_cursor(&self, text: &str) -> Result<Cursor> {
+        self.shared.key.open_cursor(text)
+    }
+}

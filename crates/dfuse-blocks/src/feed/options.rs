@@ -1,0 +1,60 @@
+use std::path::PathBuf;
+
+/// How blocks become durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Every block is in a one-block file before subscribers see it. A killed process loses nothing.
+    #[default]
+    Live,
+    /// For a source that can be replayed and has much to catch up with: final blocks go straight into bundles, the rest is in
+    /// memory, in one-block files where memory does not suffice. After a kill the source repeats what was not in files.
+    /// The source waits for committers that are far behind.
+    CatchUp,
+}
+
+/// How to open a feed.
+#[derive(Debug, Clone)]
+pub struct FeedOptions {
+    /// Where to keep `hub.index`, which makes restarts fast. Without it every one-block file is read at the start.
+    pub data_dir: Option<PathBuf>,
+    /// Number of the first block of the chain's history that a node can give.
+    pub first_streamable: u32,
+    /// What ends the names of one-block files: letters, digits, `_` and `.` only.
+    pub suffix: String,
+    /// How blocks become durable at first.
+    pub mode: Mode,
+    /// Encoded blocks that are kept in memory, in bytes; the oldest leave first and are read back from files when they are
+    /// wanted.
+    pub memory_bytes: usize,
+    /// Decoded blocks of the chain's end that are kept in memory, in bytes.
+    pub decoded_bytes: usize,
+    /// Final blocks that live streams may be behind the LIB before they are too slow.
+    pub live_window: u32,
+    /// Blocks below the LIB for which lost ones are kept, so that a cursor on a fork resolves.
+    pub keep_forked: u32,
+    /// Final blocks that a committer may be behind before a source that catches up has to wait.
+    pub committer_lag: u32,
+    /// What is read at once of history, in bytes. Whoever uses [`Subscription::next`] there holds two such pieces.
+    pub history_piece_bytes: usize,
+    /// What is kept of the blocks that streams read in history, for all streams that do not read ahead: half of it encoded
+    /// blocks, half of it decoded ones.
+    pub history_bytes: usize,
+}
+
+impl Default for FeedOptions {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            first_streamable: 2,
+            suffix: "dfuse".to_owned(),
+            mode: Mode::Live,
+            memory_bytes: 64 << 20,
+            decoded_bytes: 32 << 20,
+            live_window: 1000,
+            keep_forked: 50_000,
+            committer_lag: 2000,
+            history_piece_bytes: 1 << 20,
+            history_bytes: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What a source gives, and how it is read.
+
+use std::{sync::Arc, time::Duration};
+
+use dfuse_antelope::{AbiDump, model::Block};
+use dfuse_blocks::{EncodedBlock, StoreOptions};
+use dfuse_deep_mind::MAX_LINE;
+use tokio::sync::mpsc;
+
+use crate::Result;
+
+pub(crate) type Sender = mpsc::Sender<Result<SourceEvent>>;
+
+/// What a source gives.
+#[derive(Debug, Clone)]
+pub enum SourceEvent {
+    /// A block, after its parent.
+    Block {
+        /// The block decoded, where the source had it so.
+        block: Option<Arc<Block>>,
+        /// The block as it is stored and sent.
+        encoded: EncodedBlock,
+    },
+    /// ABIs that were in force before the blocks that follow.
+    AbiDump(AbiDump),
+    /// A supervised node was started, for the first time or again: what follows may repeat what came before, or begin behind
+    /// blocks that were never read.
+    LogBegins,
+}
+
+/// How to read a source.
+#[derive(Debug, Clone)]
+pub struct SourceOptions {
+    /// First block of interest: a block store begins there. A log always begins at its beginning.
+    pub start_block: u32,
+    /// At the end of a block store, wait for more rather than end.
+    pub follow: bool,
+    /// How long to wait before looking for more.
+    pub poll: Duration,
+    /// Most bytes that are read from a pipe and not decoded yet.
+    pub queue_bytes: usize,
+    /// Most bytes of a line of a log.
+    pub max_line_bytes: usize,
+    /// How to open a block store.
+    pub store: StoreOptions,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self {
+            start_block: 0,
+            follow: false,
+            poll: Duration::from_secs(1),
+            queue_bytes: 256 << 20,
+            max_line_bytes: MAX_LINE,
+            store: StoreOptions::default(),
+        }
+    }
+}
