@@ -11,7 +11,7 @@ use dfuse_antelope::{
     abi::{Abi, AbiSerializer},
 };
 
-use super::AbiRecord;
+use super::history::AbiRecord;
 
 /// Parsed ABIs, shared by requests. What was not used for long leaves when they become too many.
 #[derive(Debug)]

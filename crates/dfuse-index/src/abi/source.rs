@@ -5,7 +5,10 @@ use std::{cell::RefCell, collections::HashMap, ops::RangeInclusive, sync::Arc};
 use dfuse_antelope::{Checksum256, Name, abi::AbiSerializer};
 use dfuse_kv::Direction;
 
-use super::{AbiCache, at, next_change};
+use super::{
+    cache::AbiCache,
+    history::{at, next_change},
+};
 use crate::{Result, View, blocks};
 
 /// Gives the ABIs with which action data is decoded.
