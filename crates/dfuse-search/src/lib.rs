@@ -45,7 +45,7 @@ pub use index::SearchIndex;
 pub use lists::{MAX_PREFIX_TERMS, MAX_QUERY_TERMS};
 pub use live::{Evaluations, LiveRow, LiveTail, LostBlocks, Resumed, resume};
 pub use parse_error::ParseError;
-pub use query::{DecodedContracts, MAX_QUERY_BYTES, Query};
+pub use query::{MAX_QUERY_BYTES, Query, decoding::DecodedContracts};
 pub use range::{Bounds, Heads};
 pub use search::{Count, Match, Page, PageEnd, Request, count, search};
 pub use terms::{

@@ -17,7 +17,7 @@
 //! dfuse it finds values that end in a star, of which chains have none worth looking for; those are found by
 //! `field:"x*"`.)
 
-mod decoding;
+pub(crate) mod decoding;
 mod expr;
 mod lexer;
 mod parser;
@@ -26,7 +26,6 @@ mod tests;
 
 use std::fmt;
 
-pub use decoding::DecodedContracts;
 use expr::Printed;
 pub(crate) use expr::{Expr, Value};
 

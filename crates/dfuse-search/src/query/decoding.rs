@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use dfuse_antelope::Name;
 
-use super::{Expr, Query, Value};
-use crate::{field::Field, terms::TermOptions};
+use super::{
+    Query,
+    expr::{Expr, Value},
+};
+use crate::{TermOptions, field::Field};
 
 /// The contracts whose ABIs decide what a query finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl Expr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Filter, terms::EventAction};
+    use crate::{EventAction, Filter};
 
     fn decoded(query: &str, options: &TermOptions) -> DecodedContracts {
         Query::parse(query, options).unwrap().decoded_contracts(options)
