@@ -14,7 +14,7 @@ mod proxy;
 mod push;
 mod upstreams;
 
-use std::time::Duration;
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -27,13 +27,14 @@ use dfuse_node::rpc::NodeClient;
 use dfuse_query::{ApiError, ApiResult, Chain, ErrorCode, Surface, shorten};
 use info::InfoCache;
 pub(crate) use node_shaped::NodeShaped;
-pub(crate) use proxy::Untouched;
 pub use push::PushOptions;
 use push::{Guarantee, Pushes};
-pub(crate) use upstreams::Upstreams;
+use upstreams::Upstreams;
 
 use crate::{Api, sender};
 
+/// What is below has errors in the structure of the node.
+pub(crate) const PATH: &str = "/v1/chain";
 const PREFIX: &str = "/v1/chain/";
 const GUARANTEE: HeaderName = HeaderName::from_static("x-eos-push-guarantee");
 /// Where a guarantee can be asked for.
@@ -87,15 +88,47 @@ pub(crate) struct ChainApi {
     upstreams: Upstreams,
     info: InfoCache,
     pushes: Pushes,
+    options: ChainApiOptions,
+}
+
+/// What a handler works with: its reads are charged to the client.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeApi {
+    api: Api,
+    nodes: Arc<ChainApi>,
+}
+
+impl NodeApi {
+    fn chain_api(&self) -> &ChainApi {
+        &self.nodes
+    }
+
+    fn node_options(&self) -> &ChainApiOptions {
+        &self.nodes.options
+    }
+}
+
+impl Deref for NodeApi {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
 }
 
 impl ChainApi {
-    pub(crate) fn new(options: &ChainApiOptions, chain: &Chain) -> Self {
+    pub(crate) fn new(options: ChainApiOptions, chain: &Chain) -> Self {
         Self {
-            upstreams: Upstreams::new(options, chain),
+            upstreams: Upstreams::new(&options, chain),
             info: InfoCache::new(options.info_age, chain.clock.clone()),
             pushes: Pushes::new(options.push.max_waiting),
+            options,
         }
+    }
+
+    /// Looks at all nodes now and then until the server stops.
+    pub(crate) async fn look_after(&self, api: Api) {
+        self.upstreams.look_after(api, &self.options).await;
     }
 
     /// Who to ask.
@@ -104,26 +137,20 @@ impl ChainApi {
     }
 }
 
-pub(crate) fn routes() -> Router<Api> {
-    Router::new().route("/v1/chain", any(handle)).route("/v1/chain/{*path}", any(handle))
+pub(crate) fn routes(nodes: Arc<ChainApi>) -> Router<Api> {
+    let handle = async move |State(api): State<Api>, request: Request| {
+        let api = api.charged_to(sender::client(request.extensions()));
+        answer(&NodeApi { api, nodes }, request).await.unwrap_or_else(NodeShaped::into_response)
+    };
+    Router::new().route(PATH, any(handle.clone())).route("/v1/chain/{*path}", any(handle))
 }
 
-/// Whether errors at this path have the node's structure.
-pub(crate) fn is_below(path: &str) -> bool {
-    path.starts_with(PREFIX) || PREFIX.strip_suffix('/') == Some(path)
-}
-
-async fn handle(State(api): State<Api>, request: Request) -> Response {
-    let api = api.charged_to(sender::client(request.extensions()));
-    answer(&api, request).await.unwrap_or_else(NodeShaped::into_response)
-}
-
-async fn answer(api: &Api, request: Request) -> Result<Response, NodeShaped> {
+async fn answer(api: &NodeApi, request: Request) -> Result<Response, NodeShaped> {
     let call = call_of(request.uri().path())?.to_owned();
     let guarantee = request.headers().get(GUARANTEE).filter(|value| !value.is_empty());
     let guarantee = guarantee.filter(|_| request.method() == Method::POST && PUSHES.contains(&&*call)).cloned();
     let (parts, body) = request.into_parts();
-    if guarantee.is_some() || api.http_options().chain_api.authenticate {
+    if guarantee.is_some() || api.node_options().authenticate {
         sender::admit(api, &parts, Surface::Node).await?;
     }
     let guarantee = guarantee.map(|value| Guarantee::read(&value)).transpose()?;

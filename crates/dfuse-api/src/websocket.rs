@@ -38,11 +38,12 @@ use axum::{
 use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
+use dfuse_http::ConnectionPlace;
 use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode, TraceId, TraceIds};
 use recent::Recent;
 use selection::Selected;
 
-use crate::{Api, answer::HttpError, sender::peer, server::ConnectionPlace};
+use crate::{Api, answer::HttpError, chain_api::ChainApi, sender::peer};
 
 /// Room for messages that wait.
 type Room = dfuse_query::outbox::Room<Utf8Bytes>;
@@ -87,6 +88,9 @@ impl Default for WebSocketOptions {
 #[derive(Debug)]
 struct Shared {
     api: Api,
+    options: WebSocketOptions,
+    /// The nodes of `/v1/chain`.
+    nodes: Arc<ChainApi>,
     trace_ids: TraceIds,
     /// The `data` of `head_info` messages, by head and last irreversible block.
     head_infos: Recent<(Checksum256, Checksum256), Bytes>,
@@ -100,11 +104,13 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(api: &Api) -> Self {
+    fn new(api: &Api, options: WebSocketOptions, nodes: Arc<ChainApi>) -> Self {
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
         let memory_bytes = api.options().streams.memory_bytes;
         Self {
             api: api.clone(),
+            options,
+            nodes,
             trace_ids,
             head_infos: Recent::new(16, RECENT_BYTES),
             mentions: Recent::new(512, RECENT_BYTES),
@@ -132,8 +138,9 @@ pub fn check_stream_message(text: &str) -> ApiResult<()> {
     session::check_message(&message::Envelope::parse(text)?)
 }
 
-pub(crate) fn routes(api: &Api) -> Router<Api> {
-    Router::new().route("/v1/stream", get(upgrade)).layer(Extension(Arc::new(Shared::new(api))))
+pub(crate) fn routes(api: &Api, options: WebSocketOptions, nodes: Arc<ChainApi>) -> Router<Api> {
+    let shared = Shared::new(api, options, nodes);
+    Router::new().route("/v1/stream", get(upgrade)).layer(Extension(Arc::new(shared)))
 }
 
 async fn upgrade(
@@ -154,7 +161,7 @@ async fn upgrade(
             return response;
         }
     };
-    let limit = shared.api.http_options().websocket.max_message_bytes;
+    let limit = shared.options.max_message_bytes;
     let api = shared.api.charged_to(caller.client);
     let client = peer(&extensions);
     let connection = Connection { stopping: api.stopping(), api, shared, caller, trace_id, client };

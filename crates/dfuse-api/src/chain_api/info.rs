@@ -13,15 +13,15 @@ use axum::{
 };
 use bytes::Bytes;
 use dfuse_blocks::Clock;
+use dfuse_http::Untouched;
 use dfuse_query::ApiError;
 use http_body_util::{BodyExt, Limited};
 use tokio::sync::OnceCell;
 
 use super::{
-    NodeShaped,
-    proxy::{self, Payload, Untouched},
+    NodeApi, NodeShaped,
+    proxy::{self, Payload},
 };
-use crate::Api;
 
 /// Most bytes of an answer that is kept.
 const MAX_BYTES: usize = 64 << 10;
@@ -75,7 +75,7 @@ impl InfoCache {
     }
 }
 
-pub(super) async fn get_info(api: &Api, request: Request) -> Result<Response, NodeShaped> {
+pub(super) async fn get_info(api: &NodeApi, request: Request) -> Result<Response, NodeShaped> {
     let plain = request.method() == Method::POST || request.method() == Method::GET;
     let (mut parts, body) = request.into_parts();
     let payload = Payload::read(api, &parts, body).await?;
@@ -94,7 +94,7 @@ pub(super) async fn get_info(api: &Api, request: Request) -> Result<Response, No
     answer.clone().map(Answer::into_response)
 }
 
-async fn ask(api: &Api, parts: &Parts, payload: Payload) -> Result<Answer, NodeShaped> {
+async fn ask(api: &NodeApi, parts: &Parts, payload: Payload) -> Result<Answer, NodeShaped> {
     let answer = proxy::exchange(api, "get_info", parts, payload).await?;
     let (parts, body) = answer.into_parts();
     let body = Limited::new(body, MAX_BYTES).collect().await;

@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dfuse_antelope::Checksum256;
+use dfuse_http::{Shaped, ShapedError};
 use dfuse_node::rpc::{NodeDetail, NodeError, NodeErrorBody, RpcError};
 use dfuse_query::{ApiError, TraceId};
 use serde::Serialize;
@@ -107,8 +108,14 @@ impl NodeShaped {
         status.filter(|it| it.is_client_error() || it.is_server_error()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The body. Writes the cause, if there is one, to the log: call it once, when it is sent.
-    pub(crate) fn into_body(self, trace_id: TraceId) -> Vec<u8> {
+    /// Of an error of ours.
+    pub(crate) fn shape(error: ApiError) -> Shaped {
+        Shaped::new(Self::from(error))
+    }
+}
+
+impl ShapedError for NodeShaped {
+    fn body(&self, trace_id: TraceId) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {
             #[serde(flatten)]
@@ -158,7 +165,7 @@ impl From<RpcError> for NodeShaped {
 
 impl IntoResponse for NodeShaped {
     fn into_response(self) -> Response {
-        without_body(self.status(), self.0.retry_after, self)
+        without_body(self.status(), self.0.retry_after, Shaped::new(self))
     }
 }
 
@@ -169,29 +176,29 @@ mod tests {
     use super::*;
     use dfuse_query::ErrorCode;
 
-    fn body(error: NodeShaped) -> Value {
-        serde_json::from_slice(&error.into_body(TraceId([7; 16]))).unwrap()
+    fn body(error: &NodeShaped) -> Value {
+        serde_json::from_slice(&error.body(TraceId([7; 16]))).unwrap()
     }
 
     #[test]
     fn ours_in_the_structure_of_the_node() {
         let limit = ApiError::new(ErrorCode::RequestBodyTooLarge, "Too large.").detail("limit", 7);
         assert_eq!(
-            body(limit.into()),
+            body(&limit.into()),
             json!({"code": 413, "message": "Too large.", "trace_id": "07".repeat(16), "error": {
                 "code": 3_990_001, "name": "unhandled_exception_code", "what": "Too large.", "details": [
                     {"message": "Too large.", "file": "", "line_number": 0, "method": "unhandled_exception_code"}]}})
         );
         assert_eq!(
-            body(NodeShaped::exception(&PARSE_ERROR, "why")),
+            body(&NodeShaped::exception(&PARSE_ERROR, "why")),
             json!({"code": 500, "message": "Internal Service Error", "trace_id": "07".repeat(16), "error": {
                 "code": 4, "name": "parse_error_exception", "what": "Parse Error", "details": [
                     {"message": "why", "file": "", "line_number": 0, "method": "proxied_by_dfuse"}]}})
         );
-        assert_eq!(body(NodeShaped::timeout("late"))["error"]["code"], 3_990_002);
+        assert_eq!(body(&NodeShaped::timeout("late"))["error"]["code"], 3_990_002);
         let away = RpcError::Connect { node: "http://secret:8888".to_owned(), reason: "refused".to_owned() };
         let response = NodeShaped::from(away.clone()).into_response();
         assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (503, "5"));
-        assert!(!body(away.into()).to_string().contains("secret"));
+        assert!(!body(&away.into()).to_string().contains("secret"));
     }
 }

@@ -17,23 +17,20 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use dfuse_http::{Room, TRACE_ID, Untouched};
 use dfuse_node::rpc::{BoxError, NodeBody, NodeError, RequestBody, RpcError, full_body};
 use dfuse_query::ApiResult;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use super::{NodeShaped, PREFIX, upstreams::Upstream};
-use crate::{Api, bodies::Room, params::body as bodies};
+use super::{NodeApi, NodeShaped, PREFIX, upstreams::Upstream};
+use crate::params::body as bodies;
 
 /// Longer bodies of requests are passed on as they come, so that they cannot be sent a second time.
 const WHOLE_BYTES: u64 = 256 << 10;
 /// Most bytes of an error that is looked into.
 const MAX_ERROR_BYTES: usize = 1 << 20;
-
-/// Marks answers whose body is not ours to change.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Untouched;
 
 /// Headers of one connection only (RFC 9110, section 7.6.1), and such as stand before a connection becomes another one.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -90,7 +87,7 @@ pub(super) struct Upload {
 impl Payload {
     /// # Errors
     /// Those of bodies that are too large or too slow.
-    pub(super) async fn read(api: &Api, parts: &Parts, body: Body) -> ApiResult<Self> {
+    pub(super) async fn read(api: &NodeApi, parts: &Parts, body: Body) -> ApiResult<Self> {
         let limit = api.http_options().max_body_bytes;
         let declared = bodies::declared_length(&parts.headers).or(body.size_hint().exact());
         if body.is_end_stream() {
@@ -113,7 +110,7 @@ impl Payload {
 }
 
 /// Passes a request on, and the answer back.
-pub(super) async fn forward(api: &Api, call: &str, request: Request) -> Result<Response, NodeShaped> {
+pub(super) async fn forward(api: &NodeApi, call: &str, request: Request) -> Result<Response, NodeShaped> {
     let (parts, body) = request.into_parts();
     let payload = Payload::read(api, &parts, body).await?;
     exchange(api, call, &parts, payload).await
@@ -122,12 +119,12 @@ pub(super) async fn forward(api: &Api, call: &str, request: Request) -> Result<R
 /// Sends a request to one node after the other until there is an answer. What may change the chain is sent again only if no
 /// node can have got it.
 pub(super) async fn exchange(
-    api: &Api,
+    api: &NodeApi,
     call: &str,
     parts: &Parts,
     mut payload: Payload,
 ) -> Result<Response, NodeShaped> {
-    let options = &api.http_options().chain_api;
+    let options = &api.node_options();
     let upstreams = api.chain_api().upstreams();
     let candidates = upstreams.candidates();
     let changes_chain = changes_chain(call);
@@ -234,7 +231,7 @@ fn without_hops(headers: &HeaderMap) -> HeaderMap {
 fn pass(response: Response<Body>) -> Response {
     let (mut parts, body) = response.into_parts();
     let mut headers = without_hops(&parts.headers);
-    headers.remove(crate::frame::TRACE_ID);
+    headers.remove(TRACE_ID);
     for name in OF_THE_NODE {
         headers.remove(name);
     }

@@ -33,11 +33,10 @@ use transaction::Pushed;
 use watch::{Content, Outcome, Watch};
 
 use super::{
-    NodeShaped, PREFIX,
+    NodeApi, NodeShaped, PREFIX,
     node_shaped::{FailedTransaction, TRANSACTION_EXPIRED, TRANSACTION_FAILED},
 };
 use crate::{
-    Api,
     metrics::{PUSHES, PUSHES_WAITING},
     params::body as bodies,
     websocket::{
@@ -110,7 +109,7 @@ impl Pushes {
 }
 
 pub(super) async fn push(
-    api: &Api,
+    api: &NodeApi,
     call: &str,
     guarantee: Guarantee,
     request: Request,
@@ -141,10 +140,10 @@ pub(super) async fn push(
 }
 
 /// Counts a push that waits.
-struct Waiting<'a>(&'a Api);
+struct Waiting<'a>(&'a NodeApi);
 
 impl<'a> Waiting<'a> {
-    fn begin(api: &'a Api) -> Self {
+    fn begin(api: &'a NodeApi) -> Self {
         api.metrics().record(|| gauge!(PUSHES_WAITING).increment(1.0));
         Self(api)
     }
@@ -158,7 +157,7 @@ impl Drop for Waiting<'_> {
 
 /// A push at work. All of it ends when its future is dropped, as when the client leaves.
 struct Push<'a> {
-    api: &'a Api,
+    api: &'a NodeApi,
     path: String,
     pushed: &'a Pushed,
     guarantee: Guarantee,
@@ -183,7 +182,7 @@ type Sending<'a> = Pin<Box<dyn Future<Output = Said> + Send + 'a>>;
 impl Push<'_> {
     /// Returns the transaction's block, and the step with which what was wanted has happened.
     async fn run(&self) -> Result<(BlockRef, Box<FeedEvent>), NodeShaped> {
-        let options = &self.api.http_options().chain_api.push;
+        let options = &self.api.node_options().push;
         // Before the push, so that no block is missed.
         let mut watch = Watch::begin(self.api, self.pushed, self.guarantee).await?;
         let mut stopping = self.api.stopping();
@@ -249,7 +248,7 @@ impl Push<'_> {
 
     /// To one node after the other until one says something.
     async fn first_push(&self) -> Said {
-        let api = &self.api.http_options().chain_api;
+        let api = &self.api.node_options();
         let upstreams = self.api.chain_api().upstreams();
         let candidates = upstreams.candidates();
         let mut attempt = 0;
@@ -282,7 +281,7 @@ impl Push<'_> {
     }
 
     async fn send_once(&self, node: &NodeClient) -> Result<(), RpcError> {
-        let time = self.api.http_options().chain_api.push.timeout;
+        let time = self.api.node_options().push.timeout;
         let PushAnswer { transaction_id, .. } = node.call_within(&self.path, &self.pushed.body, time).await?;
         if transaction_id == self.pushed.id {
             return Ok(());
@@ -328,7 +327,7 @@ fn said(result: Result<(), RpcError>) -> Said {
 
 /// The transaction as its block has it, in the form of the node's own answer to this call.
 async fn answer(
-    api: &Api,
+    api: &NodeApi,
     id: Checksum256,
     nesting: Nesting,
     block: BlockRef,

@@ -128,12 +128,11 @@ impl Upstreams {
     }
 
     /// Looks at all nodes now and then until the server stops.
-    pub(crate) async fn look_after(api: Api) {
-        let options = &api.http_options().chain_api;
+    pub(super) async fn look_after(&self, api: Api, options: &ChainApiOptions) {
         let mut stopping = api.stopping();
         let look = async {
             loop {
-                api.chain_api().upstreams().look(&api, options.max_blocks_behind).await;
+                self.look(&api, options.max_blocks_behind).await;
                 sleep(options.health_interval).await;
             }
         };

@@ -42,7 +42,8 @@ impl Request for GetAccount {
     async fn run(self, context: Context) -> ApiResult<()> {
         let name = self.name;
         let api = context.api().clone();
-        let of_node = if api.chain_api().upstreams().any() { Some(ask_node(&context, name).await?) } else { None };
+        let of_node =
+            if context.shared().nodes.upstreams().any() { Some(ask_node(&context, name).await?) } else { None };
         let reader = api.clone();
         let account = api.read(move |snapshot, reading| {
             let links = links(snapshot, reading, name)?;
@@ -60,7 +61,7 @@ impl Request for GetAccount {
 
 /// What the nodes say, the next one if one is away.
 async fn ask_node(context: &Context, name: Name) -> ApiResult<Map<String, Value>> {
-    let upstreams = context.api().chain_api().upstreams();
+    let upstreams = context.shared().nodes.upstreams();
     let mut last = ApiError::unavailable("No node answers.");
     for node in upstreams.candidates() {
         let error = match node.client().get_account(name).await {

@@ -70,7 +70,7 @@ impl Connection {
         let table_snapshots = Semaphore::new(1);
         let mut session = Session::new(ConnectionContext {
             api: api.clone(),
-            shared,
+            shared: shared.clone(),
             caller,
             trace_id,
             client,
@@ -79,8 +79,8 @@ impl Connection {
         });
         let (mut sink, mut stream) = socket.split();
         let end = tokio::select! {
-            end = read(&mut stream, &mut session, &api) => end,
-            end = write(&mut sink, &mut queue, &api) => end,
+            end = read(&mut stream, &mut session, &shared.options) => end,
+            end = write(&mut sink, &mut queue, &api, &shared.options) => end,
             () = stopping.begun() => End::Close(close_code::GOING_AWAY, "The server is going away.".into()),
         };
         drop(queue);
@@ -111,7 +111,7 @@ fn cut(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(MAX_REASON)]
 }
 
-async fn read(stream: &mut SplitStream<WebSocket>, session: &mut Session, api: &Api) -> End {
+async fn read(stream: &mut SplitStream<WebSocket>, session: &mut Session, options: &WebSocketOptions) -> End {
     loop {
         match stream.next().await {
             None | Some(Ok(Message::Close(_))) => return End::Left,
@@ -119,7 +119,7 @@ async fn read(stream: &mut SplitStream<WebSocket>, session: &mut Session, api: &
             Some(Ok(Message::Binary(_))) => session.refuse_binary().await,
             // Pings are answered below.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Err(error)) => return after(&error, &api.http_options().websocket),
+            Some(Err(error)) => return after(&error, options),
         }
     }
 }
@@ -142,8 +142,9 @@ async fn write(
     sink: &mut SplitSink<WebSocket, Message>,
     queue: &mut mpsc::UnboundedReceiver<Outgoing<Utf8Bytes>>,
     api: &Api,
+    options: &WebSocketOptions,
 ) -> End {
-    let WebSocketOptions { ping_interval, slow_client_time, .. } = api.http_options().websocket;
+    let &WebSocketOptions { ping_interval, slow_client_time, .. } = options;
     // An interval of nothing is none.
     let ping_interval = ping_interval.max(Duration::from_millis(1));
     let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use dfuse_http::panicked;
 use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten};
 use futures::FutureExt;
 use metrics::{counter, gauge};
@@ -21,7 +22,6 @@ use super::{
     request::{Prepared, TYPES, find},
 };
 use crate::{
-    frame::panicked,
     metrics::{WS_REQUESTS, WS_STREAMS},
     params::nearest,
 };
@@ -95,7 +95,7 @@ impl Session {
 
     fn prepare(&self, envelope: &Envelope) -> ApiResult<Task> {
         let api = &self.context.shared.api;
-        let options = &api.http_options().websocket;
+        let options = &self.context.shared.options;
         let kind = envelope.kind.as_str();
         if options.disabled_messages.contains(kind) {
             let error =

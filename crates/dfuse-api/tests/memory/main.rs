@@ -26,14 +26,15 @@ use dfuse_antelope::{
     },
     raw::Writer,
 };
-use dfuse_api::{Options, Server};
+use dfuse_api::{Endpoints, Options};
 use dfuse_blocks::{
     BlockStore, Clock, CursorKey, StoreOptions, SystemClock, SystemEntropy,
     feed::{Feed, FeedOptions},
 };
+use dfuse_http::{Api, Server};
 use dfuse_index::{Index, Pipeline, abi::Abis, blocks::Blocks, keyspaces};
 use dfuse_kv::MemoryStore;
-use dfuse_query::{Chain, OpenAccess};
+use dfuse_query::{Chain, OpenAccess, Service};
 use dfuse_search::SearchIndex;
 use dfuse_state::Rows;
 use dfuse_trx::ForkedTransactions;
@@ -145,7 +146,10 @@ async fn server(clock: Arc<CountingClock>) -> (Server, u32) {
         clock,
         entropy: Arc::new(SystemEntropy),
     };
-    (Server::new(chain, Arc::new(OpenAccess), Options::default()), number)
+    let service = Service::new(chain, Arc::new(OpenAccess), dfuse_query::Options::default());
+    let api = Api::new(service, dfuse_http::Options::default());
+    let routes = Endpoints::new(&api, Options::default()).routes();
+    (Server::new(api, [routes]), number)
 }
 
 /// A line of `/proc/self/status`, in KiB.

@@ -2,12 +2,12 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
+use crate::support::Options;
 use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
 use dfuse_antelope::model::Block;
-use dfuse_api::Options;
 use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::{Fork, SyntheticChain};
 use serde_json::{Value, json};

@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{body::Body, http::Request};
-use dfuse_api::{ChainApiOptions, Options};
+use dfuse_api::ChainApiOptions;
 use dfuse_node::rpc::NodeClient;
 use dfuse_query::{Access, ApiError, ApiResult, Asking, Caller, ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::SyntheticChain;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestChain};
+use crate::support::{Answer, Options, TestChain};
 
 /// Without pauses.
 fn options(upstreams: impl IntoIterator<Item = NodeClient>) -> ChainApiOptions {

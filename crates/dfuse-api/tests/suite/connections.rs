@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::support::Options;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use dfuse_api::Options;
 use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::SyntheticChain;
 use tokio::{
@@ -12,6 +12,10 @@ use tokio::{
 };
 
 use crate::support::{Answer, Listening, TestChain};
+
+fn limits(http: dfuse_http::Options) -> Options {
+    Options { http, ..Options::default() }
+}
 
 async fn serve(options: Options) -> (TestChain, Listening) {
     let chain = SyntheticChain::builder().seed(1).blocks(5).build();
@@ -53,7 +57,8 @@ fn answers(mut bytes: &[u8]) -> Vec<Answer> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_http_gets_an_answer() {
-    let (_chain, listening) = serve(Options { max_header_bytes: 10_000, ..Options::default() }).await;
+    let (_chain, listening) =
+        serve(limits(dfuse_http::Options { max_header_bytes: 10_000, ..Default::default() })).await;
     let many = "x: y\r\n".repeat(200);
     let long = "y".repeat(20_000);
     let uri = "z".repeat(70_000);
@@ -74,7 +79,8 @@ async fn what_is_not_http_gets_an_answer() {
         assert_eq!(answer.error().0, code, "{shown}");
         assert_eq!(answer.header("connection"), "close");
     }
-    let (_chain, listening) = serve(Options { max_header_bytes: 100_000, ..Options::default() }).await;
+    let (_chain, listening) =
+        serve(limits(dfuse_http::Options { max_header_bytes: 100_000, ..Default::default() })).await;
     let sent = exchange(&listening, format!("GET /{uri} HTTP/1.1\r\n\r\n").as_bytes()).await;
     assert_eq!(answers(&sent)[0].error().0, ErrorCode::RequestUriTooLong);
 }
@@ -216,7 +222,7 @@ async fn ask(stream: &mut TcpStream) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_make_room() {
-    let (chain, listening) = serve(Options { max_connections: 3, ..Options::default() }).await;
+    let (chain, listening) = serve(limits(dfuse_http::Options { max_connections: 3, ..Default::default() })).await;
     let connect = async || TcpStream::connect(listening.address).await.unwrap();
     let (mut first, mut silent, mut at_work) = (connect().await, connect().await, connect().await);
     ask(&mut first).await;
@@ -256,7 +262,8 @@ async fn idle_connections_make_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_clients_are_told() {
     let short = Duration::from_millis(100);
-    let (_chain, listening) = serve(Options { header_timeout: short, body_timeout: short, ..Options::default() }).await;
+    let (_chain, listening) =
+        serve(limits(dfuse_http::Options { header_timeout: short, body_timeout: short, ..Default::default() })).await;
     let sent = exchange(&listening, b"GET / HTTP/1.1\r\nhost:").await;
     assert_eq!(answers(&sent)[0].error().0, ErrorCode::RequestTimeout);
     let sent = exchange(&listening, b"POST /v0/blocks HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nlimit").await;
@@ -267,7 +274,7 @@ async fn slow_clients_are_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_have_limits() {
-    let (_chain, listening) = serve(Options { max_body_bytes: 1000, ..Options::default() }).await;
+    let (_chain, listening) = serve(limits(dfuse_http::Options { max_body_bytes: 1000, ..Default::default() })).await;
     let body = "limit=1&".repeat(20_000);
     let length = body.len();
     let chunked = format!(
@@ -308,7 +315,8 @@ async fn the_end_waits_for_those_at_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_does_not_wait_for_ever() {
-    let (chain, listening) = serve(Options { shutdown_grace: Duration::from_millis(50), ..Options::default() }).await;
+    let (chain, listening) =
+        serve(limits(dfuse_http::Options { shutdown_grace: Duration::from_millis(50), ..Default::default() })).await;
     let _stream = chain.api().stopping();
     listening.stop.send(()).unwrap();
     listening.task.await.unwrap();

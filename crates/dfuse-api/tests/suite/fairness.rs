@@ -2,8 +2,8 @@
 
 use std::{future::ready, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
+use crate::support::Options;
 use axum::{body::Body, extract::ConnectInfo, http::Request};
-use dfuse_api::Options;
 use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::SyntheticChain;
 use tokio::{
@@ -104,13 +104,14 @@ const LARGE: usize = 100_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_wait_for_room_and_small_ones_do_not_wait_for_large_ones() {
-    let options = Options {
+    let http = dfuse_http::Options {
         max_body_bytes: LARGE,
         // Room for one that is large.
         max_bodies_bytes: LARGE,
         body_timeout: Duration::from_secs(3600),
-        ..Options::default()
+        ..dfuse_http::Options::default()
     };
+    let options = Options { http, ..Options::default() };
     let chain = small(options).await;
     let listening = chain.listen().await;
     let first = begin(&listening, LARGE).await;

@@ -14,7 +14,7 @@ use axum::{
     extract::ConnectInfo,
     http::{Request, StatusCode},
 };
-use dfuse_api::{IntegritySecret, Options};
+use dfuse_http::IntegritySecret;
 use dfuse_query::{Access, ApiError, ApiResult, Asking, Caller, ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::SyntheticChain;
 use serde_json::json;
@@ -23,7 +23,7 @@ use shake::{
     digest::{ExtendableOutput, Update, XofReader},
 };
 
-use crate::support::{Answer, TestChain};
+use crate::support::{Answer, Options, TestChain};
 
 fn synthetic() -> SyntheticChain {
     SyntheticChain::builder().seed(1).blocks(20).lib_lag(3).build()
@@ -224,7 +224,8 @@ async fn metrics_count_requests_by_route() {
 #[tokio::test]
 async fn answers_are_proven_when_wanted() {
     let integrity_secret = Some(IntegritySecret::new("boo"));
-    let options = Options { integrity_secret, ..Options::default() };
+    let http = dfuse_http::Options { integrity_secret, ..Default::default() };
+    let options = Options { http, ..Options::default() };
     let mut chain = TestChain::synthetic(synthetic(), Arc::new(OpenAccess), options).await;
     chain.grow(usize::MAX).await;
     let wanted = ("x-data-integrity-proof", "true");

@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
+use crate::support::Options;
 use axum::{body::Body, http::Request};
 use dfuse_antelope::{Checksum256, model::Block};
-use dfuse_api::Options;
 use dfuse_blocks::{BlockRef, CursorKey};
 use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_search::{Place, Position};

@@ -20,15 +20,16 @@ use dfuse_antelope::{
     AbiDump, BlockTimestamp,
     model::{Block, wire::ReverseWriter},
 };
-use dfuse_api::{Api, Options, Server};
+use dfuse_api::{ChainApiOptions, Endpoints, WebSocketOptions};
 use dfuse_blocks::{
     BlockStore, Clock, CursorKey, EncodedBlock, Entropy, StoreOptions, SystemClock,
     feed::{Feed, FeedOptions, Keeper},
 };
 use dfuse_deep_mind::{Event, Reader};
+use dfuse_http::{Api, Server};
 use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, follow_feed, keyspaces};
 use dfuse_kv::MemoryStore;
-use dfuse_query::{Access, Chain, ErrorCode, OpenAccess};
+use dfuse_query::{Access, Chain, ErrorCode, OpenAccess, Service};
 use dfuse_search::SearchIndex;
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use dfuse_trx::{ForkedTransactions, Transactions};
@@ -91,9 +92,19 @@ impl Entropy for SeededEntropy {
     }
 }
 
+/// Limits of everything that a chain is served with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) query: dfuse_query::Options,
+    pub(crate) http: dfuse_http::Options,
+    pub(crate) websocket: WebSocketOptions,
+    pub(crate) chain_api: ChainApiOptions,
+}
+
 /// A chain that grows when the test says so, and its server.
 pub(crate) struct TestChain {
     pub(crate) server: Server,
+    endpoints: Endpoints,
     pub(crate) clock: Arc<SetClock>,
     /// The blocks so far, in the order in which the node had them, forks included.
     pub(crate) blocks: Vec<Arc<Block>>,
@@ -209,10 +220,14 @@ impl TestChain {
         let follower = tokio::spawn(async move {
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
-        let server = Server::new(chain, access, options);
+        let Options { query, http, websocket, chain_api } = options;
+        let api = Api::new(Service::new(chain, access, query), http);
+        let endpoints = Endpoints::new(&api, dfuse_api::Options { websocket, chain_api });
+        let server = Server::new(api, [endpoints.routes()]);
         let reader = Reader::new(log);
         Self {
             server,
+            endpoints,
             clock,
             blocks: Vec::new(),
             abi_dumps: Vec::new(),
@@ -295,6 +310,7 @@ impl TestChain {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = self.server.clone();
+        tokio::spawn(self.endpoints.look_after_nodes());
         let task = tokio::spawn(async move {
             server
                 .serve(listener, async {

@@ -1,7 +1,7 @@
 //! `/v0/transactions` and `/v0/blocks/{id}/transactions`.
 
+use crate::support::Options;
 use dfuse_antelope::{Checksum256, model::Block};
-use dfuse_api::Options;
 use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use serde_json::{Value, json};

@@ -135,13 +135,13 @@ async fn serve(
     chain: dfuse_testkit::synthetic::SyntheticChain,
     options: dfuse_api::WebSocketOptions,
 ) -> (TestChain, Listening) {
-    serve_with(chain, dfuse_api::Options { websocket: options, ..dfuse_api::Options::default() }).await
+    serve_with(chain, crate::support::Options { websocket: options, ..crate::support::Options::default() }).await
 }
 
 /// The same with further limits.
 async fn serve_with(
     chain: dfuse_testkit::synthetic::SyntheticChain,
-    options: dfuse_api::Options,
+    options: crate::support::Options,
 ) -> (TestChain, Listening) {
     let chain = TestChain::synthetic(chain, std::sync::Arc::new(dfuse_query::OpenAccess), options).await;
     let listening = chain.listen().await;

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use dfuse_query::Readiness;
+use dfuse_query::{Readiness, Service};
 
 /// Where the state of the parts is told.
-pub(crate) struct Conditions(pub(crate) dfuse_api::Api);
+pub(crate) struct Conditions(pub(crate) Service);
 
 impl Conditions {
     fn readiness(&self) -> &Readiness {

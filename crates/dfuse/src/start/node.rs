@@ -4,15 +4,16 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use dfuse_antelope::Checksum256;
-use dfuse_api::Server;
+use dfuse_api::Endpoints;
 use dfuse_blocks::{
     CursorKey, SystemClock, SystemEntropy,
     feed::{Feed, FeedHandle, FeedOptions, Mode},
 };
+use dfuse_http::{Api, Server};
 use dfuse_index::{Options, Pipeline, Serving};
 use dfuse_kv::{Durability, FjallOptions};
 use dfuse_node::{Source, nodeos::Nodeos};
-use dfuse_query::{Chain, OpenAccess};
+use dfuse_query::{Chain, OpenAccess, Service};
 use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::ForkedTransactions;
 use futures::{StreamExt, stream};
@@ -118,12 +119,12 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let Given { origin, chain_id, terms, listener, data_dir, clock, nodes } = given;
     let own_node = nodes.as_ref().and_then(|(nodes, _)| nodes.api());
     let api_options = dfuse_api::Options {
-        query: dfuse_query::Options { streams: settings.websocket.stream_options(), ..settings.http.query_options() },
-        max_connections: shares.connections,
         chain_api: settings.chain_api.options(own_node, shares)?,
         websocket: settings.websocket.options()?,
-        ..settings.http.options()
     };
+    let http_options = dfuse_http::Options { max_connections: shares.connections, ..settings.http.options() };
+    let query_options =
+        dfuse_query::Options { streams: settings.websocket.stream_options(), ..settings.http.query_options() };
     // Its journal is read while the feed finds its files.
     let fjall = FjallOptions {
         cache_bytes: settings.index.cache_mib << 20,
@@ -178,8 +179,11 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     };
     let chain_id = chain.chain_id;
     let serving = chain.serving.clone();
-    let server = Server::new(chain, Arc::new(OpenAccess), api_options);
-    let conditions = Arc::new(Conditions(server.api().clone()));
+    let service = Service::new(chain, Arc::new(OpenAccess), query_options);
+    let conditions = Arc::new(Conditions(service.clone()));
+    let api = Api::new(service, http_options);
+    let endpoints = Endpoints::new(&api, api_options);
+    let server = Server::new(api, [endpoints.routes()]);
     if let Some(shortage) = shares.shortage(settings.http.max_connections) {
         warn!("{shortage}");
         conditions.warn("open_files", shortage);
@@ -231,6 +235,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let address = listener.local_addr()?;
     let serve = tokio::spawn({
         let mut stopped = stopped.clone();
+        tokio::spawn(endpoints.look_after_nodes());
         async move { server.serve(listener, async { drop(stopped.wait_for(|stop| *stop).await) }).await }
     });
     info!(

@@ -167,6 +167,7 @@ pub(crate) struct WebSocket {
 impl Default for Settings {
     fn default() -> Self {
         let (feed, api) = (dfuse_blocks::feed::FeedOptions::default(), dfuse_api::Options::default());
+        let (http, query) = (dfuse_http::Options::default(), dfuse_query::Options::default());
         Self {
             source: "demo".to_owned(),
             data_dir: None,
@@ -198,19 +199,19 @@ impl Default for Settings {
                 system: SYSTEM_ACTIONS.to_owned(),
             },
             http: Http {
-                max_connections: api.max_connections,
-                max_header_bytes: api.max_header_bytes,
-                max_body_bytes: api.max_body_bytes,
-                max_bodies_bytes: api.max_bodies_bytes,
-                header_timeout_seconds: api.header_timeout.as_secs(),
-                body_timeout_seconds: api.body_timeout.as_secs(),
-                read_timeout_seconds: api.query.read_timeout.as_secs(),
+                max_connections: http.max_connections,
+                max_header_bytes: http.max_header_bytes,
+                max_body_bytes: http.max_body_bytes,
+                max_bodies_bytes: http.max_bodies_bytes,
+                header_timeout_seconds: http.header_timeout.as_secs(),
+                body_timeout_seconds: http.body_timeout.as_secs(),
+                read_timeout_seconds: query.read_timeout.as_secs(),
                 readers: None,
-                max_waiting_reads: api.query.max_waiting_reads,
-                max_waiting_reads_per_client: api.query.max_waiting_reads_of_client,
-                shutdown_grace_seconds: api.shutdown_grace.as_secs(),
-                max_head_age_seconds: api.query.max_head_age.map(|age| age.as_secs()),
-                client_timeout_seconds: api.client_timeout.as_secs(),
+                max_waiting_reads: query.max_waiting_reads,
+                max_waiting_reads_per_client: query.max_waiting_reads_of_client,
+                shutdown_grace_seconds: http.shutdown_grace.as_secs(),
+                max_head_age_seconds: query.max_head_age.map(|age| age.as_secs()),
+                client_timeout_seconds: http.client_timeout.as_secs(),
                 integrity_secret: None,
             },
             chain_api: ChainApi {
@@ -232,8 +233,8 @@ impl Default for Settings {
             websocket: WebSocket {
                 max_streams: api.websocket.max_streams,
                 max_message_bytes: api.websocket.max_message_bytes,
-                max_pending_bytes: api.query.streams.max_pending_bytes,
-                memory_mib: api.query.streams.memory_bytes >> 20,
+                max_pending_bytes: query.streams.max_pending_bytes,
+                memory_mib: query.streams.memory_bytes >> 20,
                 slow_client_seconds: api.websocket.slow_client_time.as_secs(),
                 ping_interval_seconds: api.websocket.ping_interval.as_secs(),
                 disabled_messages: api.websocket.disabled_messages,

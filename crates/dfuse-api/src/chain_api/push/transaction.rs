@@ -122,6 +122,8 @@ mod tests {
     use flate2::{Compression, write::ZlibEncoder};
     use serde_json::json;
 
+    use dfuse_http::ShapedError as _;
+
     use super::*;
 
     fn transaction() -> (Transaction, Vec<u8>) {
@@ -134,7 +136,7 @@ mod tests {
 
     fn read(call: &str, body: &Value) -> Result<Pushed, Value> {
         Pushed::read(call, body.to_string().as_bytes())
-            .map_err(|error| serde_json::from_slice(&error.into_body(dfuse_query::TraceId([0; 16]))).unwrap())
+            .map_err(|error| serde_json::from_slice(&error.body(dfuse_query::TraceId([0; 16]))).unwrap())
     }
 
     #[test]
@@ -175,7 +177,7 @@ mod tests {
         let hex = const_hex::encode(&bytes);
         for body in ["", "{", "[]", "5", "\"x\""] {
             let error = Pushed::read("push_transaction", body.as_bytes()).unwrap_err();
-            let body: Value = serde_json::from_slice(&error.into_body(dfuse_query::TraceId([0; 16]))).unwrap();
+            let body: Value = serde_json::from_slice(&error.body(dfuse_query::TraceId([0; 16]))).unwrap();
             assert_eq!((&body["code"], &body["error"]["code"]), (&json!(500), &json!(4)), "{body}");
             assert_eq!(body["error"]["details"][0]["method"], "proxied_by_dfuse");
         }

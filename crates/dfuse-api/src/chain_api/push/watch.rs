@@ -10,16 +10,14 @@ use dfuse_blocks::{
 use dfuse_query::ApiResult;
 use dfuse_trx::{EventKind, Outcome as TraceOutcome};
 
+use super::super::NodeApi;
 use super::{
     guarantee::{Guarantee, Standing},
     transaction::Pushed,
 };
-use crate::{
-    Api,
-    websocket::{
-        follow::{self, Steps},
-        recent::Weigh,
-    },
+use crate::websocket::{
+    follow::{self, Steps},
+    recent::Weigh,
 };
 
 /// What a block has, for all who look for transactions in it.
@@ -48,7 +46,7 @@ pub(super) enum Outcome {
 /// Follows the chain for one transaction.
 #[derive(Debug)]
 pub(super) struct Watch {
-    api: Api,
+    api: NodeApi,
     id: Checksum256,
     expiration: TimePointSec,
     steps: Steps,
@@ -60,7 +58,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// From the head on.
-    pub(super) async fn begin(api: &Api, pushed: &Pushed, guarantee: Guarantee) -> ApiResult<Self> {
+    pub(super) async fn begin(api: &NodeApi, pushed: &Pushed, guarantee: Guarantee) -> ApiResult<Self> {
         let steps = Steps::from(Start::Head(0), &api.chain().feed).await?;
         Ok(Self {
             api: api.clone(),
@@ -134,7 +132,7 @@ impl Watch {
     }
 }
 
-async fn content(api: &Api, block: &Arc<FeedBlock>) -> ApiResult<Arc<Content>> {
+async fn content(api: &NodeApi, block: &Arc<FeedBlock>) -> ApiResult<Arc<Content>> {
     let make = async {
         let block = block.block().await?;
         let with_receipt = block.transaction_traces().iter().filter(|trace| trace.receipt.is_some());

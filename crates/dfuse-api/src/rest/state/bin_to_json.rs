@@ -5,6 +5,7 @@
 use std::fmt;
 
 use axum::response::Response;
+use dfuse_http::Room;
 use dfuse_index::ServingSnapshot;
 use dfuse_query::{ApiError, ApiResult, ErrorCode, Reading};
 use serde::{
@@ -18,7 +19,6 @@ use super::{
 };
 use crate::{
     Api, Params,
-    bodies::Room,
     params::{
         JsonBody,
         rules::{Field, Problems, hex, name},

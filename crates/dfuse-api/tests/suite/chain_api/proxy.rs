@@ -7,7 +7,7 @@ use axum::{
     http::{Request, StatusCode},
     response::IntoResponse,
 };
-use dfuse_api::{ChainApiOptions, Options};
+use dfuse_api::ChainApiOptions;
 use dfuse_node::rpc::{NodeClient, NodeOptions};
 use dfuse_query::{ErrorCode, OpenAccess};
 use futures::{StreamExt, future::join_all, stream};
@@ -23,7 +23,7 @@ use super::{
     fake::{FakeNode, nobody, refusal, reply},
     node_shaped, options, post,
 };
-use crate::support::TestChain;
+use crate::support::{Options, TestChain};
 
 #[tokio::test]
 async fn what_is_passed_on_and_what_is_not() {
@@ -352,7 +352,8 @@ async fn get_info_is_asked_once_for_all() {
 #[tokio::test]
 async fn bodies_have_a_limit() {
     let node = FakeNode::always(200, json!({})).await;
-    let options = Options { max_body_bytes: 1 << 20, chain_api: options([node.client()]), ..Options::default() };
+    let http = dfuse_http::Options { max_body_bytes: 1 << 20, ..Default::default() };
+    let options = Options { http, chain_api: options([node.client()]), ..Options::default() };
     let chain = TestChain::made(options).await;
     let large = vec![b'x'; (1 << 20) + 1];
     node_shaped(

@@ -18,7 +18,8 @@ use dfuse_antelope::{
     },
     raw::Writer,
 };
-use dfuse_api::{ChainApiOptions, Options, PushOptions, Server};
+use dfuse_api::{ChainApiOptions, PushOptions};
+use dfuse_http::Server;
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt,
@@ -31,7 +32,7 @@ use super::{
     fake::{FakeNode, Got, nobody, refusal, reply},
     node_shaped, options, post,
 };
-use crate::support::{Answer, TestChain};
+use crate::support::{Answer, Options, TestChain};
 
 /// When a test gives up.
 const GIVE_UP: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! What is refused, and how.
 
+use crate::support::Options;
 use axum::{body::Body, http::Request};
-use dfuse_api::Options;
 use dfuse_query::ErrorCode;
 use serde_json::{Value, json};
 

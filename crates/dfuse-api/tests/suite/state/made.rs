@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::support::Options;
 use dfuse_antelope::{
     Asset, BlockTimestamp, Checksum256, Name, SymbolCode,
     model::{
@@ -11,7 +12,6 @@ use dfuse_antelope::{
     },
     raw::Writer,
 };
-use dfuse_api::Options;
 use dfuse_state::{Row, RowKey, TableKey};
 
 use crate::support::TestChain;

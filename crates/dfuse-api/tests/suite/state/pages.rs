@@ -1,7 +1,7 @@
 //! Lists in pages, what became of rows, and tokens.
 
+use crate::support::Options;
 use dfuse_antelope::BlockTimestamp;
-use dfuse_api::Options;
 use dfuse_query::ErrorCode;
 use serde_json::{Value, json};
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::support::Options;
 use axum::{
     body::Body,
     http::{Request, header},
 };
 use dfuse_antelope::{BlockTimestamp, Checksum256, Name};
-use dfuse_api::Options;
 use dfuse_query::ErrorCode;
 use dfuse_state::TableKey;
 use http_body_util::BodyExt;
@@ -98,7 +98,8 @@ async fn rows_are_read_as_they_are_taken() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_given_up() {
-    let options = Options { client_timeout: Duration::from_millis(5), ..Options::default() };
+    let http = dfuse_http::Options { client_timeout: Duration::from_millis(5), ..Default::default() };
+    let options = Options { http, ..Options::default() };
     let (chain, _) = big_table(options).await;
     let mut body = start(&chain, PATH).await;
     assert_eq!(rest(&mut body, || Duration::from_millis(200)).await, None);

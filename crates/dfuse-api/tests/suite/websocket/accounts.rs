@@ -7,7 +7,7 @@ use dfuse_antelope::{
     abi::{Abi, AbiSerializer},
     raw::Reader,
 };
-use dfuse_api::{ChainApiOptions, Options};
+use dfuse_api::ChainApiOptions;
 use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use super::Client;
 use crate::{
     chain_api::fake::{FakeNode, nobody, refusal, reply},
     state::made::{K1, Maker, key},
-    support::TestChain,
+    support::{Options, TestChain},
 };
 
 fn get_account(name: &str) -> Value {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use dfuse_api::{Options, WebSocketOptions};
+use dfuse_api::WebSocketOptions;
 use dfuse_query::StreamOptions;
 use dfuse_testkit::synthetic::SyntheticChain;
 use futures::SinkExt;
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{Client, serve, serve_with};
-use crate::support::{Listening, TestChain};
+use crate::support::{Listening, Options, TestChain};
 
 fn chain() -> SyntheticChain {
     SyntheticChain::builder().seed(9).blocks(10).build()
@@ -98,7 +98,8 @@ async fn the_clients_goodbye_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_have_places() {
-    let options = dfuse_api::Options { max_connections: 1, ..dfuse_api::Options::default() };
+    let http = dfuse_http::Options { max_connections: 1, ..Default::default() };
+    let options = Options { http, ..Options::default() };
     let chain = TestChain::synthetic(chain(), std::sync::Arc::new(dfuse_query::OpenAccess), options).await;
     let listening = chain.listen().await;
     let mut first = Client::connect(&listening).await;

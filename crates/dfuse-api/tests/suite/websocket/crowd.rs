@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dfuse_antelope::model::Block;
-use dfuse_api::{Options, WebSocketOptions};
+use dfuse_api::WebSocketOptions;
 use dfuse_query::StreamOptions;
 use dfuse_testkit::synthetic::SyntheticChain;
 use futures::future::join_all;
@@ -15,7 +15,7 @@ use super::{
     actions::{expected, seen},
     serve_with,
 };
-use crate::support::{Listening, TestChain};
+use crate::support::{Listening, Options, TestChain};
 
 const STREAMS: usize = 12;
 const ACCOUNTS: [&str; 2] = ["eosio", "eosio.token"];

@@ -6,14 +6,14 @@ use std::{
 };
 
 use dfuse_antelope::{Checksum256, model::Block};
-use dfuse_api::{Options, WebSocketOptions};
+use dfuse_api::WebSocketOptions;
 use serde_json::{Value, json};
 
 use super::{
     Client,
     actions::{expected, seen},
 };
-use crate::support::TestChain;
+use crate::support::{Options, TestChain};
 
 const ACCOUNTS: [&str; 2] = ["eosio", "eosio.token"];
 

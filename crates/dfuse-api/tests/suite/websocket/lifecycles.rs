@@ -9,13 +9,13 @@ use dfuse_antelope::{
     Checksum256,
     model::{Block, TransactionReceipt, TransactionStatus},
 };
-use dfuse_api::{Options, WebSocketOptions};
+use dfuse_api::WebSocketOptions;
 use dfuse_query::{ErrorCode, OpenAccess};
 use dfuse_testkit::synthetic::{Fork, Mix, SyntheticChain};
 use serde_json::{Value, json};
 
 use super::{Client, serve};
-use crate::support::TestChain;
+use crate::support::{Options, TestChain};
 
 fn listen(id: &str) -> Value {
     json!({"type": "get_transaction_lifecycle", "req_id": id, "listen": true, "data": {"id": id}})

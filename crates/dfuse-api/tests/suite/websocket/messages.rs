@@ -47,7 +47,7 @@ fn request(listening: &Listening, query: &str) -> tungstenite::handshake::client
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_connect() {
-    let mut chain = TestChain::synthetic(chain(), Arc::new(Tokens), dfuse_api::Options::default()).await;
+    let mut chain = TestChain::synthetic(chain(), Arc::new(Tokens), crate::support::Options::default()).await;
     chain.grow(usize::MAX).await;
     let listening = chain.listen().await;
     let refused = refusal(request(&listening, "")).await;

@@ -11,14 +11,14 @@ use dfuse_antelope::{
     },
     raw::{Reader, Writer},
 };
-use dfuse_api::{Options, WebSocketOptions};
+use dfuse_api::WebSocketOptions;
 use dfuse_query::{ErrorCode, StreamOptions};
 use dfuse_state::{RowKey, TableKey};
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
 use serde_json::{Value, json};
 
 use super::{Client, serve, serve_with};
-use crate::support::TestChain;
+use crate::support::{Options, TestChain};
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()

@@ -72,9 +72,8 @@ impl Http {
         }
     }
 
-    pub(crate) fn options(&self) -> dfuse_api::Options {
-        let defaults = dfuse_api::Options::default();
-        dfuse_api::Options {
+    pub(crate) fn options(&self) -> dfuse_http::Options {
+        dfuse_http::Options {
             max_connections: self.max_connections,
             max_header_bytes: self.max_header_bytes,
             max_body_bytes: self.max_body_bytes,
@@ -83,8 +82,7 @@ impl Http {
             body_timeout: Duration::from_secs(self.body_timeout_seconds),
             shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
             client_timeout: Duration::from_secs(self.client_timeout_seconds),
-            integrity_secret: self.integrity_secret.as_deref().map(dfuse_api::IntegritySecret::new),
-            ..defaults
+            integrity_secret: self.integrity_secret.as_deref().map(dfuse_http::IntegritySecret::new),
         }
     }
 }

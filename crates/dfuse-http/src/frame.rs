@@ -26,12 +26,14 @@ use tracing::{Instrument, Span};
 use crate::{
     Api,
     answer::HttpError,
-    chain_api::{self, NodeShaped, Untouched},
+    health,
     metrics::{request_begins, request_ends},
+    routes::{Routes, Shape, Shaped, Untouched},
     server::Refused,
 };
 
-pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+/// The header with the trace id.
+pub const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// What lines that are logged while an answer is sent belong to. Among the extensions of the answer.
 #[derive(Debug, Clone)]
@@ -42,19 +44,34 @@ pub(crate) struct RequestSpan(pub(crate) Span);
 pub(crate) struct Frame {
     api: Api,
     routes: Router,
+    /// Below which paths errors have a structure of a surface's own.
+    shapes: Vec<(&'static str, Shape)>,
     trace_ids: TraceIds,
 }
 
 impl Frame {
-    pub(crate) fn new(api: Api, routes: Router) -> Self {
+    pub(crate) fn new(api: Api, surfaces: impl IntoIterator<Item = Routes>) -> Self {
+        let (mut router, mut shapes, mut addresses) = (Router::new(), Vec::new(), Vec::new());
+        for surface in surfaces {
+            router = router.merge(surface.router);
+            shapes.extend(surface.shapes);
+            addresses.extend(surface.addresses);
+        }
+        let router = router.merge(health::routes(addresses)).with_state(api.clone());
         let routes =
-            routes.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));
+            router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
-        Self { api, routes, trace_ids }
+        Self { api, routes, shapes, trace_ids }
     }
 
     pub(crate) fn api(&self) -> &Api {
         &self.api
+    }
+
+    fn shape(&self, path: &str) -> Option<Shape> {
+        let is_below =
+            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.shapes.iter().find(|(prefix, _)| is_below(prefix)).map(|(_, shape)| *shape)
     }
 
     pub(crate) async fn handle(&self, mut request: Request) -> Response {
@@ -64,7 +81,7 @@ impl Frame {
         request.extensions_mut().insert(record.route_slot());
         path::without_empty_segments(&mut request);
         let method = request.method().clone();
-        let form = if chain_api::is_below(request.uri().path()) { Form::Node } else { Form::Own };
+        let shape = self.shape(request.uri().path());
         // Every line that is logged on the way says whose request it is.
         let span = tracing::error_span!("request", %trace_id, client = record.client());
         let refused = request.extensions_mut().remove::<Refused>();
@@ -76,7 +93,7 @@ impl Frame {
                 work.instrument(span.clone()).await.unwrap_or_else(|panic| HttpError(panicked(&*panic)).into_response())
             }
         };
-        let mut response = span.in_scope(|| finish(answer, &method, form, trace_id));
+        let mut response = span.in_scope(|| finish(answer, &method, shape, trace_id));
         record.end(response.status());
         response.extensions_mut().insert(RequestSpan(span));
         response
@@ -122,7 +139,7 @@ fn refused_answer(Refused(error): Refused) -> Response {
 }
 
 /// What a client learns of a panic.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ApiError {
+pub fn panicked(panic: &(dyn Any + Send)) -> ApiError {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("not a text");
     ApiError::unexpected(format!("panic: {text}"))
@@ -143,7 +160,7 @@ fn in_one_form(response: Response, method: &Method, path: &str) -> Response {
     let status = response.status();
     let extensions = response.extensions();
     let is_ready = extensions.get::<ApiError>().is_some()
-        || extensions.get::<NodeShaped>().is_some()
+        || extensions.get::<Shaped>().is_some()
         || extensions.get::<Untouched>().is_some();
     if is_ready || !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -179,22 +196,14 @@ fn method_not_allowed(method: &str, allowed: &[&str]) -> Response {
     response
 }
 
-/// The structure of errors.
-#[derive(Debug, Clone, Copy)]
-enum Form {
-    Own,
-    /// That of the node's API, for programs that were written for it.
-    Node,
-}
-
 /// Puts in what every response has.
-fn finish(mut response: Response, method: &Method, form: Form, trace_id: TraceId) -> Response {
+fn finish(mut response: Response, method: &Method, shape: Option<Shape>, trace_id: TraceId) -> Response {
     let own = response.extensions_mut().remove::<ApiError>();
-    let node_shaped = response.extensions_mut().remove::<NodeShaped>();
-    let body = match (own, node_shaped, form) {
-        (_, Some(error), _) => Some(error.into_body(trace_id)),
-        (Some(error), None, Form::Node) => Some(NodeShaped::from(error).into_body(trace_id)),
-        (Some(error), None, Form::Own) => Some(error.into_body(trace_id).to_bytes()),
+    let shaped = response.extensions_mut().remove::<Shaped>();
+    let body = match (own, shaped, shape) {
+        (_, Some(error), _) => Some(error.body(trace_id)),
+        (Some(error), None, Some(shape)) => Some(shape(error).body(trace_id)),
+        (Some(error), None, None) => Some(error.into_body(trace_id).to_bytes()),
         (None, None, _) => None,
     };
     if let Some(body) = body {

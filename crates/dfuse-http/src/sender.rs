@@ -3,9 +3,10 @@
 use std::{borrow::Cow, net::SocketAddr};
 
 use axum::{
+    Router,
     extract::{ConnectInfo, Request, State},
     http::{Extensions, HeaderMap, HeaderName, header, request::Parts},
-    middleware::Next,
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use dfuse_query::{ApiResult, Asking, Caller, Client, Surface};
@@ -13,26 +14,27 @@ use dfuse_query::{ApiResult, Asking, Caller, Client, Surface};
 use crate::{Api, answer::HttpError};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// The paths of WebSocket connections begin so.
-const STREAM: &str = "/v1/stream";
 
 /// The other end of the connection that a request came on.
-pub(crate) fn peer(extensions: &Extensions) -> Option<SocketAddr> {
+pub fn peer(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }
 
 /// Who is charged for a request.
-pub(crate) fn client(extensions: &Extensions) -> Client {
+pub fn client(extensions: &Extensions) -> Client {
     match extensions.get::<Caller>() {
         Some(caller) => caller.client,
         None => Client::at(peer(extensions).map(|peer| peer.ip())),
     }
 }
 
-/// Stands before every route that is not open to all.
-pub(crate) async fn check(State(api): State<Api>, request: Request, next: Next) -> Response {
+/// Lets only those in who are admitted to that surface. Their [`Caller`] is among the extensions of their requests.
+pub fn admitted(routes: Router<Api>, api: &Api, surface: Surface) -> Router<Api> {
+    routes.route_layer(from_fn_with_state((api.clone(), surface), check))
+}
+
+async fn check(State((api, surface)): State<(Api, Surface)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let surface = if parts.uri.path().starts_with(STREAM) { Surface::WebSocket } else { Surface::Rest };
     match admit(&api, &parts, surface).await {
         Ok(caller) => {
             parts.extensions.insert(caller);
@@ -46,7 +48,7 @@ pub(crate) async fn check(State(api): State<Api>, request: Request, next: Next) 
 ///
 /// # Errors
 /// They may not ask.
-pub(crate) async fn admit(api: &Api, parts: &Parts, surface: Surface) -> ApiResult<Caller> {
+pub async fn admit(api: &Api, parts: &Parts, surface: Surface) -> ApiResult<Caller> {
     let token = token(&parts.headers, parts.uri.query());
     let asking = Asking {
         token: token.as_deref(),

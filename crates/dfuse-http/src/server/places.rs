@@ -40,7 +40,7 @@ struct State {
 /// A connection's place. A connection that becomes something else than HTTP keeps it. Cloning is cheap; the place is free
 /// when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct ConnectionPlace(Arc<Place>);
+pub struct ConnectionPlace(Arc<Place>);
 
 #[derive(Debug)]
 struct Place {
@@ -61,7 +61,7 @@ struct Standing {
 
 /// As long as it lives, its connection is at work.
 #[derive(Debug)]
-pub(crate) struct AtWork(Arc<Place>);
+pub struct AtWork(Arc<Place>);
 
 impl Places {
     pub(crate) fn new(most: usize) -> Self {
@@ -162,7 +162,7 @@ impl Drop for Place {
 
 impl ConnectionPlace {
     /// From now on the connection is at work, until what this returns is dropped.
-    pub(crate) fn work(&self) -> AtWork {
+    pub fn work(&self) -> AtWork {
         let mut standing = self.0.standing();
         let was_asked = standing.end_idling(&self.0.places);
         standing.is_leaving |= was_asked;

@@ -3,9 +3,11 @@
 use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use axum::{
+    Router,
     extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
+    routing::get,
 };
 use dfuse_index::{BlockRef, IndexState, ServingSnapshot, Status, blocks};
 use dfuse_query::{ApiError, ApiResult, blocking, within};
@@ -22,13 +24,15 @@ use crate::{
 };
 use dfuse_render::rfc3339;
 
+const HEALTH: &str = "/healthz";
+const METRICS: &str = "/metrics";
 /// How long looking at the head may take: it is in memory, unless the store hangs.
 const LOOK: Duration = Duration::from_secs(5);
 /// When to ask again.
 const PAUSE_SECONDS: u32 = 5;
 
 /// `GET /healthz`: whether clients may be sent here.
-pub(crate) async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
+async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
     let Look { head, lib, conditions, mid_chain_start, .. } = Look::take(&api).await?;
     let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
     let failing: BTreeMap<_, _> = failing.map(|(name, why)| (name, without_places(why))).collect();
@@ -89,7 +93,7 @@ fn without_places(text: &str) -> String {
 }
 
 /// `GET /metrics`: all counts, as Prometheus reads them.
-pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
+async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
     let Look { head, lib, conditions, status, .. } = Look::take(&api).await?;
     api.metrics().record(|| {
         let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
@@ -122,12 +126,17 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, HttpErro
 }
 
 /// `GET /`: what this is.
-pub(crate) async fn version() -> Json<Value> {
-    Json(json!({
-        "name": "dfuse",
-        "version": env!("CARGO_PKG_VERSION"),
-        "addresses": ["/v0", "/v1/stream", "/healthz", "/metrics"],
-    }))
+fn version(addresses: &[&str]) -> Json<Value> {
+    Json(json!({"name": "dfuse", "version": env!("CARGO_PKG_VERSION"), "addresses": addresses}))
+}
+
+/// What is open to all, beside surfaces at those addresses.
+pub(crate) fn routes(addresses: Vec<&'static str>) -> Router<Api> {
+    let addresses = [addresses, vec![HEALTH, METRICS]].concat();
+    Router::new()
+        .route("/", get(async move || version(&addresses)))
+        .route(HEALTH, get(health))
+        .route(METRICS, get(metrics))
 }
 
 struct Head {

@@ -1,7 +1,8 @@
 //! Parameters of requests, and one validator for them that names everything that is wrong at once.
 //!
 //! ```
-//! # use dfuse_api::{ApiResult, Params, params::rules};
+//! # use dfuse_http::{Params, params::rules};
+//! # use dfuse_query::ApiResult;
 //! # use dfuse_antelope::Name;
 //! fn read(mut params: Params) -> ApiResult<(Name, Option<u64>)> {
 //!     let account = params.required("account", rules::name);
@@ -11,7 +12,7 @@
 //! # assert!(read(Params::from_query("account=eosio&block_num=5")).is_ok());
 //! ```
 
-pub(crate) mod body;
+pub mod body;
 mod nearest;
 pub mod rules;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use axum::{
 };
 pub use body::JsonBody;
 use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten};
-pub(crate) use nearest::nearest;
+pub use nearest::nearest;
 use percent_encoding::percent_decode_str;
 use rules::{Field, Problems};
 use serde_json::json;
@@ -57,7 +58,7 @@ pub struct Checked<T>(Option<T>);
 
 impl<T> Checked<T> {
     /// The value if it is right, for rules of other parameters.
-    pub(crate) fn peek(&self) -> Option<&T> {
+    pub fn peek(&self) -> Option<&T> {
         self.0.as_ref()
     }
 }
@@ -288,7 +289,7 @@ fn decode(text: &str) -> Result<String, String> {
 }
 
 /// What is wrong with the percent-encoding of a text.
-pub(crate) fn percent_encoding_problem(text: &str) -> Option<&'static str> {
+pub fn percent_encoding_problem(text: &str) -> Option<&'static str> {
     let is_right = |rest: &str| matches!(rest.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     let wrong = text.split('%').skip(1).any(|rest| !is_right(rest));
     wrong.then_some("must be percent-encoded: two hex digits follow each %")

@@ -26,7 +26,7 @@ pub struct JsonBody<T> {
     /// What it says.
     pub value: T,
     /// To be held as long as what is large in the value.
-    pub(crate) room: Room,
+    pub room: Room,
 }
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for JsonBody<T> {
@@ -81,7 +81,7 @@ enum Failure {
 }
 
 /// The whole body, within the server's limits, and the room that it takes: to be held as long as it is.
-pub(crate) async fn read(request: Request, api: &Api) -> ApiResult<(Bytes, Room)> {
+pub async fn read(request: Request, api: &Api) -> ApiResult<(Bytes, Room)> {
     let options = api.http_options();
     let limit = options.max_body_bytes;
     let (parts, mut body) = request.into_parts();
@@ -149,11 +149,13 @@ async fn collect(
     Ok(())
 }
 
-pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+/// What the header says of the length of a body.
+pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-pub(crate) fn too_large(limit: usize) -> ApiError {
+/// The error of a body that has more than so many bytes.
+pub fn too_large(limit: usize) -> ApiError {
     ApiError::new(ErrorCode::RequestBodyTooLarge, format!("The body has more than {limit} bytes."))
         .detail("limit", limit)
 }

@@ -2,7 +2,7 @@
 const LONGEST: usize = 40;
 
 /// The candidate that a likely typing mistake is nearest to, whatever its case.
-pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = letters(text)?;
     let most = (text.len() / 3).clamp(1, 3);
     let distances =

@@ -1,19 +1,14 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use dfuse_query::{Access, ApiError, Chain, Class, Client, Service};
+use dfuse_query::{ApiError, Class, Client, Service};
 use tokio::sync::watch;
 
-use crate::{
-    ChainApiOptions, IntegritySecret, Stopping, WebSocketOptions, answer::HttpError, bodies::Bodies,
-    chain_api::ChainApi, metrics::describe, sender, server::Places,
-};
+use crate::{IntegritySecret, Stopping, answer::HttpError, bodies::Bodies, metrics::describe, sender, server::Places};
 
 /// Limits of a server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Of what is asked for.
-    pub query: dfuse_query::Options,
     /// Most connections at a time. When one more comes, the one that has been idle longest is closed; if all are at work, it waits.
     pub max_connections: usize,
     /// Most bytes of a request's header, path and query included.
@@ -30,10 +25,6 @@ pub struct Options {
     pub client_timeout: Duration,
     /// How long requests at work may go on after the server was told to stop.
     pub shutdown_grace: Duration,
-    /// Of WebSocket connections.
-    pub websocket: WebSocketOptions,
-    /// Of `/v1/chain/*`.
-    pub chain_api: ChainApiOptions,
     /// What answers are proven with to clients that ask for it; without it there are no proofs.
     pub integrity_secret: Option<IntegritySecret>,
 }
@@ -41,7 +32,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            query: dfuse_query::Options::default(),
             max_connections: 20_000,
             max_header_bytes: 80 << 10,
             max_body_bytes: 10 << 20,
@@ -50,8 +40,6 @@ impl Default for Options {
             max_bodies_bytes: 64 << 20,
             client_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(20),
-            websocket: WebSocketOptions::default(),
-            chain_api: ChainApiOptions::default(),
             integrity_secret: None,
         }
     }
@@ -70,32 +58,32 @@ pub struct Api {
 struct Inner {
     options: Options,
     bodies: Bodies,
-    chain_api: ChainApi,
     places: Arc<Places>,
     stop: watch::Sender<bool>,
 }
 
 impl Api {
-    pub(crate) fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
+    /// Answers what is asked of that service.
+    pub fn new(service: Service, options: Options) -> Self {
+        service.metrics().record(describe);
         let shared = Arc::new(Inner {
             bodies: Bodies::new(&options),
-            chain_api: ChainApi::new(&options.chain_api, &chain),
             places: Arc::new(Places::new(options.max_connections)),
             stop: watch::Sender::new(false),
             options,
         });
-        let service = Service::new(chain, access, shared.options.query.clone());
-        service.metrics().record(describe);
         Self { service, shared }
     }
 
     /// On behalf of that client.
-    pub(crate) fn charged_to(&self, client: Client) -> Self {
+    #[must_use]
+    pub fn charged_to(&self, client: Client) -> Self {
         Self { service: self.service.charged_to(client), shared: self.shared.clone() }
     }
 
     /// With reads of that class.
-    pub(crate) fn reading(&self, class: Class) -> Self {
+    #[must_use]
+    pub fn reading(&self, class: Class) -> Self {
         Self { service: self.service.reading(class), shared: self.shared.clone() }
     }
 
@@ -111,10 +99,6 @@ impl Api {
     /// The limits.
     pub fn http_options(&self) -> &Options {
         &self.shared.options
-    }
-
-    pub(crate) fn chain_api(&self) -> &ChainApi {
-        &self.shared.chain_api
     }
 
     /// Places for connections.

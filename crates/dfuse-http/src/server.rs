@@ -15,12 +15,13 @@ use axum::{
     response::Response,
 };
 pub(crate) use demands::Refused;
-use dfuse_query::{Access, ApiError, Chain, ErrorCode};
+use dfuse_query::{ApiError, ErrorCode};
 use half_closed::HalfClosed;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+pub use places::ConnectionPlace;
+pub(crate) use places::Places;
 use places::WorkingBody;
-pub(crate) use places::{ConnectionPlace, Places};
 use refusal::RefusalCatcher;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -30,10 +31,8 @@ use tokio::{
 };
 
 use crate::{
-    Api, Options,
-    chain_api::Upstreams,
+    Api, Routes,
     frame::{Frame, RequestSpan},
-    rest,
 };
 
 /// What the kernel takes of a connection that cannot be sent yet. What a client does not read waits here, where it is counted
@@ -66,10 +65,9 @@ impl Stopping {
 }
 
 impl Server {
-    /// A server with all routes.
-    pub fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
-        let api = Api::new(chain, access, options);
-        Self(Arc::new(Frame::new(api.clone(), rest::router(api))))
+    /// A server of those surfaces, of health and of counts.
+    pub fn new(api: Api, surfaces: impl IntoIterator<Item = Routes>) -> Self {
+        Self(Arc::new(Frame::new(api, surfaces)))
     }
 
     /// What its handlers share: to set conditions of readiness, and to count.
@@ -88,7 +86,6 @@ impl Server {
         let places = self.api().places();
         let mut upkeep = interval(UPKEEP);
         let mut shutdown = std::pin::pin!(shutdown);
-        tokio::spawn(Upstreams::look_after(self.api().clone()));
         // Who waits for a place. All who come after wait in the operating system.
         let mut arrived: Option<(TcpStream, SocketAddr)> = None;
         loop {

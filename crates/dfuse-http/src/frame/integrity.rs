@@ -3,10 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use axum::{
+    Router,
     body::{Body, Bytes},
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue},
-    middleware::Next,
+    middleware::{Next, from_fn_with_state},
     response::Response,
 };
 use futures::{StreamExt, stream};
@@ -48,8 +49,13 @@ impl fmt::Debug for IntegritySecret {
     }
 }
 
+/// Routes whose good answers are proven to those who ask for it.
+pub fn proven(routes: Router<Api>, api: &Api) -> Router<Api> {
+    routes.route_layer(from_fn_with_state(api.clone(), prove))
+}
+
 /// Adds the proof to a good answer if the request asks for it and there is a secret.
-pub(crate) async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
+async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
     let secret = api.http_options().integrity_secret.clone().filter(|_| is_wanted(request.headers()));
     let response = next.run(request).await;
     let Some(secret) = secret.filter(|_| response.status().is_success()) else { return response };

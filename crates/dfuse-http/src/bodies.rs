@@ -43,7 +43,7 @@ struct Lot {
 
 /// Room for a body and for what is made of it, until it is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Room {
+pub struct Room {
     bytes: usize,
     client: Client,
     permits: Vec<OwnedSemaphorePermit>,
@@ -51,7 +51,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// Bytes that a body may have in it.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 }

@@ -29,12 +29,12 @@ const SLICE_PIECES: usize = 1000;
 /// Work after which a slice ends.
 const SLICE_TIME: Duration = Duration::from_millis(5);
 /// Text after which a slice ends.
-pub(crate) const SLICE_BYTES: usize = 256 << 10;
+pub const SLICE_BYTES: usize = 256 << 10;
 /// For how long slices are read from one snapshot.
 const SNAPSHOT_TIME: Duration = Duration::from_secs(60);
 
 /// What comes in an answer after its beginning.
-pub(crate) trait Pieces: Send + 'static {
+pub trait Pieces: Send + 'static {
     /// Appends the next piece, a row or so, or passes something that is not in the answer. False after the end of the answer.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ pub(crate) trait Pieces: Send + 'static {
 
 /// A JSON answer. What can go wrong in a way that the client should be told of must do so in `open`, which writes the answer's
 /// beginning.
-pub(crate) async fn answer<P: Pieces>(
+pub async fn answer<P: Pieces>(
     api: &Api,
     open: impl FnOnce(&ServingSnapshot, &Reading, &mut JsonWriter<'_>) -> ApiResult<P> + Send + 'static,
 ) -> ApiResult<Response> {

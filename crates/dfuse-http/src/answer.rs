@@ -31,7 +31,7 @@ impl IntoResponse for HttpError {
 }
 
 /// The response of an error, whose body the request frame writes from the error among its extensions.
-pub(crate) fn without_body(
+pub fn without_body(
     status: StatusCode,
     retry_after: Option<u32>,
     error: impl Clone + Send + Sync + 'static,
@@ -46,7 +46,7 @@ pub(crate) fn without_body(
 }
 
 /// What answers a request with reads of that class.
-pub(crate) fn on<A, R, F, W>(methods: MethodFilter, class: Class, endpoint: F) -> MethodRouter<Api>
+pub fn on<A, R, F, W>(methods: MethodFilter, class: Class, endpoint: F) -> MethodRouter<Api>
 where
     F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
     A: FromRequest<Api> + Send + 'static,
@@ -61,7 +61,7 @@ where
 }
 
 /// The same for `GET` and `POST`.
-pub(crate) fn both<A, R, F, W>(class: Class, endpoint: F) -> MethodRouter<Api>
+pub fn both<A, R, F, W>(class: Class, endpoint: F) -> MethodRouter<Api>
 where
     F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
     A: FromRequest<Api> + Send + 'static,

@@ -1,0 +1,43 @@
+//! The HTTP server under every surface. It knows none of them: it is handed their [`Routes`].
+//!
+//! ```text
+//! connection -> Server::handle: trace id, CORS, errors, log -> sender: Service::admit -> handler -> Service::read
+//! ```
+//!
+//! A handler takes [`Params`] and the [`Api`], reads in [`dfuse_query::Service::read`], and answers with
+//! [`dfuse_query::ApiResult`]. Every error that it raises has a [`dfuse_query::ErrorCode`] of the one table, from which
+//! `docs/errors.md` is generated.
+//!
+//! | module | what |
+//! |---|---|
+//! | `server`, `frame` | connections, and what is around every request: trace id, CORS, errors in their one form, log line, counts |
+//! | `routes`, `answer` | what a surface gives the server; handlers that may fail, errors as responses |
+//! | `sender`, `params`, `bodies` | who asks; the validator of parameters, which names all that is wrong at once; memory for bodies |
+//! | `api` | what handlers share |
+//! | `streamed`, `json` | answers of any length, slice by slice; JSON answers |
+//! | `health`, `metrics` | what operators ask |
+
+pub mod answer;
+mod api;
+mod bodies;
+mod frame;
+mod health;
+mod json;
+mod metrics;
+pub mod params;
+mod routes;
+pub mod sender;
+mod server;
+pub mod streamed;
+
+pub use api::{Api, Options};
+pub use bodies::Room;
+pub use frame::{
+    TRACE_ID,
+    integrity::{IntegritySecret, proven},
+    panicked,
+};
+pub use json::{Json, JsonText};
+pub use params::Params;
+pub use routes::{Routes, Shape, Shaped, ShapedError, Untouched};
+pub use server::{ConnectionPlace, Server, Stopping};

@@ -1,0 +1,64 @@
+use std::{fmt, sync::Arc};
+
+use axum::Router;
+use dfuse_query::{ApiError, TraceId};
+
+use crate::Api;
+
+/// What a surface serves.
+#[derive(Debug, Default)]
+pub struct Routes {
+    pub(crate) router: Router<Api>,
+    pub(crate) shapes: Vec<(&'static str, Shape)>,
+    pub(crate) addresses: Vec<&'static str>,
+}
+
+/// An error in a structure of a surface's own. As a response it has a status only ([`crate::answer::without_body`]): the request
+/// frame asks for the body, since it knows the trace id.
+pub trait ShapedError: fmt::Debug + Send + Sync {
+    /// The body. Writes the cause, if there is one, to the log: it is called once, when the body is sent.
+    fn body(&self, trace_id: TraceId) -> Vec<u8>;
+}
+
+/// Some [`ShapedError`], among the extensions of a response.
+#[derive(Debug, Clone)]
+pub struct Shaped(Arc<dyn ShapedError>);
+
+/// Gives an error the structure that clients of some paths expect.
+pub type Shape = fn(ApiError) -> Shaped;
+
+/// Marks answers whose body is not ours to change, among the extensions of a response.
+#[derive(Debug, Clone, Copy)]
+pub struct Untouched;
+
+impl Routes {
+    /// Those routes.
+    pub fn new(router: Router<Api>) -> Self {
+        Self { router, ..Self::default() }
+    }
+
+    /// Below that path, errors have another structure; also those that the server itself answers with.
+    #[must_use]
+    pub fn with_errors(mut self, path: &'static str, shape: Shape) -> Self {
+        self.shapes.push((path, shape));
+        self
+    }
+
+    /// Where the routes begin: `GET /` names it.
+    #[must_use]
+    pub fn at(mut self, address: &'static str) -> Self {
+        self.addresses.push(address);
+        self
+    }
+}
+
+impl Shaped {
+    /// Of that error.
+    pub fn new(error: impl ShapedError + 'static) -> Self {
+        Self(Arc::new(error))
+    }
+
+    pub(crate) fn body(&self, trace_id: TraceId) -> Vec<u8> {
+        self.0.body(trace_id)
+    }
+}
