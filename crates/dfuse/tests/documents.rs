@@ -28,10 +28,10 @@ fn describe(command: &[String], document: &mut String) {
 
 #[test]
 fn command_line_reference() {
-    let mut document = "# Command line\n\nWhat `--help` says of every command. This page is generated; \
-        `DFUSE_UPDATE_DOCS=1 cargo test -p dfuse --test documents` writes it anew.\n\n\
-        Exit codes: 0 when all went well (also when whoever reads the output closes it), 2 for bad usage or configuration, \
-        1 for anything else.\n"
+    let mut document = "# Command line\n\nThis page lists the output of `--help` for every command. It is generated. To update \
+        it, run `DFUSE_UPDATE_DOCS=1 cargo test -p dfuse --test documents`.\n\n\
+        Exit codes: 0 for success (also if the reader of the output closes it), 2 for invalid usage or configuration, \
+        1 for any other failure.\n"
         .to_owned();
     describe(&[], &mut document);
     check("command-line.md", &document);
@@ -42,13 +42,14 @@ fn configuration_reference() {
     let output = Command::new(env!("CARGO_BIN_EXE_dfuse")).args(["tools", "print-config"]).output().unwrap();
     let settings = String::from_utf8(output.stdout).unwrap();
     let document = format!(
-        "# Configuration\n\nWhat `dfuse start` can be told, with the defaults, in the form of its configuration file \
-         (`--config`). Each setting has a variable, too, and the most used ones a flag; flags come before variables, variables \
-         before the file. This page is generated from what `dfuse tools print-config` prints; `DFUSE_UPDATE_DOCS=1 cargo \
-         test -p dfuse --test documents` writes it anew.\n\n```toml\n{settings}```\n\nCredentials of object stores come \
-         from the variables that their own tools use (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`, \
-         `AZURE_STORAGE_ACCOUNT_KEY` and others). `--log-format` and `--log-level` have the variables `DFUSE_LOG_FORMAT` and \
-         `DFUSE_LOG_LEVEL`.\n"
+        "# Configuration\n\nThis page lists every setting of `dfuse start` with its default, in the form of the \
+         configuration file (`--config`). Each setting also has an environment variable, and the most common ones have a \
+         flag. A flag overrides a variable, and a variable overrides the file. This page is generated from the output of \
+         `dfuse tools print-config`. To update it, run `DFUSE_UPDATE_DOCS=1 cargo test -p dfuse --test \
+         documents`.\n\n```toml\n{settings}```\n\nCredentials for object stores come \
+         from the variables that the stores' own tools use (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`, \
+         `AZURE_STORAGE_ACCOUNT_KEY` and others). The variables of `--log-format` and `--log-level` are \
+         `DFUSE_LOG_FORMAT` and `DFUSE_LOG_LEVEL`.\n"
     );
     check("configuration.md", &document);
 }
