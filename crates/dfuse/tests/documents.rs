@@ -28,11 +28,12 @@ fn describe(command: &[String], document: &mut String) {
 
 #[test]
 fn command_line_reference() {
-    let mut document = "# Command line\n\nThis page lists the output of `--help` for every command. It is generated. To update \
+    let mut document =
+        "# Command line\n\nThis page lists the output of `--help` for every command. It is generated. To update \
         it, run `DFUSE_UPDATE_DOCS=1 cargo test -p dfuse --test documents`.\n\n\
         Exit codes: 0 for success (also if the reader of the output closes it), 2 for invalid usage or configuration, \
         1 for any other failure.\n"
-        .to_owned();
+            .to_owned();
     describe(&[], &mut document);
     check("command-line.md", &document);
 }
