@@ -13,7 +13,6 @@
 //! ```
 
 pub mod body;
-mod nearest;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -26,8 +25,7 @@ use axum::{
     http::Method,
 };
 pub use body::JsonBody;
-use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten};
-pub use nearest::nearest;
+use dfuse_query::{ApiError, ApiResult, ErrorCode, nearest, shorten};
 use percent_encoding::percent_decode_str;
 use rules::{Field, Problems};
 use serde_json::json;

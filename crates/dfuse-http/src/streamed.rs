@@ -12,7 +12,7 @@ use axum::{
 };
 use dfuse_blocks::Clock;
 use dfuse_index::ServingSnapshot;
-use dfuse_query::{ApiResult, Reading};
+use dfuse_query::{ApiResult, ReadContext};
 use futures::{
     StreamExt,
     channel::mpsc::{Receiver, Sender, channel},
@@ -52,12 +52,12 @@ pub trait Pieces: Send + 'static {
 /// beginning.
 pub async fn answer<P: Pieces>(
     api: &Api,
-    open: impl FnOnce(&ServingSnapshot, &Reading, &mut JsonWriter<'_>) -> ApiResult<P> + Send + 'static,
+    open: impl FnOnce(&ReadContext<'_>, &mut JsonWriter<'_>) -> ApiResult<P> + Send + 'static,
 ) -> ApiResult<Response> {
     let clock = api.chain().clock.clone();
-    let first = api.read(move |snapshot, reading| {
+    let first = api.query(move |read| {
         let mut text = Vec::new();
-        let pieces = open(snapshot, reading, &mut JsonWriter::new(&mut text))?;
+        let pieces = open(read, &mut JsonWriter::new(&mut text))?;
         let mut slices = Slices { pieces, text, snapshot_taken: clock.elapsed(), clock };
         Ok((slices.go_on()?, slices))
     });

@@ -44,6 +44,12 @@ impl ApiError {
         Self::new(ErrorCode::Unexpected, "An unexpected error occurred.").with_cause(cause)
     }
 
+    /// `request_validation_error` for one parameter; `problem` goes on after its name.
+    pub fn invalid_parameter(name: &'static str, problem: &str) -> Self {
+        Self::new(ErrorCode::RequestValidation, format!("These parameters are not valid: {name}."))
+            .detail("errors", serde_json::json!({name: [problem]}))
+    }
+
     /// Temporarily unavailable; says what is missing.
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::ServiceUnavailable, message)

@@ -4,13 +4,15 @@
 //! and renders the answer or the error.
 //!
 //! ```text
-//! request -> Service::admit: Caller -> use case -> Service::read: a snapshot, off the async threads -> answer
+//! request -> Service::admit: Caller -> Service::query: a snapshot, off the async threads -> use case -> answer, rendered there
 //! ```
 //!
 //! | module | what |
 //! |---|---|
 //! | `error` | the one table of codes, and the error that is made of it; what errors of the rooms below mean to a client |
 //! | `access`, `client` | who may ask, and who is charged for it |
+//! | `transactions`, `blocks`, `search`, `state`, `lookup` | the use cases: each a function of a [`ReadContext`] |
+//! | `context`, `page`, `cursor` | what use cases read from; lists and where their next page begins |
 //! | `service` | what use cases share: the chain, limits, a snapshot read on a CPU thread |
 //! | `readers` | reads by class, a bounded number at a time, given up when the client leaves |
 //! | `turns`, `outbox` | streams: whose turn it is, and the memory of what waits for clients |
@@ -18,24 +20,37 @@
 //! | `secrets`, `shorten`, `trace_id` | texts from outside without private keys in them; names of requests |
 
 mod access;
+pub mod blocks;
 mod client;
+mod context;
+mod cursor;
 mod error;
+pub mod lookup;
 mod metrics;
+mod nearest;
 pub mod outbox;
+mod page;
 mod readers;
 mod readiness;
+pub mod search;
 pub mod secrets;
 mod service;
 mod shorten;
+pub mod state;
 mod trace_id;
+pub mod transactions;
 pub mod turns;
 
 pub use access::{Access, Asking, Caller, OpenAccess, Standing, Surface};
 pub use client::Client;
+pub use context::ReadContext;
+pub use cursor::ListCursor;
 pub use error::{
     ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, query_position,
 };
 pub use metrics::Metrics;
+pub use nearest::nearest;
+pub use page::{Page, Step};
 pub use readers::{Class, Reading, blocking, within};
 pub use readiness::Readiness;
 pub use service::{Chain, Options, Service, StreamOptions};

@@ -5,22 +5,15 @@
 
 mod abi;
 mod bin_to_json;
-pub(crate) mod coverage;
-mod cursor;
 mod difference;
 mod height;
 mod history;
 mod keys;
-mod list;
 mod rows;
 mod table;
 mod tokens;
 
-pub(crate) use self::{
-    abi::older as older_abi,
-    height::{Asked, Height},
-    rows::{RowOptions, lenient_form},
-};
+pub(crate) use self::height::write_coverage;
 use axum::{Router, routing::MethodFilter};
 use dfuse_query::Class;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use dfuse_http::panicked;
-use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten};
+use dfuse_query::{ApiError, ApiResult, ErrorCode, nearest, shorten};
 use futures::FutureExt;
 use metrics::{counter, gauge};
 use tokio::{
@@ -21,10 +21,7 @@ use super::{
     message::{Envelope, Message, check},
     request::{Prepared, TYPES, find},
 };
-use crate::{
-    metrics::{WS_REQUESTS, WS_STREAMS},
-    params::nearest,
-};
+use crate::metrics::{WS_REQUESTS, WS_STREAMS};
 
 /// Requests of a connection that wait for their answer. No more messages are read while there are so many.
 const AT_WORK: usize = 64;

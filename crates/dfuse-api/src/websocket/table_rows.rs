@@ -10,7 +10,12 @@ use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedStep, Request as FeedRequest, Start},
 };
-use dfuse_query::{ApiError, ApiResult, ErrorCode, Reading, shorten, turns::Class, within};
+use dfuse_query::{
+    ApiError, ApiResult, ErrorCode, Reading, shorten,
+    state::{AskedHeight, Height, lenient_form, older_abi},
+    turns::Class,
+    within,
+};
 use dfuse_state::{KeyType, RowKey, RowRange, TableKey};
 
 use super::{
@@ -26,7 +31,7 @@ use super::{
 use crate::{
     Api,
     params::rules::{Field, extended_name},
-    rest::state::{Asked, Height, RowOptions, lenient_form, older_abi},
+    rest::state::write_coverage,
 };
 use dfuse_index::{ServingSnapshot, abi::ViewAbis};
 use dfuse_render::{JsonWriter, Renderer, RowFormat, Rows};
@@ -120,8 +125,7 @@ impl GetTableRows {
 
     async fn snapshot(&self, api: &Api, number: u32) -> ApiResult<Snapshot> {
         let Filter { table, json } = self.filter;
-        let options =
-            RowOptions { format: RowFormat { key_type: KeyType::Name, with_block_num: self.with_block_num }, json };
+        let format = RowFormat { key_type: KeyType::Name, with_block_num: self.with_block_num };
         let (reader, limit) = (api.clone(), api.options().streams.max_pending_bytes);
         let confirmations = self.confirmations;
         let api = api.reading(dfuse_query::Class::Page);
@@ -132,16 +136,16 @@ impl GetTableRows {
             }
             // Of a chain that is shorter than its confirmations there is nothing: the state before the first block.
             let number = if number == 0 && confirmations > 0 { newest.max(1) } else { number };
-            let height = Height::resolve(snapshot, Asked { block_num: number.into(), irreversible_only: false })?;
+            let height = Height::resolve(snapshot, AskedHeight { block_num: number.into(), irreversible_only: false })?;
             let form = lenient_form(&reader, &height, table.contract, table.table, json)?;
             let mut text = Vec::new();
             let mut json = JsonWriter::new(&mut text);
             json.begin_object();
-            height.write_coverage(&mut json, height.knows_table(table)?);
+            write_coverage(&mut json, height.mid_chain_start(), height.knows_table(table)?);
             json.key("rows").begin_array();
-            for row in height.state.rows(table, RowRange::default())? {
+            for row in height.state().rows(table, RowRange::default())? {
                 reading.go_on()?;
-                options.format.write(&mut json, &form, &row?);
+                format.write(&mut json, &form, &row?);
                 if json.written() > limit {
                     return Err(too_large(limit));
                 }

@@ -10,7 +10,7 @@ use dfuse_blocks::{
     Step,
     feed::{FeedStep, Request as FeedRequest, Start},
 };
-use dfuse_query::{ApiError, ApiResult, ErrorCode, turns::Class};
+use dfuse_query::{ApiError, ApiResult, ErrorCode, transactions::not_found, turns::Class};
 use dfuse_trx::{Error, FeedBlocks, IdPrefix, Lifecycles, Status};
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ use super::{
     progress::Progress,
     request::Request,
 };
-use crate::{Api, undone::not_found};
+use crate::Api;
 use dfuse_index::{View, abi::ViewAbis};
 use dfuse_render::Renderer;
 

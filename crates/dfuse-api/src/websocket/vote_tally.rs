@@ -11,7 +11,10 @@ use dfuse_blocks::{
     Error, Step,
     feed::{Request as FeedRequest, Start},
 };
-use dfuse_query::{ApiError, ApiResult, Class, ErrorCode, Reading};
+use dfuse_query::{
+    ApiError, ApiResult, Class, ErrorCode, Reading,
+    state::{older_abi, state_unavailable},
+};
 use dfuse_state::{RowRange, StateAt, TableKey};
 use serde_json::{Value, json};
 
@@ -22,10 +25,7 @@ use super::{
     recent::Recent,
     request::Request,
 };
-use crate::{
-    Api,
-    rest::state::{coverage, older_abi},
-};
+use crate::Api;
 use dfuse_index::{
     ServingSnapshot,
     abi::{AbiSource, ViewAbis},
@@ -164,7 +164,7 @@ fn tally(api: &Api, snapshot: &ServingSnapshot, confirmations: u32, reading: &Re
 /// The error for votes that may have been counted before the first block that is indexed; absent if there is none before.
 fn unknown_since(snapshot: &ServingSnapshot, message: &str) -> Option<ApiError> {
     let first_block = snapshot.mid_chain_start()?;
-    Some(coverage::unavailable(first_block, message.to_owned()))
+    Some(state_unavailable(first_block, message.to_owned()))
 }
 
 fn decode(abi: &AbiSerializer, table: Name, row: &[u8]) -> Option<Value> {

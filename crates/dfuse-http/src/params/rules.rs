@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, str::FromStr};
 use dfuse_antelope::{Checksum256, Name, PublicKey, Symbol, SymbolCode};
 use dfuse_query::{secrets, shorten};
 
-use super::nearest;
+use dfuse_query::nearest;
 
 /// What is wrong with a value: texts that go on after the parameter's name.
 pub type Problems = Vec<String>;

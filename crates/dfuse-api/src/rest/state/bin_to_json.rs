@@ -7,16 +7,16 @@ use std::fmt;
 use axum::response::Response;
 use dfuse_http::Room;
 use dfuse_index::ServingSnapshot;
-use dfuse_query::{ApiError, ApiResult, ErrorCode, Reading};
+use dfuse_query::{
+    ApiError, ApiResult, ErrorCode, Reading,
+    state::{self, AskedHeight},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, SeqAccess, Visitor},
 };
 
-use super::{
-    abi::{known, renderer},
-    height::{Asked, Height},
-};
+use super::height;
 use crate::{
     Api, Params,
     params::{
@@ -146,24 +146,22 @@ pub(super) async fn post(api: Api, JsonBody { value, room }: JsonBody<Request>) 
     let table = params.required("table", name);
     let rows = params.custom("hex_rows", value.hex_rows.unwrap_or_default().check());
     let (account, table, rows) = params.finish((account, table, rows))?;
-    let asked = Asked { block_num: value.block_num.unwrap_or(0), irreversible_only: false };
-    let reader = api.clone();
-    streamed::answer(&api, move |snapshot, reading, json| {
-        let height = Height::resolve(snapshot, asked)?;
-        let record = known(&height, account)?;
+    let asked = AskedHeight { block_num: value.block_num.unwrap_or(0), irreversible_only: false };
+    streamed::answer(&api, move |read, json| {
+        let abi = state::abi(read, account, asked)?;
         let mut decoded = Decoded {
             rows,
-            renderer: renderer(&reader, &record, account, table)?,
+            renderer: state::row_renderer(read, &abi, table)?,
             next: 0,
             bytes: Vec::new(),
             _room: room,
         };
-        let text = decoded.check(reading)?;
+        let text = decoded.check(read.reading())?;
         json.begin_object();
-        json.key("block_num").unsigned(record.block_number);
+        json.key("block_num").unsigned(abi.record.block_number);
         json.key("account").name(account);
         json.key("table").name(table);
-        height.write_coverage(json, true);
+        height::write_coverage(json, abi.height.mid_chain_start(), true);
         json.key("rows").begin_array();
         for row in text.iter().flatten() {
             json.raw(row);

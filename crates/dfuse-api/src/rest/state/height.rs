@@ -1,167 +1,61 @@
 //! At which block a request is answered.
 
-use dfuse_index::{BlockRef, ServingSnapshot, blocks};
-use dfuse_query::{ApiError, ApiResult, ErrorCode};
-use dfuse_state::StateAt;
-use serde_json::Value;
+use dfuse_blocks::CursorKind;
+use dfuse_index::BlockRef;
+use dfuse_query::{
+    ListCursor,
+    state::{AskedHeight, Height},
+};
+use dfuse_render::JsonWriter;
 
-use super::coverage;
 use crate::{
-    Params,
+    Api, Params,
     params::{
         Checked, Finish,
         rules::{block_num, boolean},
     },
 };
-use dfuse_render::JsonWriter;
-
-/// The height that a request asks for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
-    /// 0 for the newest.
-    pub(crate) block_num: u128,
-    pub(crate) irreversible_only: bool,
-}
 
 pub(super) struct CheckedHeight(Checked<u128>, Checked<bool>);
 
 impl Finish for CheckedHeight {
-    type Values = Asked;
+    type Values = AskedHeight;
 
-    fn values(self) -> Option<Asked> {
-        Some(Asked { block_num: self.0.values()?, irreversible_only: self.1.values()? })
+    fn values(self) -> Option<AskedHeight> {
+        Some(AskedHeight { block_num: self.0.values()?, irreversible_only: self.1.values()? })
     }
 }
 
-impl Asked {
-    pub(super) const HEAD: Self = Self { block_num: 0, irreversible_only: false };
-
-    /// `block_num` and `irreversible_only`.
-    pub(super) fn check(params: &mut Params) -> CheckedHeight {
-        CheckedHeight(params.optional_or("block_num", 0, block_num), irreversible_only(params))
-    }
+/// `block_num` and `irreversible_only`.
+pub(super) fn check(params: &mut Params) -> CheckedHeight {
+    CheckedHeight(params.optional_or("block_num", 0, block_num), irreversible_only(params))
 }
 
 pub(super) fn irreversible_only(params: &mut Params) -> Checked<bool> {
     params.optional_or("irreversible_only", false, boolean)
 }
 
-/// The height that a request is answered at.
-#[derive(Debug, Clone)]
-pub(crate) struct Height {
-    pub(crate) state: StateAt,
-    /// The block, if it is reversible.
-    up_to: Option<BlockRef>,
-    lib: Option<BlockRef>,
-    /// The first block that is indexed, if the chain had begun before it.
-    pub(super) mid_chain_start: Option<u32>,
+/// `cursor`, which may be empty.
+pub(super) fn cursor(params: &mut Params, api: &Api, kind: CursorKind) -> Checked<Option<Option<ListCursor>>> {
+    params.optional("cursor", |field| ListCursor::open(api, kind, field.text).map_err(|problem| vec![problem]))
 }
 
-impl Height {
-    pub(crate) fn resolve(snapshot: &ServingSnapshot, asked: Asked) -> ApiResult<Self> {
-        let Asked { block_num, irreversible_only } = asked;
-        let Some(head) = snapshot.head() else {
-            return Err(ApiError::new(ErrorCode::NotReady, "No block is indexed yet.").retry_after(1));
-        };
-        let lib = snapshot.lib();
-        let lib_number = lib.map_or(0, |lib| lib.number);
-        if block_num > head.number.into() {
-            let message = format!("{} is above the head block, which is {}.", told(block_num), head.number);
-            return Err(ApiError::new(ErrorCode::BlockNumAboveHead, message)
-                .detail("request_block_num", json_number(block_num))
-                .detail("head_block_num", head.number)
-                .detail("last_written_block_num", lib_number));
-        }
-        if irreversible_only && block_num > lib_number.into() {
-            let block = told(block_num);
-            let message = format!("{block} is above the last irreversible block, which is {lib_number}.");
-            return Err(ApiError::new(ErrorCode::BlockNumAboveLib, message)
-                .detail("request_block_num", json_number(block_num))
-                .detail("last_written_block_num", lib_number));
-        }
-        let number = match block_num {
-            0 if irreversible_only => lib_number,
-            0 => head.number,
-            // Not above the head.
-            number => u32::try_from(number).unwrap_or(head.number),
-        };
-        let mid_chain_start = snapshot.mid_chain_start();
-        if let Some(first) = mid_chain_start.filter(|first| number < *first) {
-            return Err(before(first, block_num));
-        }
-        let state = at_number(snapshot, number)?;
-        let up_to = if number > lib_number { blocks::by_number(snapshot.view(), number)? } else { None };
-        let up_to = up_to.map(|block| BlockRef { number, id: block.id });
-        Ok(Self { state, up_to, lib, mid_chain_start })
+/// `up_to_block_id` and `up_to_block_num` of a reversible height, `last_irreversible_block_id` and
+/// `last_irreversible_block_num` always; these are empty and 0 before a block is irreversible.
+pub(super) fn write(json: &mut JsonWriter<'_>, height: &Height) {
+    if let Some(BlockRef { number, id }) = height.reversible_block() {
+        json.key("up_to_block_id").checksum(id);
+        json.key("up_to_block_num").unsigned(number);
     }
-
-    pub(crate) fn number(&self) -> u32 {
-        self.state.number()
-    }
-
-    /// The block; absent before the first one.
-    pub(crate) fn block(&self) -> ApiResult<Option<BlockRef>> {
-        if self.up_to.is_some() {
-            return Ok(self.up_to);
-        }
-        let block = blocks::by_number(self.state.view(), self.number())?;
-        Ok(block.map(|block| BlockRef { number: block.number, id: block.id }))
-    }
-
-    /// The same of another state.
-    pub(super) fn with(&self, state: StateAt) -> Self {
-        Self { state, ..self.clone() }
-    }
-
-    /// The same, read from another snapshot.
-    pub(super) fn renew(&mut self, snapshot: &ServingSnapshot) -> ApiResult<()> {
-        self.state = match self.up_to {
-            None => at_number(snapshot, self.number())?,
-            Some(block) => match snapshot.view_at(block.id)? {
-                Some(view) => StateAt::of(view),
-                // Final by now.
-                None if blocks::by_id(snapshot.view(), block.id)?.is_some() => at_number(snapshot, block.number)?,
-                None => return Err(ApiError::unavailable("The block that is answered from was undone.")),
-            },
-        };
-        Ok(())
-    }
-
-    /// `up_to_block_id` and `up_to_block_num` of a reversible height, `last_irreversible_block_id` and
-    /// `last_irreversible_block_num` always; these are empty and 0 before a block is irreversible.
-    pub(super) fn write(&self, json: &mut JsonWriter<'_>) {
-        if let Some(BlockRef { number, id }) = self.up_to {
-            json.key("up_to_block_id").checksum(id);
-            json.key("up_to_block_num").unsigned(number);
-        }
-        json.key("last_irreversible_block_id").hex(self.lib.as_ref().map_or(&[], |lib| &lib.id.0));
-        json.key("last_irreversible_block_num").unsigned(self.lib.map_or(0, |lib| lib.number));
-    }
+    let lib = height.last_irreversible_block();
+    json.key("last_irreversible_block_id").hex(lib.as_ref().map_or(&[], |lib| &lib.id.0));
+    json.key("last_irreversible_block_num").unsigned(lib.map_or(0, |lib| lib.number));
 }
 
-/// A height below the first block of indexes that begin in mid-chain; 0 if the last irreversible block was asked for.
-fn before(first: u32, block_num: u128) -> ApiError {
-    let what = match block_num {
-        0 => "No block from which on state is known is irreversible yet".to_owned(),
-        number => format!("State at block {number} is unknown"),
-    };
-    coverage::unavailable(first, format!("{what}: the indexes begin with block {first}, in the middle of the chain."))
-}
-
-fn told(block_num: u128) -> String {
-    match block_num {
-        u128::MAX => format!("Block {} or above", u128::MAX),
-        number => format!("Block {number}"),
+/// `state_from_block` and `complete`, where the chain had begun before the first block that is indexed.
+pub(crate) fn write_coverage(json: &mut JsonWriter<'_>, mid_chain_start: Option<u32>, is_complete: bool) {
+    if let Some(first_block) = mid_chain_start {
+        json.key("state_from_block").unsigned(first_block);
+        json.key("complete").boolean(is_complete);
     }
-}
-
-/// Above 64 bits with the digits that readers of JSON make of such a number.
-#[expect(clippy::cast_precision_loss, reason = "it is what JavaScript reads")]
-fn json_number(block_num: u128) -> Value {
-    u64::try_from(block_num).map_or_else(|_| Value::from(block_num as f64), Value::from)
-}
-
-fn at_number(snapshot: &ServingSnapshot, number: u32) -> ApiResult<StateAt> {
-    StateAt::at_number(snapshot, number)?
-        .ok_or_else(|| ApiError::unavailable(format!("Block {number} is not indexed any more.")))
 }

@@ -1,25 +1,23 @@
 //! How rows look.
 
 use dfuse_antelope::Name;
-use dfuse_query::{ApiError, ApiResult, ErrorCode};
-use dfuse_state::{KeyType, StateAt};
+use dfuse_render::RowFormat;
+use dfuse_state::KeyType;
 
-use super::{abi, height::Height};
 use crate::{
-    Api, Params,
+    Params,
     params::{
         Checked, Finish,
         rules::{Field, Problems, boolean, extended_name, one_of},
     },
 };
-use dfuse_render::{RowForm, RowFormat};
 
 /// How rows are asked for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RowOptions {
-    pub(crate) format: RowFormat,
+pub(super) struct RowOptions {
+    pub(super) format: RowFormat,
     /// Whether their content is JSON rather than hex.
-    pub(crate) json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) struct CheckedRowOptions {
@@ -70,38 +68,4 @@ pub(super) struct Scope {
 
 pub(super) fn scope(field: &Field<'_>) -> Result<Scope, Problems> {
     Ok(Scope { name: extended_name(field)?, text: field.text.to_owned() })
-}
-
-/// The form of the rows of a table at a height; fails if they are to be JSON and there is no ABI, or none with the table. By
-/// one that is malformed no row decodes: they are hex with an error.
-fn strict(api: &Api, state: &StateAt, contract: Name, table: Name, json: bool) -> ApiResult<RowForm> {
-    if !json {
-        return Ok(RowForm::Hex);
-    }
-    let renderer = abi::renderer(api, &abi::required(state, contract)?, contract, table).map(RowForm::Json);
-    renderer.or_else(without(&[ErrorCode::AbiMalformed]))
-}
-
-/// Like [`form_at`], but rows without an ABI that has the table are hex with an error, too.
-pub(crate) fn lenient_form(api: &Api, height: &Height, contract: Name, table: Name, json: bool) -> ApiResult<RowForm> {
-    let form = form_at(api, height, contract, table, json);
-    form.or_else(without(&[ErrorCode::AbiNotFound, ErrorCode::TableNotFound]))
-}
-
-/// The form of the rows of a table at a height. Fails without an ABI that has the table; but where a contract's ABI may have
-/// been set before the indexes begin, rows are hex with an error.
-pub(super) fn form_at(api: &Api, height: &Height, contract: Name, table: Name, json: bool) -> ApiResult<RowForm> {
-    match strict(api, &height.state, contract, table, json) {
-        Err(error) if error.code() == ErrorCode::AbiNotFound && !abi::is_known(height, contract)? => {
-            Ok(RowForm::NoAbi(height.absent(false, error).message().to_owned()))
-        }
-        form => form,
-    }
-}
-
-/// Takes errors of those codes as a reason why rows are hex.
-fn without(codes: &[ErrorCode]) -> impl Fn(ApiError) -> ApiResult<RowForm> {
-    move |error| {
-        if codes.contains(&error.code()) { Ok(RowForm::NoAbi(error.message().to_owned())) } else { Err(error) }
-    }
 }

@@ -1,17 +1,21 @@
 //! Rows of one table, or of a table of many contracts or in many scopes.
 
 use axum::response::Response;
-use dfuse_antelope::{Checksum, Name, abi::Abi};
+use dfuse_antelope::Name;
 use dfuse_blocks::CursorKind;
 use dfuse_index::ServingSnapshot;
 use dfuse_kv::Direction;
-use dfuse_query::{ApiError, ApiResult, ErrorCode, shorten};
-use dfuse_state::{RowRange, TableKey, TableRows};
+use dfuse_query::{
+    ApiResult, Step,
+    state::{self, AskedHeight, Height, ManyTables, RowQuestion, TableOptions, TableReader},
+};
+use dfuse_render::{JsonWriter, RowForm, RowFormat};
+use dfuse_state::{RowRange, TableKey};
 
 use super::{
-    abi, cursor,
-    height::{Asked, CheckedHeight, Height},
-    rows::{CheckedRowOptions, RowOptions, Scope, form_at, lenient_form, scope},
+    abi::to_json,
+    height::{self, CheckedHeight, cursor},
+    rows::{CheckedRowOptions, RowOptions, Scope, scope},
 };
 use crate::{
     Api, JsonText, Params,
@@ -21,12 +25,11 @@ use crate::{
     },
     streamed::{self, Pieces},
 };
-use dfuse_render::{JsonWriter, RowForm};
 
 /// What is asked of every table of a request.
 #[derive(Debug, Clone, Copy)]
-struct TableOptions {
-    at: Asked,
+struct Asked {
+    at: AskedHeight,
     rows: RowOptions,
     with_abi: bool,
     offset: u64,
@@ -34,7 +37,7 @@ struct TableOptions {
     limit: u64,
 }
 
-struct CheckedTableOptions {
+struct CheckedAsked {
     at: CheckedHeight,
     rows: CheckedRowOptions,
     with_abi: Checked<bool>,
@@ -42,23 +45,32 @@ struct CheckedTableOptions {
     limit: Checked<u64>,
 }
 
-impl TableOptions {
-    fn check(params: &mut Params) -> CheckedTableOptions {
-        CheckedTableOptions {
-            at: Asked::check(params),
+impl Asked {
+    fn check(params: &mut Params) -> CheckedAsked {
+        CheckedAsked {
+            at: height::check(params),
             rows: RowOptions::check(params),
             with_abi: params.optional_or("with_abi", false, boolean),
             offset: params.optional_or("offset", 0, count),
             limit: params.optional_or("limit", 0, count),
         }
     }
+
+    fn options(&self) -> TableOptions {
+        let Self { at, rows: RowOptions { json, .. }, offset, limit, .. } = *self;
+        TableOptions { at, json, offset, limit }
+    }
+
+    fn show(&self) -> Show {
+        Show { rows: self.rows.format, with_abi: self.with_abi }
+    }
 }
 
-impl Finish for CheckedTableOptions {
-    type Values = TableOptions;
+impl Finish for CheckedAsked {
+    type Values = Asked;
 
-    fn values(self) -> Option<TableOptions> {
-        Some(TableOptions {
+    fn values(self) -> Option<Asked> {
+        Some(Asked {
             at: self.at.values()?,
             rows: self.rows.values()?,
             with_abi: self.with_abi.values()?,
@@ -73,31 +85,21 @@ pub(super) async fn one(api: Api, mut params: Params) -> ApiResult<Response> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scope = params.present("scope", scope);
-    let options = TableOptions::check(&mut params);
-    let key = options.rows.key_rule();
+    let asked = Asked::check(&mut params);
+    let key = asked.rows.key_rule();
     let lower = params.optional_or("lower_bound", 0, &key);
     let upper = params.optional_or("upper_bound", u64::MAX, &key);
-    let page = cursor::check(CursorKind::Rows, &mut params, &api);
-    let (account, table, scope, mut options, lower, upper, page): (_, _, Scope, TableOptions, _, _, _) =
-        params.finish((account, table, scope, options, lower, upper, page))?;
-    let reader = api.clone();
-    streamed::answer(&api, move |snapshot, _, json| {
-        let key = TableKey { contract: account, table, scope: scope.name };
-        let range = RowRange { keys: lower..=upper, direction: Direction::Forward };
-        let mut rest = (lower <= upper).then(|| range.clone());
-        if let Some(content) = page.flatten() {
-            let (id, last) = cursor::place(&content, &subject(key))?;
-            options.at.block_num = cursor::block_num(snapshot, Checksum(id), options.at.block_num)?.into();
-            options.offset = 0;
-            rest = range.after(u64::from_be_bytes(last));
-        }
-        let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
-        json.begin_object();
-        request.height.write(json);
-        request.height.write_coverage(json, request.height.knows_table(key)?);
-        let form = request.form(account, table)?;
-        let open = request.open(json, key, form, rest)?;
-        Ok(Tables { request, table, to_come: None, open: Some(open) })
+    let page = cursor(&mut params, &api, CursorKind::Rows);
+    let (account, table, scope, asked, lower, upper, page): (_, _, Scope, Asked, _, _, _) =
+        params.finish((account, table, scope, asked, lower, upper, page))?;
+    let key = TableKey { contract: account, table, scope: scope.name };
+    let range = (lower <= upper).then_some(RowRange { keys: lower..=upper, direction: Direction::Forward });
+    streamed::answer(&api, move |read, json| {
+        let table = state::table(read, key, range, asked.options(), page.flatten().as_ref())?;
+        let show = asked.show();
+        begin(json, table.height(), table.is_complete());
+        show.begin_table(json, &table)?;
+        Ok(OneTable { table, show })
     })
     .await
 }
@@ -106,53 +108,41 @@ pub(super) async fn of_accounts(api: Api, mut params: Params) -> ApiResult<Respo
     let accounts = params.required("accounts", list(name));
     let table = params.required("table", name);
     let scope = params.present("scope", scope);
-    let options = TableOptions::check(&mut params);
-    let (mut accounts, table, scope, options): (Vec<Name>, _, _, _) =
-        params.finish((accounts, table, scope, options))?;
+    let asked = Asked::check(&mut params);
+    let (mut accounts, table, scope, asked): (Vec<Name>, _, _, _) = params.finish((accounts, table, scope, asked))?;
     accounts.sort_unstable_by(|a, b| b.cmp(a));
-    many(&api, accounts.into_iter().map(|account| (account, scope.clone())).collect(), table, options, None).await
+    many(&api, accounts.into_iter().map(|account| (account, scope.clone())).collect(), table, asked, None).await
 }
 
 pub(super) async fn of_scopes(api: Api, mut params: Params) -> ApiResult<Response> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scopes = params.required("scopes", list(scope));
-    let options = TableOptions::check(&mut params);
-    let (account, table, mut scopes, options): (Name, _, Vec<Scope>, _) =
-        params.finish((account, table, scopes, options))?;
+    let asked = Asked::check(&mut params);
+    let (account, table, mut scopes, asked): (Name, _, Vec<Scope>, _) =
+        params.finish((account, table, scopes, asked))?;
     scopes.sort_unstable_by(|a, b| b.text.cmp(&a.text));
-    many(&api, scopes.into_iter().map(|scope| (account, scope)).collect(), table, options, Some(account)).await
+    many(&api, scopes.into_iter().map(|scope| (account, scope)).collect(), table, asked, Some(account)).await
 }
 
 /// The first table is the last one. If all are of one contract its ABI also stands before them.
 async fn many(
     api: &Api,
-    tables: Vec<(Name, Scope)>,
+    to_come: Vec<(Name, Scope)>,
     table: Name,
-    options: TableOptions,
+    asked: Asked,
     contract: Option<Name>,
 ) -> ApiResult<Response> {
-    let reader = api.clone();
-    streamed::answer(api, move |snapshot, reading, json| {
-        let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
-        let mut is_complete = true;
-        for (contract, scope) in &tables {
-            reading.go_on()?;
-            let key = TableKey { contract: *contract, table, scope: scope.name };
-            is_complete = is_complete && request.height.knows_table(key)?;
-        }
-        for of_one in tables.chunk_by(|(a, _), (b, _)| a == b) {
-            reading.go_on()?;
-            request.check(of_one[0].0, table)?;
-        }
-        json.begin_object();
-        request.height.write(json);
-        request.height.write_coverage(json, is_complete);
+    streamed::answer(api, move |read, json| {
+        let keys = to_come.iter().map(|(contract, scope)| TableKey { contract: *contract, table, scope: scope.name });
+        let tables = state::many_tables(read, keys, asked.options())?;
+        let show = asked.show();
+        begin(json, tables.height(), tables.is_complete());
         if let Some(contract) = contract {
-            request.write_abi(json, contract)?;
+            show.write_abi(json, tables.height(), contract)?;
         }
         json.key("tables").begin_array();
-        Ok(Tables { request, table, to_come: Some(tables), open: None })
+        Ok(Tables { tables, table, show, to_come })
     })
     .await
 }
@@ -161,117 +151,119 @@ pub(super) async fn row(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let account = params.required("account", name);
     let table = params.required("table", name);
     let scope = params.present("scope", scope);
-    let options = TableOptions::check(&mut params);
-    let key_of = options.rows.key_rule();
+    let asked = Asked::check(&mut params);
+    let key_of = asked.rows.key_rule();
     let primary_key = params.present("primary_key", |field| Ok((key_of(field)?, field.text.to_owned())));
-    let (account, table, scope, options, (primary_key, text)): (Name, Name, Scope, TableOptions, _) =
-        params.finish((account, table, scope, options, primary_key))?;
-    let reader = api.clone();
-    let answer = api.read(move |snapshot, _| {
-        let request = Request { api: reader, height: Height::resolve(snapshot, options.at)?, options };
-        let key_of_row = TableKey { contract: account, table, scope: scope.name }.row(primary_key);
-        // A row that is not there needs no ABI.
-        let Some(row) = request.height.state.row(&key_of_row)? else {
-            let (number, key_type) = (request.height.number(), options.rows.format.key_type);
-            let key = if text.is_empty() { "that is empty".to_owned() } else { format!("\"{}\"", shorten(&text)) };
-            let message =
-                format!("At block {number} the table has no row of the primary key {key}, read as {key_type}.");
-            let error = ApiError::new(ErrorCode::RowNotFound, message)
-                .detail("account", account.to_string())
-                .detail("scope", scope.text)
-                .detail("table", table.to_string())
-                .detail("primary_key", text);
-            return Err(request.height.absent(request.height.knows_row(&key_of_row)?, error));
-        };
-        let form = request.form(account, table)?;
+    let (account, table, scope, asked, (primary_key, text)): (Name, Name, Scope, Asked, _) =
+        params.finish((account, table, scope, asked, primary_key))?;
+    let answer = api.query(move |read| {
+        let found = state::row(
+            read,
+            &RowQuestion {
+                table: TableKey { contract: account, table, scope: scope.name },
+                scope: &scope.text,
+                primary_key,
+                primary_key_text: &text,
+                key_type: asked.rows.format.key_type,
+                at: asked.at,
+                json: asked.rows.json,
+            },
+        )?;
         let mut text = Vec::new();
         let mut json = JsonWriter::new(&mut text);
-        json.begin_object();
-        request.height.write(&mut json);
-        request.height.write_coverage(&mut json, true);
-        request.write_abi(&mut json, account)?;
+        begin(&mut json, &found.height, true);
+        asked.show().write_abi(&mut json, &found.height, account)?;
         json.key("row");
-        options.rows.format.write(&mut json, &form, &row);
+        asked.rows.format.write(&mut json, &found.form, &found.row);
         json.end_object();
         Ok(text)
     });
     answer.await.map(JsonText)
 }
 
-/// A request whose height is resolved.
-struct Request {
-    api: Api,
-    height: Height,
-    options: TableOptions,
+/// Begins an answer with its height.
+fn begin(json: &mut JsonWriter<'_>, height: &Height, is_complete: bool) {
+    json.begin_object();
+    height::write(json, height);
+    height::write_coverage(json, height.mid_chain_start(), is_complete);
 }
 
-impl Request {
-    fn form(&self, contract: Name, table: Name) -> ApiResult<RowForm> {
-        form_at(&self.api, &self.height, contract, table, self.options.rows.json)
-    }
+/// What is shown of tables.
+#[derive(Debug, Clone, Copy)]
+struct Show {
+    rows: RowFormat,
+    with_abi: bool,
+}
 
+impl Show {
     /// The ABI, if it is wanted and there is one that can be read.
-    fn abi(&self, contract: Name) -> ApiResult<Option<Vec<u8>>> {
-        let abi = if self.options.with_abi { abi::find(&self.height.state, contract)? } else { None };
-        abi.and_then(|abi| Abi::from_bytes(&abi.abi).ok()).map(|abi| abi::to_json(&abi)).transpose()
-    }
-
-    fn write_abi(&self, json: &mut JsonWriter<'_>, contract: Name) -> ApiResult<()> {
-        if let Some(abi) = self.abi(contract)? {
-            json.key("abi").raw(&abi);
+    fn write_abi(&self, json: &mut JsonWriter<'_>, height: &Height, contract: Name) -> ApiResult<()> {
+        let abi = if self.with_abi { height.abi(contract)? } else { None };
+        if let Some(abi) = abi {
+            json.key("abi").raw(&to_json(&abi)?);
         }
         Ok(())
     }
 
-    /// Like [`Request::form`] for one of many tables, which are not lost for one that has no ABI: its rows are hex.
-    fn form_of_one(&self, contract: Name, table: Name) -> ApiResult<RowForm> {
-        lenient_form(&self.api, &self.height, contract, table, self.options.rows.json)
-    }
-
-    /// Fails for what [`Request::open`] would fail for later.
-    fn check(&self, contract: Name, table: Name) -> ApiResult<()> {
-        self.form_of_one(contract, table)?;
-        self.abi(contract).map(drop)
-    }
-
-    /// Begins what is said of a table.
-    fn open(
-        &self,
-        json: &mut JsonWriter<'_>,
-        key: TableKey,
-        form: RowForm,
-        rest: Option<RowRange>,
-    ) -> ApiResult<OpenTable> {
-        self.write_abi(json, key.contract)?;
+    /// What comes before the rows of a table.
+    fn begin_table(&self, json: &mut JsonWriter<'_>, table: &TableReader) -> ApiResult<()> {
+        self.write_abi(json, table.height(), table.key().contract)?;
         json.key("rows").begin_array();
-        let TableOptions { offset, limit, .. } = self.options;
-        let mut open =
-            OpenTable { key, form, rows: None, rest, to_skip: offset, left: (limit > 0).then_some(limit), last: None };
-        open.read(&self.height)?;
-        Ok(open)
+        Ok(())
+    }
+
+    /// Writes a row, or passes one; after the end, what comes after the rows, and false.
+    fn write_row(&self, json: &mut JsonWriter<'_>, table: &mut TableReader) -> ApiResult<bool> {
+        match table.next_row()? {
+            Step::Item(row) => self.rows.write(json, table.form(), &row),
+            Step::Passed => {}
+            Step::End => {
+                json.end_array();
+                if table.is_limited() {
+                    json.key("cursor").string(&table.cursor()?.unwrap_or_default());
+                }
+                json.end_object();
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The answer of one table.
+struct OneTable {
+    table: TableReader,
+    show: Show,
+}
+
+impl Pieces for OneTable {
+    fn next(&mut self, json: &mut JsonWriter<'_>) -> ApiResult<bool> {
+        self.show.write_row(json, &mut self.table)
+    }
+
+    fn renew(&mut self, snapshot: &ServingSnapshot) -> ApiResult<()> {
+        self.table.renew(snapshot)
     }
 }
 
 /// Tables, one after the other.
 struct Tables {
-    request: Request,
+    tables: ManyTables,
     table: Name,
-    /// Contracts and scopes, the next one last. Absent in an answer of one table.
-    to_come: Option<Vec<(Name, Scope)>>,
-    open: Option<OpenTable>,
+    show: Show,
+    /// Contracts and scopes, the next one last.
+    to_come: Vec<(Name, Scope)>,
 }
 
 impl Pieces for Tables {
     fn next(&mut self, json: &mut JsonWriter<'_>) -> ApiResult<bool> {
-        if let Some(open) = &mut self.open {
-            if !open.next(json, &self.request)? {
-                json.end_object();
-                self.open = None;
-                return Ok(self.to_come.is_some());
+        if let Some(open) = self.tables.table() {
+            if !self.show.write_row(json, open)? {
+                self.tables.close();
             }
             return Ok(true);
         }
-        let Some((contract, scope)) = self.to_come.as_mut().and_then(Vec::pop) else {
+        let Some((contract, scope)) = self.to_come.pop() else {
             json.end_array();
             json.end_object();
             return Ok(false);
@@ -279,73 +271,15 @@ impl Pieces for Tables {
         json.begin_object();
         json.key("account").name(contract);
         json.key("scope").string(&scope.text);
-        let key = TableKey { contract, table: self.table, scope: scope.name };
-        let form = self.request.form_of_one(contract, self.table)?;
-        if let RowForm::NoAbi(error) = &form {
+        let open = self.tables.open(TableKey { contract, table: self.table, scope: scope.name })?;
+        if let RowForm::NoAbi(error) = open.form() {
             json.key("error").string(error);
         }
-        self.open = Some(self.request.open(json, key, form, Some(RowRange::default()))?);
+        self.show.begin_table(json, open)?;
         Ok(true)
     }
 
     fn renew(&mut self, snapshot: &ServingSnapshot) -> ApiResult<()> {
-        self.request.height.renew(snapshot)?;
-        match &mut self.open {
-            Some(open) => open.read(&self.request.height),
-            None => Ok(()),
-        }
+        self.tables.renew(snapshot)
     }
-}
-
-/// A table of which rows are being written.
-struct OpenTable {
-    key: TableKey,
-    form: RowForm,
-    /// Those of `rest`.
-    rows: Option<TableRows>,
-    rest: Option<RowRange>,
-    to_skip: u64,
-    /// Absent without a limit.
-    left: Option<u64>,
-    last: Option<u64>,
-}
-
-impl OpenTable {
-    fn read(&mut self, height: &Height) -> ApiResult<()> {
-        self.rows = self.rest.clone().map(|rest| height.state.rows(self.key, rest)).transpose()?;
-        Ok(())
-    }
-
-    /// Writes a row, or passes one; false after the end.
-    fn next(&mut self, json: &mut JsonWriter<'_>, request: &Request) -> ApiResult<bool> {
-        let row = self.rows.as_mut().and_then(Iterator::next).transpose()?;
-        let Some(row) = row.as_ref().filter(|_| self.left != Some(0)) else {
-            json.end_array();
-            if self.left.is_some() {
-                let cursor = if row.is_some() { self.cursor(request)? } else { None };
-                json.key("cursor").string(&cursor.unwrap_or_default());
-            }
-            return Ok(false);
-        };
-        self.rest = self.rest.as_ref().and_then(|rest| rest.after(row.primary_key));
-        if self.to_skip > 0 {
-            self.to_skip -= 1;
-            return Ok(true);
-        }
-        self.left = self.left.map(|left| left - 1);
-        self.last = Some(row.primary_key);
-        request.options.rows.format.write(json, &self.form, row);
-        Ok(true)
-    }
-
-    /// For what comes after the last row.
-    fn cursor(&self, request: &Request) -> ApiResult<Option<String>> {
-        let (Some(block), Some(last)) = (request.height.block()?, self.last) else { return Ok(None) };
-        let place = [&block.id.0[..], &last.to_be_bytes()].concat();
-        Ok(Some(cursor::seal(CursorKind::Rows, &request.api, &subject(self.key), &place)))
-    }
-}
-
-fn subject(key: TableKey) -> Vec<u8> {
-    cursor::bytes([key.contract.0, key.table.0, key.scope.0])
 }

@@ -5,7 +5,10 @@ use dfuse_antelope::{
     abi::{AbiSerializer, Rendering},
     raw::Reader,
 };
-use dfuse_query::ApiResult;
+use dfuse_query::{
+    ApiResult,
+    state::{state_unavailable, was_created},
+};
 use dfuse_state::{
     PermissionLink, StateAt, TableKey,
     account_state::{self, AccountPermission},
@@ -14,7 +17,7 @@ use dfuse_state::{
 use serde_json::{Map, Value, json};
 
 use super::{NEVER, no_account};
-use crate::{Api, rest::state::coverage};
+use crate::Api;
 use dfuse_index::{
     ServingSnapshot, View,
     abi::{AbiSource, ViewAbis},
@@ -44,7 +47,7 @@ pub(super) fn account(
     if accounts::get(view, name)?.is_none() {
         return Err(match snapshot.mid_chain_start() {
             None => no_account(name),
-            Some(first) => coverage::unavailable(
+            Some(first) => state_unavailable(
                 first,
                 format!("No account of this name was seen since block {first}; earlier ones are unknown."),
             ),
@@ -59,7 +62,7 @@ pub(super) fn account(
     }
     if let Some(first) = snapshot.mid_chain_start() {
         account.insert("state_from_block".to_owned(), first.into());
-        account.insert("complete".to_owned(), coverage::was_created(view, name)?.into());
+        account.insert("complete".to_owned(), was_created(view, name)?.into());
     }
     Ok(account)
 }

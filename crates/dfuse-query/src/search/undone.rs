@@ -5,9 +5,10 @@ use std::sync::Arc;
 use dfuse_antelope::model::Block;
 use dfuse_blocks::feed::FeedHandle;
 use dfuse_index::{BlockRef, ServingSnapshot};
-use dfuse_query::{ApiResult, Reading};
 use dfuse_search::{Error, LiveRow, LostBlocks, Match, Position, Query, Result, SearchIndex, resume};
 use tokio::runtime::Handle;
+
+use crate::{ApiResult, Reading};
 
 /// Finds out where a cursor goes on, and the matches up to it that are to be taken back, newest first.
 pub(super) fn undone(

@@ -4,39 +4,33 @@
 
 use dfuse_antelope::Name;
 use dfuse_index::{Error, View, accounts};
-use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_state::{RowKey, TableKey};
 
 use super::height::Height;
-use dfuse_render::JsonWriter;
+use crate::{ApiError, ApiResult, ErrorCode};
 
 /// `details.reason` where the indexes begin in mid-chain.
 const MID_CHAIN_START: &str = "mid_chain_start";
 
 /// The error for state of before `first_block`, the first one that is indexed.
-pub(crate) fn unavailable(first_block: u32, message: String) -> ApiError {
+pub fn state_unavailable(first_block: u32, message: String) -> ApiError {
     ApiError::new(ErrorCode::StateUnavailable, message)
         .detail("first_block_num", first_block)
         .detail("reason", MID_CHAIN_START)
 }
 
 /// The error for something that isn't found and may be of before `first_block`; `error` says that it isn't there.
-pub(crate) fn absent_since(first_block: u32, error: &ApiError) -> ApiError {
+pub(super) fn absent_since(first_block: u32, error: &ApiError) -> ApiError {
     let what = error.message().trim_end_matches('.');
     let message = format!("{what} since block {first_block}; state that was written before that block is unknown.");
-    unavailable(first_block, message)
-}
-
-/// `state_from_block` and `complete`, where the chain had begun before the first block that is indexed.
-pub(crate) fn write(json: &mut JsonWriter<'_>, mid_chain_start: Option<u32>, is_complete: bool) {
-    if let Some(first_block) = mid_chain_start {
-        json.key("state_from_block").unsigned(first_block);
-        json.key("complete").boolean(is_complete);
-    }
+    state_unavailable(first_block, message)
 }
 
 /// Whether the account was created since the indexes begin, so that all that it ever did is known.
-pub(crate) fn was_created(view: &View, account: Name) -> ApiResult<bool> {
+///
+/// # Errors
+/// Those of reading.
+pub fn was_created(view: &View, account: Name) -> ApiResult<bool> {
     match accounts::get(view, account) {
         Ok(account) => Ok(account.is_some_and(|account| account.creation.is_some())),
         // While that index is built again, nothing is certain.
@@ -46,29 +40,33 @@ pub(crate) fn was_created(view: &View, account: Name) -> ApiResult<bool> {
 }
 
 impl Height {
-    /// `state_from_block` and `complete`, where the indexes begin in mid-chain.
-    pub(crate) fn write_coverage(&self, json: &mut JsonWriter<'_>, is_complete: bool) {
-        write(json, self.mid_chain_start, is_complete);
-    }
-
     /// Whether all that the account ever had and did is known.
-    pub(crate) fn knows_account(&self, account: Name) -> ApiResult<bool> {
-        Ok(self.mid_chain_start.is_none() || was_created(self.state.view(), account)?)
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn knows_account(&self, account: Name) -> ApiResult<bool> {
+        Ok(self.mid_chain_start().is_none() || was_created(self.state().view(), account)?)
     }
 
     /// Whether all rows of the table are known.
-    pub(crate) fn knows_table(&self, table: TableKey) -> ApiResult<bool> {
-        Ok(self.knows_account(table.contract)? || self.state.table_is_known(table)?)
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn knows_table(&self, table: TableKey) -> ApiResult<bool> {
+        Ok(self.knows_account(table.contract)? || self.state().table_is_known(table)?)
     }
 
     /// Whether a row that isn't found isn't there.
-    pub(crate) fn knows_row(&self, row: &RowKey) -> ApiResult<bool> {
-        Ok(self.knows_table(row.table)? || self.state.row_was_seen(row)?)
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn knows_row(&self, row: &RowKey) -> ApiResult<bool> {
+        Ok(self.knows_table(row.table)? || self.state().row_was_seen(row)?)
     }
 
     /// The error for something that isn't found: `error` where that is certain, else that it may be of before the first block.
-    pub(crate) fn absent(&self, is_certain: bool, error: ApiError) -> ApiError {
-        match self.mid_chain_start.filter(|_| !is_certain) {
+    pub fn absent(&self, is_certain: bool, error: ApiError) -> ApiError {
+        match self.mid_chain_start().filter(|_| !is_certain) {
             None => error,
             Some(first_block) => absent_since(first_block, &error),
         }

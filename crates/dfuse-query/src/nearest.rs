@@ -1,3 +1,5 @@
+//! What was meant by a name that is not known.
+
 /// Longer texts are no typing mistakes of names.
 const LONGEST: usize = 40;
 

@@ -4,22 +4,25 @@ use std::ops::RangeInclusive;
 
 use dfuse_index::{BlockRef, ServingSnapshot, blocks};
 use dfuse_kv::Direction;
-use dfuse_query::{ApiError, ApiResult, ErrorCode};
 use dfuse_search::{Bounds, Heads, Place, Position};
 use serde_json::json;
+
+use crate::{ApiError, ApiResult, ErrorCode};
 
 /// Blocks below are never served, whatever the chain.
 const FIRST_STREAMABLE: u32 = 2;
 
 /// The blocks as a request gives them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub struct BlockSpan {
     /// Where to begin; 0 for the first block, or the last one if descending.
-    pub(super) start: u32,
+    pub start: u32,
     /// How many blocks from there on come after it.
-    pub(super) count: u32,
-    pub(super) direction: Direction,
-    pub(super) with_reversible: bool,
+    pub count: u32,
+    /// Which block comes first.
+    pub direction: Direction,
+    /// Whether blocks are searched that can still be undone.
+    pub with_reversible: bool,
 }
 
 /// The blocks to search.
@@ -49,7 +52,7 @@ impl Resumption {
     }
 }
 
-impl Asked {
+impl BlockSpan {
     /// Finds out which blocks are meant.
     ///
     /// # Errors

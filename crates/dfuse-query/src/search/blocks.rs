@@ -8,10 +8,11 @@ use std::{
 use dfuse_antelope::model::{Block, BlockParts};
 use dfuse_blocks::feed::FeedHandle;
 use dfuse_index::BlockRef;
-use dfuse_query::ApiResult;
 use dfuse_trx::{BlockSource, FeedBlocks};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
+
+use crate::ApiResult;
 
 /// Blocks that are read at a time.
 const AT_ONCE: usize = 4;

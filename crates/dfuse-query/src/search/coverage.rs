@@ -7,10 +7,9 @@ use dfuse_index::{
     ServingSnapshot, View,
     abi::{self, AbiRecord},
 };
-use dfuse_query::{ApiError, ApiResult};
 use dfuse_search::{DecodedContracts, Query, TermOptions};
 
-use crate::rest::state::coverage::was_created;
+use crate::{ApiError, ApiResult, state::was_created};
 
 const SYSTEM: Name = Name::literal("eosio");
 

@@ -1,0 +1,93 @@
+//! What use cases read from.
+
+use dfuse_index::{ServingSnapshot, View, abi::ViewAbis};
+use dfuse_trx::{BlockSource, FeedBlocks, Lifecycles};
+
+use crate::{ApiResult, Chain, Reading, Service};
+
+/// A read at work, which every use case takes: one snapshot, whatever is asked of it.
+///
+/// Use cases are functions that block on stores. [`Service::query`] runs them where they may, and whoever asks renders what
+/// they answer there, too: decoding takes as long as reading.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadContext<'a> {
+    service: &'a Service,
+    snapshot: &'a ServingSnapshot,
+    reading: &'a Reading,
+}
+
+impl<'a> ReadContext<'a> {
+    /// Of a read that is at work: see [`Service::read`].
+    pub fn new(service: &'a Service, snapshot: &'a ServingSnapshot, reading: &'a Reading) -> Self {
+        Self { service, snapshot, reading }
+    }
+
+    /// On whose behalf it reads.
+    pub fn service(&self) -> &'a Service {
+        self.service
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &'a Chain {
+        self.service.chain()
+    }
+
+    /// What it reads from.
+    pub fn snapshot(&self) -> &'a ServingSnapshot {
+        self.snapshot
+    }
+
+    /// The snapshot's indexes, at its head.
+    pub fn view(&self) -> &'a View {
+        self.snapshot.view()
+    }
+
+    /// The read.
+    pub fn reading(&self) -> &'a Reading {
+        self.reading
+    }
+
+    /// An error when nobody waits for the answer any more; ask now and then within loops. See [`Reading::go_on`].
+    ///
+    /// # Errors
+    /// `service_unavailable_error`: return it.
+    pub fn go_on(&self) -> ApiResult<()> {
+        self.reading.go_on()
+    }
+
+    /// The ABIs of a view, for one answer.
+    pub fn abis<'b>(&self, view: &'b View) -> ViewAbis<'b>
+    where
+        'a: 'b,
+    {
+        ViewAbis::new(view, self.service.abis())
+    }
+
+    /// The blocks, on threads that may block.
+    pub(crate) fn blocks(&self) -> FeedBlocks {
+        FeedBlocks::new(self.chain().feed.clone())
+    }
+
+    /// The transactions of a view, read from those blocks.
+    pub(crate) fn lifecycles<'b>(&self, view: &'b View, blocks: &'b dyn BlockSource) -> Lifecycles<'b>
+    where
+        'a: 'b,
+    {
+        let chain = self.chain();
+        Lifecycles { view, forked: &chain.forked, blocks, chain_id: chain.chain_id }
+    }
+}
+
+impl Service {
+    /// Asks use cases, all of the newest snapshot, on a CPU thread. Reads of the service's class, charged to its client.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
+    pub async fn query<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ReadContext<'_>) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let service = self.clone();
+        self.read(move |snapshot, reading| work(&ReadContext::new(&service, snapshot, reading))).await
+    }
+}

@@ -1,0 +1,27 @@
+//! Rows of contract tables, ABIs, keys, links and scopes at any height, and what follows from them.
+//!
+//! A list of any length is a reader that gives its items one by one, so that whoever answers holds no thread between slices. It
+//! is opened in a read, where all goes wrong that can in a way that the client should be told of; after a while it goes on with
+//! another snapshot ([`Height::renew`]).
+
+mod abi;
+mod coverage;
+mod difference;
+mod form;
+mod height;
+mod history;
+mod list;
+mod row;
+mod table;
+mod tokens;
+
+pub use abi::{ContractAbi, abi, older_abi, row_renderer};
+pub use coverage::{state_unavailable, was_created};
+pub use difference::{DifferenceQuestion, DifferenceReader, difference};
+pub use form::{form_at, lenient_form};
+pub use height::{AskedHeight, Height};
+pub use history::{HistoryQuestion, RowHistoryReader, RowWritten, WrittenRow, row_history};
+pub use list::{ListReader, key_accounts, permission_links, table_scopes};
+pub use row::{RowAt, RowQuestion, row};
+pub use table::{ManyTables, TableOptions, TableReader, many_tables, table};
+pub use tokens::{Holder, TokenHolders, balances, holders, tokens};
