@@ -91,7 +91,8 @@ pub(crate) fn may_begin_with(number: u32, first_streamable: u32) -> Result<()> {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "block {number} cannot be the first of the store: begin at {first_streamable}, at {}, or name {number} as the first block",
+        "block {number} cannot be the first of the store: begin at {first_streamable}, at {}, or name {number} as the first block: \
+         the setting blocks.first_block, for dfuse tools merge --first-block",
         base_of(number).saturating_add(BUNDLE_BLOCKS),
     )))
 }

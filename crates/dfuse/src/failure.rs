@@ -1,4 +1,6 @@
-use std::{fmt, io, path::Path};
+use std::{fmt, io};
+
+use crate::remedy;
 
 /// The command line or the configuration is wrong: the process ends with code 2, after any other failure with code 1.
 #[derive(Debug)]
@@ -62,20 +64,19 @@ fn indexes(error: &anyhow::Error) -> Option<anyhow::Error> {
     use dfuse_kv::Error::{Corrupt, Format};
     let (path, why) = match (error.downcast_ref::<dfuse_index::Error>(), error.downcast_ref::<dfuse_kv::Error>()) {
         (Some(dfuse_index::Error::StoreDamaged { path, why }), _) | (_, Some(Corrupt { path, why })) => (path, why),
-        (Some(dfuse_index::Error::Store(format @ Format { path, .. })), _)
-        | (_, Some(format @ Format { path, .. })) => {
+        (Some(dfuse_index::Error::Store(format @ Format { .. })), _) | (_, Some(format @ Format { .. })) => {
             let why = format!("{format}; use the version of dfuse that wrote them");
-            return Some(anyhow::anyhow!("{why}, or build them anew: {}", rebuilding(path)));
+            return Some(anyhow::anyhow!("{why}, or build them anew: {}", rebuilding()));
         }
         _ => return None,
     };
     // Reading stops at the first piece that does not fit; which file that is in, and which others, shows when all are read.
     let files = dfuse_kv::find_damage(path).unwrap_or_default();
-    Some(damaged_indexes(path, &files, why))
+    Some(damaged_indexes(&files, why))
 }
 
 /// What is said of damaged indexes: the files, as far as they are known, or else why they are taken for damaged.
-pub(crate) fn damaged_indexes(path: &Path, files: &[dfuse_kv::Damage], why: &str) -> anyhow::Error {
+pub(crate) fn damaged_indexes(files: &[dfuse_kv::Damage], why: &str) -> anyhow::Error {
     let what = match files {
         [] => why.to_owned(),
         [first] => first.to_string(),
@@ -83,13 +84,16 @@ pub(crate) fn damaged_indexes(path: &Path, files: &[dfuse_kv::Damage], why: &str
     };
     anyhow::anyhow!(
         "the indexes are damaged: {what}; nothing is lost, as they are built from the block files: {}",
-        rebuilding(path)
+        rebuilding()
     )
 }
 
-fn rebuilding(path: &Path) -> String {
-    let data_dir = path.parent().unwrap_or(path).display();
-    format!("start once with `dfuse start --rebuild-damaged`, or run `dfuse tools reindex --data-dir {data_dir}`")
+fn rebuilding() -> &'static str {
+    if remedy::is_start() {
+        "start once with `dfuse start --rebuild-damaged`, or run `dfuse tools reindex`"
+    } else {
+        "run `dfuse tools reindex`"
+    }
 }
 
 /// True if standard output was closed by its reader, as `head` does; not if any other pipe or connection was.

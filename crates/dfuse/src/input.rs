@@ -48,12 +48,7 @@ pub(crate) fn open(place: &str) -> anyhow::Result<Input> {
     };
     let metadata = std::fs::metadata(&path).map_err(|e| usage(format!("cannot open {place}: {e}")))?;
     if metadata.is_dir() {
-        if ["merged-blocks", "one-blocks"].iter().any(|part| path.join(part).is_dir()) {
-            return Ok(Input::Store(place.to_owned()));
-        }
-        return Err(usage(format!(
-            "{place} is a directory without block files; name a log, a block file or a block store"
-        )));
+        return Ok(Input::Store(place.to_owned()));
     }
     let mut content = open_log(&path).map_err(|e| usage(failure::one_line(&e.into())))?;
     let mut magic = Vec::with_capacity(BLOCK_FILE_MAGIC.len());

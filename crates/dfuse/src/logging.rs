@@ -14,13 +14,14 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use dfuse_blocks::SystemClock;
+use dfuse_query::secrets;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::{
     floods::{Floods, Held},
     queue::{LogQueue, Work},
 };
-use crate::progress::StandardError;
+use crate::{progress::StandardError, remedy};
 
 /// How to log. Logs go to standard error, one line an event.
 #[derive(Debug, Args)]
@@ -102,7 +103,9 @@ pub(crate) fn init(options: &LogOptions) -> Log {
     // By itself a panic is written to standard error, which may hold up whoever panics.
     panic::set_hook(Box::new(log_panic));
     let (lines, held) = (queue.clone(), floods.clone());
-    let started = thread::Builder::new().name("dfuse-logging".to_owned()).spawn(move || write_lines(&lines, &held));
+    let is_json = matches!(options.log_format, LogFormat::Json);
+    let started =
+        thread::Builder::new().name("dfuse-logging".to_owned()).spawn(move || write_lines(&lines, &held, is_json));
     // A process that can start no thread fails with the next one, and says so if it can.
     drop(started);
     Log { queue, floods }
@@ -114,7 +117,7 @@ pub(crate) fn lost_lines() -> u64 {
 }
 
 /// Writes what is logged, for ever.
-fn write_lines(queue: &LogQueue, floods: &Floods) {
+fn write_lines(queue: &LogQueue, floods: &Floods, is_json: bool) {
     let mut looked = floods.elapsed();
     loop {
         if floods.elapsed() - looked >= LOOK {
@@ -124,7 +127,7 @@ fn write_lines(queue: &LogQueue, floods: &Floods) {
         match queue.next(LOOK) {
             Work::Write(line) => {
                 // There is nowhere else to tell that it failed.
-                let _ = StandardError.write_all(&line);
+                let _ = StandardError.write_all(&finished(&line, is_json));
                 queue.written(line.len());
             }
             Work::TellLost(lines) => {
@@ -133,6 +136,13 @@ fn write_lines(queue: &LogQueue, floods: &Floods) {
             Work::Idle => {}
         }
     }
+}
+
+/// A line as it is shown: without private keys, whoever pasted them and wherever, and with commands that work.
+fn finished(line: &[u8], is_json: bool) -> Vec<u8> {
+    let text = String::from_utf8_lossy(line);
+    let text = remedy::completed(secrets::masked(text.trim_end_matches('\n')), is_json);
+    [text.as_bytes(), b"\n"].concat()
 }
 
 fn tell_held(floods: &Floods, all: bool) {

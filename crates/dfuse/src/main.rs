@@ -11,12 +11,17 @@ mod keys;
 mod logging;
 mod maintenance;
 mod progress;
+mod remedy;
 mod start;
 mod tools;
 
-use std::process::ExitCode;
+use std::{
+    io::{Write, stderr},
+    process::ExitCode,
+};
 
 use clap::Parser;
+use dfuse_query::secrets;
 
 use crate::{cli::Cli, failure::UsageError};
 
@@ -29,7 +34,10 @@ fn main() -> ExitCode {
     // this cannot be had, it is only slower.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error),
+    };
     start::raise_limit_of_open_files();
     let _log = logging::init(&cli.logging);
     let Err(error) = cli.run() else { return ExitCode::SUCCESS };
@@ -39,4 +47,16 @@ fn main() -> ExitCode {
     }
     tracing::error!(target: logging::EXIT, "{}", failure::one_line(&error));
     ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+}
+
+/// Prints help, the version, or what is wrong with the arguments: which may be a private key in the wrong place.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let shown = match secrets::contains_private_key(&text) {
+        true => stderr().write_all(secrets::masked(&text).as_bytes()),
+        false => error.print(),
+    };
+    // There is nowhere else to tell that it failed.
+    drop(shown);
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -18,10 +18,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use crate::failure::explained;
+use crate::{failure::explained, remedy};
 
-use self::descriptors::Shares;
 pub(crate) use self::{data_dir::DataDir, descriptors::raise_limit as raise_limit_of_open_files, settings::Settings};
+use self::{descriptors::Shares, origin::Origin};
 
 /// Take blocks from a source, index them, and serve the API. Settings come from here, from DFUSE_* variables, from the
 /// configuration file, in this order; `dfuse tools print-config` prints them all.
@@ -35,7 +35,8 @@ pub(crate) struct Start {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
-    /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL or nodeos (supervised nodes)
+    /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:DIR or nodeos (supervised nodes).
+    /// For blocks in an object store (blocks:s3://BUCKET/PREFIX) dfuse is built with the feature aws, gcp or azure
     /// [default: demo]
     #[arg(long, value_name = "SPEC")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +87,18 @@ impl Start {
         let usual = || Some(PathBuf::from(CONFIG_FILE)).filter(|file| file.is_file());
         let config = self.config.clone().or_else(usual);
         let settings = Settings::load(config.as_ref(), &self)?;
+        let origin = Origin::parse(&settings.source)?;
+        let own = Some(DataDir::DEFAULT.into()).filter(|_| !matches!(origin, Origin::Demo));
+        let all = std::env::args().skip(1).filter(|argument| argument != "--rebuild-damaged");
+        let mut arguments: Vec<_> = all.collect();
+        arguments.iter().position(|argument| argument == "start").map(|at| arguments.remove(at));
+        remedy::set(remedy::Context {
+            data_dir: settings.data_dir.clone().or(own),
+            config,
+            blocks: settings.blocks.store.clone(),
+            log: origin.log(),
+            start: Some(arguments),
+        });
         let api = &settings.chain_api;
         let has_nodes = settings.source == "nodeos" || !api.upstreams.is_empty() || !api.push_upstreams.is_empty();
         let shares = Shares::new(descriptors::raise_limit(), settings.http.max_connections, has_nodes);

@@ -9,9 +9,13 @@ use std::io::{self, Read, Write};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use dfuse_blocks::{BlockStore, Located, StoreOptions};
 use dfuse_deep_mind::{MAX_LINE, Reader};
 
-use crate::{failure, start::Settings};
+use crate::{
+    failure::{self, usage},
+    start::Settings,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tool {
@@ -67,6 +71,15 @@ struct LineOptions {
 impl LineOptions {
     fn max_bytes(&self) -> usize {
         self.max_line_mib << 20
+    }
+}
+
+/// Opens a block store, also by the folder of its bundles; fails if it has no block files.
+async fn open_store(place: &str) -> anyhow::Result<BlockStore> {
+    let store = BlockStore::open_existing(place, StoreOptions::default()).map_err(|error| usage(error.to_string()))?;
+    match store.locate(place).await? {
+        Located::Store(store) => Ok(store),
+        Located::Empty(why) => Err(why.into()),
     }
 }
 

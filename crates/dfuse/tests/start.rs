@@ -388,7 +388,7 @@ fn what_is_indexed_for_searching_is_a_setting() {
         "[search]\ndata_fields = \"to\"\nexclude = \"action == 'onblock' || has(data.owner)\"\nact_digest = true\n";
     fs::write(&config, settings).unwrap();
     Server::start(&arguments)
-        .fails(1, "rebuild the index with `dfuse tools reindex search` and the same configuration");
+        .fails(1, &format!("/dfuse tools reindex --data-dir {} --config {} search`", text(&data), text(&config)));
     // Built with the default settings it would be refused again.
     assert!(tool(&["reindex", "search", "--config", text(&config)]).status.success());
     assert!(tool(&["check", "index", "--config", text(&config)]).status.success());

@@ -207,13 +207,13 @@ fn bad_input_is_one_line_that_says_what_to_do() {
     print("blocks", b"dbin\x07", 1, "dbin version 7");
 
     let here = directory.to_str().unwrap();
-    fails(&["tools", "print-blocks", here], 2, "is a directory without block files");
+    fails(&["tools", "print-blocks", here], 2, "holds no block files where those of a store are");
     fails(&["tools", "print-blocks", "/no/such/file"], 2, "cannot open /no/such/file");
     fails(&["tools", "print-blocks", "demo", "--start-block", "5", "--stop-block", "4"], 2, "--stop-block is before");
     fails(&["tools", "check", "blocks", &write(directory, "file", b"x")], 2, "is not a block store");
     let file_as_store = write(directory, "not-a-directory", b"");
     fails(&["tools", "merge", "demo", &file_as_store], 2, "cannot open block store");
-    fails(&["tools", "merge", here, here], 2, "is a directory without block files");
+    fails(&["tools", "merge", here, here], 2, "is not a log; name a deep-mind log");
     assert_eq!(dfuse(&["tools", "print-blocks", "demo", "--stop-block", "x"]).status.code(), Some(2));
     assert_eq!(dfuse(&["tools", "nonsense"]).status.code(), Some(2));
 }
@@ -278,7 +278,7 @@ fn stores_of_several_writers_and_of_none() {
     fails(&["tools", "print-blocks", &url], 2, "cannot open file://");
     assert!(!absent.exists(), "reading makes no directory");
     for command in [&["tools", "print-blocks"][..], &["tools", "check", "blocks"]] {
-        fails(&[command, &["memory:///nothing"]].concat(), 2, "memory:///nothing has no block files");
+        fails(&[command, &["memory:///nothing"]].concat(), 2, "the block store \"memory:///nothing\" is empty");
     }
 }
 
@@ -308,11 +308,7 @@ fn damage_to_what_a_merge_continues_is_told_with_its_remedy() {
     let one_block = fs::read_dir(store.join("one-blocks")).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&one_block).unwrap();
     fs::write(&one_block, b"").unwrap();
-    fails(
-        &merge,
-        1,
-        "restore it from a copy, or write it anew from a log that has its blocks: dfuse tools merge --mend LOG",
-    );
+    fails(&merge, 1, &format!("/dfuse tools merge --mend LOG {}", store.to_str().unwrap()));
     succeeds(&["tools", "merge", "--mend", &log, store.to_str().unwrap()]);
     assert_eq!(fs::read(&one_block).unwrap(), whole);
     succeeds(&merge);

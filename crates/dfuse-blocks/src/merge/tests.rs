@@ -91,7 +91,7 @@ async fn a_gap_is_refused() {
     let error = merge(&empty, &chain(150, 10, 0)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "block 150 cannot be the first of the store: begin at 2, at 200, or name 150 as the first block"
+        "block 150 cannot be the first of the store: begin at 2, at 200, or name 150 as the first block: the setting blocks.first_block, for dfuse tools merge --first-block"
     );
     merge(&empty, &chain(200, 150, 0)).await.unwrap();
     assert_eq!(empty.bundles().await.unwrap(), [200]);

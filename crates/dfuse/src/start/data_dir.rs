@@ -11,7 +11,15 @@ use anyhow::{Context, bail};
 use dfuse_blocks::{BlockStore, StoreOptions};
 use tempfile::TempDir;
 
+use crate::failure::usage;
+
 const LOCK: &str = "lock";
+/// Folders of block files.
+const BLOCK_FOLDERS: [&str; 4] = ["merged-blocks", "one-blocks", "forked-blocks", "abi-dumps"];
+/// What may stand in an empty data directory: what file systems make, and what `dfuse init` writes.
+const BESIDE: [&str; 4] = ["lost+found", "dfuse.toml", "genesis.json", "nodes"];
+/// Foreign files that are named.
+const NAMED: usize = 3;
 
 /// A data directory that no other process uses as long as this lives.
 #[derive(Debug)]
@@ -36,7 +44,9 @@ impl DataDir {
 
     /// Opens the directory at `path`, which is made if it is not there; the default one without a path.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        Self::lock(path.unwrap_or(Path::new(Self::DEFAULT)).to_owned(), None)
+        let path = path.unwrap_or(Path::new(Self::DEFAULT));
+        must_be_ours(path)?;
+        Self::lock(path.to_owned(), None)
     }
 
     /// Opens a directory that is already there.
@@ -98,6 +108,32 @@ impl DataDir {
     }
 }
 
+/// Refuses a directory with files of others only: whoever named it meant another one, most likely.
+fn must_be_ours(path: &Path) -> anyhow::Result<()> {
+    // What cannot be read is found out when it is locked.
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+    let blocks = path.join("blocks");
+    let is_ours = [LOCK, "cursor.key"].iter().any(|file| path.join(file).is_file())
+        || path.join("index").is_dir()
+        || BLOCK_FOLDERS.iter().any(|folder| blocks.join(folder).is_dir());
+    if is_ours {
+        return Ok(());
+    }
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut foreign: Vec<_> = names.filter(|name| !name.starts_with('.') && !BESIDE.contains(&name.as_str())).collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    foreign.sort_unstable();
+    let more = if foreign.len() > NAMED { ", ..." } else { "" };
+    foreign.truncate(NAMED);
+    Err(usage(format!(
+        "{} is not a data directory of dfuse and not empty ({}{more}); name an empty or a new directory with --data-dir",
+        path.display(),
+        foreign.join(", ")
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +149,32 @@ mod tests {
         drop(first);
         DataDir::open(Some(folder.path())).unwrap();
         drop(inherited);
+    }
+
+    #[test]
+    fn files_of_others_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str| std::fs::write(folder.path().join(name), "x").unwrap();
+        // What is no file of anybody.
+        std::fs::create_dir(folder.path().join("lost+found")).unwrap();
+        [".hidden", "dfuse.toml"].into_iter().for_each(put);
+        drop(DataDir::open(Some(folder.path())).unwrap());
+        std::fs::remove_file(folder.path().join(LOCK)).unwrap();
+        ["d", "b", "c", "a"].into_iter().for_each(put);
+        // A node's data directory has a folder of that name, too.
+        std::fs::create_dir(folder.path().join("blocks")).unwrap();
+        let refused = DataDir::open(Some(folder.path())).unwrap_err();
+        assert!(refused.is::<crate::UsageError>() && refused.to_string().contains("not empty (a, b, blocks, ...)"));
+        assert!(!folder.path().join(LOCK).exists(), "nothing was written");
+        // Directories of ours with whatever beside, as earlier releases left them.
+        for ours in ["index", "blocks/one-blocks", "blocks/merged-blocks"] {
+            std::fs::create_dir_all(folder.path().join(ours)).unwrap();
+            drop(DataDir::open(Some(folder.path())).unwrap());
+            std::fs::remove_file(folder.path().join(LOCK)).unwrap();
+            std::fs::remove_dir(folder.path().join(ours)).unwrap();
+        }
+        put("cursor.key");
+        DataDir::open(Some(folder.path())).unwrap();
     }
 
     #[test]

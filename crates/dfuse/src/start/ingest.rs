@@ -50,6 +50,8 @@ pub(crate) struct Ingest {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Arc<Conditions>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Number of the first block that the indexes had at the start, if they had any.
+    pub(crate) indexed_from: Option<u32>,
     /// Number of the last block that the indexes had at the start.
     pub(crate) committed: u32,
     /// Whether blocks are durable before they are seen.
@@ -139,6 +141,9 @@ impl Ingest {
             let head = self.feed.handle().head();
             if head.is_none() && self.log.nodes.is_some() && !self.may_begin_at(number) {
                 continue;
+            }
+            if head.is_none() {
+                self.must_have_what_is_indexed(number)?;
             }
             self.feed.may_begin_with(&encoded)?;
             if head.is_none() && !self.keep_dumps().await? {
@@ -272,6 +277,17 @@ impl Ingest {
             }
         }
         number.is_multiple_of(BUNDLE_BLOCKS)
+    }
+
+    /// The block files are gone, and the source is to write them again: from where the indexes begin.
+    fn must_have_what_is_indexed(&self, number: u32) -> anyhow::Result<()> {
+        match self.indexed_from.filter(|first| number > *first) {
+            None => Ok(()),
+            Some(first) => anyhow::bail!(
+                "there are no block files, the source begins with block {number}, and the indexes with block {first}: restore \
+                 the block files, take a source that has block {first}, or name another directory with --data-dir"
+            ),
+        }
     }
 
     /// Blocks are missing between those that were taken and this one.

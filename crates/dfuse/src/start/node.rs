@@ -167,6 +167,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let gate = gate?;
     let handle = feed.handle();
     repair::must_begin_with(&pipeline, &handle)?;
+    let indexed_from = pipeline.first_number();
     let forked = Arc::new(ForkedTransactions::restore(&handle).await?);
     let chain = Chain {
         serving: pipeline.serving().clone(),
@@ -206,7 +207,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let index = tokio::spawn(indexing.run(pipeline, Box::pin(offered)));
     let (nodes, source) = match nodes {
         Some((nodes, source)) => (Some(nodes), source),
-        None => (None, origin.open(feed.resume_number(), &settings.nodeos)?),
+        None => (None, origin.open(feed.resume_number(), &settings.nodeos, settings.exit_at_end)?),
     };
     if let Some(nodes) = &nodes {
         nodes.set_taken(handle.head().map(|_| handle.lib().map_or(0, |lib| lib.number)));
@@ -230,6 +231,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
         clock: clock.clone(),
         readiness: conditions.clone(),
         stop: stopped.clone(),
+        indexed_from,
         committed: serving.status().committed.map_or(0, |block| block.number),
     };
     let address = listener.local_addr()?;

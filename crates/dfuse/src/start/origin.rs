@@ -32,20 +32,30 @@ impl Origin {
         }
     }
 
+    /// The log that has the blocks, as a tool takes it.
+    pub(crate) fn log(&self) -> Option<String> {
+        match self {
+            Self::Demo => Some("demo".to_owned()),
+            Self::Spec(SourceSpec::Log(path)) => Some(path.display().to_string()),
+            Self::Nodeos | Self::Spec(_) => None,
+        }
+    }
+
     /// Whether the source can begin again and repeat what a kill has lost; a supervised node is taken back for that.
     pub(crate) fn repeats(&self) -> bool {
         !matches!(self, Self::Spec(SourceSpec::StandardInput))
     }
 
     /// Begins to read. `start_block` is the first block of interest. Supervised nodes have their source from the start.
-    pub(crate) fn open(&self, start_block: u32, settings: &Nodeos) -> anyhow::Result<Source> {
+    /// A store that others write is followed unless it is to be read to its end only.
+    pub(crate) fn open(&self, start_block: u32, settings: &Nodeos, to_end: bool) -> anyhow::Result<Source> {
         match self {
             Self::Demo => Ok(Source::of_log(input::DEMO)?),
             Self::Nodeos => anyhow::bail!("the logs of supervised nodes are read by their supervision"),
             Self::Spec(spec) => {
                 let options = SourceOptions {
                     start_block,
-                    follow: true,
+                    follow: !to_end,
                     queue_bytes: settings.queue_mib << 20,
                     max_line_bytes: settings.max_line_mib << 20,
                     ..SourceOptions::default()

@@ -2,20 +2,22 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::Args;
-use dfuse_blocks::{BlockStore, CheckOptions, CheckReport, OneBlockSummary, StoreOptions, check};
+use dfuse_blocks::{CheckOptions, CheckReport, OneBlockSummary, check};
 
 use crate::{
     failure::{STDOUT, usage},
     input::{self, Input},
     progress::Progress,
-    tools::runtime,
+    remedy,
+    tools::{open_store, runtime},
 };
 
 /// Find holes, overlaps, damage and broken links in a block store, and ABI dumps that are damaged or missing. Ends with code 1 if
 /// there are any.
 #[derive(Debug, Args)]
 pub(crate) struct CheckBlocks {
-    /// A directory or the URL of an object store
+    /// A directory, also that of the bundles; or the URL of an object store, where dfuse is built with the feature aws, gcp or
+    /// azure
     #[arg(value_name = "STORE")]
     store: String,
     /// First block number; bundles are checked whole
@@ -38,10 +40,12 @@ impl CheckBlocks {
         if range.is_empty() {
             return Err(usage("--stop-block is before --start-block"));
         }
-        let store = BlockStore::open(&place, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        remedy::set(remedy::Context { blocks: Some(place.clone()), ..remedy::Context::default() });
+        let runtime = runtime()?;
+        let store = runtime.block_on(open_store(&place))?;
         let options = CheckOptions { range, decode: self.decode };
         let bundles = Progress::new("bundles");
-        let report = runtime()?.block_on(check(&store, &options, |progress| bundles.set(progress.done as u64)))?;
+        let report = runtime.block_on(check(&store, &options, |progress| bundles.set(progress.done as u64)))?;
         drop(bundles);
         if report.is_empty() {
             let range = if options.range == (0..=u32::MAX) { "" } else { " in this range" };
@@ -52,16 +56,13 @@ impl CheckBlocks {
             return Ok(());
         }
         let faults = report.findings.len();
-        anyhow::bail!("{faults} {} found: {}", if faults == 1 { "fault" } else { "faults" }, faults_mend(&place));
+        anyhow::bail!("{faults} {} found: {}", if faults == 1 { "fault" } else { "faults" }, FAULTS_MEND);
     }
 }
 
-/// What to do about faults in the store at `place`.
-fn faults_mend(place: &str) -> String {
-    format!(
-        "restore the files from a copy, or write them anew from a log that has their blocks: dfuse tools merge --mend LOG {place}"
-    )
-}
+/// What to do about faults in a store.
+const FAULTS_MEND: &str = "restore the files from a copy, or write them anew from a log that has their blocks: dfuse tools merge \
+                           --mend LOG STORE";
 
 fn print(report: &CheckReport) -> io::Result<()> {
     let mut out = io::stdout().lock();

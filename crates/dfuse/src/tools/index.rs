@@ -13,6 +13,7 @@ use crate::{
     failure::{damaged_indexes, explained, usage},
     indexes::indexes,
     progress::Progress,
+    remedy,
     start::{DataDir, Settings},
     tools::runtime,
 };
@@ -29,7 +30,8 @@ struct Place {
     /// Data directory [default: ./dfuse-data]
     #[arg(long, value_name = "DIR", env = "DFUSE_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
-    /// Directory or URL of the block files [default: blocks in the data directory]
+    /// Directory of the block files, or the URL of an object store where dfuse is built with the feature aws, gcp or azure
+    /// [default: blocks in the data directory]
     #[arg(long, value_name = "STORE", env = "DFUSE_BLOCKS__STORE", hide_env_values = true)]
     blocks: Option<String>,
 }
@@ -49,6 +51,12 @@ impl Place {
         let data_dir = DataDir::existing(self.data_dir.as_deref().or(settings.data_dir.as_deref()))?;
         let blocks = self.blocks.as_deref().or(settings.blocks.store.as_deref());
         let files = data_dir.open_blocks(blocks, false)?;
+        remedy::set(remedy::Context {
+            data_dir: Some(data_dir.path().to_owned()),
+            config: self.config.clone(),
+            blocks: blocks.map(str::to_owned),
+            ..remedy::Context::default()
+        });
         Ok(Opened { data_dir, files, indexes })
     }
 }
@@ -64,7 +72,7 @@ impl Opened {
         tracing::info!("reading all files of the indexes");
         let path = std::path::absolute(self.data_dir.index())?;
         let damage = find_damage(&path)?;
-        Ok((!damage.is_empty()).then(|| damaged_indexes(&path, &damage, "")))
+        Ok((!damage.is_empty()).then(|| damaged_indexes(&damage, "")))
     }
 
     /// The store to build indexes in; an empty one in place of one that is damaged, if all indexes are to be built.
@@ -188,7 +196,7 @@ impl CheckIndex {
         let Some(block) = report.block else { bail!("there are no indexes to check; run dfuse start first") };
         if report.different > 0 {
             bail!(
-                "{} of {} entries differ from the blocks; build the indexes anew with dfuse tools reindex",
+                "{} of {} entries differ from the blocks; build the indexes anew with `dfuse tools reindex`",
                 report.different,
                 report.equal + report.different
             );

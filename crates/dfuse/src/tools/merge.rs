@@ -9,6 +9,7 @@ use crate::{
     failure::usage,
     input::{self, Input},
     progress::Progress,
+    remedy,
     tools::{LineOptions, end_of_log, runtime},
 };
 
@@ -19,7 +20,8 @@ pub(crate) struct Merge {
     /// A deep-mind log (plain, zstd or gzip), "-" for standard input, or "demo"
     #[arg(value_name = "LOG")]
     log: String,
-    /// A directory, which is made if it is not there, or the URL of an object store
+    /// A directory, which is made if it is not there; or the URL of an object store, where dfuse is built with the feature aws,
+    /// gcp or azure
     #[arg(value_name = "STORE")]
     store: String,
     /// What ends the names of one-block files, so that several writers do not replace each other's
@@ -41,6 +43,7 @@ impl Merge {
         let Input::Log(log) = input::open(&self.log)? else {
             return Err(usage(format!("{} is not a log; name a deep-mind log", self.log)));
         };
+        remedy::set(remedy::Context { blocks: Some(self.store.clone()), ..remedy::Context::default() });
         if self.mend {
             return self.mend(log);
         }

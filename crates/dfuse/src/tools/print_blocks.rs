@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use dfuse_antelope::{AbiDump, model::Block};
 use dfuse_blocks::{
-    BlockStore, StoreOptions,
+    BlockStore,
     bundle::{BUNDLE_BLOCKS, StreamReader},
 };
 use dfuse_deep_mind::{Event, Reader};
@@ -21,13 +21,14 @@ use crate::{
     failure::{STDOUT, usage},
     input::{self, Input},
     progress::Progress,
-    tools::{LineOptions, end_of_log, runtime},
+    remedy,
+    tools::{LineOptions, end_of_log, open_store, runtime},
 };
 
 /// Print blocks, one a line. Of a log, every block comes in the order of the log, those of lost forks too.
 #[derive(Debug, Args)]
 pub(crate) struct PrintBlocks {
-    /// A deep-mind log or a block file (plain, zstd or gzip), a block store (directory or URL), "-" for a log on standard
+    /// A deep-mind log or a block file (plain, zstd or gzip), a block store (as for check blocks), "-" for a log on standard
     /// input, or "demo" for the recorded chain that comes with the program
     #[arg(value_name = "FILE")]
     place: String,
@@ -70,6 +71,8 @@ impl PrintBlocks {
             abis: (matches!(self.format, Format::Json) && !self.raw).then(Abis::default),
             // On a terminal the blocks themselves tell how far it is.
             progress: (!io::stdout().is_terminal()).then(|| Progress::new("blocks")),
+            highest: None,
+            printed: 0,
         };
         match input::open(&self.place)? {
             Input::Log(log) => {
@@ -92,21 +95,19 @@ impl PrintBlocks {
                 printer.flush()
             }
             Input::Store(place) => {
-                let store = BlockStore::open(&place, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
-                let found = runtime()?.block_on(print_store(&store, &mut printer))?;
-                if found { Ok(()) } else { Err(usage(format!("{place} has no block files"))) }
+                remedy::set(remedy::Context { blocks: Some(place.clone()), ..remedy::Context::default() });
+                runtime()?.block_on(async { print_store(&open_store(&place).await?, &mut printer).await })
             }
         }
     }
 }
 
-/// The final blocks of a store, then those in one-block files, which may be of several branches. Tells whether the store
-/// has any.
-async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> anyhow::Result<bool> {
+/// The final blocks of a store, then those in one-block files, which may be of several branches.
+async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> anyhow::Result<()> {
     let mut last = None;
     let bases = store.bundles().await?;
     let mut names = store.one_blocks().await?;
-    let found = !bases.is_empty() || !names.is_empty();
+    let last_base = bases.last().copied();
     for base in bases {
         let range = printer.needed();
         if base > *range.end() || base.saturating_add(BUNDLE_BLOCKS - 1) < *range.start() {
@@ -118,6 +119,8 @@ async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> a
             printer.print(block.decode()?)?;
         }
     }
+    let highest = names.iter().map(|name| name.number).max();
+    printer.seen(highest.max(last_base.map(|base| base.saturating_add(BUNDLE_BLOCKS - 1))));
     names.retain(|name| last.is_none_or(|last| name.number > last) && printer.needed().contains(&name.number));
     // Several writers may each have written the same block.
     names.dedup_by(|a, b| a.is_same_block(b));
@@ -125,8 +128,7 @@ async fn print_store(store: &BlockStore, printer: &mut Printer<impl Write>) -> a
     while let Some(block) = blocks.try_next().await? {
         printer.print(block.decode()?)?;
     }
-    printer.flush()?;
-    Ok(found)
+    printer.flush()
 }
 
 struct Printer<W> {
@@ -136,6 +138,9 @@ struct Printer<W> {
     /// Absent if nothing is to be decoded.
     abis: Option<Abis>,
     progress: Option<Progress>,
+    /// Number of the highest block that there is, about.
+    highest: Option<u32>,
+    printed: u64,
 }
 
 impl<W: Write> Printer<W> {
@@ -158,9 +163,11 @@ impl<W: Write> Printer<W> {
         if let Some(progress) = &self.progress {
             progress.advance();
         }
+        self.seen(Some(block.number));
         if !self.range.contains(&block.number) {
             return Ok(());
         }
+        self.printed += 1;
         match self.format {
             Format::Text => writeln!(
                 self.out,
@@ -182,7 +189,23 @@ impl<W: Write> Printer<W> {
         .context(STDOUT)
     }
 
+    /// There is a block of that number.
+    fn seen(&mut self, number: Option<u32>) {
+        self.highest = self.highest.max(number);
+    }
+
+    /// Ends the output. Nothing at all may surprise, so that the reason is told.
     fn flush(&mut self) -> anyhow::Result<()> {
-        self.out.flush().context(STDOUT)
+        self.out.flush().context(STDOUT)?;
+        if self.printed == 0
+            && let Some(highest) = self.highest
+        {
+            let range = match (*self.range.start(), *self.range.end()) {
+                (first, u32::MAX) => format!("from {first} on"),
+                (first, last) => format!("from {first} to {last}"),
+            };
+            tracing::warn!("there is no block {range}: the highest block is {highest}");
+        }
+        Ok(())
     }
 }

@@ -27,7 +27,11 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
         "Read all files of the indexes at the start, and build the indexes anew from the block files if any is damaged or missing. \
          Flag: --rebuild-damaged",
     ),
-    ("blocks.store", "Directory or URL of the block files. Not set: blocks in the data directory"),
+    (
+        "blocks.store",
+        "Directory of the block files, or the URL of an object store where dfuse is built with the feature aws, gcp or azure. Not set: \
+         blocks in the data directory",
+    ),
     ("blocks.first_block", "Number of the first block of the chain's history that a node can give"),
     ("blocks.memory_mib", "Memory for encoded blocks at the chain's end; others are read from files"),
     ("blocks.keep_forked", "Blocks below the last irreversible one for which forked blocks are kept"),
