@@ -16,7 +16,7 @@ use std::{
 };
 
 use dfuse_kv::{
-    Direction, Durability, FjallOptions, FjallStore, KeyRange, Keyspace, KeyspaceOptions, Snapshot, Store, WriteBatch,
+    Direction, Durability, EngineOptions, KeyRange, Keyspace, KeyspaceOptions, Reopen, Snapshot, Store, WriteBatch,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -83,8 +83,6 @@ pub trait AccessStore: fmt::Debug + Send + Sync {
     fn close(&self) -> Result<()>;
 }
 
-type Reopen = Box<dyn FnMut() -> dfuse_kv::Result<Arc<dyn Store>> + Send>;
-
 /// Keeps them in keyspaces of a store on this machine.
 pub struct KvAccessStore(Mutex<Inner>);
 
@@ -112,20 +110,15 @@ impl KvAccessStore {
     pub fn open(path: &Path) -> Result<Self> {
         private_directory(path).map_err(|source| dfuse_kv::Error::Io { path: path.to_owned(), source })?;
         let keyspace = KeyspaceOptions { memtable_bytes: MEMTABLE_BYTES, ..KeyspaceOptions::default() };
-        let options = FjallOptions {
+        let options = EngineOptions {
             cache_bytes: CACHE_BYTES,
             open_files: OPEN_FILES,
             workers: 1,
             keyspace,
-            ..FjallOptions::default()
+            ..EngineOptions::default()
         };
-        let mut store = Arc::new(FjallStore::open(path, &Self::KEYSPACES, &options)?);
-        let first = store.clone();
-        let reopen = move || {
-            store = Arc::new(store.reopen(&options)?);
-            Ok(store.clone() as Arc<dyn Store>)
-        };
-        Ok(Self(Mutex::new(Inner { store: first, reopen: Some(Box::new(reopen)), has_failed: false })))
+        let (store, reopen) = dfuse_kv::open(path, &Self::KEYSPACES, options)?;
+        Ok(Self(Mutex::new(Inner { store, reopen: Some(reopen), has_failed: false })))
     }
 
     /// Keeps them in a store that was opened with [`KvAccessStore::KEYSPACES`].

@@ -12,7 +12,7 @@ use std::{
 use dfuse_antelope::model::Block;
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{BlockRef, Index, Options, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, keyspaces};
-use dfuse_kv::{Direction, FjallOptions, FjallStore, KeyRange, MemoryStore, Store};
+use dfuse_kv::{Direction, EngineOptions, KeyRange, MemoryStore, Store};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,9 +30,8 @@ fn best(rounds: usize, mut run: impl FnMut()) -> Duration {
     timed.min().unwrap()
 }
 
-fn open(folder: &tempfile::TempDir) -> (Arc<FjallStore>, Pipeline) {
-    let store = FjallStore::open(folder.path(), &keyspaces(&indexes()), &FjallOptions::default()).unwrap();
-    let store = Arc::new(store);
+fn open(folder: &tempfile::TempDir) -> (Arc<dyn Store>, Pipeline) {
+    let store = dfuse_kv::open(folder.path(), &keyspaces(&indexes()), EngineOptions::default()).unwrap().0;
     let pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
     (store, pipeline)
 }

@@ -24,7 +24,7 @@ use dfuse_index::{
     BlockContext, BlockRef, ChainStep, Delta, DeltaBuilder, Family, Index, Options, Pipeline, Result, View,
     blocks::Blocks, follow, open_store,
 };
-use dfuse_kv::{Direction, FjallOptions, KeyRange, Store};
+use dfuse_kv::{Direction, EngineOptions, KeyRange, Store};
 use futures::{StreamExt, stream};
 
 #[global_allocator]
@@ -125,7 +125,7 @@ async fn fill(folder: &Path, count: u32) {
 }
 
 fn open_pipeline(folder: &Path, writes: u32, overlay_bytes: usize) -> (Arc<dyn Store>, Pipeline) {
-    let (store, reopen) = open_store(folder, &indexes(writes), FjallOptions::default()).unwrap();
+    let (store, reopen) = open_store(folder, &indexes(writes), EngineOptions::default()).unwrap();
     let options = Options { overlay_bytes, ..Options::default() };
     (store.clone(), Pipeline::open(store, Some(reopen), indexes(writes), options).unwrap())
 }

@@ -44,7 +44,7 @@ pub use error::{Error, Result};
 pub use family::Family;
 pub use follow::{ChainObserver, ChainStep, follow, follow_feed};
 pub use index::{BlockContext, ExecutedAction, Index, global_sequences};
-pub use pipeline::{Applied, Options, Pipeline, Reopen, open::keyspaces};
+pub use pipeline::{Applied, Options, Pipeline, open::keyspaces};
 pub use reindex::{Progress, Rebuild, reindex};
 pub use replaceable::{check_dumps, check_replaceable};
 pub use serving::{IndexState, IndexStatus, Serving, ServingSnapshot, Stall, Status};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dfuse_antelope::{AbiDump, Checksum256, model::Block};
 use dfuse_blocks::BlockRef;
-use dfuse_kv::{Durability, Keyspace, Store};
+use dfuse_kv::{Durability, Keyspace, Reopen, Store};
 use tracing::warn;
 
 use crate::{
@@ -42,10 +42,6 @@ impl Default for Options {
         }
     }
 }
-
-/// Closes the store and opens it again after a failed write. Must leave the old one open, and return why, as long as the
-/// cause of the failure lasts; must keep the scratch space.
-pub type Reopen = Box<dyn FnMut() -> dfuse_kv::Result<Arc<dyn Store>> + Send>;
 
 /// What became of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use dfuse_kv::{
-    Bytes, Direction, Durability, FjallOptions, FjallStore, KeyRange, Keyspace, MemoryStore, Store, WriteBatch,
+    Bytes, Direction, Durability, EngineOptions, FjallStore, KeyRange, Keyspace, MemoryStore, Store, WriteBatch,
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 
@@ -40,7 +40,7 @@ fn open(engine: Engine) -> Opened {
         Engine::Memory => (Arc::new(MemoryStore::new(&["rows"])), None),
         Engine::Fjall => {
             let directory = tempfile::tempdir().unwrap();
-            let store = FjallStore::open(directory.path(), &["rows"], &FjallOptions::default()).unwrap();
+            let store = FjallStore::open(directory.path(), &["rows"], &EngineOptions::default()).unwrap();
             (Arc::new(store), Some(directory))
         }
     }

@@ -32,7 +32,7 @@ use bytes::Bytes;
 pub use self::{
     damage::Damage,
     examine::find_damage,
-    options::{FjallOptions, KeyspaceOptions},
+    options::{EngineOptions, KeyspaceOptions},
 };
 use self::{
     errors::{corrupt, engine_error},
@@ -71,7 +71,7 @@ const MOST_FILLINGS: usize = 16;
 /// Longest name of a keyspace in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
-/// Store on a local directory, owned by one process; see [`FjallOptions`].
+/// Store on a local directory, owned by one process; see [`EngineOptions`].
 ///
 /// - [`Durability::Sync`] syncs the journal file. With [`Durability::Buffer`] a power cut loses a suffix of the commits,
 ///   on file systems that keep the order of appended data; on one that does not, the journal's end can be damaged in
@@ -115,7 +115,7 @@ impl FjallStore {
     /// it open or a snapshot in this one lives, with [`Error::Format`] if it was written by another version of the
     /// engine, with [`Error::Corrupt`] if it is damaged where opening looks (blocks of data are checked when they are
     /// read), with [`Error::Io`] if `path` is no directory or cannot be written to.
-    pub fn open(path: impl AsRef<Path>, keyspaces: &[&str], options: &FjallOptions) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>, keyspaces: &[&str], options: &EngineOptions) -> Result<Self> {
         let path = std::path::absolute(path.as_ref()).map_err(|source| Error::io(path.as_ref(), source))?;
         if let Some(name) = keyspaces.iter().find(|name| name.is_empty() || name.len() > MAX_NAME_BYTES) {
             return Err(Error::Invalid(format!("keyspace name \"{name}\": 1 to {MAX_NAME_BYTES} bytes")));
@@ -178,12 +178,12 @@ impl FjallStore {
     }
 
     /// Opens the store again after a failed write: closes this one and returns another. Keyspaces named in
-    /// [`FjallOptions::discard`] are kept.
+    /// [`EngineOptions::discard`] are kept.
     ///
     /// # Errors
     /// [`Error::NoSpace`] or [`Error::Io`] as long as some megabytes cannot be written beside the store: it stays open for
     /// reads. After any other error it is closed: [`Error::Locked`] while a snapshot of it lives. Call this again then.
-    pub fn reopen(&self, options: &FjallOptions) -> Result<Self> {
+    pub fn reopen(&self, options: &EngineOptions) -> Result<Self> {
         // Once it is closed there is nothing left to lose.
         if !self.closing.load(Ordering::Acquire) {
             probe(&self.path.join("probe"))?;
@@ -191,7 +191,7 @@ impl FjallStore {
         // That it cannot be flushed is why it is opened again; the journal has all that was committed.
         let _ = self.close();
         let names: Vec<_> = self.names.iter().map(String::as_str).collect();
-        Self::open(&self.path, &names, &FjallOptions { discard: Vec::new(), ..options.clone() })
+        Self::open(&self.path, &names, &EngineOptions { discard: Vec::new(), ..options.clone() })
     }
 
     /// Removes the store in the directory `path` with all that it holds, whatever is wrong with it, so that it can be opened
@@ -215,15 +215,6 @@ impl FjallStore {
             fs::remove_dir_all(&leaving).or_else(absent)
         };
         remove().map_err(|source| Error::io(&directory, source))
-    }
-
-    /// Merges everything that was written to its final place, which takes minutes for a large store. The engine does so by
-    /// itself, bit by bit; this is for measuring what is left then.
-    pub fn compact(&self) -> Result<()> {
-        self.with(|inner| {
-            self.flush_inner(inner)?;
-            inner.all_keyspaces().try_for_each(|keyspace| keyspace.major_compact()).map_err(|error| self.error(error))
-        })
     }
 
     /// Runs `operation`, which holds off closing.
@@ -353,7 +344,7 @@ fn probe(file: &Path) -> Result<()> {
 }
 
 /// Opens the engine, which must be new or whole. The caller holds the lock.
-fn open_database(path: &Path, options: &FjallOptions) -> Result<Database> {
+fn open_database(path: &Path, options: &EngineOptions) -> Result<Database> {
     let directory = path.join(DIRECTORY);
     if !directory.try_exists().map_err(|source| Error::io(&directory, source))? {
         let draft = path.join("fjall.new");
@@ -498,6 +489,13 @@ impl Store for FjallStore {
 
     fn flush(&self) -> Result<()> {
         self.with(|inner| self.flush_inner(inner))
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.with(|inner| {
+            self.flush_inner(inner)?;
+            inner.all_keyspaces().try_for_each(|keyspace| keyspace.major_compact()).map_err(|error| self.error(error))
+        })
     }
 
     fn disk_usage(&self) -> Result<DiskUsage> {

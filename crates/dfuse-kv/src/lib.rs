@@ -2,8 +2,7 @@
 //!
 //! A [`Store`] holds named keyspaces, each a map from bytes to bytes sorted by key. A [`Snapshot`] reads all of them at
 //! one moment; a [`WriteBatch`] writes to any of them atomically. Everything is synchronous, so that an engine may block
-//! on a disk or a network: call it from CPU threads, never from async ones. Nothing of an engine shows outside this
-//! crate but the options it is opened with.
+//! on a disk or a network: call it from CPU threads, never from async ones. [`open`] opens a store, whatever its engine.
 //!
 //! | engine | for |
 //! |---|---|
@@ -22,6 +21,7 @@
 //! [`Error::Locked`].
 
 mod batch;
+mod engine;
 mod error;
 mod faults;
 mod fjall;
@@ -32,9 +32,10 @@ mod store;
 
 pub use batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES, WriteBatch};
 pub use bytes::Bytes;
+pub use engine::{Reopen, open, remove};
 pub use error::{Error, Result};
 pub use faults::{Counts, FaultPlan, FaultyStore, WriteFault};
-pub use fjall::{Damage, FjallOptions, FjallStore, KeyspaceOptions, find_damage};
+pub use fjall::{Damage, EngineOptions, FjallStore, KeyspaceOptions, find_damage};
 pub use keyspace::{Entry, Keyspace};
 pub use memory::{MemoryDisk, MemoryStore};
 pub use range::KeyRange;

@@ -131,6 +131,12 @@ pub trait Store: Send + Sync {
     /// replay. For planned stops; takes as long as writing the engine's memory buffers to disk.
     fn flush(&self) -> Result<()>;
 
+    /// Merges everything that was written to its final place, which takes minutes for a large store. The engine does so by
+    /// itself, bit by bit; this is for measuring what is left then.
+    fn compact(&self) -> Result<()> {
+        self.flush()
+    }
+
     /// Bytes on disk.
     fn disk_usage(&self) -> Result<DiskUsage>;
 

@@ -27,7 +27,7 @@ use dfuse_antelope::{
 use dfuse_index::{
     BlockRef, Index, Options, Pipeline, ServingSnapshot, abi::Abis, accounts::Accounts, blocks::Blocks, keyspaces,
 };
-use dfuse_kv::{Direction, FjallOptions, FjallStore, KeyRange, Store};
+use dfuse_kv::{Direction, EngineOptions, KeyRange, Store};
 use dfuse_search::{Budget, PageEnd, Query, Request, SearchIndex, count, search};
 use dfuse_trx::Transactions;
 
@@ -194,14 +194,14 @@ fn main() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = std::env::var_os("DFUSE_BENCH_STORE");
     let folder = folder.as_ref().map_or(temporary.path(), Path::new);
-    let store = Arc::new(FjallStore::open(folder, &keyspaces(&indexes()), &FjallOptions::default()).unwrap());
+    let store = dfuse_kv::open(folder, &keyspaces(&indexes()), EngineOptions::default()).unwrap().0;
     let mut pipeline = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
     if pipeline.head().is_none() {
         load(&mut pipeline, actions, blocks);
         store.compact().unwrap();
         let written = written();
         let actions = (f64::from(blocks) + f64::from(LIVE_BLOCKS)) * ACTIONS_PER_BLOCK as f64;
-        let (total, disk) = sizes(&store, actions);
+        let (total, disk) = sizes(&*store, actions);
         println!(
             "\nwritten {:.1} bytes an action: {:.1} times what is there, {:.1} times what it takes on disk",
             written / actions,
@@ -257,7 +257,7 @@ fn written() -> f64 {
 }
 
 /// Bytes of each family, as they are and on disk; tells the sum of both.
-fn sizes(store: &FjallStore, actions: f64) -> (f64, f64) {
+fn sizes(store: &dyn Store, actions: f64) -> (f64, f64) {
     println!("| family | entries | bytes an action, not compressed | on disk |\n|---|---|---|---|");
     let snapshot = store.snapshot().unwrap();
     let usage = store.disk_usage().unwrap().keyspaces;

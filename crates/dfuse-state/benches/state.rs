@@ -21,7 +21,7 @@ use dfuse_antelope::{
     model::{Block, BlockHeader, DbOp, DbOperation, TransactionReceiptHeader, TransactionStatus, TransactionTrace},
 };
 use dfuse_index::{Index, Options, Pipeline, View, blocks::Blocks, keyspaces};
-use dfuse_kv::{Direction, FjallOptions, FjallStore, KeyRange, Store};
+use dfuse_kv::{Direction, EngineOptions, KeyRange, Store};
 use dfuse_state::{ROW_CURRENT, ROW_HISTORY, ROW_KEYS, ROW_REMOVALS, RowKey, RowRange, Rows, StateAt, TableKey};
 use divan::{Bencher, counter::ItemsCount};
 use rustix::fs::{Advice, fadvise};
@@ -106,10 +106,10 @@ fn folder() -> &'static Path {
     FOLDER.get().unwrap()
 }
 
-fn open(cache_bytes: u64) -> (Arc<FjallStore>, Pipeline) {
+fn open(cache_bytes: u64) -> (Arc<dyn Store>, Pipeline) {
     let indexes: Vec<Arc<dyn Index>> = vec![Arc::new(Blocks), Arc::new(Rows::default())];
-    let options = FjallOptions { cache_bytes, ..FjallOptions::default() };
-    let store = Arc::new(FjallStore::open(folder(), &keyspaces(&indexes), &options).unwrap());
+    let options = EngineOptions { cache_bytes, ..EngineOptions::default() };
+    let store = dfuse_kv::open(folder(), &keyspaces(&indexes), options).unwrap().0;
     let pipeline = Pipeline::open(store.clone(), None, indexes, Options::default()).unwrap();
     (store, pipeline)
 }

@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use dfuse_index::{Index, Reopen, abi::Abis, accounts::Accounts, blocks::Blocks};
-use dfuse_kv::{FjallOptions, Store};
+use dfuse_index::{Index, abi::Abis, accounts::Accounts, blocks::Blocks};
+use dfuse_kv::{EngineOptions, Reopen, Store};
 use dfuse_search::SearchIndex;
 use dfuse_trx::Transactions;
 
@@ -21,7 +21,7 @@ pub(crate) fn indexes(search: Arc<SearchIndex>) -> Vec<Arc<dyn Index>> {
 
 /// Opens the store of the indexes, whatever settings they were built with, and closes it again.
 pub(crate) fn try_open(folder: &Path) -> dfuse_kv::Result<()> {
-    dfuse_index::open_store(folder, &indexes(Arc::default()), FjallOptions::default())?.0.close()
+    dfuse_index::open_store(folder, &indexes(Arc::default()), EngineOptions::default())?.0.close()
 }
 
 /// The store of the indexes, which is another one after the store was opened again.
@@ -33,7 +33,7 @@ impl IndexStore {
     pub(crate) fn open(
         folder: &Path,
         indexes: &[Arc<dyn Index>],
-        options: FjallOptions,
+        options: EngineOptions,
     ) -> dfuse_kv::Result<(Self, Reopen)> {
         let (store, mut reopen) = dfuse_index::open_store(folder, indexes, options)?;
         let current = Self(Arc::new(Mutex::new(store)));

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use dfuse_kv::{Durability, FjallOptions, FjallStore, Store, WriteBatch};
+use dfuse_kv::{Durability, EngineOptions, WriteBatch};
 use dfuse_testkit::synthetic::SyntheticChain;
 use support::{Server, assert_sound, text};
 use tempfile::TempDir;
@@ -419,7 +419,7 @@ fn what_is_indexed_for_searching_is_a_setting() {
 
 /// Takes the checkpoint of an index away, as if it were new in this version.
 fn forget_index(folder: &Path, name: &str) {
-    let store = FjallStore::open(folder, &["checkpoint"], &FjallOptions::default()).unwrap();
+    let (store, _) = dfuse_kv::open(folder, &["checkpoint"], EngineOptions::default()).unwrap();
     let mut batch = WriteBatch::new();
     batch.delete(store.keyspace("checkpoint").unwrap(), name.as_bytes().to_vec());
     store.commit(batch, Durability::Sync).unwrap();

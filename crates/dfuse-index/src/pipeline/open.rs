@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use dfuse_antelope::model::Block;
 use dfuse_blocks::BlockRef;
-use dfuse_kv::{KeyRange, Store};
+use dfuse_kv::{KeyRange, Reopen, Store};
 
-use super::{Options, Pipeline, Reopen, Slot};
+use super::{Options, Pipeline, Slot};
 use crate::{
     BlockContext, ChainIdentity, Checkpoint, CheckpointState, Error, Index, IndexState, Result, Serving,
     ServingSnapshot, Status, View,

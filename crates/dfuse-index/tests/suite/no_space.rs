@@ -10,7 +10,7 @@ use dfuse_index::{
     BlockContext, ChainStep, Delta, DeltaBuilder, Error, Family, Index, Options, Pipeline, Result, Stall, View,
     blocks::Blocks, follow, keyspaces, open_store,
 };
-use dfuse_kv::{FjallOptions, KeyspaceOptions, MemoryStore, Store};
+use dfuse_kv::{EngineOptions, KeyspaceOptions, MemoryStore, Store};
 use dfuse_testkit::SmallDisk;
 
 use crate::chain::{Contents, contents, reference};
@@ -68,9 +68,9 @@ fn chain(count: u32) -> Vec<Block> {
     (2..2 + count).map(block).collect()
 }
 
-fn engine() -> FjallOptions {
+fn engine() -> EngineOptions {
     let keyspace = KeyspaceOptions { memtable_bytes: 2 << 20, ..KeyspaceOptions::default() };
-    FjallOptions { keyspace, cache_bytes: 1 << 20, ..FjallOptions::default() }
+    EngineOptions { keyspace, cache_bytes: 1 << 20, ..EngineOptions::default() }
 }
 
 fn options() -> Options {

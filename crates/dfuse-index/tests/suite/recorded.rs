@@ -19,7 +19,7 @@ use dfuse_index::{
     blocks::{self, Blocks, TimeMatch},
     follow_feed, keyspaces,
 };
-use dfuse_kv::{Direction, FjallOptions, FjallStore, MemoryStore, Store};
+use dfuse_kv::{Direction, EngineOptions, MemoryStore, Store};
 use dfuse_testkit::recorded;
 use futures::{channel::mpsc, stream};
 
@@ -280,8 +280,7 @@ fn restarts_of_the_embedded_engine() {
     let Some(log) = recorded::bytes("fork/fork.dmlog.zst") else { return };
     let folder = tempfile::tempdir().unwrap();
     let open = || {
-        let store = FjallStore::open(folder.path(), &keyspaces(&indexes()), &FjallOptions::default()).unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = dfuse_kv::open(folder.path(), &keyspaces(&indexes()), EngineOptions::default()).unwrap().0;
         (store.clone(), Pipeline::open(store, None, indexes(), Options::default()).unwrap())
     };
     let mut committed = Vec::new();

@@ -15,7 +15,7 @@ const MIN_OPEN_FILES: usize = 10;
 
 /// How to open a [`FjallStore`](crate::FjallStore).
 #[derive(Debug, Clone)]
-pub struct FjallOptions {
+pub struct EngineOptions {
     /// Memory for blocks read from disk, over all keyspaces.
     pub cache_bytes: u64,
     /// Journal on disk beyond which keyspaces are written out, so that it can be cut: at least 64 MiB. Bounds the time
@@ -35,7 +35,7 @@ pub struct FjallOptions {
     pub discard: Vec<String>,
 }
 
-impl Default for FjallOptions {
+impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 64 << 20,
@@ -69,7 +69,7 @@ impl Default for KeyspaceOptions {
     }
 }
 
-impl FjallOptions {
+impl EngineOptions {
     pub(super) fn apply(&self, builder: DatabaseBuilder<Database>) -> Result<DatabaseBuilder<Database>> {
         if self.journal_bytes < MIN_JOURNAL_BYTES {
             return Err(Error::Invalid(format!("journal bound of {} bytes, least is 64 MiB", self.journal_bytes)));

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use dfuse_kv::{
-    Direction, Durability, Entry, FaultPlan, FaultyStore, FjallOptions, FjallStore, KeyRange, Keyspace,
+    Direction, Durability, EngineOptions, Entry, FaultPlan, FaultyStore, FjallStore, KeyRange, Keyspace,
     KeyspaceOptions, MemoryDisk, MemoryStore, Result, Snapshot, Store, WriteBatch,
 };
 
@@ -45,9 +45,9 @@ impl Home {
 }
 
 /// Options that make the engine write out and compact early.
-pub(crate) fn small() -> FjallOptions {
+pub(crate) fn small() -> EngineOptions {
     let keyspace = KeyspaceOptions { memtable_bytes: 64 << 10, block_bytes: 1 << 10, ..KeyspaceOptions::default() };
-    FjallOptions { keyspace, ..FjallOptions::default() }
+    EngineOptions { keyspace, ..EngineOptions::default() }
 }
 
 pub(crate) fn commit(store: &dyn Store, fill: impl FnOnce(&mut WriteBatch)) {

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use dfuse_kv::{Direction, Error, FjallOptions, FjallStore, KeyRange, Result, Snapshot, Store};
+use dfuse_kv::{Direction, EngineOptions, Error, FjallStore, KeyRange, Result, Snapshot, Store};
 
 use crate::home::{FIRST, NAMES, SECOND, commit, entries, keys, put_keys, small};
 
@@ -162,7 +162,7 @@ fn damage_is_an_error_and_no_panic() {
 #[test]
 fn discarded_keyspaces_are_empty_or_gone() {
     let directory = filled();
-    let discard = |names: [&str; 2]| FjallOptions { discard: names.map(str::to_owned).to_vec(), ..small() };
+    let discard = |names: [&str; 2]| EngineOptions { discard: names.map(str::to_owned).to_vec(), ..small() };
     let store = FjallStore::open(directory.path(), &NAMES, &discard(["first", "never there"])).unwrap();
     assert!(keys(&store, FIRST, &KeyRange::all()).is_empty());
     assert_eq!(keys(&store, SECOND, &KeyRange::all()), [b"a", b"b"]);
@@ -178,7 +178,7 @@ fn discarded_keyspaces_are_empty_or_gone() {
 #[test]
 fn too_small_a_journal_bound_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let options = FjallOptions { journal_bytes: 1 << 20, ..small() };
+    let options = EngineOptions { journal_bytes: 1 << 20, ..small() };
     let error = FjallStore::open(directory.path(), &NAMES, &options).err().unwrap();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
 }

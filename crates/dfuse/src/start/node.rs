@@ -11,7 +11,7 @@ use dfuse_blocks::{
 };
 use dfuse_http::{Api, Server};
 use dfuse_index::{Options, Pipeline, Serving};
-use dfuse_kv::{Durability, FjallOptions};
+use dfuse_kv::{Durability, EngineOptions};
 use dfuse_node::{Source, nodeos::Nodeos};
 use dfuse_query::{Chain, OpenAccess, Service};
 use dfuse_search::{SearchIndex, TermOptions};
@@ -126,10 +126,10 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let query_options =
         dfuse_query::Options { streams: settings.websocket.stream_options(), ..settings.http.query_options() };
     // Its journal is read while the feed finds its files.
-    let fjall = FjallOptions {
+    let engine = EngineOptions {
         cache_bytes: settings.index.cache_mib << 20,
         open_files: shares.tables,
-        ..FjallOptions::default()
+        ..EngineOptions::default()
     };
     let options = Options {
         chain_id,
@@ -145,7 +145,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
         repair::rebuild_damaged(&folder, &files).await?;
     }
     let opened = spawn_blocking(move || -> anyhow::Result<_> {
-        let (store, reopen) = IndexStore::open(&folder, &indexes, fjall)?;
+        let (store, reopen) = IndexStore::open(&folder, &indexes, engine)?;
         let pipeline = Pipeline::open(store.current(), Some(reopen), indexes, options.clone())?;
         Ok((store, pipeline, options))
     });

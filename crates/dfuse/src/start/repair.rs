@@ -6,7 +6,7 @@ use anyhow::bail;
 use dfuse_antelope::AbiDump;
 use dfuse_blocks::{AbiDumpState, BlockStore, MEND, feed::FeedHandle};
 use dfuse_index::{Index, IndexState, Pipeline, abi::Abis};
-use dfuse_kv::{FjallStore, find_damage};
+use dfuse_kv::find_damage;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
@@ -34,7 +34,7 @@ pub(super) async fn rebuild_damaged(folder: &Path, files: &BlockStore) -> anyhow
     }
     dfuse_index::check_dumps(files).await?;
     let path = folder.to_owned();
-    spawn_blocking(move || FjallStore::remove(path)).await??;
+    spawn_blocking(move || dfuse_kv::remove(path)).await??;
     warn!("the damaged indexes are removed and built anew from the block files");
     Ok(())
 }

@@ -186,7 +186,7 @@ impl Default for Settings {
             },
             index: Index {
                 memory_mib: dfuse_index::Options::default().overlay_bytes >> 20,
-                cache_mib: dfuse_kv::FjallOptions::default().cache_bytes >> 20,
+                cache_mib: dfuse_kv::EngineOptions::default().cache_bytes >> 20,
                 fsync: false,
             },
             search: Search {

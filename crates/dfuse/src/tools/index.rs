@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use dfuse_blocks::BlockStore;
 use dfuse_index::{Index, Options, Progress as Step, Rebuild, check_indexes, check_replaceable, reindex};
-use dfuse_kv::{FjallOptions, FjallStore, Store, find_damage};
+use dfuse_kv::{EngineOptions, Store, find_damage};
 use dfuse_search::SearchIndex;
 
 use crate::{
@@ -63,7 +63,7 @@ impl Place {
 
 impl Opened {
     fn store(&self) -> dfuse_kv::Result<Arc<dyn Store>> {
-        let (store, _) = dfuse_index::open_store(self.data_dir.index(), &self.indexes, FjallOptions::default())?;
+        let (store, _) = dfuse_index::open_store(self.data_dir.index(), &self.indexes, EngineOptions::default())?;
         Ok(store)
     }
 
@@ -91,7 +91,7 @@ impl Opened {
         }
         runtime()?.block_on(dfuse_index::check_dumps(&self.files))?;
         tracing::warn!("{damage}: they are removed and built anew");
-        FjallStore::remove(self.data_dir.index())?;
+        dfuse_kv::remove(self.data_dir.index())?;
         Ok((self.store()?, true))
     }
 }
@@ -178,7 +178,7 @@ impl CheckIndex {
         let last = indexes.iter().rposition(|index| names.contains(&index.name())).map_or(0, |last| last + 1);
         let checked = &indexes[..last];
         let folder = tempfile::Builder::new().prefix("check-").tempdir_in(data_dir.path())?;
-        let (empty, _) = dfuse_index::open_store(folder.path(), &indexes, FjallOptions::default())?;
+        let (empty, _) = dfuse_index::open_store(folder.path(), &indexes, EngineOptions::default())?;
         let progress = Progress::new("blocks");
         let report =
             runtime()?.block_on(check_indexes(&files, &*store, empty, checked, MAX_LISTED, |step| match step {

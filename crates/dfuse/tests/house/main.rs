@@ -107,3 +107,13 @@ fn functions_and_files_are_short() {
     let median = lengths[lengths.len() / 2];
     assert!(median < MEDIAN_LINES, "half of the files have more than {median} lines");
 }
+
+#[test]
+fn engines_are_known_to_dfuse_kv_alone() {
+    for name in crates().into_iter().filter(|name| name != "dfuse-kv") {
+        let manifest = fs::read_to_string(root().join("crates").join(&name).join("Cargo.toml")).unwrap();
+        assert!(!manifest.contains("fjall"), "{name} depends on an engine");
+        let sources = Crate::read(&root().join("crates").join(&name).join("src"));
+        assert!(!sources.mentions("FjallStore"), "{name} names an engine's type");
+    }
+}

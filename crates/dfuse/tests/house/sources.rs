@@ -20,6 +20,7 @@ pub(crate) struct Crate {
 }
 
 struct Source {
+    text: String,
     lines: usize,
     /// Paths that begin with `crate`, `self` or `super`.
     paths: BTreeSet<Vec<String>>,
@@ -40,6 +41,11 @@ impl Crate {
     /// Lengths of its files in lines.
     pub(crate) fn file_lengths(&self) -> impl Iterator<Item = usize> {
         self.files.values().map(|file| file.lines)
+    }
+
+    /// Whether any file has that word.
+    pub(crate) fn mentions(&self, word: &str) -> bool {
+        self.files.values().any(|file| file.text.contains(word))
     }
 
     /// Its functions, with their lengths in lines.
@@ -126,7 +132,8 @@ impl Source {
         let text = fs::read_to_string(path).unwrap();
         let parsed: File = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let (paths, exports) = Default::default();
-        let mut source = Self { lines: text.lines().count(), paths, exports, functions: Vec::new() };
+        let lines = text.lines().count();
+        let mut source = Self { text, lines, paths, exports, functions: Vec::new() };
         source.visit_file(&parsed);
         source
     }
