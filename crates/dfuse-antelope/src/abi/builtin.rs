@@ -95,55 +95,21 @@ impl Builtin {
             Self::Int64 => json::write_i64(out, reader.i64()?),
             Self::Uint64 => json::write_u64(out, reader.u64()?),
             Self::Int128 | Self::Uint128 | Self::Float128 => {
-                let bytes = reader.array(self.name())?;
-                json::write_quoted(out, |out| match self {
-                    Self::Int128 if !plain => out.extend_from_slice(i128::from_le_bytes(bytes).to_string().as_bytes()),
-                    Self::Uint128 if !plain => out.extend_from_slice(u128::from_le_bytes(bytes).to_string().as_bytes()),
-                    _ => {
-                        out.extend_from_slice(b"0x");
-                        json::write_hex(out, &bytes);
-                    }
-                });
+                self.write_wide(reader.array(self.name())?, plain, out);
             }
             Self::Varint32 => {
                 let zigzag = reader.varuint32()?;
                 json::write_signed(out, i64::from((zigzag >> 1) as i32 ^ -((zigzag & 1) as i32)));
             }
             Self::Varuint32 => json::write_unsigned(out, reader.varuint32()?.into()),
-            Self::Float32 => {
-                let value = f32::from_le_bytes(reader.array(self.name())?);
-                if rendering == Rendering::Fit && !value.is_finite() {
-                    // The one place where Go's own text of infinities shows.
-                    let text = if value.is_nan() { "NaN" } else { ["-Inf", "+Inf"][usize::from(value > 0.0)] };
-                    json::write_quoted(out, |out| out.extend_from_slice(text.as_bytes()));
-                } else {
-                    write_float(out, value.into(), rendering);
-                }
-            }
+            Self::Float32 => write_float32(out, f32::from_le_bytes(reader.array(self.name())?), rendering),
             Self::Float64 => write_float(out, f64::from_le_bytes(reader.array(self.name())?), rendering),
-            Self::TimePoint => {
-                let time = TimePoint(reader.i64()?);
-                json::write_quoted(out, |out| {
-                    time.write_to(out);
-                    if plain {
-                        while out.pop_if(|last| *last == b'0').is_some() {}
-                        out.pop_if(|last| *last == b'.');
-                    }
-                });
-            }
+            Self::TimePoint => write_time_point(out, TimePoint(reader.i64()?), plain),
             Self::TimePointSec => {
                 let time = TimePointSec(reader.u32()?);
                 json::write_quoted(out, |out| time.write_to(out));
             }
-            Self::BlockTimestamp => {
-                let time = BlockTimestamp(reader.u32()?);
-                json::write_quoted(out, |out| {
-                    time.write_to(out);
-                    if rendering != Rendering::Nodeos && out.ends_with(b".000") {
-                        out.truncate(out.len() - 4);
-                    }
-                });
-            }
+            Self::BlockTimestamp => write_block_timestamp(out, BlockTimestamp(reader.u32()?), rendering),
             Self::Name => {
                 let name = reader.name()?;
                 json::write_quoted(out, |out| out.extend_from_slice(name.as_ascii(&mut [0; 13])));
@@ -197,6 +163,18 @@ impl Builtin {
             }
         }
         Ok(())
+    }
+
+    /// Appends a number of 16 bytes: the integers as decimals unless `plain`.
+    fn write_wide(self, bytes: [u8; 16], plain: bool, out: &mut Vec<u8>) {
+        json::write_quoted(out, |out| match self {
+            Self::Int128 if !plain => out.extend_from_slice(i128::from_le_bytes(bytes).to_string().as_bytes()),
+            Self::Uint128 if !plain => out.extend_from_slice(u128::from_le_bytes(bytes).to_string().as_bytes()),
+            _ => {
+                out.extend_from_slice(b"0x");
+                json::write_hex(out, &bytes);
+            }
+        });
     }
 
     /// Appends the bytes of a JSON value.
@@ -299,6 +277,35 @@ fn write_float(out: &mut Vec<u8>, value: f64, rendering: Rendering) {
         _ => "nan".to_owned(),
     };
     json::write_quoted(out, |out| out.extend_from_slice(text.as_bytes()));
+}
+
+fn write_float32(out: &mut Vec<u8>, value: f32, rendering: Rendering) {
+    if rendering == Rendering::Fit && !value.is_finite() {
+        // The one place where Go's own text of infinities shows.
+        let text = if value.is_nan() { "NaN" } else { ["-Inf", "+Inf"][usize::from(value > 0.0)] };
+        json::write_quoted(out, |out| out.extend_from_slice(text.as_bytes()));
+    } else {
+        write_float(out, value.into(), rendering);
+    }
+}
+
+fn write_time_point(out: &mut Vec<u8>, time: TimePoint, plain: bool) {
+    json::write_quoted(out, |out| {
+        time.write_to(out);
+        if plain {
+            while out.pop_if(|last| *last == b'0').is_some() {}
+            out.pop_if(|last| *last == b'.');
+        }
+    });
+}
+
+fn write_block_timestamp(out: &mut Vec<u8>, time: BlockTimestamp, rendering: Rendering) {
+    json::write_quoted(out, |out| {
+        time.write_to(out);
+        if rendering != Rendering::Nodeos && out.ends_with(b".000") {
+            out.truncate(out.len() - 4);
+        }
+    });
 }
 
 /// The error for a JSON value of the wrong kind.

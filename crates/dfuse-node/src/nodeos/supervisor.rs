@@ -370,42 +370,9 @@ impl Supervisor {
                 return Ended::Failed(self.error(error.to_string()));
             }
         };
-        let ended = loop {
-            let verdict = tokio::select! {
-                biased;
-                status = run.process.ended() => {
-                    run.status = Some(status);
-                    break None;
-                }
-                _ = self.stop.wait_for(|stop| *stop) => break Some(Ended::Stopped),
-                number = rewound(&mut self.rewind) => break Some(Ended::Rewind(number)),
-                result = &mut run.decoded, if run.log.is_none() => {
-                    run.log = Some(result.unwrap_or(Ok(())));
-                    continue;
-                }
-                verdict = monitor.look(run.queue.as_ref()) => verdict,
-            };
-            match verdict {
-                Verdict::Fine => {}
-                Verdict::Hangs => {
-                    warn!(node = config.name, "the node neither answers nor logs anything, it is stopped");
-                    node.fails("it hung and is stopped".to_owned());
-                    self.end(&mut run, shared.options.hang_timeout.max(LOG_PATIENCE)).await;
-                    break None;
-                }
-                Verdict::OtherChain { found, wanted } => {
-                    self.end(&mut run, shared.options.stop_timeout).await;
-                    return Ended::Failed(self.error(format!(
-                        "it follows the chain {found}, but the data directory or the configuration is of chain {wanted}; name \
-                         another data directory with --data-dir, or another node"
-                    )));
-                }
-            }
-            // The log cannot be read any further.
-            if let Some(Err(_)) = run.log {
-                self.end(&mut run, shared.options.stop_timeout).await;
-                break None;
-            }
+        let ended = match self.watch(&mut run, &mut monitor).await {
+            Ok(ended) => ended,
+            Err(failed) => return failed,
         };
         if ended.is_some() {
             node.fails("it is told to stop".to_owned());
@@ -426,6 +393,49 @@ impl Supervisor {
             good: monitor.up_for() >= GOOD_RUN,
             killed: status.starts_with("signal"),
         })
+    }
+
+    /// Watches a node that runs until it ends, hangs or is to stop, and gives why it is to stop; or how the supervisor fails.
+    async fn watch(&mut self, run: &mut Run, monitor: &mut Monitor<'_>) -> std::result::Result<Option<Ended>, Ended> {
+        let shared = self.shared.clone();
+        let node = &shared.nodes[self.index];
+        loop {
+            let verdict = tokio::select! {
+                biased;
+                status = run.process.ended() => {
+                    run.status = Some(status);
+                    return Ok(None);
+                }
+                _ = self.stop.wait_for(|stop| *stop) => return Ok(Some(Ended::Stopped)),
+                number = rewound(&mut self.rewind) => return Ok(Some(Ended::Rewind(number))),
+                result = &mut run.decoded, if run.log.is_none() => {
+                    run.log = Some(result.unwrap_or(Ok(())));
+                    continue;
+                }
+                verdict = monitor.look(run.queue.as_ref()) => verdict,
+            };
+            match verdict {
+                Verdict::Fine => {}
+                Verdict::Hangs => {
+                    warn!(node = node.config.name, "the node neither answers nor logs anything, it is stopped");
+                    node.fails("it hung and is stopped".to_owned());
+                    self.end(run, shared.options.hang_timeout.max(LOG_PATIENCE)).await;
+                    return Ok(None);
+                }
+                Verdict::OtherChain { found, wanted } => {
+                    self.end(run, shared.options.stop_timeout).await;
+                    return Err(Ended::Failed(self.error(format!(
+                        "it follows the chain {found}, but the data directory or the configuration is of chain {wanted}; name \
+                         another data directory with --data-dir, or another node"
+                    ))));
+                }
+            }
+            // The log cannot be read any further.
+            if let Some(Err(_)) = run.log {
+                self.end(run, shared.options.stop_timeout).await;
+                return Ok(None);
+            }
+        }
     }
 
     /// Waits until the addresses of the node are free, or tells what is to be mended; nothing if it is told to stop meanwhile.

@@ -13,7 +13,7 @@ use dfuse_node::{Source, SourceEvent, SourceSpec, nodeos::Nodeos};
 use dfuse_trx::ForkedTransactions;
 use tokio::{
     sync::{mpsc::UnboundedSender, watch},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 use tracing::{error, info, warn};
 
@@ -94,20 +94,38 @@ enum Work {
     GoLive,
 }
 
+/// How far taking blocks has come.
+struct Progress {
+    /// Whether the source is known to have more blocks than were taken.
+    catching_up: bool,
+    /// Blocks that were taken.
+    taken: u64,
+    /// When catching up was told of last.
+    reported: Duration,
+    /// How long the source let wait for the block at work.
+    waited: Duration,
+    chain_pace: Pace,
+    demo_pace: Interval,
+}
+
+impl Progress {
+    fn new(catching_up: bool, now: Duration) -> Self {
+        let mut demo_pace = interval(DEMO_PACE);
+        demo_pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { catching_up, taken: 0, reported: now, waited: Duration::ZERO, chain_pace: Pace::default(), demo_pace }
+    }
+}
+
 impl Ingest {
     /// Takes blocks until the source ends or this is told to stop. Then all blocks are in files; the feed goes on, for
     /// those who read from it.
     pub(crate) async fn run(mut self) -> anyhow::Result<(Ended, Feed)> {
         // What was there at the start is served at once.
-        let mut catching_up = self.is_behind();
-        if catching_up {
+        let mut progress = Progress::new(self.is_behind(), self.clock.elapsed());
+        if progress.catching_up {
             self.readiness.fails(SOURCE, "waiting for the first block".to_owned());
         }
-        let mut pace = interval(DEMO_PACE);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut taken, mut reported) = (0_u64, self.clock.elapsed());
         let mut stop = self.stop.clone();
-        let mut chain_pace = Pace::default();
         let ended = loop {
             let asked = self.clock.elapsed();
             let next = tokio::select! {
@@ -115,94 +133,108 @@ impl Ingest {
                 _ = stop.wait_for(|stop| *stop) => break Ended::Stopped,
                 next = timeout(IDLE, self.source.next()) => next,
             };
-            let event = match next {
-                Ok(event) => event?,
-                Err(_) => {
-                    self.caught_up(&mut catching_up).await?;
-                    continue;
-                }
+            let Ok(event) = next else {
+                self.caught_up(&mut progress.catching_up).await?;
+                continue;
             };
-            let (block, encoded) = match event {
+            match event? {
                 None => break Ended::Source,
                 Some(SourceEvent::LogBegins) => {
                     self.log.passing_over = false;
                     self.log.dumps.clear();
-                    continue;
                 }
-                Some(SourceEvent::AbiDump(dump)) => {
-                    self.log.dumps.push(dump);
-                    continue;
+                Some(SourceEvent::AbiDump(dump)) => self.log.dumps.push(dump),
+                Some(SourceEvent::Block { .. }) if self.log.passing_over => {}
+                Some(SourceEvent::Block { block, encoded }) => {
+                    progress.waited = self.clock.elapsed() - asked;
+                    if !self.take(block, &encoded, &mut progress).await? {
+                        break Ended::Stopped;
+                    }
                 }
-                Some(SourceEvent::Block { .. }) if self.log.passing_over => continue,
-                Some(SourceEvent::Block { block, encoded }) => (block, encoded),
-            };
-            let number = encoded.number();
-            let waited = self.clock.elapsed() - asked;
-            let head = self.feed.handle().head();
-            if head.is_none() && self.log.nodes.is_some() && !self.may_begin_at(number) {
-                continue;
-            }
-            if head.is_none() {
-                self.must_have_what_is_indexed(number)?;
-            }
-            self.feed.may_begin_with(&encoded)?;
-            if head.is_none() && !self.keep_dumps().await? {
-                self.tell_dropped(Some(number));
-                break Ended::Stopped;
-            }
-            let is_new = head.is_none_or(|head| number > head.number);
-            if matches!(self.origin, Origin::Demo) && number > DEMO_AT_ONCE && is_new {
-                if !self.live {
-                    info!("the rest of the recorded chain comes at two blocks a second");
-                }
-                self.caught_up(&mut catching_up).await?;
-                tokio::select! {
-                    _ = stop.wait_for(|stop| *stop) => break Ended::Stopped,
-                    _ = pace.tick() => {}
-                }
-            }
-            let push = Work::Push(encoded.clone(), block.clone());
-            let added = match self.retrying(&push).await {
-                Err(error) if is_gap(&error) => {
-                    self.mend_gap(number, error)?;
-                    continue;
-                }
-                added => added?,
-            };
-            let Some(added) = added else {
-                self.tell_dropped(Some(number));
-                break Ended::Stopped;
-            };
-            self.tell_taken(added);
-            // Whether a block that is late is of this chain shows later. Of supervised nodes the chain has its ABIs.
-            if self.log.nodes.is_none() && added != Added::Late && !self.keep_dumps().await? {
-                break Ended::Stopped;
-            }
-            if added == Added::Side {
-                let block = block.map_or_else(|| encoded.decode().map(Arc::new), Ok)?;
-                self.forked.undone(&block);
-            }
-            taken += 1;
-            let now = self.clock.elapsed();
-            let is_all = catching_up && chain_pace.is_that_of_the_chain(now, waited, encoded.time().to_unix_ms());
-            if is_all {
-                info!(block = number, "old blocks come as fast as they were made: the source has no others");
-            }
-            if is_all || self.is_live(&encoded) {
-                self.caught_up(&mut catching_up).await?;
-            } else if catching_up {
-                self.readiness.fails(SOURCE, format!("catching up, at block {number}"));
-            }
-            if catching_up && now - reported >= REPORT {
-                info!(block = number, taken, "catching up");
-                reported = now;
             }
         };
         if ended == Ended::Stopped && self.readiness.is_failing(BLOCK_STORE).is_none() {
             self.tell_dropped(None);
         }
-        self.caught_up(&mut catching_up).await?;
+        self.caught_up(&mut progress.catching_up).await?;
         Ok((ended, self.feed))
+    }
+
+    /// Takes a block; false if the process is to stop.
+    async fn take(
+        &mut self,
+        block: Option<Arc<Block>>,
+        encoded: &EncodedBlock,
+        progress: &mut Progress,
+    ) -> anyhow::Result<bool> {
+        let number = encoded.number();
+        let head = self.feed.handle().head();
+        if head.is_none() && self.log.nodes.is_some() && !self.may_begin_at(number) {
+            return Ok(true);
+        }
+        if head.is_none() {
+            self.must_have_what_is_indexed(number)?;
+        }
+        self.feed.may_begin_with(encoded)?;
+        if head.is_none() && !self.keep_dumps().await? {
+            self.tell_dropped(Some(number));
+            return Ok(false);
+        }
+        let is_new = head.is_none_or(|head| number > head.number);
+        if matches!(self.origin, Origin::Demo) && number > DEMO_AT_ONCE && is_new {
+            if !self.live {
+                info!("the rest of the recorded chain comes at two blocks a second");
+            }
+            self.caught_up(&mut progress.catching_up).await?;
+            tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => return Ok(false),
+                _ = progress.demo_pace.tick() => {}
+            }
+        }
+        let push = Work::Push(encoded.clone(), block.clone());
+        let added = match self.retrying(&push).await {
+            Err(error) if is_gap(&error) => {
+                self.mend_gap(number, error)?;
+                return Ok(true);
+            }
+            added => added?,
+        };
+        let Some(added) = added else {
+            self.tell_dropped(Some(number));
+            return Ok(false);
+        };
+        self.tell_taken(added);
+        // Whether a block that is late is of this chain shows later. Of supervised nodes the chain has its ABIs.
+        if self.log.nodes.is_none() && added != Added::Late && !self.keep_dumps().await? {
+            return Ok(false);
+        }
+        if added == Added::Side {
+            let block = block.map_or_else(|| encoded.decode().map(Arc::new), Ok)?;
+            self.forked.undone(&block);
+        }
+        self.tell_progress(encoded, progress).await?;
+        Ok(true)
+    }
+
+    /// Says how far the feed is, and whether it has caught up with its source.
+    async fn tell_progress(&mut self, block: &EncodedBlock, progress: &mut Progress) -> anyhow::Result<()> {
+        let (number, now) = (block.number(), self.clock.elapsed());
+        progress.taken += 1;
+        let is_all = progress.catching_up
+            && progress.chain_pace.is_that_of_the_chain(now, progress.waited, block.time().to_unix_ms());
+        if is_all {
+            info!(block = number, "old blocks come as fast as they were made: the source has no others");
+        }
+        if is_all || self.is_live(block) {
+            self.caught_up(&mut progress.catching_up).await?;
+        } else if progress.catching_up {
+            self.readiness.fails(SOURCE, format!("catching up, at block {number}"));
+        }
+        if progress.catching_up && now - progress.reported >= REPORT {
+            info!(block = number, taken = progress.taken, "catching up");
+            progress.reported = now;
+        }
+        Ok(())
     }
 
     /// Says what the process, which is told to stop, has got from its source and does not keep: from `refused` on, a block
