@@ -17,12 +17,12 @@ mod upstreams;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     extract::{Request, State},
     http::{HeaderName, Method},
     response::{IntoResponse, Response},
     routing::any,
 };
+use dfuse_http::{Endpoint, Methods};
 use dfuse_node::rpc::NodeClient;
 use dfuse_query::{ApiError, ApiResult, Chain, ErrorCode, Surface, shorten};
 use info::InfoCache;
@@ -137,12 +137,13 @@ impl ChainApi {
     }
 }
 
-pub(crate) fn routes(nodes: Arc<ChainApi>) -> Router<Api> {
+pub(crate) fn endpoints(nodes: Arc<ChainApi>) -> Vec<Endpoint> {
     let handle = async move |State(api): State<Api>, request: Request| {
         let api = api.charged_to(sender::client(request.extensions()));
         answer(&NodeApi { api, nodes }, request).await.unwrap_or_else(NodeShaped::into_response)
     };
-    Router::new().route(PATH, any(handle.clone())).route("/v1/chain/{*path}", any(handle))
+    let endpoint = |path, handle| Endpoint::raw(path, Methods::Any, any(handle)).answers("What a node answers.");
+    vec![endpoint(PATH, handle.clone()), endpoint("/v1/chain/{*path}", handle)]
 }
 
 async fn answer(api: &NodeApi, request: Request) -> Result<Response, NodeShaped> {

@@ -38,12 +38,12 @@ impl Endpoints {
     /// Its routes, for a server.
     pub fn routes(&self) -> Routes {
         let api = &self.api;
-        let rest = admitted(proven(rest::routes(), api), api, Surface::Rest);
-        let websocket = websocket::routes(api, self.options.websocket.clone(), self.chain_api.clone());
-        let websocket = admitted(websocket, api, Surface::WebSocket);
-        // Asks for access itself, where that is wanted.
-        let chain_api = chain_api::routes(self.chain_api.clone());
-        Routes::new(rest.merge(websocket).merge(chain_api))
+        let websocket = websocket::endpoint(api, self.options.websocket.clone(), self.chain_api.clone());
+        Routes::default()
+            .with(rest::endpoints(), |routes| admitted(proven(routes, api), api, Surface::Rest))
+            .with(vec![websocket], |routes| admitted(routes, api, Surface::WebSocket))
+            // They ask for access themselves, where that is wanted.
+            .with(chain_api::endpoints(self.chain_api.clone()), |routes| routes)
             .at("/v0")
             .at("/v1/stream")
             .with_errors(chain_api::PATH, NodeShaped::shape)

@@ -1,17 +1,22 @@
-//! The HTTP endpoints. A module has its part of the table of routes.
+//! The HTTP endpoints. A module has its part of their table.
 
 mod block_id;
 mod blocks;
+mod parameters;
 mod search;
 pub(crate) mod state;
 mod transactions;
 
-use axum::Router;
+use dfuse_http::Endpoint;
 
-use crate::Api;
-
-/// All routes.
-pub(crate) fn routes() -> Router<Api> {
-    let routes = Router::new().merge(block_id::routes()).merge(blocks::routes()).merge(transactions::routes());
-    routes.merge(search::routes()).merge(state::routes())
+/// The table of endpoints.
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let parts = [
+        block_id::endpoints(),
+        blocks::endpoints(),
+        transactions::endpoints(),
+        search::endpoints(),
+        state::endpoints(),
+    ];
+    parts.into_iter().flatten().collect()
 }

@@ -29,7 +29,7 @@ mod vote_tally;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{
-    Extension, Router,
+    Extension,
     extract::ws::{Utf8Bytes, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     http::{Extensions, HeaderValue, header},
     response::{IntoResponse, Response},
@@ -38,7 +38,7 @@ use axum::{
 use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
-use dfuse_http::ConnectionPlace;
+use dfuse_http::{ConnectionPlace, Endpoint, Methods};
 use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode, TraceId, TraceIds};
 use recent::Recent;
 use selection::Selected;
@@ -138,9 +138,12 @@ pub fn check_stream_message(text: &str) -> ApiResult<()> {
     session::check_message(&message::Envelope::parse(text)?)
 }
 
-pub(crate) fn routes(api: &Api, options: WebSocketOptions, nodes: Arc<ChainApi>) -> Router<Api> {
+pub(crate) fn endpoint(api: &Api, options: WebSocketOptions, nodes: Arc<ChainApi>) -> Endpoint {
     let shared = Shared::new(api, options, nodes);
-    Router::new().route("/v1/stream", get(upgrade)).layer(Extension(Arc::new(shared)))
+    let route = get(upgrade).layer(Extension(Arc::new(shared)));
+    Endpoint::raw("/v1/stream", Methods::Get, route)
+        .answers("A WebSocket connection.")
+        .fails(&[ErrorCode::WsUpgradeFailed])
 }
 
 async fn upgrade(

@@ -1,18 +1,11 @@
-//! Errors as HTTP answers, and handlers that may fail.
-
-use std::future::Future;
+//! Errors as HTTP answers.
 
 use axum::{
-    Extension,
     body::Body,
-    extract::FromRequest,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{self, MethodFilter, MethodRouter},
 };
-use dfuse_query::{ApiError, ApiResult, Class};
-
-use crate::Api;
+use dfuse_query::ApiError;
 
 /// An error as a response: it has a status only. The request frame puts the body in, since it knows the trace id.
 #[derive(Debug)]
@@ -43,30 +36,4 @@ pub fn without_body(
     }
     response.extensions_mut().insert(error);
     response
-}
-
-/// What answers a request with reads of that class.
-pub fn on<A, R, F, W>(methods: MethodFilter, class: Class, endpoint: F) -> MethodRouter<Api>
-where
-    F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
-    A: FromRequest<Api> + Send + 'static,
-    R: IntoResponse + 'static,
-    W: Future<Output = ApiResult<R>> + Send + 'static,
-{
-    let handler = move |api: Api, asked: A| {
-        let answer = endpoint(api, asked);
-        async move { answer.await.map_err(HttpError) }
-    };
-    routing::on(methods, handler).route_layer(Extension(class))
-}
-
-/// The same for `GET` and `POST`.
-pub fn both<A, R, F, W>(class: Class, endpoint: F) -> MethodRouter<Api>
-where
-    F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
-    A: FromRequest<Api> + Send + 'static,
-    R: IntoResponse + 'static,
-    W: Future<Output = ApiResult<R>> + Send + 'static,
-{
-    on(MethodFilter::GET.or(MethodFilter::POST), class, endpoint)
 }

@@ -24,7 +24,7 @@ use tower_http::{CompressionLevel, compression::CompressionLayer};
 use tracing::{Instrument, Span};
 
 use crate::{
-    Api,
+    Api, Endpoint,
     answer::HttpError,
     health,
     metrics::{request_begins, request_ends},
@@ -46,26 +46,34 @@ pub(crate) struct Frame {
     routes: Router,
     /// Below which paths errors have a structure of a surface's own.
     shapes: Vec<(&'static str, Shape)>,
+    endpoints: Vec<Endpoint>,
     trace_ids: TraceIds,
 }
 
 impl Frame {
     pub(crate) fn new(api: Api, surfaces: impl IntoIterator<Item = Routes>) -> Self {
-        let (mut router, mut shapes, mut addresses) = (Router::new(), Vec::new(), Vec::new());
+        let mut all = Routes::default();
         for surface in surfaces {
-            router = router.merge(surface.router);
-            shapes.extend(surface.shapes);
-            addresses.extend(surface.addresses);
+            all.router = all.router.merge(surface.router);
+            all.endpoints.extend(surface.endpoints);
+            all.shapes.extend(surface.shapes);
+            all.addresses.extend(surface.addresses);
         }
-        let router = router.merge(health::routes(addresses)).with_state(api.clone());
+        let of_health = health::endpoints(all.addresses.clone());
+        let Routes { router, endpoints, shapes, .. } = all.with(of_health, |routes| routes);
+        let router = router.with_state(api.clone());
         let routes =
             router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
-        Self { api, routes, shapes, trace_ids }
+        Self { api, routes, shapes, endpoints, trace_ids }
     }
 
     pub(crate) fn api(&self) -> &Api {
         &self.api
+    }
+
+    pub(crate) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
     }
 
     fn shape(&self, path: &str) -> Option<Shape> {

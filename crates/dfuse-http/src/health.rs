@@ -3,7 +3,6 @@
 use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use axum::{
-    Router,
     extract::State,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
@@ -15,7 +14,7 @@ use metrics::{counter, gauge};
 use serde_json::{Value, json};
 
 use crate::{
-    Api, Json,
+    Api, Endpoint, Json, Methods,
     answer::HttpError,
     metrics::{
         BODY_BYTES, COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT,
@@ -131,12 +130,15 @@ fn version(addresses: &[&str]) -> Json<Value> {
 }
 
 /// What is open to all, beside surfaces at those addresses.
-pub(crate) fn routes(addresses: Vec<&'static str>) -> Router<Api> {
+pub(crate) fn endpoints(addresses: Vec<&'static str>) -> Vec<Endpoint> {
     let addresses = [addresses, vec![HEALTH, METRICS]].concat();
-    Router::new()
-        .route("/", get(async move || version(&addresses)))
-        .route(HEALTH, get(health))
-        .route(METRICS, get(metrics))
+    vec![
+        Endpoint::raw("/", Methods::Get, get(async move || version(&addresses)))
+            .answers("The name and the version of the server, and where its surfaces begin."),
+        Endpoint::raw(HEALTH, Methods::Get, get(health))
+            .answers("What the server is at: head, last irreversible block, conditions, connections, warnings."),
+        Endpoint::raw(METRICS, Methods::Get, get(metrics)).answers("All counts, in Prometheus' text format."),
+    ]
 }
 
 struct Head {

@@ -11,7 +11,8 @@
 //! | module | what |
 //! |---|---|
 //! | `server`, `frame` | connections, and what is around every request: trace id, CORS, errors in their one form, log line, counts |
-//! | `routes`, `answer` | what a surface gives the server; handlers that may fail, errors as responses |
+//! | `routes`, `endpoint`, `parameter` | what a surface gives the server: the table of its endpoints |
+//! | `answer` | errors as responses |
 //! | `sender`, `params`, `bodies` | who asks; the validator of parameters, which names all that is wrong at once; memory for bodies |
 //! | `api` | what handlers share |
 //! | `streamed`, `json` | answers of any length, slice by slice; JSON answers |
@@ -20,10 +21,12 @@
 pub mod answer;
 mod api;
 mod bodies;
+mod endpoint;
 mod frame;
 mod health;
 mod json;
 mod metrics;
+mod parameter;
 pub mod params;
 mod routes;
 pub mod sender;
@@ -32,12 +35,14 @@ pub mod streamed;
 
 pub use api::{Api, Options};
 pub use bodies::Room;
+pub use endpoint::{BodyForm, COMMON_ERRORS, Endpoint, Methods};
 pub use frame::{
     TRACE_ID,
     integrity::{IntegritySecret, proven},
     panicked,
 };
 pub use json::{Json, JsonText};
+pub use parameter::{Kind, Parameter, Place};
 pub use params::Params;
 pub use routes::{Routes, Shape, Shaped, ShapedError, Untouched};
 pub use server::{ConnectionPlace, Server, Stopping};

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::{
     RequestExt,
     extract::{FromRequest, RawPathParams, Request},
-    http::Method,
+    http::{Extensions, Method},
 };
 pub use body::JsonBody;
 use dfuse_query::{ApiError, ApiResult, ErrorCode, nearest, shorten};
@@ -30,7 +30,7 @@ use percent_encoding::percent_decode_str;
 use rules::{Field, Problems};
 use serde_json::json;
 
-use crate::{Api, answer::HttpError, bodies::Room, sender};
+use crate::{Api, answer::HttpError, bodies::Room, endpoint::Declared, parameter::Parameter, sender};
 
 /// Most different parameters of a request.
 const MAX_PARAMETERS: usize = 1000;
@@ -41,6 +41,8 @@ const MAX_PARAMETERS: usize = 1000;
 pub struct Params {
     given: BTreeMap<String, Result<String, String>>,
     asked: BTreeSet<&'static str>,
+    /// What the table of endpoints says that there are; absent in release builds, and where parameters are those of no endpoint.
+    declared: Option<&'static [Parameter]>,
     missing: Vec<&'static str>,
     /// Why parameters in the body were not read.
     unread_body: Option<ApiError>,
@@ -110,6 +112,27 @@ impl Params {
         params
     }
 
+    /// None yet, of an endpoint.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        let declared = extensions.get::<Declared>().filter(|_| cfg!(debug_assertions)).map(|it| it.0);
+        Self { declared, ..Self::default() }
+    }
+
+    /// The table must not lie: whoever reads a parameter has declared it.
+    fn assert_declared(&self, name: &str, is_required: Option<bool>) {
+        let Some(declared) = self.declared else { return };
+        let found = declared.iter().find(|parameter| parameter.name == name);
+        debug_assert!(found.is_some(), "the table has no parameter {name}");
+        let is_as_declared = found.is_none_or(|it| is_required.is_none_or(|required| it.required == required));
+        debug_assert!(is_as_declared, "whether {name} must be there is not as the table says");
+    }
+
+    fn assert_default<T>(&self, name: &str, rule: &impl Fn(&Field<'_>) -> Result<T, Problems>) {
+        let declared = self.declared.unwrap_or_default().iter().find(|parameter| parameter.name == name);
+        let is_right = || declared.and_then(|it| it.default).is_none_or(|text| rule(&Field { name, text }).is_ok());
+        debug_assert!(is_right(), "the table has a default of {name} that breaks its rule");
+    }
+
     /// Adds a parameter that came elsewhere, such as in a JSON body, trimmed.
     pub fn insert(&mut self, name: &str, value: &str) {
         self.add(name.to_owned(), Ok(value.trim().to_owned()));
@@ -117,6 +140,7 @@ impl Params {
 
     /// Checks a parameter that must be there and not be empty.
     pub fn required<T>(&mut self, name: &'static str, rule: impl Fn(&Field<'_>) -> Result<T, Problems>) -> Checked<T> {
+        self.assert_declared(name, Some(true));
         if self.given(name).is_some_and(|value| value.as_ref().is_ok_and(String::is_empty))
             || !self.given.contains_key(name)
         {
@@ -127,12 +151,13 @@ impl Params {
             self.errors.entry(name).or_default().extend(problems);
             return Checked(None);
         }
-        self.optional(name, rule).there()
+        self.check(name, rule).there()
     }
 
     /// Checks a parameter that must be there and may be empty.
     pub fn present<T>(&mut self, name: &'static str, rule: impl Fn(&Field<'_>) -> Result<T, Problems>) -> Checked<T> {
-        if self.given(name).is_some() { self.optional(name, rule).there() } else { self.required(name, rule) }
+        self.assert_declared(name, Some(true));
+        if self.given(name).is_some() { self.check(name, rule).there() } else { self.required(name, rule) }
     }
 
     /// Checks a parameter that may be absent. One that is there must follow the rule, also if it is empty.
@@ -141,6 +166,11 @@ impl Params {
         name: &'static str,
         rule: impl Fn(&Field<'_>) -> Result<T, Problems>,
     ) -> Checked<Option<T>> {
+        self.assert_declared(name, Some(false));
+        self.check(name, rule)
+    }
+
+    fn check<T>(&mut self, name: &'static str, rule: impl Fn(&Field<'_>) -> Result<T, Problems>) -> Checked<Option<T>> {
         let checked = match self.given(name) {
             None => return Checked(Some(None)),
             Some(Ok(text)) => rule(&Field { name, text }),
@@ -156,6 +186,7 @@ impl Params {
         default: T,
         rule: impl Fn(&Field<'_>) -> Result<T, Problems>,
     ) -> Checked<T> {
+        self.assert_default(name, &rule);
         match self.optional(name, rule) {
             Checked(Some(value)) => Checked(Some(value.unwrap_or(default))),
             Checked(None) => Checked(None),
@@ -164,6 +195,7 @@ impl Params {
 
     /// Takes what was checked elsewhere, such as a field of a JSON body.
     pub fn custom<T>(&mut self, name: &'static str, checked: Result<T, Problems>) -> Checked<T> {
+        self.assert_declared(name, None);
         self.asked.insert(name);
         match checked {
             Ok(value) => Checked(Some(value)),
@@ -247,7 +279,7 @@ impl FromRequest<Api> for Params {
     type Rejection = HttpError;
 
     async fn from_request(mut request: Request, api: &Api) -> Result<Self, HttpError> {
-        let mut params = Self::default();
+        let mut params = Self::of(request.extensions());
         let path = request.extract_parts::<RawPathParams>().await;
         // The frame has made sure that paths are UTF-8.
         let path = path.map_err(|rejection| ApiError::unexpected(rejection.body_text()))?;

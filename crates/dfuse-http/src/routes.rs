@@ -3,12 +3,13 @@ use std::{fmt, sync::Arc};
 use axum::Router;
 use dfuse_query::{ApiError, TraceId};
 
-use crate::Api;
+use crate::{Api, Endpoint, endpoint};
 
 /// What a surface serves.
 #[derive(Debug, Default)]
 pub struct Routes {
     pub(crate) router: Router<Api>,
+    pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) shapes: Vec<(&'static str, Shape)>,
     pub(crate) addresses: Vec<&'static str>,
 }
@@ -32,9 +33,12 @@ pub type Shape = fn(ApiError) -> Shaped;
 pub struct Untouched;
 
 impl Routes {
-    /// Those routes.
-    pub fn new(router: Router<Api>) -> Self {
-        Self { router, ..Self::default() }
+    /// Those endpoints, with something around all of them, such as admission.
+    #[must_use]
+    pub fn with(mut self, endpoints: Vec<Endpoint>, around: impl FnOnce(Router<Api>) -> Router<Api>) -> Self {
+        self.router = self.router.merge(around(endpoint::router(&endpoints)));
+        self.endpoints.extend(endpoints);
+        self
     }
 
     /// Below that path, errors have another structure; also those that the server itself answers with.

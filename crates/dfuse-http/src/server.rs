@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use crate::{
-    Api, Routes,
+    Api, Endpoint, Routes,
     frame::{Frame, RequestSpan},
 };
 
@@ -73,6 +73,11 @@ impl Server {
     /// What its handlers share: to set conditions of readiness, and to count.
     pub fn api(&self) -> &Api {
         self.0.api()
+    }
+
+    /// The table of all endpoints.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.0.endpoints()
     }
 
     /// Answers one request.

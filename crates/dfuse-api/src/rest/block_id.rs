@@ -1,9 +1,13 @@
 //! `/v0/block_id/by_time`: the block at, before or after a time.
 
-use axum::Router;
 use dfuse_antelope::TimePoint;
+use dfuse_http::{
+    Endpoint,
+    Kind::{Choice, Time},
+    Parameter,
+};
 use dfuse_query::{
-    ApiResult, Class,
+    ApiResult, Class, ErrorCode,
     blocks::{TimeComparison, by_time as block_by_time, parse_time},
 };
 use dfuse_render::rfc3339;
@@ -11,7 +15,6 @@ use serde_json::{Value, json};
 
 use crate::{
     Api, Json, Params,
-    answer::both,
     params::rules::{Field, Problems, one_of},
 };
 
@@ -23,8 +26,23 @@ const COMPARATORS: [(&str, TimeComparison); 5] = [
     ("eq", TimeComparison::At),
 ];
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/v0/block_id/by_time", both(Class::LookUp, by_time))
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    const PARAMETERS: &[Parameter] = &[
+        Parameter::required("time", Time, "the moment"),
+        Parameter::required(
+            "comparator",
+            Choice(&["gt", "gte", "lt", "lte", "eq"]),
+            "whether the block is after the moment, at it, or before it",
+        ),
+    ];
+    vec![
+        Endpoint::new("/v0/block_id/by_time", Class::LookUp, by_time)
+            .takes(PARAMETERS)
+            .answers(
+                "The number, id and time of the block that is nearest to the moment on the side that is asked for.",
+            )
+            .fails(&[ErrorCode::BlockTimeNotFound, ErrorCode::StateUnavailable]),
+    ]
 }
 
 async fn by_time(api: Api, mut params: Params) -> ApiResult<Json<Value>> {

@@ -1,21 +1,37 @@
 //! `/v0/blocks`: blocks as the explorer shows them.
 
-use axum::Router;
+use dfuse_http::{
+    Endpoint,
+    Kind::{BlockNumber, Integer},
+    Parameter,
+};
 use dfuse_query::{
-    ApiResult, Class,
+    ApiResult, Class, ErrorCode,
     blocks::{self, BlockSummary, Schedule},
 };
 use dfuse_render::JsonWriter;
 
+use super::parameters::ID;
 use crate::{
     Api, JsonText, Params,
-    answer::both,
     params::rules::{between, highest_block, id},
 };
 
-pub(super) fn routes() -> Router<Api> {
-    use Class::Page;
-    Router::new().route("/v0/blocks", both(Page, list)).route("/v0/blocks/{id}", both(Page, one))
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    const LIST: &[Parameter] = &[
+        Parameter::required("limit", Integer(1, 100), "most blocks"),
+        Parameter::optional("skip", BlockNumber, "the highest number; one above the head is the head"),
+    ];
+    vec![
+        Endpoint::new("/v0/blocks", Class::Page, list)
+            .takes(LIST)
+            .answers("Blocks of the best chain, the newest first.")
+            .fails(&[ErrorCode::StateUnavailable]),
+        Endpoint::new("/v0/blocks/{id}", Class::Page, one)
+            .takes(&[ID])
+            .answers("A block of any branch, with the blocks of all branches near its height.")
+            .fails(&[ErrorCode::BlockNotFound, ErrorCode::StateUnavailable]),
+    ]
 }
 
 /// Newest first, from the head or the block `skip` down.

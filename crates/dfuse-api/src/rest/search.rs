@@ -6,29 +6,80 @@ mod page;
 mod params;
 mod simple;
 
-use axum::Router;
 use dfuse_antelope::Name;
+use dfuse_http::{
+    Endpoint,
+    Kind::{BlockNumber, Choice, Flag, Integer, Name as NameKind, SearchQuery, Text},
+    Parameter,
+};
 use dfuse_kv::Direction;
 use dfuse_query::{
-    ApiResult, Class,
+    ApiResult, Class, ErrorCode,
     search::{BlockSpan, SearchQuestion, account_history},
 };
 
 use self::params::{QueryRule, cursor};
+use super::parameters::{CURSOR, LIMIT};
 use crate::{
     Api, JsonText, Params,
-    answer::both,
     params::rules::{Field, Problems, at_least, between, boolean, name, sort_is_descending},
 };
 
-pub(super) fn routes() -> Router<Api> {
+const START: Parameter =
+    Parameter::optional("start_block", BlockNumber, "where the range begins; with the newest first, its highest block")
+        .or("0");
+const COUNT: Parameter = Parameter::optional("block_count", Integer(1, u32::MAX as u64), "blocks of the range");
+const REVERSIBLE: Parameter = Parameter::optional("with_reversible", Flag, "include blocks that may be undone");
+const QUERY: Parameter = Parameter::required("q", SearchQuery, "what to look for");
+const SORT: Parameter = Parameter::optional("sort", Choice(&["asc", "desc"]), "in which order, in any case of letters");
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
     use Class::{LookUp, Page, Search};
-    Router::new()
-        .route("/v0/search/transactions", both(Search, transactions))
-        .route("/v0/search/count", both(Search, count::count))
-        .route("/v0/search/completion", both(LookUp, completion::completion))
-        .route("/v0/simple_search", both(Page, simple::simple_search))
-        .route("/v0/accounts/{account}/actions", both(Search, account_actions))
+    const TRANSACTIONS: &[Parameter] = &[
+        QUERY,
+        START,
+        COUNT,
+        LIMIT,
+        CURSOR,
+        SORT.or("asc"),
+        REVERSIBLE.or("false"),
+        Parameter::optional("explain", Flag, "add how the query was understood").or("false"),
+    ];
+    const COUNTED: &[Parameter] = &[QUERY, START, COUNT, REVERSIBLE.or("false")];
+    const COMPLETED: &[Parameter] = &[Parameter::required("prefix", Text, "what was written so far")];
+    const NAMED: &[Parameter] = &[Parameter::required("q", Text, "an id, a number, an account or a time")];
+    const OF_ACCOUNT: &[Parameter] = &[
+        Parameter::required("account", NameKind, "the account").in_path(),
+        Parameter::optional("contract", NameKind, "actions of this contract alone"),
+        START,
+        COUNT,
+        LIMIT,
+        CURSOR,
+        SORT.or("desc"),
+        REVERSIBLE.or("true"),
+    ];
+    const PAGED: &[ErrorCode] = &[ErrorCode::CursorTooOld, ErrorCode::QueryTooBroad];
+    vec![
+        Endpoint::new("/v0/search/transactions", Search, transactions)
+            .takes(TRANSACTIONS)
+            .answers("A page of the transactions with actions that match.")
+            .fails(PAGED),
+        Endpoint::new("/v0/search/count", Search, count::count)
+            .takes(COUNTED)
+            .answers("How many transactions and actions match.")
+            .fails(&[ErrorCode::QueryTooBroad]),
+        Endpoint::new("/v0/search/completion", LookUp, completion::completion)
+            .takes(COMPLETED)
+            .answers("How a query may go on, in sections."),
+        Endpoint::new("/v0/simple_search", Page, simple::simple_search)
+            .takes(NAMED)
+            .answers("What a text names: a block, a transaction or an account.")
+            .fails(&[ErrorCode::SimpleSearchNotFound, ErrorCode::StateUnavailable]),
+        Endpoint::new("/v0/accounts/{account}/actions", Search, account_actions)
+            .takes(OF_ACCOUNT)
+            .answers("What an account has done, and what has come to it.")
+            .fails(PAGED),
+    ]
 }
 
 /// A page of the transactions with actions that match, in either direction.

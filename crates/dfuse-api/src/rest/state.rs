@@ -9,38 +9,97 @@ mod difference;
 mod height;
 mod history;
 mod keys;
+mod parameters;
 mod rows;
 mod table;
 mod tokens;
 
 pub(crate) use self::height::write_coverage;
-use axum::{Router, routing::MethodFilter};
+use dfuse_http::Endpoint;
 use dfuse_query::Class;
 
-use crate::{
-    Api,
-    answer::{both, on},
-};
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    [of_tables(), of_contracts(), of_tokens()].into_iter().flatten().collect()
+}
 
-pub(super) fn routes() -> Router<Api> {
-    use Class::{LookUp, Page, Search};
-    Router::new()
-        .route("/v0/state/abi", both(LookUp, abi::get))
-        .route("/v0/state/abi/bin_to_json", on(MethodFilter::POST, Page, bin_to_json::post))
-        .route("/v0/state/key_accounts", both(Page, keys::key_accounts))
-        .route("/v0/state/permission_links", both(Page, keys::permission_links))
-        .route("/v0/state/table", both(Page, table::one))
-        .route("/v0/state/table/diff", both(Page, difference::get))
-        .route("/v0/state/table/row", both(LookUp, table::row))
-        .route("/v0/state/table/row/history", both(Page, history::get))
-        .route("/v0/state/table_scopes", both(Page, keys::table_scopes))
-        .route("/v0/state/tables/accounts", both(Page, table::of_accounts))
-        .route("/v0/state/tables/scopes", both(Page, table::of_scopes))
-        .route("/v0/tokens", both(Search, tokens::all))
-        .route("/v0/tokens/{contract}/{symbol}/holders", both(Search, tokens::holders))
-        .route("/v0/accounts/{account}/balances", both(Page, tokens::balances))
-        .route(
-            "/v1/history/get_key_accounts",
-            on(MethodFilter::GET, Page, keys::legacy).merge(on(MethodFilter::POST, Page, keys::legacy_json)),
-        )
+fn of_tables() -> Vec<Endpoint> {
+    use Class::{LookUp, Page};
+    vec![
+        Endpoint::new("/v0/state/table", Page, table::one)
+            .takes(parameters::ROWS)
+            .answers("The rows of a table, in the order of their primary keys.")
+            .fails(parameters::ROWS_ERRORS),
+        Endpoint::new("/v0/state/table/diff", Page, difference::get)
+            .takes(parameters::DIFFERENCE)
+            .answers("What is to be done to a table at one height so that it becomes what it is at another.")
+            .fails(parameters::ROWS_ERRORS),
+        Endpoint::new("/v0/state/table/row", LookUp, table::row)
+            .takes(parameters::ROW)
+            .answers("One row.")
+            .fails(parameters::ROW_ERRORS),
+        Endpoint::new("/v0/state/table/row/history", Page, history::get)
+            .takes(parameters::HISTORY)
+            .answers("What became of one row: a page of its changes.")
+            .fails(parameters::ROWS_ERRORS),
+        Endpoint::new("/v0/state/tables/accounts", Page, table::of_accounts)
+            .takes(parameters::ROWS_OF_ACCOUNTS)
+            .answers("The rows of a table of many contracts.")
+            .fails(parameters::ROWS_ERRORS),
+        Endpoint::new("/v0/state/tables/scopes", Page, table::of_scopes)
+            .takes(parameters::ROWS_OF_SCOPES)
+            .answers("The rows of a table in many scopes.")
+            .fails(parameters::ROWS_ERRORS),
+    ]
+}
+
+fn of_contracts() -> Vec<Endpoint> {
+    use Class::{LookUp, Page};
+    vec![
+        Endpoint::new("/v0/state/abi", LookUp, abi::get)
+            .takes(parameters::ABI)
+            .answers("The ABI of a contract, and the block that set it.")
+            .fails(parameters::ABI_ERRORS),
+        Endpoint::post_json("/v0/state/abi/bin_to_json", Page, bin_to_json::post)
+            .takes(parameters::DECODED)
+            .answers("Rows that were sent as bytes, decoded.")
+            .fails(parameters::DECODED_ERRORS),
+        Endpoint::new("/v0/state/key_accounts", Page, keys::key_accounts)
+            .takes(parameters::OF_KEY)
+            .answers("The accounts with a permission that a key stands in.")
+            .fails(parameters::KEY_ERRORS),
+        Endpoint::new("/v0/state/permission_links", Page, keys::permission_links)
+            .takes(parameters::OF_ACCOUNT)
+            .answers("The actions for which an account has linked a permission.")
+            .fails(parameters::STATE_ERRORS),
+        Endpoint::new("/v0/state/table_scopes", Page, keys::table_scopes)
+            .takes(parameters::OF_TABLE)
+            .answers("The scopes of a table.")
+            .fails(parameters::SCOPES_ERRORS),
+        Endpoint::get("/v1/history/get_key_accounts", Page, keys::legacy)
+            .takes(parameters::LEGACY)
+            .answers("The accounts of a key at the head, as nodes answered once.")
+            .fails(parameters::STATE_ERRORS),
+        Endpoint::post_json("/v1/history/get_key_accounts", Page, keys::legacy_json)
+            .takes(parameters::LEGACY_JSON)
+            .answers("The same.")
+            .fails(parameters::STATE_ERRORS),
+    ]
+}
+
+fn of_tokens() -> Vec<Endpoint> {
+    use Class::{Page, Search};
+    vec![
+        Endpoint::new("/v0/tokens", Search, tokens::all)
+            .takes(parameters::TOKENS)
+            .answers("Tokens of one contract or of all.")
+            .fails(parameters::TOKEN_ERRORS),
+        Endpoint::new("/v0/tokens/{contract}/{symbol}/holders", Search, tokens::holders)
+            .takes(parameters::HOLDERS)
+            .answers("A token, and a page of the accounts with a balance of it.")
+            .fails(parameters::TOKEN_ERRORS),
+        Endpoint::new("/v0/accounts/{account}/balances", Page, tokens::balances)
+            .takes(parameters::BALANCES)
+            .answers("A page of the tokens of which an account has a balance.")
+            .fails(parameters::TOKEN_ERRORS),
+    ]
 }

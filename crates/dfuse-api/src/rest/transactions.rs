@@ -2,31 +2,40 @@
 
 use std::ops::ControlFlow;
 
-use axum::Router;
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::CursorKind;
+use dfuse_http::{Endpoint, Kind::Integer, Parameter};
 use dfuse_query::{
-    ApiResult, Class, ListCursor, ReadContext,
+    ApiResult, Class, ErrorCode, ListCursor, ReadContext,
     transactions::{self, TransactionPage},
 };
 use dfuse_render::{JsonWriter, Renderer};
 use dfuse_trx::Place;
 
+use super::parameters::{CURSOR, ID, LIMIT};
 use crate::{
     Api, JsonText, Params,
-    answer::both,
     params::rules::{Field, Problems, between, id},
 };
 
 /// A page ends when it has so many bytes, before as many transactions as were asked for are in it.
 pub(super) const PAGE_BYTES: usize = 16 << 20;
 
-pub(super) fn routes() -> Router<Api> {
-    use Class::{LookUp, Page};
-    Router::new()
-        .route("/v0/transactions", both(Page, recent))
-        .route("/v0/transactions/{id}", both(LookUp, one))
-        .route("/v0/blocks/{id}/transactions", both(Page, of_block))
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    const RECENT: &[Parameter] = &[Parameter::required("limit", Integer(1, 100), "most transactions"), CURSOR];
+    vec![
+        Endpoint::new("/v0/transactions", Class::Page, recent)
+            .takes(RECENT)
+            .answers("The lifecycles of transactions that are in blocks, the newest first."),
+        Endpoint::new("/v0/transactions/{id}", Class::LookUp, one)
+            .takes(&[ID])
+            .answers("The lifecycle of a transaction.")
+            .fails(&[ErrorCode::TransactionNotFound]),
+        Endpoint::new("/v0/blocks/{id}/transactions", Class::Page, of_block)
+            .takes(&[ID, LIMIT, CURSOR])
+            .answers("The lifecycles of the transactions of a block, in the order of their execution.")
+            .fails(&[ErrorCode::BlockNotFound, ErrorCode::StateUnavailable]),
+    ]
 }
 
 async fn one(api: Api, mut params: Params) -> ApiResult<JsonText> {

@@ -6,7 +6,9 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
+use dfuse_http::{BodyForm, Endpoint, Kind, Methods, Parameter, Place};
 use dfuse_query::ErrorCode;
+use serde_json::Value;
 
 use crate::support::TestChain;
 
@@ -191,4 +193,73 @@ async fn malformed_paths() {
     assert_eq!(chain.request(request).await.status, StatusCode::OK);
     let request = Request::builder().method(Method::CONNECT).uri("example.com:443").body(Body::empty()).unwrap();
     assert_eq!(chain.request(request).await.error().0, ErrorCode::RouteNotFound);
+}
+
+/// Names of the parameters that stand there.
+fn names(endpoint: &Endpoint, place: Place, wanted: impl Fn(&Parameter) -> bool) -> BTreeSet<&str> {
+    let there = endpoint.parameters.iter().filter(|parameter| parameter.place == place && wanted(parameter));
+    there.map(|parameter| parameter.name).collect()
+}
+
+/// The path with values in the place of its parameters.
+fn path(endpoint: &Endpoint) -> String {
+    endpoint.parameters.iter().filter(|it| it.place == Place::Path).fold(endpoint.path.to_owned(), |path, parameter| {
+        let value = match parameter.kind {
+            Kind::Id => "0000000200000000000000000000000000000000000000000000000000000000",
+            Kind::SymbolCode => "EOS",
+            _ => "eosio",
+        };
+        path.replace(&format!("{{{}}}", parameter.name), value)
+    })
+}
+
+/// The names that an error says something of.
+fn wrong(error: &Value) -> BTreeSet<&str> {
+    error["details"]["errors"].as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// That nothing is read which the table does not name is asserted where parameters are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_says_what_endpoints_take() {
+    let chain = TestChain::small().await;
+    let endpoints: Vec<_> = chain.server.endpoints().iter().filter(|it| it.methods != Methods::Any).collect();
+    assert!(endpoints.len() > 25, "{}", endpoints.len());
+    for endpoint in &endpoints {
+        let path = path(endpoint);
+        assert!(!path.contains('{'), "{path} has a parameter that the table does not name");
+        let at_path = endpoints.iter().filter(|it| it.path == endpoint.path);
+        let allowed: Vec<_> = at_path.flat_map(|it| it.methods.names()).copied().chain(["OPTIONS"]).collect();
+        let request = Request::delete(&path).body(Body::empty()).unwrap();
+        assert_eq!(chain.request(request).await.header("allow"), allowed.join(", "), "{path}");
+
+        let required = names(endpoint, Place::Query, |it| it.required);
+        let all = names(endpoint, Place::Query, |_| true);
+        if !all.is_empty() {
+            let method = endpoint.methods.names()[0];
+            let ask = async |query: &str| {
+                let request = Request::builder().method(method).uri(format!("{path}?{query}"));
+                chain.request(request.body(Body::empty()).unwrap()).await
+            };
+            // What is malformed breaks every rule.
+            let malformed: Vec<_> = all.iter().map(|name| format!("{name}=%zz")).collect();
+            let (code, error) = ask(&malformed.join("&")).await.error();
+            assert_eq!((code, wrong(&error)), (ErrorCode::RequestValidation, all), "{path}");
+            if !required.is_empty() {
+                let (code, error) = ask("").await.error();
+                assert_eq!((code, wrong(&error)), (ErrorCode::RequestValidation, required), "{path}");
+            }
+        }
+        let required = names(endpoint, Place::Json, |it| it.required);
+        if endpoint.body == BodyForm::Json && !required.is_empty() {
+            let request = Request::post(&path).body(Body::from("{}")).unwrap();
+            let (code, error) = chain.request(request).await.error();
+            assert_eq!((code, wrong(&error)), (ErrorCode::RequestValidation, required), "{path}");
+        }
+        let counts = String::from_utf8(chain.get("/metrics").await.body.to_vec()).unwrap();
+        assert!(counts.contains(&format!("route=\"{}\"", endpoint.path)), "{path}");
+        assert!(
+            !endpoint.answer.is_empty() && endpoint.parameters.iter().all(|it| !it.description.is_empty()),
+            "{path}"
+        );
+    }
 }

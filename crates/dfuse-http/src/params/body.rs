@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::Params;
 use crate::{Api, answer::HttpError, bodies::Room, sender};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -27,6 +28,8 @@ pub struct JsonBody<T> {
     pub value: T,
     /// To be held as long as what is large in the value.
     pub room: Room,
+    /// Without values yet, for the endpoint's rules: what is inserted there is checked as all parameters are.
+    pub params: Params,
 }
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for JsonBody<T> {
@@ -34,9 +37,10 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for JsonBody<T> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, HttpError> {
         let api = api.charged_to(sender::client(request.extensions()));
+        let params = Params::of(request.extensions());
         let (body, room) = read(request, &api).await?;
         let value = api.parse(body.len(), move || json(&body)).await?;
-        Ok(Self { value, room })
+        Ok(Self { value, room, params })
     }
 }
 

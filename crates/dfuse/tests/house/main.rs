@@ -20,6 +20,11 @@ fn crates() -> BTreeSet<String> {
 
 /// The crates of this workspace that a manifest names as dependencies, those of tests left out.
 fn knows(name: &str) -> BTreeSet<String> {
+    dependencies(name).into_iter().filter(|dependency| dependency.starts_with("dfuse-")).collect()
+}
+
+/// What a manifest names as dependencies, those of tests left out.
+fn dependencies(name: &str) -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
     let mut in_dependencies = false;
     let mut known = BTreeSet::new();
@@ -27,7 +32,7 @@ fn knows(name: &str) -> BTreeSet<String> {
         if line.starts_with('[') {
             in_dependencies = line == "[dependencies]";
         } else if in_dependencies && let Some(dependency) = line.split(['.', ' ', '=']).next() {
-            known.extend(Some(dependency.to_owned()).filter(|it| it.starts_with("dfuse-")));
+            known.insert(dependency.to_owned());
         }
     }
     known
@@ -114,5 +119,25 @@ fn engines_are_known_to_dfuse_kv_alone() {
         assert!(!manifest.contains("fjall"), "{name} depends on an engine");
         let sources = Crate::read(&root().join("crates").join(&name).join("src"));
         assert!(!sources.mentions("FjallStore"), "{name} names an engine's type");
+    }
+}
+
+/// What clients talk to. None of these imports another one, and nothing below knows one of them.
+const SURFACES: [&str; 5] = ["dfuse-api", "dfuse-graphql", "dfuse-grpc", "dfuse-web", "dfuse-sink"];
+/// Servers and schemas of surfaces. What stands below all surfaces knows none of them.
+const OF_SURFACES: [&str; 8] =
+    ["async-graphql", "axum", "axum-core", "hyper", "hyper-util", "tonic", "tower", "tower-http"];
+
+#[test]
+fn surfaces_know_nothing_of_each_other_and_use_cases_nothing_of_them() {
+    for name in crates().into_iter().filter(|name| name != "dfuse") {
+        let known = knows(&name);
+        let surfaces: Vec<_> = SURFACES.iter().filter(|surface| known.contains(**surface)).collect();
+        assert!(surfaces.is_empty(), "{name} knows {surfaces:?}");
+    }
+    let below = ["dfuse-query", "dfuse-render"].into_iter().filter(|name| crates().contains(*name));
+    for name in below {
+        let servers: Vec<_> = OF_SURFACES.into_iter().filter(|server| dependencies(name).contains(*server)).collect();
+        assert!(servers.is_empty(), "{name} depends on {servers:?}");
     }
 }

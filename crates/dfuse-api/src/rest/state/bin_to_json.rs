@@ -135,8 +135,7 @@ impl Visitor<'_> for Element<'_> {
     }
 }
 
-pub(super) async fn post(api: Api, JsonBody { value, room }: JsonBody<Request>) -> ApiResult<Response> {
-    let mut params = Params::default();
+pub(super) async fn post(api: Api, JsonBody { value, room, mut params }: JsonBody<Request>) -> ApiResult<Response> {
     for (name, value) in [("account", &value.account), ("table", &value.table)] {
         if let Some(value) = value {
             params.insert(name, value);

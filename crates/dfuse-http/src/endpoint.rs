@@ -1,0 +1,223 @@
+//! The table of endpoints: what each takes, answers and may fail with, beside what answers it. Routes come from it, and
+//! documents may.
+
+use std::future::Future;
+
+use axum::{
+    Extension, Router,
+    extract::FromRequest,
+    response::IntoResponse,
+    routing::{self, MethodFilter, MethodRouter},
+};
+use dfuse_query::{ApiResult, Class, ErrorCode};
+
+use crate::{Api, answer::HttpError, parameter::Parameter};
+
+/// Errors that every endpoint may answer with: those of parameters, of bodies, of a server that is busy, and faults.
+pub const COMMON_ERRORS: &[ErrorCode] = &[
+    ErrorCode::RequestValidation,
+    ErrorCode::RequestMalformed,
+    ErrorCode::RequestTimeout,
+    ErrorCode::RequestBodyTooLarge,
+    ErrorCode::MediaTypeUnsupported,
+    ErrorCode::Unexpected,
+    ErrorCode::ServiceUnavailable,
+];
+
+/// An endpoint. One path may have several, of different methods.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// As routes and counts name it; parameters of the path stand in braces.
+    pub path: &'static str,
+    /// With which methods it is asked.
+    pub methods: Methods,
+    /// What is in the body of a request.
+    pub body: BodyForm,
+    /// What its reads cost.
+    pub class: Class,
+    /// What it takes, in the order in which documents should have it.
+    pub parameters: &'static [Parameter],
+    /// What it answers, in a sentence.
+    pub answer: &'static str,
+    /// What it may fail with, beside [`COMMON_ERRORS`].
+    pub errors: &'static [ErrorCode],
+    route: MethodRouter<Api>,
+}
+
+/// Methods of an endpoint. `OPTIONS` is everywhere, and answered by the request frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Methods {
+    /// `GET`, and `HEAD`, which has no body in its answer.
+    Get,
+    /// `POST`.
+    Post,
+    /// Both: parameters are in the query, or in the form that is posted.
+    GetOrPost,
+    /// Whatever comes: who answers decides.
+    Any,
+}
+
+/// What is in the body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyForm {
+    /// Nothing that is looked at.
+    None,
+    /// With `POST`, a form with parameters.
+    Form,
+    /// A JSON object.
+    Json,
+}
+
+/// What the table says of an endpoint to those who read its parameters. Among the extensions of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Declared(pub(crate) &'static [Parameter]);
+
+impl Methods {
+    /// The names that the header `Allow` has, without `OPTIONS`. Empty for any.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Get => &["GET", "HEAD"],
+            Self::Post => &["POST"],
+            Self::GetOrPost => &["GET", "HEAD", "POST"],
+            Self::Any => &[],
+        }
+    }
+
+    fn filter(self) -> Option<MethodFilter> {
+        match self {
+            Self::Get => Some(MethodFilter::GET),
+            Self::Post => Some(MethodFilter::POST),
+            Self::GetOrPost => Some(MethodFilter::GET.or(MethodFilter::POST)),
+            Self::Any => None,
+        }
+    }
+}
+
+impl Endpoint {
+    /// What is asked with `GET`, or with `POST` and a form. Reads of that class answer it.
+    pub fn new<A, R, F, W>(path: &'static str, class: Class, handler: F) -> Self
+    where
+        F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
+        A: FromRequest<Api> + Send + 'static,
+        R: IntoResponse + 'static,
+        W: Future<Output = ApiResult<R>> + Send + 'static,
+    {
+        Self::with_methods(Methods::GetOrPost, BodyForm::Form, path, class, handler)
+    }
+
+    /// What is asked with `GET` alone.
+    pub fn get<A, R, F, W>(path: &'static str, class: Class, handler: F) -> Self
+    where
+        F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
+        A: FromRequest<Api> + Send + 'static,
+        R: IntoResponse + 'static,
+        W: Future<Output = ApiResult<R>> + Send + 'static,
+    {
+        Self::with_methods(Methods::Get, BodyForm::None, path, class, handler)
+    }
+
+    /// What is asked with a JSON object that is posted.
+    pub fn post_json<A, R, F, W>(path: &'static str, class: Class, handler: F) -> Self
+    where
+        F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
+        A: FromRequest<Api> + Send + 'static,
+        R: IntoResponse + 'static,
+        W: Future<Output = ApiResult<R>> + Send + 'static,
+    {
+        Self::with_methods(Methods::Post, BodyForm::Json, path, class, handler)
+    }
+
+    /// What takes a request as it is, and charges its reads itself.
+    pub fn raw(path: &'static str, methods: Methods, route: MethodRouter<Api>) -> Self {
+        Self {
+            path,
+            methods,
+            body: BodyForm::None,
+            class: Class::LookUp,
+            parameters: &[],
+            answer: "",
+            errors: &[],
+            route,
+        }
+    }
+
+    fn with_methods<A, R, F, W>(methods: Methods, body: BodyForm, path: &'static str, class: Class, handler: F) -> Self
+    where
+        F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
+        A: FromRequest<Api> + Send + 'static,
+        R: IntoResponse + 'static,
+        W: Future<Output = ApiResult<R>> + Send + 'static,
+    {
+        let answer = move |api: Api, asked: A| {
+            let answer = handler(api, asked);
+            async move { answer.await.map_err(HttpError) }
+        };
+        let route = match methods.filter() {
+            Some(filter) => routing::on(filter, answer),
+            None => routing::any(answer),
+        };
+        let mut endpoint = Self::raw(path, methods, route);
+        (endpoint.body, endpoint.class) = (body, class);
+        endpoint
+    }
+
+    /// What it takes.
+    #[must_use]
+    pub fn takes(self, parameters: &'static [Parameter]) -> Self {
+        Self { parameters, ..self }
+    }
+
+    /// What it answers, in a sentence.
+    #[must_use]
+    pub fn answers(self, answer: &'static str) -> Self {
+        Self { answer, ..self }
+    }
+
+    /// What it may fail with, beside [`COMMON_ERRORS`].
+    #[must_use]
+    pub fn fails(self, errors: &'static [ErrorCode]) -> Self {
+        Self { errors, ..self }
+    }
+
+    /// Whether it may fail so.
+    pub fn may_fail_with(&self, code: ErrorCode) -> bool {
+        let of_json = [ErrorCode::MissingBody, ErrorCode::InvalidJson].contains(&code) && self.body == BodyForm::Json;
+        of_json || COMMON_ERRORS.contains(&code) || self.errors.contains(&code)
+    }
+}
+
+/// The routes of a table.
+pub(crate) fn router(endpoints: &[Endpoint]) -> Router<Api> {
+    endpoints.iter().fold(Router::new(), |router, endpoint| {
+        let mut route = endpoint.route.clone();
+        // What takes every method has no routes that could be laid around, and needs none of this.
+        if endpoint.methods != Methods::Any {
+            route = route.route_layer(Extension(endpoint.class)).route_layer(Extension(Declared(endpoint.parameters)));
+            route = checked(endpoint, route);
+        }
+        router.route(endpoint.path, route)
+    })
+}
+
+/// Panics where an endpoint fails with an error that its table does not name, so that tests see it.
+#[cfg(debug_assertions)]
+fn checked(endpoint: &Endpoint, route: MethodRouter<Api>) -> MethodRouter<Api> {
+    use axum::{middleware::map_response, response::Response};
+    use dfuse_query::ApiError;
+
+    let endpoint = endpoint.clone();
+    route.route_layer(map_response(move |response: Response| {
+        let code = response.extensions().get::<ApiError>().map(ApiError::code);
+        let undeclared = code.filter(|code| !endpoint.may_fail_with(*code));
+        let path = endpoint.path;
+        async move {
+            assert!(undeclared.is_none(), "the table says nothing of {undeclared:?} at {path}");
+            response
+        }
+    }))
+}
+
+#[cfg(not(debug_assertions))]
+fn checked(_: &Endpoint, route: MethodRouter<Api>) -> MethodRouter<Api> {
+    route
+}
