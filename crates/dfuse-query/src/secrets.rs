@@ -64,6 +64,7 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
             let start = at + text[at..].find(is_part)?;
             match colour_from(&text[at..start], &text[start..]) {
                 Some(length) => at = start + length,
+                None if is_escape(&text[at..start], &text[start..]) => at = start + 1,
                 None => break start,
             }
         };
@@ -79,16 +80,26 @@ fn colour_from(before: &str, text: &str) -> Option<usize> {
     text[end..].starts_with('m').then_some(end + 1)
 }
 
+/// Whether text begins with the letter of an escape sequence, such as the one of a line end in JSON.
+fn is_escape(before: &str, text: &str) -> bool {
+    before.ends_with('\\') && text.starts_with(['n', 'r', 't', 'b', 'f'])
+}
+
 fn is_private_key(word: &str) -> bool {
     if word.find(NEW_FORM_BEGINS).is_some_and(|at| word.len() > at + NEW_FORM_BEGINS.len() + 8) {
         return true;
     }
+    // Public keys and signatures may look like one behind their prefix.
+    let is_public = ["PUB_", "SIG_"].iter().any(|prefix| word.contains(prefix));
+    word.split('_').any(|part| is_old_form(part) && !is_public)
+}
+
+fn is_old_form(part: &str) -> bool {
     // Ids in hex have no capitals.
-    word.len() >= OLD_FORM_LEAST
-        && word.starts_with(OLD_FORM_BEGINS)
-        && !word.contains('_')
-        && word.contains(|c: char| c.is_ascii_uppercase())
-        && word.contains(|c: char| ('g'..='z').contains(&c))
+    part.len() >= OLD_FORM_LEAST
+        && part.starts_with(OLD_FORM_BEGINS)
+        && part.contains(|c: char| c.is_ascii_uppercase())
+        && part.contains(|c: char| ('g'..='z').contains(&c))
 }
 
 #[cfg(test)]
@@ -113,6 +124,8 @@ mod tests {
         assert_eq!(masked(&format!("/v0/%35{}", &OLD[1..])), MASK);
         assert_eq!(masked(&format!("\u{1b}[2mkey\u{1b}[0m\u{1b}[2m=\u{1b}[0m{OLD}")).matches(MASK).count(), 1);
         assert_eq!(masked(&format!("\u{1b}[{OLD}")), "\u{1b}[***", "what looks like a colour hides nothing");
+        assert_eq!(masked(&format!("the variable DFUSE_{OLD} is no setting")), "the variable *** is no setting");
+        assert_eq!(masked(&format!("{{\"message\":\"a\\n{OLD}\"}}")), "{\"message\":\"a\\n***\"}");
         let mut details = json!({"errors": {"public_key": [format!("not {OLD}"), 5, null]}});
         mask_json(&mut details);
         assert_eq!(details, json!({"errors": {"public_key": ["not ***", 5, null]}}));
@@ -129,6 +142,8 @@ mod tests {
             "PVT_K1_",
             "\u{e4}5\u{f6}",
             "account:eosio.token data.to:alice",
+            "PUB_K1_5MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5BoDq63",
+            "SIG_K1_KfQ57wLFFzU5WvDJPGwBfBYQKb6Hy8sYTBgGCDpYjKkbRoJnWEaLFzS7vfSLpVvVFkQvJfkqXMVqFUAc4Sv3YpKJbYmVrQ",
         ] {
             assert_eq!(masked(text), text);
         }

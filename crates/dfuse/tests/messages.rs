@@ -76,6 +76,7 @@ fn private_keys_are_not_repeated() {
             variable("DFUSE_NODEOS__NODES"),
             variable("DFUSE_LOG_LEVEL"),
             variable("DFUSE_CHAIN_ID"),
+            run(&["start", "--listen", "nowhere", "--data-dir", &data], &[(&format!("DFUSE_{key}"), "1")]),
         ] {
             assert!(matches!(code, Some(1 | 2)), "{code:?}: {said}");
             assert!(said.contains("***"), "{said}");

@@ -39,8 +39,8 @@ fn find(snapshot: &ServingSnapshot, slot: BlockTimestamp, which: TimeMatch) -> A
     };
     if may_be_before {
         let message = format!(
-            "The block may be one of before block {first_block}, with which the indexes begin, in the middle of the chain: \
-             its time is {}.",
+            "The block may be one of before block {first_block}, with which the indexes begin, in the middle of the chain; the \
+             time of that block is {}.",
             rfc3339(first.time)
         );
         return Err(state_unavailable(first_block, message));
