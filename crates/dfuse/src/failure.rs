@@ -27,6 +27,9 @@ pub(crate) fn explained(error: anyhow::Error) -> anyhow::Error {
     if let Some(explained) = indexes(&error) {
         return explained;
     }
+    if let Some(explained) = keys(&error) {
+        return explained;
+    }
     if let Some(too_long @ dfuse_deep_mind::Error::TooLong { .. }) = log(&error) {
         return anyhow::anyhow!(
             "{too_long}; if the node really writes such lines, raise the setting nodeos.max_line_mib, for tools --max-line-mib"
@@ -43,6 +46,23 @@ pub(crate) fn explained(error: anyhow::Error) -> anyhow::Error {
         }
         _ => error,
     }
+}
+
+/// Errors of the store of the keys, which nothing can build again.
+fn keys(error: &anyhow::Error) -> Option<anyhow::Error> {
+    use dfuse_kv::Error::{Corrupt, Format};
+    let what = match error.downcast_ref()? {
+        damaged @ dfuse_access::Error::Damaged { .. } => damaged.to_string(),
+        dfuse_access::Error::Store(Corrupt { path, why }) => {
+            format!("the keys are damaged: {}", first_of(&dfuse_kv::find_damage(path).unwrap_or_default(), why))
+        }
+        format @ dfuse_access::Error::Store(Format { .. }) => format.to_string(),
+        _ => return None,
+    };
+    Some(anyhow::anyhow!(
+        "{what}; restore the folder \"access\" of the data directory from a copy, or remove it: then every key must be created \
+         again, and tokens that were issued are refused"
+    ))
 }
 
 fn log(error: &anyhow::Error) -> Option<&dfuse_deep_mind::Error> {
@@ -75,15 +95,20 @@ fn indexes(error: &anyhow::Error) -> Option<anyhow::Error> {
     Some(damaged_indexes(&files, why))
 }
 
-/// What is said of damaged indexes: the files, as far as they are known, or else why they are taken for damaged.
-pub(crate) fn damaged_indexes(files: &[dfuse_kv::Damage], why: &str) -> anyhow::Error {
-    let what = match files {
+/// The files that are damaged, as far as they are known, or else why something is taken for damaged.
+fn first_of(files: &[dfuse_kv::Damage], why: &str) -> String {
+    match files {
         [] => why.to_owned(),
         [first] => first.to_string(),
         [first, others @ ..] => format!("{first}, and {} more files", others.len()),
-    };
+    }
+}
+
+/// What is said of damaged indexes: the files, as far as they are known, or else why they are taken for damaged.
+pub(crate) fn damaged_indexes(files: &[dfuse_kv::Damage], why: &str) -> anyhow::Error {
     anyhow::anyhow!(
-        "the indexes are damaged: {what}; nothing is lost, as they are built from the block files: {}",
+        "the indexes are damaged: {}; nothing is lost, as they are built from the block files: {}",
+        first_of(files, why),
         rebuilding()
     )
 }

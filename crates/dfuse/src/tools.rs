@@ -83,6 +83,11 @@ async fn open_store(place: &str) -> anyhow::Result<BlockStore> {
     }
 }
 
+/// The store that has this folder of bundles; any other place is the store itself.
+fn whole_store(place: &str) -> &str {
+    place.trim_end_matches('/').strip_suffix("/merged-blocks").filter(|store| !store.is_empty()).unwrap_or(place)
+}
+
 /// A runtime for a command that reads or writes block stores.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)

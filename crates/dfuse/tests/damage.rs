@@ -217,6 +217,8 @@ fn follow(advice: &str, chain: &Chain, data: &Path, random: &mut Random) -> Vec<
     };
     if advice.contains("dfuse tools merge --mend") {
         dfuse(&["tools", "merge", "--mend", text(&chain.log), text(&data.join("blocks"))]);
+    } else if advice.contains("the keys") {
+        fs::remove_dir_all(data.join("access")).unwrap();
     } else if advice.contains("cursor.key") {
         fs::remove_file(data.join("cursor.key")).unwrap();
     } else if advice.contains("--rebuild-damaged") {

@@ -154,13 +154,18 @@ fn advised_commands_mend_block_files() {
     assert_eq!(code, Some(1), "{said}");
     paste(advised(&said, "dfuse tools merge --mend"));
     assert!(bundle.is_file());
-    // A tool does not know a log.
-    fs::remove_file(&bundle).unwrap();
-    let blocks = text(bundle.parent().unwrap().parent().unwrap());
-    let (_, said) = run(&["tools", "check", "blocks", blocks], &[]);
-    let command = advised(&said, "dfuse tools merge --mend LOG").replace("LOG", &format!("'{log}'"));
-    paste(&command);
-    assert!(bundle.is_file());
+    // A tool does not know a log. The store may be named by the folder of its bundles.
+    let bundles = bundle.parent().unwrap();
+    for store in [bundles.parent().unwrap(), bundles] {
+        fs::remove_file(&bundle).unwrap();
+        let (code, said) = run(&["tools", "check", "blocks", text(store)], &[]);
+        assert_eq!(code, Some(1), "{said}");
+        let command = advised(&said, "dfuse tools merge --mend LOG").replace("LOG", &format!("'{log}'"));
+        paste(&command);
+        assert!(bundle.is_file(), "{command}");
+        let left = fs::read_dir(bundles).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        assert!(left.iter().all(|name| text(Path::new(name)).ends_with(".dbin.zst")), "{left:?}");
+    }
 }
 
 /// The block files are gone, and those that would come begin behind what is indexed.

@@ -9,7 +9,7 @@ use crate::{
     input::{self, Input},
     progress::Progress,
     remedy,
-    tools::{open_store, runtime},
+    tools::{open_store, runtime, whole_store},
 };
 
 /// Find holes, overlaps, damage and broken links in a block store, and ABI dumps that are damaged or missing. Ends with code 1 if
@@ -40,7 +40,7 @@ impl CheckBlocks {
         if range.is_empty() {
             return Err(usage("--stop-block is before --start-block"));
         }
-        remedy::set(remedy::Context { blocks: Some(place.clone()), ..remedy::Context::default() });
+        remedy::set(remedy::Context { blocks: Some(whole_store(&place).to_owned()), ..remedy::Context::default() });
         let runtime = runtime()?;
         let store = runtime.block_on(open_store(&place))?;
         let options = CheckOptions { range, decode: self.decode };

@@ -2,7 +2,7 @@ use std::io::Read;
 
 use clap::Args;
 use dfuse_antelope::model::wire::ReverseWriter;
-use dfuse_blocks::{BlockStore, EncodedBlock, Merger, StoreOptions, mend};
+use dfuse_blocks::{BlockStore, EncodedBlock, Located, Merger, StoreOptions, mend};
 use dfuse_deep_mind::{Event, Reader};
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     input::{self, Input},
     progress::Progress,
     remedy,
-    tools::{LineOptions, end_of_log, runtime},
+    tools::{LineOptions, end_of_log, runtime, whole_store},
 };
 
 /// Turn a log into a block store: final blocks into bundles of 100, lost forks aside, the rest into one-block files.
@@ -53,8 +53,13 @@ impl Merge {
 
     /// Merges the log into a store of its own, and takes from there what is damaged or missing.
     fn mend(&self, log: Box<dyn Read + Send>) -> anyhow::Result<()> {
-        let store =
-            BlockStore::open_existing(&self.store, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        let place = whole_store(&self.store);
+        let store = BlockStore::open_existing(place, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        // As `check blocks` finds it: perhaps by a folder of bundles alone.
+        let store = match runtime()?.block_on(store.clone().locate(place))? {
+            Located::Store(located) => located,
+            Located::Empty(_) => store,
+        };
         let folder = tempfile::tempdir()?;
         let place = folder.path().display().to_string();
         let source = BlockStore::open(&place, StoreOptions::default())?;
