@@ -24,7 +24,9 @@ pub struct EngineOptions {
     /// Files of tables that are kept open between reads, at least ten. While tables are read, merged and written, more are open
     /// for a moment.
     pub open_files: usize,
-    /// Threads that write out memory and compact. From two on, one keeps to the former.
+    /// Threads that write out memory and compact. From two on, one keeps to the former: it hands back whatever else it is
+    /// given at once, and again and again as long as no other is free. Of two threads, that one takes a whole core while
+    /// the other compacts; of three, there is nearly always one that takes what was handed back.
     pub workers: usize,
     /// For keyspaces not in `keyspaces`.
     pub keyspace: KeyspaceOptions,
@@ -41,7 +43,7 @@ impl Default for EngineOptions {
             cache_bytes: 64 << 20,
             journal_bytes: MIN_JOURNAL_BYTES,
             open_files: 900,
-            workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4),
+            workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(3, 4),
             keyspace: KeyspaceOptions::default(),
             keyspaces: BTreeMap::new(),
             discard: Vec::new(),
