@@ -5,7 +5,7 @@
 //! | `endpoints` | the routes, and the limits of all that is answered here |
 //! | `rest` | the endpoints; each module has its routes |
 //! | `chain_api` | `/v1/chain/*`: requests passed on to nodes, pushes with a guarantee |
-//! | `websocket` | `/v1/stream`: `session` takes requests, a module each answers them, `follow` the steps of the chain, `selection` and `recent` what is made once for many, `action_history` the past |
+//! | `websocket` | `/v1/stream`: `session` takes requests, a module each answers them, `selection` what is made once for many, `action_history` the past |
 
 mod chain_api;
 mod endpoints;

@@ -12,16 +12,12 @@ mod action_history;
 mod action_traces;
 mod connection;
 mod context;
-pub(crate) mod follow;
 mod head_info;
 mod message;
 mod price;
-mod progress;
-pub(crate) mod recent;
 mod request;
 mod selection;
 mod session;
-mod start_block;
 mod table_rows;
 mod transaction_lifecycle;
 mod vote_tally;
@@ -39,8 +35,7 @@ use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
 use dfuse_http::{ConnectionPlace, Endpoint, Methods};
-use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode, TraceId, TraceIds};
-use recent::Recent;
+use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode, TraceId, TraceIds, streams::Recent};
 use selection::Selected;
 
 use crate::{Api, answer::HttpError, chain_api::ChainApi, sender::peer};
@@ -94,8 +89,6 @@ struct Shared {
     trace_ids: TraceIds,
     /// The `data` of `head_info` messages, by head and last irreversible block.
     head_infos: Recent<(Checksum256, Checksum256), Bytes>,
-    /// The transactions that a block says something of, in the order of ids, by the block's id.
-    mentions: Recent<Checksum256, Arc<[Checksum256]>>,
     actions: Arc<Selected<Arc<action_traces::Filter>>>,
     past_actions: Arc<Selected<Arc<action_traces::Filter>>>,
     table_deltas: Arc<Selected<table_rows::Filter>>,
@@ -113,7 +106,6 @@ impl Shared {
             nodes,
             trace_ids,
             head_infos: Recent::new(16, RECENT_BYTES),
-            mentions: Recent::new(512, RECENT_BYTES),
             actions: Selected::live(),
             past_actions: Selected::past(memory_bytes / 16),
             table_deltas: Selected::live(),

@@ -15,6 +15,7 @@
 //! | `context`, `page`, `cursor` | what use cases read from; lists and where their next page begins |
 //! | `service` | what use cases share: the chain, limits, a snapshot read on a CPU thread |
 //! | `readers` | reads by class, a bounded number at a time, given up when the client leaves |
+//! | `streams` | steps of the chain as they are taken, read when the indexes have them |
 //! | `turns`, `outbox` | streams: whose turn it is, and the memory of what waits for clients |
 //! | `metrics`, `readiness` | what operators ask |
 //! | `secrets`, `shorten`, `trace_id` | texts from outside without private keys in them; names of requests |
@@ -37,6 +38,7 @@ pub mod secrets;
 mod service;
 mod shorten;
 pub mod state;
+pub mod streams;
 mod trace_id;
 pub mod transactions;
 pub mod turns;

@@ -10,6 +10,7 @@ use crate::{
     Access, ApiResult, Asking, Caller, Class, Client, Metrics, Readiness, Reading,
     outbox::Memory,
     readers::{Readers, cores},
+    streams::Recent,
     turns::{Turn, Turns},
 };
 
@@ -18,6 +19,10 @@ const ABI_CACHE_BYTES: usize = 16 << 20;
 
 /// Bytes that are parsed where they are: some tens of microseconds.
 const SMALL_BODY: usize = 16 << 10;
+
+/// Newest blocks of which it is kept which transactions they mention, and how much that may take.
+const MENTIONING_BLOCKS: usize = 512;
+const MENTIONS_BYTES: usize = 8 << 20;
 
 /// What the use cases answer from.
 #[derive(Debug, Clone)]
@@ -118,6 +123,8 @@ struct Shared {
     readiness: Readiness,
     metrics: Metrics,
     abis: AbiCache,
+    /// The transactions that a block says something of, in the order of ids, by the block's id.
+    mentions: Recent<Checksum256, Arc<[Checksum256]>>,
 }
 
 impl Service {
@@ -132,6 +139,7 @@ impl Service {
             readiness: Readiness::default(),
             metrics: Metrics::new(),
             abis: AbiCache::new(ABI_CACHE_BYTES),
+            mentions: Recent::new(MENTIONING_BLOCKS, MENTIONS_BYTES),
             options,
         });
         Self { shared, class: Class::LookUp, client: Client::default() }
@@ -207,6 +215,11 @@ impl Service {
         let serving = self.chain().serving.clone();
         let work = move |reading: &Reading| work(&serving.snapshot(), reading);
         self.shared.readers.run_in_turn(self.class, self.client, work).await
+    }
+
+    /// What blocks mention, for all who follow transactions.
+    pub(crate) fn mentions(&self) -> &Recent<Checksum256, Arc<[Checksum256]>> {
+        &self.shared.mentions
     }
 
     /// The memory of what waits for clients of streams.

@@ -10,7 +10,7 @@ use dfuse_blocks::CursorKind;
 use dfuse_index::{ServingSnapshot, View, blocks};
 use dfuse_trx::{IdPrefix, Lifecycles, Place, block_transactions, lifecycle_in_block, recent_transactions};
 
-use crate::{ApiError, ApiResult, ErrorCode, ListCursor, ReadContext, blocks::parts, cursor};
+use crate::{ApiError, ApiResult, ErrorCode, ListCursor, ReadContext, blocks::parts, cursor, streams::confirmed_view};
 
 /// A page ends when so many transactions were passed that the chain itself made.
 const PASSED: usize = 10_000;
@@ -27,6 +27,33 @@ pub fn lifecycle(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<Transacti
     match lifecycles.get(id)? {
         Some(lifecycle) => Ok(lifecycle),
         None => Err(not_found(&lifecycles, &id.into(), &id.to_string())?),
+    }
+}
+
+/// The transaction whose id begins so, as of the newest block that is final or has so many confirmations, and the view with whose
+/// ABIs it is to be rendered. `text` is the beginning as the request has it. The inner error says that there are several.
+///
+/// # Errors
+/// Those of [`lifecycle`].
+pub fn by_prefix(
+    read: &ReadContext<'_>,
+    prefix: &IdPrefix,
+    text: &str,
+    confirmations: u32,
+) -> ApiResult<Result<(View, TransactionLifecycle), String>> {
+    // Of a chain that is shorter than its confirmations nothing is known yet.
+    let confirmed = confirmed_view(read.snapshot(), confirmations)?;
+    let view = confirmed.as_ref().unwrap_or(read.view());
+    let blocks = read.blocks();
+    let lifecycles = read.lifecycles(view, &blocks);
+    let id = match lifecycles.find(prefix) {
+        _ if confirmed.is_none() => None,
+        Err(error @ dfuse_trx::Error::AmbiguousPrefix { .. }) => return Ok(Err(error.to_string())),
+        found => found?,
+    };
+    match id.map(|id| lifecycles.get(id)).transpose()?.flatten() {
+        Some(lifecycle) => Ok(Ok((view.clone(), lifecycle))),
+        None => Err(not_found(&lifecycles, prefix, text)?),
     }
 }
 

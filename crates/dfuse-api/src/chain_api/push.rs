@@ -21,7 +21,10 @@ use dfuse_blocks::{
     feed::{FeedEvent, FeedStep},
 };
 use dfuse_node::rpc::{NodeClient, NodeError, PushAnswer, RpcError};
-use dfuse_query::{ApiError, ApiResult, Reading};
+use dfuse_query::{
+    ApiError, ApiResult, Reading,
+    streams::{Recent, read_after, view_of},
+};
 pub(super) use guarantee::Guarantee;
 use metrics::{counter, gauge};
 use serde_json::value::RawValue;
@@ -39,10 +42,6 @@ use super::{
 use crate::{
     metrics::{PUSHES, PUSHES_WAITING},
     params::body as bodies,
-    websocket::{
-        follow::{read_after, view_of},
-        recent::Recent,
-    },
 };
 use dfuse_index::abi::ViewAbis;
 use dfuse_render::{JsonWriter, Nesting, Renderer};

@@ -5,25 +5,25 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use dfuse_antelope::{
     Name,
-    model::{ActionTrace, Block, TransactionStatus, TransactionTrace},
+    model::{Block, TransactionTrace},
 };
 use dfuse_blocks::{
     Step,
     feed::{Request as FeedRequest, Start},
 };
-use dfuse_query::{ApiResult, Reading, shorten, turns::Class};
-use dfuse_search::{Query, SearchIndex, passed_filter};
+use dfuse_query::{
+    ApiResult, Reading, shorten,
+    streams::{ActionFilter, ActionItem, Places, Progress, actions_of, start_block, steps_from, view_of},
+    turns::Class,
+};
 
 use super::{
     Shared,
     action_history::Replay,
     context::Context,
-    follow::view_of,
     message::{Fields, Message, check, invalid},
-    progress::Progress,
     request::Request,
-    selection::{Blocks, Change, Page, Places, Selected, Selection, Slice, slice},
-    start_block::{start_block, steps_from},
+    selection::{Blocks, Change, Page, Selected, Selection, Slice, slice},
 };
 use crate::Api;
 use dfuse_index::{ServingSnapshot, abi::ViewAbis};
@@ -41,18 +41,12 @@ pub(super) struct ActionTraces {
 /// Which actions, and what of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Filter {
-    accounts: BTreeSet<Name>,
-    /// The accounts if absent.
-    receivers: Option<BTreeSet<Name>>,
-    /// All if absent.
-    action_names: Option<BTreeSet<Name>>,
+    pub(super) actions: ActionFilter,
     with_inline_traces: bool,
     with_dbops: bool,
     with_ramops: bool,
     with_dtrxops: bool,
     with_tableops: bool,
-    /// Those of handlers of deferred transactions that failed, too.
-    with_soft_fail: bool,
     /// Messages tell the step, and those of blocks that are undone are sent again as undone.
     with_undo: bool,
 }
@@ -99,55 +93,25 @@ impl Request for ActionTraces {
     }
 }
 
-/// An action of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Item {
-    receiver: Name,
-    account: Name,
-    name: Name,
-    /// Positions of its transaction and in the order of execution there.
-    at: (usize, usize),
-    soft_fail: bool,
-}
-
 impl Filter {
     fn read(data: &Fields) -> ApiResult<Self> {
         let accounts = names(data, "accounts", "account")?;
         check(accounts.is_some(), "'data.accounts' required")?;
-        Ok(Self {
+        let actions = ActionFilter {
             accounts: accounts.unwrap_or_default(),
             receivers: names(data, "receivers", "receiver")?,
             action_names: names(data, "action_names", "action_name")?,
+            with_soft_fail: data.flag("with_soft_fail")?,
+        };
+        Ok(Self {
+            actions,
             with_inline_traces: data.flag("with_inline_traces")?,
             with_dbops: data.flag("with_dbops")?,
             with_ramops: data.flag("with_ramops")?,
             with_dtrxops: data.flag("with_dtrxops")?,
             with_tableops: data.flag("with_tableops")?,
-            with_soft_fail: data.flag("with_soft_fail")?,
             with_undo: data.flag("with_undo")?,
         })
-    }
-
-    fn receivers(&self) -> &BTreeSet<Name> {
-        self.receivers.as_ref().unwrap_or(&self.accounts)
-    }
-
-    fn lets_through(&self, item: &Item) -> bool {
-        self.accounts.contains(&item.account)
-            && self.action_names.as_ref().is_none_or(|names| names.contains(&item.name))
-            && (self.with_soft_fail || !item.soft_fail)
-    }
-
-    /// What finds all of these actions, and maybe more, in a search index; absent if the index does not have all of them.
-    pub(super) fn query(&self, index: &SearchIndex) -> Option<Query> {
-        let list =
-            |names: &BTreeSet<Name>| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-        let mut text = format!("receiver:[{}] account:[{}]", list(self.receivers()), list(&self.accounts));
-        if let Some(names) = &self.action_names {
-            text += &format!(" action:[{}]", list(names));
-        }
-        // A text that is too long is no query.
-        Query::parse(&text, index.options()).ok().filter(|_| index.options().filter.passes_all())
     }
 }
 
@@ -165,35 +129,14 @@ fn names(data: &Fields, key: &'static str, old_key: &'static str) -> ApiResult<O
 
 impl Selection for Arc<Filter> {
     const KIND: &str = "action_trace";
-    type Item = Item;
+    type Item = ActionItem;
 
-    /// By receiver.
-    fn all(block: &Block) -> Arc<[Item]> {
-        let mut items = Vec::new();
-        for (position, trace) in block.transaction_traces().iter().enumerate() {
-            let soft_fail = match trace.receipt.as_ref().map(|receipt| receipt.status) {
-                Some(TransactionStatus::Executed) => false,
-                Some(TransactionStatus::SoftFail) => true,
-                _ => continue,
-            };
-            let passed = |(_, trace): &(usize, &ActionTrace)| passed_filter(block, trace);
-            for (action, trace) in trace.action_traces.iter().enumerate().filter(passed) {
-                let ActionTrace { receiver, action: ref act, .. } = *trace;
-                items.push(Item { receiver, account: act.account, name: act.name, at: (position, action), soft_fail });
-            }
-        }
-        items.sort_unstable();
-        items.into()
+    fn all(block: &Block) -> Arc<[ActionItem]> {
+        actions_of(block)
     }
 
-    fn pick(&self, all: &[Item]) -> Places {
-        let items = self.receivers().iter().flat_map(|receiver| {
-            let from = all.partition_point(|item| item.receiver < *receiver);
-            all[from..].iter().take_while(move |item| item.receiver == *receiver)
-        });
-        let mut places: Vec<_> = items.filter(|item| self.lets_through(item)).map(|item| item.at).collect();
-        places.sort_unstable();
-        places.into()
+    fn pick(&self, all: &[ActionItem]) -> Places {
+        self.actions.pick(all)
     }
 
     fn render(

@@ -3,9 +3,9 @@ use dfuse_blocks::{
     BlockRef, Error, Step,
     feed::{FeedStep, Request as FeedRequest, Start},
 };
-use dfuse_query::{ApiError, ApiResult, ErrorCode, turns::Class};
+use dfuse_query::{ApiError, ApiResult, ErrorCode, streams::next_step, turns::Class};
 
-use super::{context::Context, follow::next_step, message::Message, request::Request};
+use super::{context::Context, message::Message, request::Request};
 use dfuse_render::{JsonWriter, rfc3339};
 
 const HEAD_INFO: &str = "head_info";

@@ -12,16 +12,12 @@ use dfuse_index::ServingSnapshot;
 use dfuse_query::{
     ApiError, ApiResult, Reading,
     outbox::PIECE_BYTES,
+    streams::{Places, Recent, Taken, Weigh},
     turns::{Class, Turn},
 };
 use metrics::counter;
 
-use super::{
-    RECENT_BYTES, RECENT_FILTERS, Room, Shared,
-    context::Context,
-    follow::Taken,
-    recent::{Recent, Weigh},
-};
+use super::{RECENT_BYTES, RECENT_FILTERS, Room, Shared, context::Context};
 use crate::{Api, metrics::WS_RENDERED};
 
 /// What a stream wants of every block.
@@ -67,9 +63,6 @@ impl Change {
         }
     }
 }
-
-/// Positions of transactions, and of something within each.
-pub(super) type Places = Arc<[(usize, usize)]>;
 
 /// Some messages, in order.
 pub(super) type Slice = Arc<[Bytes]>;

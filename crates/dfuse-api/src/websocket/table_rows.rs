@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use dfuse_antelope::{
     Checksum256, Name,
-    model::{Block, DbOp, DbOperation, TransactionTrace},
+    model::{Block, DbOp, TransactionTrace},
 };
 use dfuse_blocks::{
     BlockRef, Step,
@@ -13,20 +13,18 @@ use dfuse_blocks::{
 use dfuse_query::{
     ApiError, ApiResult, ErrorCode, Reading, shorten,
     state::{AskedHeight, Height, lenient_form, older_abi},
+    streams::{self, Places, Progress, RowItem, Steps, pick_rows, rows_of, start_block, steps_from, view_of},
     turns::Class,
     within,
 };
-use dfuse_state::{KeyType, RowKey, RowRange, TableKey};
+use dfuse_state::{KeyType, RowRange, TableKey};
 
 use super::{
     Shared,
     context::Context,
-    follow::{self, Steps, view_of},
     message::{Message, check, invalid},
-    progress::Progress,
     request::Request,
-    selection::{Blocks, Change, Page, Places, Selected, Selection, Slice, slice},
-    start_block::{start_block, steps_from},
+    selection::{Blocks, Change, Page, Selected, Selection, Slice, slice},
 };
 use crate::{
     Api,
@@ -116,7 +114,7 @@ impl GetTableRows {
         let Snapshot { text, number, block, lib } = self.snapshot(api, number).await?;
         let steps = match block {
             _ if !self.listen => None,
-            Some(block) => Some(Steps::from(self.from(follow::after(block, lib, feed)), feed).await?),
+            Some(block) => Some(Steps::from(self.from(streams::after(block, lib, feed)), feed).await?),
             // Before the first block.
             None => Some(steps_from(self.from(Start::Block(number.saturating_add(1))), api).await?),
         };
@@ -130,7 +128,7 @@ impl GetTableRows {
         let confirmations = self.confirmations;
         let api = api.reading(dfuse_query::Class::Page);
         let read = api.read(move |snapshot, reading| {
-            let newest = follow::confirmed(snapshot, confirmations);
+            let newest = streams::confirmed(snapshot, confirmations);
             if snapshot.head().is_some() && newest < number {
                 return Err(in_future(number));
             }
@@ -176,7 +174,7 @@ async fn indexed(api: &Api, number: u32, confirmations: u32) -> ApiResult<()> {
     let mut changes = serving.changes();
     loop {
         changes.mark_unchanged();
-        if follow::confirmed(&serving.snapshot(), confirmations) >= number {
+        if streams::confirmed(&serving.snapshot(), confirmations) >= number {
             return Ok(());
         }
         if feed.confirmed(confirmations).is_none_or(|newest| newest < number) {
@@ -228,33 +226,16 @@ async fn run(mut blocks: Blocks<Filter>, mut steps: Steps, mut progress: Progres
     }
 }
 
-/// A change of a row of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Item {
-    table: TableKey,
-    /// Positions of the transaction and of the operation there.
-    at: (usize, usize),
-}
-
 impl Selection for Filter {
     const KIND: &str = "table_delta";
-    type Item = Item;
+    type Item = RowItem;
 
-    /// By table.
-    fn all(block: &Block) -> Arc<[Item]> {
-        let traces = block.transaction_traces().iter().enumerate().filter(|(_, trace)| !trace.is_reverted());
-        let items = traces.flat_map(|(transaction, trace)| {
-            let ops = trace.db_ops.iter().enumerate().filter(|(_, op)| op.operation != DbOperation::Unknown);
-            ops.map(move |(position, op)| Item { table: RowKey::of(op).table, at: (transaction, position) })
-        });
-        let mut items: Vec<_> = items.collect();
-        items.sort_unstable();
-        items.into()
+    fn all(block: &Block) -> Arc<[RowItem]> {
+        rows_of(block)
     }
 
-    fn pick(&self, all: &[Item]) -> Places {
-        let from = all.partition_point(|item| item.table < self.table);
-        all[from..].iter().take_while(|item| item.table == self.table).map(|item| item.at).collect()
+    fn pick(&self, all: &[RowItem]) -> Places {
+        pick_rows(self.table, all)
     }
 
     fn render(

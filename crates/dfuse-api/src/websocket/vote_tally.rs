@@ -14,17 +14,12 @@ use dfuse_blocks::{
 use dfuse_query::{
     ApiError, ApiResult, Class, ErrorCode, Reading,
     state::{older_abi, state_unavailable},
+    streams::{Recent, confirmed, confirmed_view, next_step},
 };
 use dfuse_state::{RowRange, StateAt, TableKey};
 use serde_json::{Value, json};
 
-use super::{
-    context::Context,
-    follow::{confirmed, confirmed_view, next_step},
-    message::Message,
-    recent::Recent,
-    request::Request,
-};
+use super::{context::Context, message::Message, request::Request};
 use crate::Api;
 use dfuse_index::{
     ServingSnapshot,

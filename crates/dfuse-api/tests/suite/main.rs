@@ -10,5 +10,6 @@ mod search;
 mod state;
 mod support;
 mod transactions;
+mod use_cases;
 mod walk;
 mod websocket;

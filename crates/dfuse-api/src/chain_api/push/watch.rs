@@ -7,17 +7,16 @@ use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedBlock, FeedEvent, Start},
 };
-use dfuse_query::ApiResult;
+use dfuse_query::{
+    ApiResult,
+    streams::{self, Steps, Weigh},
+};
 use dfuse_trx::{EventKind, Outcome as TraceOutcome};
 
 use super::super::NodeApi;
 use super::{
     guarantee::{Guarantee, Standing},
     transaction::Pushed,
-};
-use crate::websocket::{
-    follow::{self, Steps},
-    recent::Weigh,
 };
 
 /// What a block has, for all who look for transactions in it.
@@ -28,7 +27,7 @@ pub(super) struct Content {
     transactions: Vec<Checksum256>,
 }
 
-impl Weigh for Arc<Content> {
+impl Weigh for Content {
     fn bytes(&self) -> usize {
         size_of_val(&*self.transactions)
     }
@@ -87,7 +86,7 @@ impl Watch {
         let feed = &self.api.chain().feed;
         let start = match (found, head) {
             (Some(number), _) => Start::Block(number),
-            (None, Some(head)) => follow::after(head, lib, feed),
+            (None, Some(head)) => streams::after(head, lib, feed),
             (None, None) => Start::Block(0),
         };
         self.steps = Steps::from(start, feed).await?;

@@ -8,14 +8,14 @@ use tokio::sync::OnceCell;
 
 /// What was made last, for all who want the same at about the same time.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V> {
+pub struct Recent<K, V> {
     entries: Mutex<Entries<K, V>>,
     most: usize,
     most_bytes: usize,
 }
 
 /// Something that takes memory.
-pub(crate) trait Weigh {
+pub trait Weigh {
     /// About how much.
     fn bytes(&self) -> usize;
 }
@@ -31,13 +31,13 @@ struct Entries<K, V> {
 
 impl<K: Ord + Clone, V: Clone + Weigh> Recent<K, V> {
     /// No more than `most` of them, which take no more than `most_bytes`; but always the last one.
-    pub(crate) fn new(most: usize, most_bytes: usize) -> Self {
+    pub fn new(most: usize, most_bytes: usize) -> Self {
         let entries = Entries { cells: BTreeMap::new(), order: VecDeque::new(), bytes: 0 };
         Self { entries: Mutex::new(entries), most, most_bytes }
     }
 
     /// The value of the key, made by the first who asks. When that fails, the next one makes it.
-    pub(crate) async fn get<E>(&self, key: K, make: impl Future<Output = Result<V, E>>) -> Result<V, E> {
+    pub async fn get<E>(&self, key: K, make: impl Future<Output = Result<V, E>>) -> Result<V, E> {
         let cell = self.cell(&key);
         if let Some(value) = cell.get() {
             return Ok(value.clone());
@@ -59,7 +59,7 @@ impl<K: Ord + Clone, V: Clone + Weigh> Recent<K, V> {
     }
 
     /// The same for what is made without waiting. Whoever asks meanwhile may make it, too.
-    pub(crate) fn get_or_make(&self, key: &K, make: impl FnOnce() -> V) -> V {
+    pub fn get_or_make(&self, key: &K, make: impl FnOnce() -> V) -> V {
         let cell = self.cell(key);
         if let Some(value) = cell.get() {
             return value.clone();
@@ -109,6 +109,12 @@ impl<K: Ord, V> Entries<K, V> {
 impl Weigh for bytes::Bytes {
     fn bytes(&self) -> usize {
         self.len()
+    }
+}
+
+impl<T: Weigh> Weigh for Arc<T> {
+    fn bytes(&self) -> usize {
+        (**self).bytes()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Streams follow the feed, but answer from the indexes, which come to a block a little later.
+//! Steps of the feed, and what the indexes have of them: streams follow the feed, but answer from the indexes, which come to a block a little later.
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{
@@ -6,10 +6,9 @@ use dfuse_blocks::{
     feed::{FeedEvent, FeedHandle, FeedStep, Next, Request, Start, Subscription},
 };
 use dfuse_index::{ServingSnapshot, View, blocks};
-use dfuse_query::{ApiError, ApiResult, Reading, turns::Class};
 use tokio::sync::watch;
 
-use crate::Api;
+use crate::{ApiError, ApiResult, Reading, Service, turns::Class};
 
 /// Newest blocks for which what was made for one stream is kept for others.
 const SHARED_BLOCKS: u32 = 8;
@@ -17,7 +16,7 @@ const SHARED_BLOCKS: u32 = 8;
 /// A stream of the feed that is never too slow: what the feed does not keep for it any more is read from files. How slow a
 /// client may be is decided elsewhere.
 #[derive(Debug)]
-pub(crate) struct Steps {
+pub struct Steps {
     feed: FeedHandle,
     subscription: Subscription,
     request: Request,
@@ -26,14 +25,14 @@ pub(crate) struct Steps {
 impl Steps {
     /// # Errors
     /// Those of [`FeedHandle::subscribe`].
-    pub(crate) async fn from(request: impl Into<Request>, feed: &FeedHandle) -> Result<Self, Error> {
+    pub async fn from(request: impl Into<Request>, feed: &FeedHandle) -> Result<Self, Error> {
         let request = request.into();
         let subscription = feed.subscribe(request).await?;
         Ok(Self { feed: feed.clone(), subscription, request })
     }
 
     /// Whose turn it is to work at the block: the newest ones are for many who ask for the same at about this time.
-    pub(super) fn class(&self, step: &FeedStep) -> Class {
+    pub fn class(&self, step: &FeedStep) -> Class {
         let end = match self.request {
             Request { irreversible_only: true, .. } => step.lib.number,
             Request { confirmations, .. } => step.head.number.saturating_sub(confirmations).max(step.lib.number),
@@ -45,7 +44,7 @@ impl Steps {
     ///
     /// # Errors
     /// Those of the feed.
-    pub(crate) async fn next(&mut self) -> ApiResult<FeedEvent> {
+    pub async fn next(&mut self) -> ApiResult<FeedEvent> {
         loop {
             match self.subscription.next().await {
                 Ok(Some(event)) => return Ok(event),
@@ -59,7 +58,7 @@ impl Steps {
     ///
     /// # Errors
     /// Those of the feed.
-    pub(super) async fn ready(&mut self) -> ApiResult<()> {
+    pub async fn ready(&mut self) -> ApiResult<()> {
         while let Err(error) = self.subscription.ready().await {
             self.resume(error).await?;
         }
@@ -70,7 +69,7 @@ impl Steps {
     ///
     /// # Errors
     /// Those of the feed.
-    pub(super) async fn try_next(&mut self) -> ApiResult<Option<FeedStep>> {
+    pub async fn try_next(&mut self) -> ApiResult<Option<FeedStep>> {
         loop {
             match self.subscription.try_next().await {
                 Ok(Next::Step(step)) => return Ok(Some(step)),
@@ -85,7 +84,7 @@ impl Steps {
     ///
     /// # Errors
     /// Those of the feed.
-    pub(super) async fn next_step(&mut self) -> ApiResult<FeedStep> {
+    pub async fn next_step(&mut self) -> ApiResult<FeedStep> {
         loop {
             self.ready().await?;
             if let Some(step) = self.try_next().await? {
@@ -107,7 +106,7 @@ impl Steps {
 ///
 /// # Errors
 /// Those of the feed.
-pub(super) async fn next_step(subscription: &mut Subscription) -> Result<Option<FeedStep>, Error> {
+pub async fn next_step(subscription: &mut Subscription) -> Result<Option<FeedStep>, Error> {
     loop {
         subscription.ready().await?;
         match subscription.try_next().await? {
@@ -125,14 +124,14 @@ fn has_ended() -> ApiError {
 
 /// After what a snapshot shows that ends with that block: without a gap, and with the block's own undo if the chain has left it
 /// since. `lib` is the snapshot's last irreversible block, absent before there is one.
-pub(crate) fn after(block: BlockRef, lib: Option<BlockRef>, feed: &FeedHandle) -> Start {
+pub fn after(block: BlockRef, lib: Option<BlockRef>, feed: &FeedHandle) -> Start {
     let before_first = || feed.first_block().unwrap_or(0).saturating_sub(1);
     let lib = lib.map_or_else(before_first, |lib| lib.number).min(block.number);
     Start::Cursor(Cursor { step: Step::New, block, tip: block, lib })
 }
 
 /// The indexes at the newest block of a snapshot that is final or has so many on top; absent if there is none.
-pub(super) fn confirmed_view(snapshot: &ServingSnapshot, confirmations: u32) -> ApiResult<Option<View>> {
+pub fn confirmed_view(snapshot: &ServingSnapshot, confirmations: u32) -> ApiResult<Option<View>> {
     match confirmations {
         0 => Ok(snapshot.head().map(|_| snapshot.view().clone())),
         _ => Ok(snapshot.view_at_number(confirmed(snapshot, confirmations))?),
@@ -140,7 +139,7 @@ pub(super) fn confirmed_view(snapshot: &ServingSnapshot, confirmations: u32) -> 
 }
 
 /// The height of that block, whether there is one or not.
-pub(super) fn confirmed(snapshot: &ServingSnapshot, confirmations: u32) -> u32 {
+pub fn confirmed(snapshot: &ServingSnapshot, confirmations: u32) -> u32 {
     let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
     number(snapshot.head()).saturating_sub(confirmations).max(number(snapshot.lib()))
 }
@@ -150,19 +149,19 @@ pub(super) fn confirmed(snapshot: &ServingSnapshot, confirmations: u32) -> u32 {
 ///
 /// # Errors
 /// Those of `read`.
-pub(crate) async fn read_after<T: Send + 'static>(
-    api: &Api,
+pub async fn read_after<T: Send + 'static>(
+    service: &Service,
     step: &FeedStep,
     confirmations: u32,
     read: impl Fn(&ServingSnapshot, &Reading) -> ApiResult<T> + Clone + Send + 'static,
 ) -> ApiResult<Option<T>> {
-    let mut taken = Taken::new(api, step, confirmations);
+    let mut taken = Taken::new(service, step, confirmations);
     loop {
         if !taken.may_be().await? {
             return Ok(None);
         }
         let (read, check) = (read.clone(), taken.check());
-        let found = api.at_turn(api.turns().turn(Class::Live).await, move |snapshot, reading| {
+        let found = service.at_turn(service.turns().turn(Class::Live).await, move |snapshot, reading| {
             if check.is_in(snapshot)? { read(snapshot, reading).map(Some) } else { Ok(None) }
         });
         if let Some(found) = found.await? {
@@ -176,7 +175,7 @@ pub(crate) async fn read_after<T: Send + 'static>(
 
 /// The view to which the block belongs: at the head if it is on the best chain, else at the block. ABIs of a block that was
 /// undone long ago are those of the best chain.
-pub(crate) fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<View> {
+pub fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<View> {
     let head = || snapshot.view().clone();
     match blocks::by_id(snapshot.view(), id)? {
         Some(_) => Ok(head()),
@@ -186,27 +185,32 @@ pub(crate) fn view_of(snapshot: &ServingSnapshot, id: Checksum256) -> ApiResult<
 
 /// Waits for the indexes to take a step of the feed.
 #[derive(Debug)]
-pub(super) struct Taken<'a> {
-    api: &'a Api,
+pub struct Taken<'a> {
+    service: &'a Service,
     changes: watch::Receiver<()>,
     check: Check,
 }
 
 impl<'a> Taken<'a> {
-    pub(super) fn new(api: &'a Api, step: &FeedStep, confirmations: u32) -> Self {
+    /// For a stream of so many confirmations.
+    pub fn new(service: &'a Service, step: &FeedStep, confirmations: u32) -> Self {
         let FeedStep { step, block, is_final, .. } = *step;
-        Self { api, changes: api.chain().serving.changes(), check: Check { step, block, is_final, confirmations } }
+        Self {
+            service,
+            changes: service.chain().serving.changes(),
+            check: Check { step, block, is_final, confirmations },
+        }
     }
 
     /// Waits until the newest snapshot is likely to have it: [`Check::is_in`] tells. False if the chain took it back before.
-    pub(super) async fn may_be(&mut self) -> ApiResult<bool> {
+    pub async fn may_be(&mut self) -> ApiResult<bool> {
         loop {
             // What changes from here on ends the waiting.
             self.changes.mark_unchanged();
-            if self.check.may_be_in(&self.api.chain().serving.snapshot()) {
+            if self.check.may_be_in(&self.service.chain().serving.snapshot()) {
                 return Ok(true);
             }
-            if self.check.is_taken_back(self.api) {
+            if self.check.is_taken_back(self.service) {
                 return Ok(false);
             }
             self.changed().await?;
@@ -214,8 +218,8 @@ impl<'a> Taken<'a> {
     }
 
     /// After a snapshot that did not have it, waits for another one. False if the chain took it back.
-    pub(super) async fn later(&mut self) -> ApiResult<bool> {
-        if self.check.is_taken_back(self.api) {
+    pub async fn later(&mut self) -> ApiResult<bool> {
+        if self.check.is_taken_back(self.service) {
             return Ok(false);
         }
         self.changed().await?;
@@ -226,14 +230,15 @@ impl<'a> Taken<'a> {
         self.changes.changed().await.map_err(|_| ApiError::unavailable("The server is going away."))
     }
 
-    pub(super) fn check(&self) -> Check {
+    /// What to ask a snapshot.
+    pub fn check(&self) -> Check {
         self.check
     }
 }
 
 /// Whether a snapshot has a step of the feed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Check {
+pub struct Check {
     step: Step,
     block: BlockRef,
     is_final: bool,
@@ -242,7 +247,7 @@ pub(super) struct Check {
 
 impl Check {
     /// What is known without reading.
-    pub(super) fn may_be_in(&self, snapshot: &ServingSnapshot) -> bool {
+    pub fn may_be_in(&self, snapshot: &ServingSnapshot) -> bool {
         let number = self.block.number;
         let final_in = || snapshot.lib().is_some_and(|lib| lib.number >= number);
         match self.step {
@@ -253,7 +258,11 @@ impl Check {
         }
     }
 
-    pub(super) fn is_in(&self, snapshot: &ServingSnapshot) -> ApiResult<bool> {
+    /// Whether it has the step.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn is_in(&self, snapshot: &ServingSnapshot) -> ApiResult<bool> {
         let on_chain = || Ok::<_, ApiError>(blocks::by_id(snapshot.view(), self.block.id)?.is_some());
         Ok(self.may_be_in(snapshot)
             && match self.step {
@@ -263,10 +272,10 @@ impl Check {
             })
     }
 
-    fn is_taken_back(&self, api: &Api) -> bool {
+    fn is_taken_back(&self, service: &Service) -> bool {
         match self.step {
-            Step::New => api.chain().feed.is_off_chain(self.block),
-            Step::Undo => !api.chain().feed.is_off_chain(self.block),
+            Step::New => service.chain().feed.is_off_chain(self.block),
+            Step::Undo => !service.chain().feed.is_off_chain(self.block),
             Step::Irreversible => false,
         }
     }

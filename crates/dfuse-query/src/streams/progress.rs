@@ -7,7 +7,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// When a stream tells how far it is.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub struct Progress {
     clock: Arc<dyn Clock>,
     /// 0 if it does not.
     every: u64,
@@ -16,17 +16,17 @@ pub(super) struct Progress {
 
 impl Progress {
     /// At heights that are multiples of `with_progress`, whatever its sign; never if it is 0. The first pause begins now.
-    pub(super) fn new(with_progress: i64, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(with_progress: i64, clock: Arc<dyn Clock>) -> Self {
         Self { every: with_progress.unsigned_abs(), last: clock.elapsed(), clock }
     }
 
     /// Whether it is to be told that the block of this height is done. A block within the pause is left out.
-    pub(super) fn is_due(&mut self, number: u32) -> bool {
+    pub fn is_due(&mut self, number: u32) -> bool {
         self.last_due(number..=number).is_some()
     }
 
     /// Of blocks that are done all at once, the height that is to be told.
-    pub(super) fn last_due(&mut self, numbers: RangeInclusive<u32>) -> Option<u32> {
+    pub fn last_due(&mut self, numbers: RangeInclusive<u32>) -> Option<u32> {
         let (first, last) = numbers.into_inner();
         let multiple = u64::from(last).checked_div(self.every)? * self.every;
         let multiple = u32::try_from(multiple).ok().filter(|multiple| (first..=last).contains(multiple))?;

@@ -2,18 +2,17 @@ use dfuse_blocks::{
     Error,
     feed::{FeedHandle, Request, Start},
 };
-use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode};
 use serde_json::json;
 
-use super::follow::Steps;
-use crate::Api;
+use super::Steps;
+use crate::{ApiError, ApiResult, Caller, ErrorCode, Service};
 
 /// The block that a stream begins with: 0 the head, above 0 that height, below 0 so many blocks below the head, but not below
 /// the first block. With confirmations the head is the newest block that has them.
 ///
 /// # Errors
 /// `auth_invalid_streaming_start_block_error`, and `request_validation_error` for a height that no chain has.
-pub(super) fn start_block(asked: i64, confirmations: u32, feed: &FeedHandle, caller: &Caller) -> ApiResult<u32> {
+pub fn start_block(asked: i64, confirmations: u32, feed: &FeedHandle, caller: &Caller) -> ApiResult<u32> {
     let floor = caller.first_block(feed.head().map_or(0, |head| head.number));
     allowed(asked, feed.confirmed(confirmations).unwrap_or(0), feed.first_block().unwrap_or(0), floor)
 }
@@ -22,12 +21,12 @@ pub(super) fn start_block(asked: i64, confirmations: u32, feed: &FeedHandle, cal
 ///
 /// # Errors
 /// `request_validation_error` if the block is below the first one that can be read, where the chain has such blocks.
-pub(super) async fn steps_from(request: Request, api: &Api) -> ApiResult<Steps> {
-    let feed = &api.chain().feed;
+pub async fn steps_from(request: Request, service: &Service) -> ApiResult<Steps> {
+    let feed = &service.chain().feed;
     let too_low = |first: u32| wrong(&format!("must be {first} or above: earlier blocks are not known"));
     // The feed takes what is below the first block of a chain for that one.
     if let Start::Block(number) = request.start
-        && let Some(first) = api.chain().serving.snapshot().mid_chain_start().filter(|first| number < *first)
+        && let Some(first) = service.chain().serving.snapshot().mid_chain_start().filter(|first| number < *first)
     {
         return Err(too_low(first));
     }

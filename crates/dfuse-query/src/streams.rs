@@ -1,0 +1,28 @@
+//! Streams: steps of the chain as they are taken, and what of them is told to those who follow.
+//!
+//! A stream follows the feed of blocks and answers from the indexes, which come to a block a little later. [`Steps`] gives the
+//! steps, each with what a cursor needs to go on after it; [`Taken`] waits for the indexes; [`read_after`] reads from the first
+//! snapshot that has a step. What is made of a block for one stream is kept for others that want the same: [`Recent`].
+
+mod actions;
+mod follow;
+mod lifecycle;
+mod past;
+mod progress;
+mod recent;
+mod rows;
+mod start;
+
+use std::sync::Arc;
+
+pub use actions::{ActionFilter, ActionItem, actions_of};
+pub use follow::{Check, Steps, Taken, after, confirmed, confirmed_view, next_step, read_after, view_of};
+pub use lifecycle::{LifecycleBegin, LifecycleSeen, LifecycleState, LifecycleWatch};
+pub use past::{PastBlocks, has_past, past_blocks};
+pub use progress::Progress;
+pub use recent::{Recent, Weigh};
+pub use rows::{RowItem, pick_rows, rows_of};
+pub use start::{start_block, steps_from};
+
+/// Positions of transactions, and of something within each, in the order of execution.
+pub type Places = Arc<[(usize, usize)]>;
