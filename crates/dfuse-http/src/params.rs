@@ -4,7 +4,7 @@
 //! # use dfuse_http::{Params, params::rules};
 //! # use dfuse_query::ApiResult;
 //! # use dfuse_antelope::Name;
-//! fn read(mut params: Params) -> ApiResult<(Name, Option<u64>)> {
+//! fn read(mut params: Params) -> ApiResult<(Name, Option<u128>)> {
 //!     let account = params.required("account", rules::name);
 //!     let block = params.optional("block_num", rules::block_num);
 //!     params.finish((account, block))
