@@ -7,11 +7,11 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    Counted, KeyId, Place, Rate, Refusal, RouteClass, Standing, Tier, Usage,
-    gate::Shared,
+    Counted, KeyId, KeyKind, Place, Rate, Refusal, RouteClass, Standing, Tier, Usage,
     keyring::Held,
     limits::{Bucket, Counts},
     meter::Counters,
+    shared::Shared,
 };
 
 /// Who a caller is.
@@ -80,6 +80,11 @@ impl Grant {
     /// Who it is.
     pub fn subject(&self) -> &Subject {
         &self.0.subject
+    }
+
+    /// The API key and its kind, if they have one that was made here.
+    pub fn key(&self) -> Option<(KeyId, KeyKind)> {
+        self.0.key.as_ref().map(|held| (held.key.id, held.key.spec.kind))
     }
 
     /// The client's address, if requests have one.

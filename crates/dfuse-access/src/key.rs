@@ -61,6 +61,13 @@ impl FromStr for KeyKind {
 #[serde(try_from = "String", into = "String")]
 pub struct KeyId(pub(crate) [u8; 32]);
 
+impl KeyId {
+    /// Its bytes.
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&const_hex::encode(self.0))

@@ -14,12 +14,12 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `gate`, `grant`, `refusal` | the decision, what it gives, and why it was no |
+//! | `options`, `gate`, `grant`, `refusal` | who is let in, the decision, what it gives, and why it was no; `shared` is what gate and grants have in common |
 //! | `key`, `keyring` | API keys and who may have a token for one |
 //! | `token`, `signing`, `crypto`, `issuers` | JSON Web Tokens: claims, our signing keys, the cryptography, other issuers |
 //! | `tier`, `rate`, `limits`, `places` | tiers as they are configured, rates, buckets, numbers of connections and streams |
 //! | `address`, `origin` | the client's address behind proxies, origins of web pages |
-//! | `meter`, `store` | usage, and what is kept on disk |
+//! | `usage`, `meter`, `store` | usage, how it is counted, and what is kept on disk |
 //!
 //! Nothing here knows HTTP. Time comes from a [`Clock`](dfuse_blocks::Clock), randomness from an [`Entropy`](dfuse_blocks::Entropy).
 //! Reading and writing keys may block on a disk; [`Gate::admit`] never does.
@@ -34,27 +34,31 @@ mod key;
 mod keyring;
 mod limits;
 mod meter;
+mod options;
 mod origin;
 mod places;
 mod rate;
 mod refusal;
+mod shared;
 mod signing;
 mod store;
 #[cfg(test)]
 mod testing;
 mod tier;
 mod token;
+mod usage;
 
 pub use address::{Proxies, network};
 pub use error::{Error, Result};
-pub use gate::{Asking, Gate, Mode, Options, Secret};
+pub use gate::Gate;
 pub use grant::{Grant, Subject};
 pub use ipnet::IpNet;
 pub use issuers::Issuer;
 pub use key::{ApiKey, KeyId, KeyKind, KeyText, NewKey};
 pub use keyring::Keyring;
 pub use limits::Standing;
-pub use meter::{Meter, Usage, UsageRow};
+pub use meter::Meter;
+pub use options::{Asking, Mode, Options, Secret};
 pub use origin::OriginPattern;
 pub use places::Place;
 pub use rate::Rate;
@@ -62,3 +66,4 @@ pub use refusal::{Counted, Refusal};
 pub use store::{AccessStore, KvAccessStore, SigningRecord};
 pub use tier::{RouteClass, Tier, TierOptions, Tiers};
 pub use token::{IssuedToken, TOKEN_SECONDS};
+pub use usage::{Usage, UsageRow};

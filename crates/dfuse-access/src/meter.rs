@@ -1,61 +1,15 @@
 use std::{
     collections::BTreeMap,
-    ops::AddAssign,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use serde::{Deserialize, Serialize};
-
-use crate::{AccessStore, Result};
+use crate::{AccessStore, Result, Usage};
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
-
-/// What was used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Requests that were answered.
-    pub requests: u64,
-    /// What answers and streams consisted of: results, rows, events.
-    pub documents: u64,
-    /// Bytes of bodies and messages that came.
-    pub ingress_bytes: u64,
-    /// Bytes of bodies and messages that went, before compression.
-    pub egress_bytes: u64,
-    /// Requests that were refused because of a limit.
-    pub rate_limited: u64,
-}
-
-impl Usage {
-    fn is_zero(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl AddAssign for Usage {
-    fn add_assign(&mut self, other: Self) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.documents = self.documents.saturating_add(other.documents);
-        self.ingress_bytes = self.ingress_bytes.saturating_add(other.ingress_bytes);
-        self.egress_bytes = self.egress_bytes.saturating_add(other.egress_bytes);
-        self.rate_limited = self.rate_limited.saturating_add(other.rate_limited);
-    }
-}
-
-/// Usage of one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UsageRow {
-    /// Days since 1970-01-01, UTC.
-    pub day: u32,
-    /// Id of the key, or what else callers are told by.
-    pub subject: String,
-    /// What was used.
-    #[serde(flatten)]
-    pub usage: Usage,
-}
 
 /// What one caller has used since it was last written.
 #[derive(Debug, Default)]
@@ -124,11 +78,11 @@ impl Meter {
         let mut used = Vec::new();
         self.counters().retain(|subject, counters| {
             let usage = counters.take();
-            if !usage.is_zero() {
+            if !usage.is_nothing() {
                 used.push((subject.clone(), counters.clone(), usage));
             }
             // Nobody counts there any more.
-            !usage.is_zero() || Arc::strong_count(counters) > 1
+            !usage.is_nothing() || Arc::strong_count(counters) > 1
         });
         if used.is_empty() {
             return Ok(());

@@ -18,21 +18,20 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderName, Method},
+    http::{HeaderName, HeaderValue, Method},
     response::{IntoResponse, Response},
     routing::any,
 };
-use dfuse_http::{Endpoint, Methods};
+use dfuse_http::{Endpoint, Methods, limited, params::body::declared_length};
 use dfuse_node::rpc::NodeClient;
-use dfuse_query::{ApiError, ApiResult, Chain, ErrorCode, Surface, shorten};
+use dfuse_query::{ApiError, ApiResult, Chain, ErrorCode, RouteClass, Surface, shorten};
 use info::InfoCache;
 pub(crate) use node_shaped::NodeShaped;
 pub use push::PushOptions;
 use push::{Guarantee, Pushes};
 use upstreams::Upstreams;
 
-use crate::{Api, sender};
-
+use crate::{Api, sender, tariff::tariff};
 /// What is below has errors in the structure of the node.
 pub(crate) const PATH: &str = "/v1/chain";
 const PREFIX: &str = "/v1/chain/";
@@ -151,18 +150,42 @@ async fn answer(api: &NodeApi, request: Request) -> Result<Response, NodeShaped>
     let guarantee = request.headers().get(GUARANTEE).filter(|value| !value.is_empty());
     let guarantee = guarantee.filter(|_| request.method() == Method::POST && PUSHES.contains(&&*call)).cloned();
     let (parts, body) = request.into_parts();
-    if guarantee.is_some() || api.node_options().authenticate {
-        sender::admit(api, &parts, Surface::Node).await?;
+    let ingress_bytes = declared_length(&parts.headers).unwrap_or_default();
+    let admitted = sender::admit(api, &parts, Surface::Node).await;
+    let (caller, standing) = if guarantee.is_some() || api.node_options().authenticate {
+        let caller = admitted?;
+        let class = if guarantee.is_some() { RouteClass::Push } else { RouteClass::Chain };
+        let standing = caller.take(class)?;
+        (Some(caller), standing)
+    } else {
+        // Whoever says who they are is counted, but nobody has to.
+        (admitted.ok(), None)
+    };
+    let answer = pass_on(api, &call, guarantee, Request::from_parts(parts, body)).await;
+    let mut response = answer.unwrap_or_else(NodeShaped::into_response);
+    if let Some(caller) = &caller {
+        response = limited::counted(response, caller, tariff(Surface::Node), PREFIX, ingress_bytes);
     }
+    if let Some(standing) = standing {
+        limited::tell(standing, response.headers_mut());
+    }
+    Ok(response)
+}
+
+async fn pass_on(
+    api: &NodeApi,
+    call: &str,
+    guarantee: Option<HeaderValue>,
+    request: Request,
+) -> Result<Response, NodeShaped> {
     let guarantee = guarantee.map(|value| Guarantee::read(&value)).transpose()?;
-    let request = Request::from_parts(parts, body);
     if !api.chain_api().upstreams.any() {
         return Err(NodeShaped::unavailable("No node is configured that could answer this: set chain_api.upstreams."));
     }
     match guarantee {
-        Some(guarantee) => push::push(api, &call, guarantee, request).await,
+        Some(guarantee) => push::push(api, call, guarantee, request).await,
         None if call == "get_info" => info::get_info(api, request).await,
-        None => proxy::forward(api, &call, request).await,
+        None => proxy::forward(api, call, request).await,
     }
 }
 

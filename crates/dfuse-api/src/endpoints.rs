@@ -7,7 +7,9 @@ use crate::{
     ChainApiOptions, WebSocketOptions,
     chain_api::{self, ChainApi, NodeShaped},
     metrics::describe,
-    rest, websocket,
+    rest::{self, auth},
+    tariff::tariff,
+    websocket,
 };
 
 /// Limits of what is answered here.
@@ -40,9 +42,10 @@ impl Endpoints {
         let api = &self.api;
         let websocket = websocket::endpoint(api, self.options.websocket.clone(), self.chain_api.clone());
         Routes::default()
-            .with(rest::endpoints(), |routes| admitted(proven(routes, api), api, Surface::Rest))
-            .with(vec![websocket], |routes| admitted(routes, api, Surface::WebSocket))
+            .with(rest::endpoints(), |routes| admitted(proven(routes, api), api, tariff(Surface::Rest)))
+            .with(vec![websocket], |routes| admitted(routes, api, tariff(Surface::WebSocket)))
             // They ask for access themselves, where that is wanted.
+            .with(auth::endpoints(), |routes| routes)
             .with(chain_api::endpoints(self.chain_api.clone()), |routes| routes)
             .at("/v0")
             .at("/v1/stream")

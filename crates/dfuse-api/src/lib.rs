@@ -11,6 +11,7 @@ mod chain_api;
 mod endpoints;
 mod metrics;
 mod rest;
+mod tariff;
 mod websocket;
 
 pub use chain_api::{ChainApiOptions, PushOptions};

@@ -1,5 +1,6 @@
 //! The HTTP endpoints. A module has its part of their table.
 
+pub(crate) mod auth;
 mod block_id;
 mod blocks;
 mod parameters;

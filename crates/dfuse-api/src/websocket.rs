@@ -135,7 +135,7 @@ pub(crate) fn endpoint(api: &Api, options: WebSocketOptions, nodes: Arc<ChainApi
     let route = get(upgrade).layer(Extension(Arc::new(shared)));
     Endpoint::raw("/v1/stream", Methods::Get, route)
         .answers("A WebSocket connection.")
-        .fails(&[ErrorCode::WsUpgradeFailed])
+        .fails(&[ErrorCode::WsUpgradeFailed, ErrorCode::TooManyOpen])
 }
 
 async fn upgrade(
@@ -156,6 +156,10 @@ async fn upgrade(
             return response;
         }
     };
+    let open = match caller.connection() {
+        Ok(open) => open,
+        Err(error) => return HttpError(error).into_response(),
+    };
     let limit = shared.options.max_message_bytes;
     let api = shared.api.charged_to(caller.client);
     let client = peer(&extensions);
@@ -169,6 +173,6 @@ async fn upgrade(
         .write_buffer_size(WRITE_BUFFER)
         .on_upgrade(async move |socket| {
             connection.run(socket).await;
-            drop(work);
+            drop((work, open));
         })
 }

@@ -2,10 +2,12 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use dfuse_query::ApiError;
+
+use crate::limited::tell_refused;
 
 /// An error as a response: it has a status only. The request frame puts the body in, since it knows the trace id.
 #[derive(Debug)]
@@ -19,7 +21,11 @@ impl From<ApiError> for HttpError {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        without_body(self.0.status(), self.0.retry_after_seconds(), self.0)
+        let mut limits = HeaderMap::new();
+        tell_refused(&self.0, &mut limits);
+        let mut response = without_body(self.0.status(), self.0.retry_after_seconds(), self.0);
+        response.headers_mut().extend(limits);
+        response
     }
 }
 

@@ -13,7 +13,8 @@ use dfuse_query::{ApiResult, Class, ErrorCode};
 
 use crate::{Api, answer::HttpError, parameter::Parameter};
 
-/// Errors that every endpoint may answer with: those of parameters, of bodies, of a server that is busy, and faults.
+/// Errors that every endpoint may answer with: those of parameters, of bodies, of access, of a server that is
+/// busy, and faults.
 pub const COMMON_ERRORS: &[ErrorCode] = &[
     ErrorCode::RequestValidation,
     ErrorCode::RequestMalformed,
@@ -22,6 +23,15 @@ pub const COMMON_ERRORS: &[ErrorCode] = &[
     ErrorCode::MediaTypeUnsupported,
     ErrorCode::Unexpected,
     ErrorCode::ServiceUnavailable,
+    ErrorCode::Maintenance,
+    ErrorCode::TokenMissing,
+    ErrorCode::TokenInvalid,
+    ErrorCode::ApiKeyInvalid,
+    ErrorCode::ApiKeyRevoked,
+    ErrorCode::OriginNotAllowed,
+    ErrorCode::TierNotAllowed,
+    ErrorCode::HistoryNotAllowed,
+    ErrorCode::RateLimited,
 ];
 
 /// An endpoint. One path may have several, of different methods.

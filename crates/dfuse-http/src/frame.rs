@@ -114,6 +114,11 @@ impl Frame {
             let error = ApiError::new(ErrorCode::RequestValidation, "The path of the request is malformed.");
             return HttpError(error.detail("errors", json!({"path": [problem]}))).into_response();
         }
+        if let Some(error) = self.api.access().closed()
+            && !health::is_below(&path)
+        {
+            return HttpError(error).into_response();
+        }
         let Ok(response) = self.routes.clone().oneshot(request).await;
         in_one_form(response, &method, &path)
     }

@@ -30,6 +30,11 @@ const LOOK: Duration = Duration::from_secs(5);
 /// When to ask again.
 const PAUSE_SECONDS: u32 = 5;
 
+/// Whether this path is of those that operators ask.
+pub(crate) fn is_below(path: &str) -> bool {
+    ["/", "/healthz", "/metrics"].contains(&path)
+}
+
 /// `GET /healthz`: whether clients may be sent here.
 async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
     let Look { head, lib, conditions, mid_chain_start, .. } = Look::take(&api).await?;

@@ -14,6 +14,7 @@
 //! | `routes`, `endpoint`, `parameter` | what a surface gives the server: the table of its endpoints |
 //! | `answer` | errors as responses |
 //! | `sender`, `params`, `bodies` | who asks; the validator of parameters, which names all that is wrong at once; memory for bodies |
+//! | `limited` | limits and usage of callers |
 //! | `api` | what handlers share |
 //! | `streamed`, `json` | answers of any length, slice by slice; JSON answers |
 //! | `health`, `metrics` | what operators ask |
@@ -25,6 +26,7 @@ mod endpoint;
 mod frame;
 mod health;
 mod json;
+pub mod limited;
 mod metrics;
 mod parameter;
 pub mod params;

@@ -4,14 +4,19 @@ use std::{borrow::Cow, net::SocketAddr};
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::{Extensions, HeaderMap, HeaderName, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use dfuse_query::{ApiResult, Asking, Caller, Client, Surface};
+use dfuse_query::{ApiResult, Asking, Caller, Client, IssuedToken, Surface};
 
-use crate::{Api, answer::HttpError};
+use crate::{
+    Api,
+    answer::HttpError,
+    limited::{self, Tariff},
+    params::body::declared_length,
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -28,20 +33,32 @@ pub fn client(extensions: &Extensions) -> Client {
     }
 }
 
-/// Lets only those in who are admitted to that surface. Their [`Caller`] is among the extensions of their requests.
-pub fn admitted(routes: Router<Api>, api: &Api, surface: Surface) -> Router<Api> {
-    routes.route_layer(from_fn_with_state((api.clone(), surface), check))
+/// Lets only those in who are admitted, within their limits, and counts what they use. Their [`Caller`] is among the extensions of
+/// their requests.
+pub fn admitted(routes: Router<Api>, api: &Api, tariff: Tariff) -> Router<Api> {
+    routes.route_layer(from_fn_with_state((api.clone(), tariff), check))
 }
 
-async fn check(State((api, surface)): State<(Api, Surface)>, request: Request, next: Next) -> Response {
+async fn check(State((api, tariff)): State<(Api, Tariff)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match admit(&api, &parts, surface).await {
-        Ok(caller) => {
-            parts.extensions.insert(caller);
-            next.run(Request::from_parts(parts, body)).await
-        }
-        Err(error) => HttpError(error).into_response(),
+    let route = parts.extensions.get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    let ingress_bytes = declared_length(&parts.headers).unwrap_or_default();
+    let caller = match admit(&api, &parts, tariff.surface).await {
+        Ok(caller) => caller,
+        Err(error) => return HttpError(error).into_response(),
+    };
+    let standing = match caller.take((tariff.class)(route)) {
+        Ok(standing) => standing,
+        Err(error) => return HttpError(error).into_response(),
+    };
+    parts.extensions.insert(caller.clone());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let mut response = limited::counted(response, &caller, tariff, route, ingress_bytes);
+    if let Some(standing) = standing {
+        limited::tell(standing, response.headers_mut());
     }
+    response
 }
 
 /// Who sends this request, and what they may do.
@@ -49,15 +66,35 @@ async fn check(State((api, surface)): State<(Api, Surface)>, request: Request, n
 /// # Errors
 /// They may not ask.
 pub async fn admit(api: &Api, parts: &Parts, surface: Surface) -> ApiResult<Caller> {
-    let token = token(&parts.headers, parts.uri.query());
-    let asking = Asking {
-        token: token.as_deref(),
-        peer: peer(&parts.extensions).map(|peer| peer.ip()),
-        forwarded_for: text(&parts.headers, FORWARDED_FOR),
-        origin: text(&parts.headers, header::ORIGIN),
-        surface,
-    };
-    api.admit(&asking).await
+    let (token, forwarded_for) = (token(&parts.headers, parts.uri.query()), forwarded_for(&parts.headers));
+    api.admit(&asking(parts, token.as_deref(), forwarded_for.as_deref(), surface)).await
+}
+
+/// A token for an API key.
+///
+/// # Errors
+/// The key is not valid, or may not be used so.
+pub async fn issue(api: &Api, parts: &Parts, api_key: &str) -> ApiResult<IssuedToken> {
+    let forwarded_for = forwarded_for(&parts.headers);
+    api.access().issue(api_key, &asking(parts, None, forwarded_for.as_deref(), Surface::Rest)).await
+}
+
+fn asking<'a>(
+    parts: &'a Parts,
+    token: Option<&'a str>,
+    forwarded_for: Option<&'a str>,
+    surface: Surface,
+) -> Asking<'a> {
+    let peer = peer(&parts.extensions).map(|peer| peer.ip());
+    Asking { token, peer, forwarded_for, origin: text(&parts.headers, header::ORIGIN), surface }
+}
+
+/// All headers of this name are one list.
+fn forwarded_for(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let mut values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let first = values.next()?;
+    let rest: Vec<_> = values.collect();
+    Some(if rest.is_empty() { first.into() } else { format!("{first},{}", rest.join(",")).into() })
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {

@@ -1,10 +1,12 @@
 //! Who asks, what they may, and whom it is charged to.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr};
 
 use async_trait::async_trait;
+use dfuse_access::{Grant, IssuedToken, Place, RouteClass, Standing, Usage};
+use serde_json::{Value, json};
 
-use crate::{ApiError, ApiResult, Client};
+use crate::{ApiError, ApiResult, Client, ErrorCode};
 
 /// Decides who may ask.
 #[async_trait]
@@ -16,6 +18,24 @@ pub trait Access: fmt::Debug + Send + Sync {
     /// The error that the client gets: that of a token which is missing or not valid, of an origin that is not allowed, or of a
     /// limit.
     async fn admit(&self, asking: &Asking<'_>) -> ApiResult<Caller>;
+
+    /// Issues a token for an API key.
+    ///
+    /// # Errors
+    /// `auth_invalid_api_key_error` where there are no keys; otherwise those of keys, origins and rates.
+    async fn issue(&self, _api_key: &str, _asking: &Asking<'_>) -> ApiResult<IssuedToken> {
+        Err(ApiError::new(ErrorCode::ApiKeyInvalid, "This server has no API keys."))
+    }
+
+    /// The public keys that tokens are verified with, as a JSON Web Key Set.
+    fn public_keys(&self) -> Value {
+        json!({"keys": []})
+    }
+
+    /// Why nobody is answered at the moment, if that is so.
+    fn closed(&self) -> Option<ApiError> {
+        None
+    }
 }
 
 /// What a surface knows of someone before it answers them.
@@ -49,28 +69,19 @@ pub enum Surface {
 pub struct Caller {
     /// Who is charged for the work.
     pub client: Client,
-    /// How far back streams may begin: at this block if above 0, otherwise as many blocks below the head. Without
-    /// it, anywhere.
+    /// How far back they may go: to this block if above 0, otherwise as many blocks below the head. Without it, anywhere.
     pub start_block: Option<i64>,
-    /// What tells that they may no longer ask. Without it they may for as long as they stay.
-    pub standing: Option<Arc<dyn Standing>>,
-}
-
-/// Watches over someone who was admitted, such as over the key that their token was issued for.
-#[async_trait]
-pub trait Standing: fmt::Debug + Send + Sync {
-    /// Returns when they may not ask any more, with the error that tells why; at once if that is so already. It may be given up
-    /// and called again.
-    async fn lost(&self) -> ApiError;
+    /// What limits them and counts what they use. Without it nothing does.
+    pub grant: Option<Grant>,
 }
 
 impl Caller {
     /// Someone who may ask everything.
     pub fn unrestricted(client: Client) -> Self {
-        Self { client, start_block: None, standing: None }
+        Self { client, start_block: None, grant: None }
     }
 
-    /// The first block that a stream may begin at.
+    /// The first block that they may read.
     pub fn first_block(&self, head: u32) -> u32 {
         let first = match self.start_block {
             None => 0,
@@ -80,10 +91,65 @@ impl Caller {
         u32::try_from(first.max(0)).unwrap_or(u32::MAX)
     }
 
+    /// Whether they may read what was at this block.
+    ///
+    /// # Errors
+    /// `auth_invalid_history_error`.
+    pub fn may_read(&self, block: u32, head: u32) -> ApiResult<()> {
+        let first = self.first_block(head);
+        if block >= first {
+            return Ok(());
+        }
+        let message = format!("This access reaches back to block {first}; block {block} is before it.");
+        Err(ApiError::new(ErrorCode::HistoryNotAllowed, message)
+            .detail("request_block_num", block)
+            .detail("first_block_num", first))
+    }
+
+    /// Takes one request of the class, and says where they stand if there is a limit.
+    ///
+    /// # Errors
+    /// `auth_invalid_tier_error` and `rate_limit_exceeded_error`.
+    pub fn take(&self, class: RouteClass) -> ApiResult<Option<Standing>> {
+        let Some(grant) = &self.grant else { return Ok(None) };
+        grant.require(class)?;
+        Ok(grant.take(class)?)
+    }
+
+    /// Charges work that was done beyond what a request is worth.
+    pub fn charge_work(&self, class: RouteClass, work: u64) {
+        if let Some(grant) = &self.grant {
+            grant.charge_work(class, work);
+        }
+    }
+
+    /// A place for a connection that streams go over, until it is dropped.
+    ///
+    /// # Errors
+    /// `auth_too_many_open_error`.
+    pub fn connection(&self) -> ApiResult<Place> {
+        Ok(self.grant.as_ref().map(Grant::connection).transpose()?.unwrap_or_default())
+    }
+
+    /// A place for a stream, until it is dropped.
+    ///
+    /// # Errors
+    /// `auth_too_many_open_error`.
+    pub fn stream(&self) -> ApiResult<Place> {
+        Ok(self.grant.as_ref().map(Grant::stream).transpose()?.unwrap_or_default())
+    }
+
+    /// Counts what they used.
+    pub fn record(&self, usage: Usage) {
+        if let Some(grant) = &self.grant {
+            grant.record(usage);
+        }
+    }
+
     /// Returns when they may not ask any more, with the error that ends their streams. Never, if nothing can happen to them.
     pub async fn lost(&self) -> ApiError {
-        match &self.standing {
-            Some(standing) => standing.lost().await,
+        match &self.grant {
+            Some(grant) => grant.ended().await.into(),
             None => std::future::pending().await,
         }
     }
@@ -117,5 +183,9 @@ mod tests {
         }
         assert_eq!(caller(Some(i64::MAX)).first_block(1), u32::MAX);
         assert_eq!(caller(Some(i64::MIN)).first_block(1), 0);
+        caller(Some(-1000)).may_read(9000, 10_000).unwrap();
+        let refused = caller(Some(-1000)).may_read(8999, 10_000).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::HistoryNotAllowed);
+        assert_eq!(refused.details()["first_block_num"], 9000);
     }
 }

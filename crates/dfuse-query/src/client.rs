@@ -3,11 +3,13 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Bits of an IPv6 address that one client has for itself, and may vary: the smallest network that providers give.
 const OWN_BITS: u32 = 64;
 
-/// Who is charged for a request: whoever is at its address. Requests without an address, such as those of tests, are all of one
+/// Who is charged for a request: whoever has its key, or else whoever is at its address. Requests without an address, such as those of tests, are all of one
 /// client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Client {
     network: Option<IpAddr>,
+    /// Whoever has this key, wherever they are.
+    key: Option<[u8; 32]>,
     /// Its streams take turns with its requests, so that neither holds the other up.
     is_stream: bool,
 }
@@ -15,7 +17,12 @@ pub struct Client {
 impl Client {
     /// Whoever is at that address, or at none.
     pub fn at(address: Option<IpAddr>) -> Self {
-        Self { network: address.map(network), is_stream: false }
+        Self { network: address.map(network), key: None, is_stream: false }
+    }
+
+    /// Whoever has that key.
+    pub fn with_key(key: [u8; 32]) -> Self {
+        Self { network: None, key: Some(key), is_stream: false }
     }
 
     /// The same, for what it is sent by streams.
@@ -48,5 +55,6 @@ mod tests {
         assert_ne!(client("2001:db8:1:2::"), client("2001:db8:1:3::"));
         assert_ne!(client("10.0.0.1").stream(), client("10.0.0.1"));
         assert_eq!(Client::at(None), Client::default());
+        assert_ne!(Client::with_key([1; 32]), Client::with_key([2; 32]));
     }
 }

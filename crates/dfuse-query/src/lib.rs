@@ -10,7 +10,7 @@
 //! | module | what |
 //! |---|---|
 //! | `error` | the one table of codes, and the error that is made of it; what errors of the rooms below mean to a client |
-//! | `access`, `client` | who may ask, and who is charged for it |
+//! | `access`, `gate`, `client` | who may ask, and who is charged for it |
 //! | `transactions`, `blocks`, `search`, `state`, `lookup` | the use cases: each a function of a [`ReadContext`] |
 //! | `context`, `page`, `cursor` | what use cases read from; lists and where their next page begins |
 //! | `service` | what use cases share: the chain, limits, a snapshot read on a CPU thread |
@@ -26,6 +26,7 @@ mod client;
 mod context;
 mod cursor;
 mod error;
+mod gate;
 pub mod lookup;
 mod metrics;
 mod nearest;
@@ -43,13 +44,15 @@ mod trace_id;
 pub mod transactions;
 pub mod turns;
 
-pub use access::{Access, Asking, Caller, OpenAccess, Standing, Surface};
+pub use access::{Access, Asking, Caller, OpenAccess, Surface};
 pub use client::Client;
 pub use context::ReadContext;
 pub use cursor::ListCursor;
+pub use dfuse_access::{IssuedToken, Place, RouteClass, Standing, Usage};
 pub use error::{
     ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, query_position,
 };
+pub use gate::GateAccess;
 pub use metrics::Metrics;
 pub use nearest::nearest;
 pub use page::{Page, Step};

@@ -165,6 +165,11 @@ impl Service {
         self.shared.access.admit(asking).await
     }
 
+    /// Who decides that.
+    pub fn access(&self) -> &dyn Access {
+        &*self.shared.access
+    }
+
     /// The chain.
     pub fn chain(&self) -> &Chain {
         &self.shared.chain

@@ -6,6 +6,7 @@ mod data_dir;
 mod descriptors;
 mod index;
 mod ingest;
+mod issuers;
 mod node;
 mod nodes;
 mod origin;

@@ -7,10 +7,11 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use dfuse_testkit::recorded;
+use serde_json::Value;
 use support::{Server, text};
 use tempfile::TempDir;
 
@@ -41,6 +42,37 @@ fn the_official_client_is_served() {
     node.env("DFUSE_PROGRAM", env!("CARGO_BIN_EXE_dfuse"));
     succeeds(&mut node);
     server.stop();
+}
+
+/// Issues, caches and refreshes tokens for a real key, in every mode of access.
+#[test]
+fn the_official_client_is_let_in_with_a_key() {
+    let Some(folder) = scripts() else { return };
+    for mode in ["open", "optional", "required"] {
+        let data = TempDir::new().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        command.args(["start", "--listen", "127.0.0.1:0", "--source", "demo", "--data-dir", text(data.path())]);
+        let mut server = Server::spawn(command.env("DFUSE_ACCESS__MODE", mode).stdin(Stdio::null()));
+        server.wait_for("ready");
+        let mut keys = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        keys.args([
+            "keys",
+            "create",
+            "--kind",
+            "server",
+            "--name",
+            "a",
+            "--format",
+            "json",
+            "--data-dir",
+            text(data.path()),
+        ]);
+        let created: Value = serde_json::from_slice(&keys.output().unwrap().stdout).unwrap();
+        let mut node = Command::new("node");
+        node.arg("access.mjs").current_dir(&folder).env("DFUSE_SERVER", server.address()).env("DFUSE_MODE", mode);
+        succeeds(node.env("DFUSE_KEY", created["key"].as_str().unwrap()));
+        server.stop();
+    }
 }
 
 /// Every answer about whole chains has what the client's types promise, but for what the script names, with a reason.

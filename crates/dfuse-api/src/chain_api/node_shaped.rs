@@ -1,7 +1,7 @@
 //! Errors of ours in the structure of the node's API: `{code, message, error: {code, name, what, details}, trace_id}`.
 
 use axum::{
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use dfuse_antelope::Checksum256;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::answer::without_body;
+use dfuse_http::limited::tell_refused;
 
 /// When to ask again for what is temporarily away.
 const PAUSE_SECONDS: u32 = 5;
@@ -25,6 +26,8 @@ pub(crate) struct NodeShaped(Box<Inner>);
 struct Inner {
     error: NodeError,
     retry_after: Option<u32>,
+    /// Of one who asked too much.
+    limits: HeaderMap,
     /// For the log only.
     cause: Option<String>,
     failed: Option<FailedTransaction>,
@@ -67,7 +70,7 @@ impl NodeShaped {
     }
 
     fn new(error: NodeError) -> Self {
-        Self(Box::new(Inner { error, retry_after: None, cause: None, failed: None }))
+        Self(Box::new(Inner { error, retry_after: None, limits: HeaderMap::new(), cause: None, failed: None }))
     }
 
     /// What is none of the node's exceptions.
@@ -141,6 +144,7 @@ impl From<ApiError> for NodeShaped {
         error.mask_secrets();
         let mut shaped = Self::unhandled(error.status(), error.message());
         shaped.0.retry_after = error.retry_after_seconds();
+        tell_refused(&error, &mut shaped.0.limits);
         shaped.0.cause = error.cause().map(str::to_owned);
         shaped
     }
@@ -165,7 +169,10 @@ impl From<RpcError> for NodeShaped {
 
 impl IntoResponse for NodeShaped {
     fn into_response(self) -> Response {
-        without_body(self.status(), self.0.retry_after, Shaped::new(self))
+        let limits = self.0.limits.clone();
+        let mut response = without_body(self.status(), self.0.retry_after, Shaped::new(self));
+        response.headers_mut().extend(limits);
+        response
     }
 }
 

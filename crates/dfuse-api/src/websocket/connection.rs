@@ -5,7 +5,7 @@ use std::{borrow::Cow, error::Error as _, net::SocketAddr, sync::Arc, time::Dura
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use dfuse_antelope::TimePoint;
 use dfuse_query::{
-    Caller, TraceId,
+    ApiError, Caller, Retry, TraceId,
     outbox::{Outgoing, outbox},
 };
 use futures::{
@@ -40,6 +40,7 @@ mod close_code {
     pub(super) const NOT_UTF8: u16 = 1007;
     pub(super) const POLICY: u16 = 1008;
     pub(super) const TOO_BIG: u16 = 1009;
+    pub(super) const TRY_AGAIN_LATER: u16 = 1013;
 }
 
 /// Who is connected.
@@ -60,6 +61,8 @@ enum End {
     Left,
     /// We end it.
     Close(u16, Cow<'static, str>),
+    /// The client may not ask any more.
+    Lost(ApiError),
 }
 
 impl Connection {
@@ -71,7 +74,7 @@ impl Connection {
         let mut session = Session::new(ConnectionContext {
             api: api.clone(),
             shared: shared.clone(),
-            caller,
+            caller: caller.clone(),
             trace_id,
             client,
             outbox,
@@ -82,17 +85,31 @@ impl Connection {
             end = read(&mut stream, &mut session, &shared.options) => end,
             end = write(&mut sink, &mut queue, &api, &shared.options) => end,
             () = stopping.begun() => End::Close(close_code::GOING_AWAY, "The server is going away.".into()),
+            error = caller.lost() => End::Lost(error),
         };
         drop(queue);
+        let told = match &end {
+            End::Lost(error) => session.last_words(error),
+            End::Left | End::Close(..) => Vec::new(),
+        };
         session.end().await;
+        let end = match end {
+            End::Lost(error) => End::Close(code_after(&error), error.message().to_owned().into()),
+            end => end,
+        };
         let (code, reason) = match &end {
-            End::Left => (0, "the client left"),
             End::Close(code, reason) => (*code, &**reason),
+            End::Left | End::Lost(_) => (0, "the client left"),
         };
         let client = client.map(tracing::field::display);
         tracing::info!(target: TARGET, connection = %trace_id, client, code, reason, "connection ends");
         api.metrics().record(|| counter!(WS_CLOSED, "code" => code.to_string()).increment(1));
         let farewell = async {
+            for text in told {
+                if sink.feed(Message::Text(text)).await.is_err() {
+                    return;
+                }
+            }
             if let End::Close(code, reason) = end {
                 let reason = Utf8Bytes::from(cut(&reason));
                 if sink.send(Message::Close(Some(CloseFrame { code, reason }))).await.is_err() {
@@ -105,6 +122,11 @@ impl Connection {
         // A client that does not take part is gone.
         let _ = timeout(FAREWELL, farewell).await;
     }
+}
+
+/// Clients that may come back are told so.
+fn code_after(error: &ApiError) -> u16 {
+    if error.row().retry == Retry::Later { close_code::TRY_AGAIN_LATER } else { close_code::POLICY }
 }
 
 fn cut(reason: &str) -> &str {

@@ -8,7 +8,7 @@ use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use dfuse_blocks::{BlockRef, Clock};
 use dfuse_query::{
-    ApiError, ApiResult, Caller, TraceId,
+    ApiError, ApiResult, Caller, TraceId, Usage,
     outbox::{Outbox, PIECE_BYTES},
     shorten, within,
 };
@@ -18,6 +18,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{Room, Shared, session::Turn};
 use crate::{Api, metrics::WS_ERRORS};
 use dfuse_render::JsonWriter;
+
+/// Messages that say nothing of the chain.
+const NO_DOCUMENTS: [&str; 5] = ["listening", "progress", "complete", "unlistened", "error"];
 
 /// A request that is being answered. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -149,6 +152,8 @@ impl Context {
         for piece in [b"{\"type\":\"", kind.as_bytes(), b"\",", req_id, b"\"data\":", data, b"}"] {
             text.extend_from_slice(piece);
         }
+        let documents = u64::from(!NO_DOCUMENTS.contains(&kind));
+        self.caller().record(Usage { documents, egress_bytes: text.len() as u64, ..Usage::default() });
         // What is on the chain may be no UTF-8, but writers of JSON see to that.
         Utf8Bytes::try_from(text)
             .unwrap_or_else(|error| unreachable!("JSON text is UTF-8, but not in a message of type {kind}: {error}"))
@@ -173,6 +178,17 @@ impl Context {
 
     /// Tells what went wrong; the last message of a request or stream.
     pub(super) async fn fail(&self, error: ApiError) {
+        let body = self.error_body(error);
+        self.send("error", &body).await;
+    }
+
+    /// The same as a message that is not sent yet.
+    pub(super) fn error_message(&self, error: ApiError) -> Utf8Bytes {
+        let body = self.error_body(error);
+        self.message("error", &body)
+    }
+
+    fn error_body(&self, error: ApiError) -> Vec<u8> {
         let Inner { connection, trace_id, kind, .. } = &*self.0;
         let code = error.row().code;
         let (connection_id, kind) = (connection.trace_id, shorten(kind));
@@ -181,7 +197,6 @@ impl Context {
             target: super::connection::TARGET, %trace_id, connection = %connection_id, client, kind, code, "request refused"
         );
         self.api().metrics().record(|| counter!(WS_ERRORS, "code" => code).increment(1));
-        let body = serde_json::to_vec(&error.into_body(*trace_id)).expect("keys are text and numbers finite");
-        self.send("error", &body).await;
+        serde_json::to_vec(&error.into_body(*trace_id)).expect("keys are text and numbers finite")
     }
 }

@@ -6,8 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use axum::extract::ws::Utf8Bytes;
 use dfuse_http::panicked;
-use dfuse_query::{ApiError, ApiResult, ErrorCode, nearest, shorten};
+use dfuse_query::{ApiError, ApiResult, ErrorCode, RouteClass, Usage, nearest, shorten};
 use futures::FutureExt;
 use metrics::{counter, gauge};
 use tokio::{
@@ -40,7 +41,7 @@ pub(super) struct Session {
 /// What becomes of a message.
 enum Task {
     Answer(Prepared),
-    Stream(Prepared, Place),
+    Stream(Prepared, Place, dfuse_query::Place),
     /// The stream is told to end already.
     Unlisten(oneshot::Receiver<()>),
     Refuse(ApiError),
@@ -61,6 +62,15 @@ impl Session {
         self.tasks.shutdown().await;
     }
 
+    /// What is said to each open stream when the client may not ask any more, or once if there is none.
+    pub(super) fn last_words(&self, error: &ApiError) -> Vec<Utf8Bytes> {
+        let mut ids = self.registry.open();
+        if ids.is_empty() {
+            ids.push("".into());
+        }
+        ids.iter().map(|req_id| self.new_context("", req_id).error_message(error.clone())).collect()
+    }
+
     fn new_context(&self, kind: &str, req_id: &str) -> Context {
         Context::new(self.context.clone(), self.context.shared.trace_ids.next(), kind, req_id)
     }
@@ -74,6 +84,7 @@ impl Session {
     /// Takes a message. Returns while it is being answered, unless too many are.
     pub(super) async fn take(&mut self, text: &str) {
         while self.tasks.try_join_next().is_some() {}
+        self.context.caller.record(Usage { ingress_bytes: text.len() as u64, ..Usage::default() });
         let parse = {
             let text = text.to_owned();
             self.context.api.parse(text.len(), move || Envelope::parse(&text))
@@ -106,6 +117,10 @@ impl Session {
         let count = |name: &str| counter!(WS_REQUESTS, "type" => name.to_owned()).increment(1);
         api.metrics().record(|| count(kind));
         let message = Message::read(envelope)?;
+        if request_type.is_some() {
+            self.context.caller.take(RouteClass::Stream)?;
+            self.context.caller.record(Usage { requests: 1, ..Usage::default() });
+        }
         let Some(request_type) = request_type else {
             return self.registry.end(unlistened(&message)?).map(Task::Unlisten);
         };
@@ -113,8 +128,9 @@ impl Session {
         if !message.listen {
             return Ok(Task::Answer(prepared));
         }
+        let open = self.context.caller.stream()?;
         let place = self.registry.clone().begin(&envelope.req_id, options.max_streams)?;
-        Ok(Task::Stream(prepared, place))
+        Ok(Task::Stream(prepared, place, open))
     }
 }
 
@@ -163,7 +179,7 @@ impl Task {
                     context.fail(error).await;
                 }
             }
-            Self::Stream(prepared, mut place) => {
+            Self::Stream(prepared, mut place, open) => {
                 let _streams = StreamCount::begin(&context);
                 let stream = async {
                     context.hold(turn.come().await);
@@ -174,7 +190,8 @@ impl Task {
                     _ = &mut place.end => None,
                     result = stream => Some(result),
                 };
-                // The client may use the `req_id` again when it learns of the end.
+                // The client may use its place and the `req_id` again when it learns of the end.
+                drop(open);
                 let _ended = place.release();
                 match result {
                     // The client said so.
@@ -267,6 +284,11 @@ impl Registry {
         let (end, ended) = oneshot::channel();
         let before = registered.turns.insert(req_id.clone(), (serial, ended)).map(|(_, before)| before);
         Turn { registry: self.clone(), req_id, serial, before, _end: end, _at_work: at_work }
+    }
+
+    /// The `req_id`s of all open streams.
+    fn open(&self) -> Vec<Arc<str>> {
+        self.lock().streams.keys().cloned().collect()
     }
 
     fn begin(self: Arc<Self>, req_id: &str, most: usize) -> ApiResult<Place> {

@@ -1,6 +1,7 @@
 //! The server from outside: requests in process, and over sockets where only those show something.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod blocks;
 mod chain_api;
 mod connections;

@@ -57,6 +57,8 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
     ("/v0/accounts/eosio/balances", &["GET", "HEAD", "POST"], false),
     ("/v1/history/get_key_accounts", &["GET", "HEAD", "POST"], false),
     ("/v0/state/abi/bin_to_json", &["POST"], false),
+    ("/v1/auth/issue", &["POST"], false),
+    ("/.well-known/jwks.json", &["GET", "HEAD"], true),
 ];
 
 /// Paths where nothing is.

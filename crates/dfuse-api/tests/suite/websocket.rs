@@ -53,7 +53,7 @@ impl Client<TcpStream> {
 }
 
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Client<S> {
-    fn new(socket: WebSocketStream<S>) -> Self {
+    pub(crate) fn new(socket: WebSocketStream<S>) -> Self {
         Self { socket, trace_ids: BTreeSet::new() }
     }
 

@@ -12,7 +12,7 @@ use url::Url;
 use super::{
     Info, NodeBody, NodeError, PackedTransactionJson, ProtocolFeature, PushAnswer, RequestBody, RpcError, Snapshot,
     answers::{RawAbi, from_base64},
-    full_body,
+    empty_body, full_body,
     transport::Transport,
 };
 
@@ -122,6 +122,19 @@ impl NodeClient {
             }
             None => wrong(shown(&answer)),
         })
+    }
+
+    /// What is at the address itself, within [`NodeOptions::timeout`].
+    ///
+    /// # Errors
+    /// All but [`RpcError::Url`] and [`RpcError::Refused`].
+    pub async fn get(&self) -> Result<Bytes, RpcError> {
+        let request = Request::get("/").body(empty_body()).map_err(|error| self.broken(&error))?;
+        let (status, answer) = self.exchange("", request, self.0.options.timeout).await?;
+        if (200..300).contains(&status) {
+            return Ok(answer);
+        }
+        Err(RpcError::Answer { node: self.0.base.clone(), path: String::new(), status, reason: shown(&answer) })
     }
 
     /// Passes a request on to `path_and_query`. The answer's head must come within some time; its body is a stream.

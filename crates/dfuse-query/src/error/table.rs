@@ -17,6 +17,7 @@ pub enum GrpcStatus {
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
+    Unauthenticated = 16,
 }
 
 impl GrpcStatus {
@@ -33,6 +34,7 @@ impl GrpcStatus {
             Self::Unimplemented => "Unimplemented",
             Self::Internal => "Internal",
             Self::Unavailable => "Unavailable",
+            Self::Unauthenticated => "Unauthenticated",
         }
     }
 }
@@ -197,6 +199,27 @@ error_codes! {
         "A WebSocket message has a type that this server does not offer.";
     StreamStartNotAllowed: "auth_invalid_streaming_start_block_error", FORBIDDEN, PermissionDenied, No, [],
         "The stream begins further back than the caller may go.";
+    TokenMissing: "auth_token_missing_error", UNAUTHORIZED, Unauthenticated, No, [],
+        "The server asks for a token and the request has none.";
+    TokenInvalid: "auth_invalid_token_error", UNAUTHORIZED, Unauthenticated, No,
+        [text("token", "always empty: tokens are not repeated"), text("reason", "what is wrong with it")],
+        "The token is not one, has expired, or was signed by somebody else.";
+    ApiKeyInvalid: "auth_invalid_api_key_error", UNAUTHORIZED, Unauthenticated, No, [],
+        "The API key does not exist, has expired, or was revoked.";
+    ApiKeyRevoked: "auth_api_key_revoked_error", UNAUTHORIZED, Unauthenticated, No, [],
+        "The API key of the token was revoked. Streams that are open end with this, too.";
+    OriginNotAllowed: "auth_invalid_origin_error", FORBIDDEN, PermissionDenied, No,
+        [text("origin", "the `Origin` of the request, shortened")],
+        "Web pages of this origin may not use the API key.";
+    TierNotAllowed: "auth_invalid_tier_error", FORBIDDEN, PermissionDenied, No,
+        [text("tier", "the tier of the caller"), text("required_tier", "a tier that includes it")],
+        "The tier of the caller does not include this route.";
+    HistoryNotAllowed: "auth_invalid_history_error", FORBIDDEN, PermissionDenied, No,
+        [
+            number("request_block_num", "the block that was asked for"),
+            number("first_block_num", "the first block that the caller may read")
+        ],
+        "The request reaches further back than the caller may go.";
     QueryTooBroad: "query_too_broad_error", BAD_REQUEST, InvalidArgument, No,
         [text("field", "the field"), text("prefix", "what is before the star"), number("limit", "most values")],
         "A value that ends in `*` stands for too many values: give more of it.";
@@ -286,6 +309,16 @@ error_codes! {
             number("maximum_listener_count", "most streams that may be open")
         ],
         "Too many streams are open on this WebSocket connection: end one, or open another connection.";
+    RateLimited: "rate_limit_exceeded_error", TOO_MANY_REQUESTS, ResourceExhausted, Later,
+        [
+            number("limit", "requests that may come at once"),
+            number("remaining", "how many more may come now: 0"),
+            number("reset", "seconds until the next may come, as in `Retry-After`")
+        ],
+        "Too many requests, or too much work, in too little time.";
+    TooManyOpen: "auth_too_many_open_error", TOO_MANY_REQUESTS, ResourceExhausted, Later,
+        [text("kind", "`connections` or `streams`"), number("limit", "how many may be open")],
+        "Too many connections or streams are open with this access.";
     Unexpected: "unexpected_error", INTERNAL_SERVER_ERROR, Internal, Later, [],
         "A fault of the server. Its cause is in the server's log under the trace id.";
     TransferCodingUnsupported: "request_transfer_coding_unsupported_error", NOT_IMPLEMENTED, Unimplemented, No,
@@ -297,6 +330,8 @@ error_codes! {
     ServiceUnavailable: "service_unavailable_error", SERVICE_UNAVAILABLE, Unavailable, Later,
         [optional(object("conditions", "for each condition of readiness that does not hold, why"))],
         "The server cannot answer for the moment: it starts, catches up, has too much to do, or its store is away.";
+    Maintenance: "service_maintenance_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
+        "The server is under maintenance. Streams that are open end with this, too.";
     NotReady: "app_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
         "No block is indexed yet.";
     HeadInfoNotReady: "app_head_info_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],

@@ -4,32 +4,54 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use dfuse_access::{Gate, KvAccessStore, Options};
 use dfuse_blocks::{SystemClock, SystemEntropy};
+use futures::future::join_all;
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
+use super::{issuers::IssuerKeys, settings::Access};
 use crate::control::{ACCESS, Control};
 
 /// Usage that a crash may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
-/// Seconds after which another key signs tokens.
-const ROTATE_AFTER: u64 = 30 * 86_400;
+/// Seconds of a day.
+const DAY: u64 = 86_400;
 
-/// The gate of a server that has locked its data directory.
-pub(super) async fn open(data_dir: &Path, clock: Arc<SystemClock>, options: Options) -> anyhow::Result<Arc<Gate>> {
+/// The gate of a server, and what keeps it up.
+pub(super) struct Opened {
+    pub(super) gate: Arc<Gate>,
+    issuers: Vec<IssuerKeys>,
+    rotate_after: u64,
+}
+
+/// Opens the gate of a server that has locked its data directory.
+pub(super) async fn open(
+    data_dir: &Path,
+    clock: Arc<SystemClock>,
+    settings: &Access,
+    options: Options,
+) -> anyhow::Result<Opened> {
     let path = data_dir.join(ACCESS);
     let opened = spawn_blocking(move || -> dfuse_access::Result<_> {
         let store = Arc::new(KvAccessStore::open(&path)?);
         Gate::open(store, clock, Arc::new(SystemEntropy), options)
     });
     let gate = Arc::new(opened.await??);
+    if settings.maintenance {
+        gate.begin_maintenance();
+    }
     if gate.is_in_maintenance() {
         warn!("the server is under maintenance; `dfuse maintenance off` ends it");
     }
-    Ok(gate)
+    let mut issuers = Vec::new();
+    for issuer in &settings.issuers {
+        issuers.push(IssuerKeys::open(issuer, &gate).await?);
+    }
+    Ok(Opened { gate, issuers, rotate_after: settings.rotate_days.saturating_mul(DAY) })
 }
 
-/// Takes commands, writes usage and changes signing keys, until the process stops.
-pub(super) async fn run(gate: Arc<Gate>, data_dir: Box<Path>, mut stopped: watch::Receiver<bool>) {
+/// Takes commands, writes usage and changes keys, until the process stops.
+pub(super) async fn run(opened: Opened, data_dir: Box<Path>, mut stopped: watch::Receiver<bool>) {
+    let Opened { gate, issuers, rotate_after } = opened;
     let commands = Control::listen(&data_dir, gate.clone());
     let commands = async move {
         match commands {
@@ -42,12 +64,17 @@ pub(super) async fn run(gate: Arc<Gate>, data_dir: Box<Path>, mut stopped: watch
         let mut failed = false;
         loop {
             sleep(FLUSH_EVERY).await;
-            failed = keep_up(&gate, failed).await;
+            failed = keep_up(&gate, rotate_after, failed).await;
         }
+    };
+    let issuers = async {
+        join_all(issuers.into_iter().map(|issuer| issuer.run(gate.clone()))).await;
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = commands => {}
         () = upkeep => {}
+        () = issuers => {}
         _ = stopped.wait_for(|stop| *stop) => {}
     }
 }
@@ -61,11 +88,11 @@ pub(super) async fn close(gate: Arc<Gate>) {
 }
 
 /// Returns whether it failed; only the first of several failures is told.
-async fn keep_up(gate: &Arc<Gate>, has_failed: bool) -> bool {
+async fn keep_up(gate: &Arc<Gate>, rotate_after: u64, has_failed: bool) -> bool {
     let gate = gate.clone();
     let done = spawn_blocking(move || {
         gate.flush_usage()?;
-        gate.rotate_if_older(ROTATE_AFTER)
+        gate.rotate_if_older(rotate_after)
     });
     match done.await {
         Ok(Ok(rotated)) => {

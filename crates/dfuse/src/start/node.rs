@@ -13,7 +13,7 @@ use dfuse_http::{Api, Server};
 use dfuse_index::{Options, Pipeline, Serving};
 use dfuse_kv::{Durability, EngineOptions};
 use dfuse_node::{Source, nodeos::Nodeos};
-use dfuse_query::{Chain, OpenAccess, Service};
+use dfuse_query::{Chain, GateAccess, Service};
 use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::ForkedTransactions;
 use futures::{StreamExt, stream};
@@ -58,6 +58,7 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
         return Err(usage("http.readers must be 1 or more"));
     }
     address(&settings.grpc_listen)?;
+    settings.access.options(address(&settings.listen)?)?;
     let listener = listen(&settings.listen).await?;
     let mut signals = Signals::new()?;
     let data_dir = match (&settings.data_dir, &origin) {
@@ -117,6 +118,7 @@ struct Given {
 /// Opens everything and runs it.
 async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: &mut Signals) -> anyhow::Result<()> {
     let Given { origin, chain_id, terms, listener, data_dir, clock, nodes } = given;
+    let gate_options = settings.access.options(address(&settings.listen)?)?;
     let own_node = nodes.as_ref().and_then(|(nodes, _)| nodes.api());
     let api_options = dfuse_api::Options {
         chain_api: settings.chain_api.options(own_node, shares)?,
@@ -161,10 +163,11 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;
     // If both fail, what is wrong with the indexes is told: their files are the more numerous.
     let feed = Feed::open(files.clone(), key, feed_options, &*clock).await;
-    let gate = access::open(data_dir.path(), clock.clone(), dfuse_access::Options::default()).await;
+    let opened_gate = access::open(data_dir.path(), clock.clone(), &settings.access, gate_options).await;
     let (store, pipeline, options) = opened.await??;
     let (feed, keeper) = feed?;
-    let gate = gate?;
+    let access = opened_gate?;
+    let gate = access.gate.clone();
     let handle = feed.handle();
     repair::must_begin_with(&pipeline, &handle)?;
     let indexed_from = pipeline.first_number();
@@ -180,7 +183,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     };
     let chain_id = chain.chain_id;
     let serving = chain.serving.clone();
-    let service = Service::new(chain, Arc::new(OpenAccess), query_options);
+    let service = Service::new(chain, Arc::new(GateAccess(gate.clone())), query_options);
     let conditions = Arc::new(Conditions(service.clone()));
     let api = Api::new(service, http_options);
     let endpoints = Endpoints::new(&api, api_options);
@@ -247,7 +250,7 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
         ingest: tokio::spawn(ingest.run()),
         index,
         keeper: tokio::spawn(keep(keeper, conditions.clone(), stopped.clone())),
-        access: tokio::spawn(access::run(gate.clone(), data_dir.path().into(), stopped)),
+        access: tokio::spawn(access::run(access, data_dir.path().into(), stopped)),
         serve,
         stop,
         feed: handle,

@@ -1,5 +1,6 @@
 //! Configuration: defaults, a TOML file, `DFUSE_*` variables and flags, in rising order.
 
+mod access;
 mod descriptions;
 mod options;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
+pub(crate) use self::access::{Access, IssuerSettings};
 use self::descriptions::DESCRIPTIONS;
 use crate::failure::usage;
 
@@ -43,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) chain_api: ChainApi,
     pub(crate) nodeos: Nodeos,
     pub(crate) websocket: WebSocket,
+    pub(crate) access: Access,
 }
 
 /// Nodes that are supervised, with `source = "nodeos"`.
@@ -239,6 +242,7 @@ impl Default for Settings {
                 ping_interval_seconds: api.websocket.ping_interval.as_secs(),
                 disabled_messages: api.websocket.disabled_messages,
             },
+            access: Access::default(),
         }
     }
 }

@@ -19,7 +19,8 @@ export function createClient(network = process.env.DFUSE_SERVER, socketOptions =
   })
 }
 
-async function webSocketFactory(url) {
+/** Connects as the client wants it. */
+export async function webSocketFactory(url) {
   const socket = new WebSocket(url, { handshakeTimeout: 30_000, maxPayload: 10 * 1024 * 1024 })
   // The client expects the close event, which follows an error.
   socket.on("error", () => {})

@@ -193,4 +193,46 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
         "Types of requests that are answered with ws_unavailable_message_error, such as [\"get_table_rows\"]. Each name counts \
          by itself: get_action_traces and get_actions, get_transaction_lifecycle and get_transaction are the same",
     ),
+    (
+        "access.mode",
+        "Who needs a token: \"open\", nobody; \"optional\", whoever wants more than anonymous callers may; \"required\", everybody. \
+         Not set: open, but then the server must listen on a loopback address. See docs/access.md",
+    ),
+    ("access.secret", "A token that lets everybody in who knows it, without limits. Not set: none"),
+    ("access.networks", "Networks whose callers need no token and have no limits, such as [\"10.0.0.0/8\"]"),
+    (
+        "access.proxy_hops",
+        "Proxies that every request goes through: the client's address is that many elements from the end of X-Forwarded-For. \
+         0: there is none, and nobody is believed",
+    ),
+    (
+        "access.proxy_networks",
+        "The same by the networks of the proxies: the client's address is the last one that is in none of them",
+    ),
+    (
+        "access.tiers",
+        "The tiers, each a table [[access.tiers]]: name; and if wanted routes (of look_up, list, search, stream, chain, push, \
+         explorer; all without it), history (blocks below the head), rate and rates = { search = \"2/s\" } of a key, address_rate \
+         and address_rates of one address, max_connections, max_streams",
+    ),
+    (
+        "access.anonymous_tier",
+        "The tier of callers without a token. Not set: in optional mode \"anonymous\", which has 10 requests a second and 2 searches \
+         unless access.tiers has another of this name; in open mode no limits",
+    ),
+    ("access.issuer", "What tokens that this server issues have in iss"),
+    (
+        "access.issuers",
+        "Other issuers whose tokens count, each a table [[access.issuers]]: name (their iss); keys (their JSON Web Key Set, a file or \
+         an address); and if wanted audience (their aud)",
+    ),
+    ("access.issue_rate", "Tokens that may be asked for at one address"),
+    ("access.guess_rate", "Wrong tokens and keys of one address before it is not listened to for a while"),
+    (
+        "access.work_per_request",
+        "How much work of a search is worth one request, in the units of \"work\" that explain=true shows",
+    ),
+    ("access.maintenance", "Begin under maintenance: everything but health and metrics is answered with 503"),
+    ("access.maintenance_retry_seconds", "After how long under maintenance clients are told to try again"),
+    ("access.rotate_days", "Days after which a new key signs tokens"),
 ];

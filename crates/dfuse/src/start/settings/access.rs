@@ -1,0 +1,163 @@
+//! The section `access`, and what follows from it.
+
+use std::net::SocketAddr;
+
+use dfuse_access::{IpNet, Issuer, Mode, Options, Proxies, Rate, TierOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::usage;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Access {
+    pub(crate) mode: Option<Mode>,
+    pub(crate) secret: Option<String>,
+    pub(crate) networks: Vec<String>,
+    pub(crate) proxy_hops: usize,
+    pub(crate) proxy_networks: Vec<String>,
+    pub(crate) tiers: Vec<TierOptions>,
+    pub(crate) anonymous_tier: Option<String>,
+    pub(crate) issuer: String,
+    pub(crate) issuers: Vec<IssuerSettings>,
+    pub(crate) issue_rate: Rate,
+    pub(crate) guess_rate: Rate,
+    pub(crate) work_per_request: u64,
+    pub(crate) maintenance: bool,
+    pub(crate) maintenance_retry_seconds: u64,
+    pub(crate) rotate_days: u64,
+}
+
+/// Another issuer whose tokens count.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IssuerSettings {
+    pub(crate) name: String,
+    /// A file, or an address.
+    pub(crate) keys: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) audience: Option<String>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        let options = Options::default();
+        Self {
+            mode: None,
+            secret: None,
+            networks: Vec::new(),
+            proxy_hops: 0,
+            proxy_networks: Vec::new(),
+            tiers: Vec::new(),
+            anonymous_tier: None,
+            issuer: options.issuer,
+            issuers: Vec::new(),
+            issue_rate: options.issue_rate,
+            guess_rate: options.guess_rate,
+            work_per_request: options.work_per_request,
+            maintenance: false,
+            maintenance_retry_seconds: options.maintenance_retry_seconds,
+            rotate_days: 30,
+        }
+    }
+}
+
+impl Access {
+    /// Who is let in at this address.
+    ///
+    /// # Errors
+    /// A setting that cannot be, or an address that everybody can reach without anybody having said that they may.
+    pub(crate) fn options(&self, listen: SocketAddr) -> anyhow::Result<Options> {
+        if self.mode.is_none() && !listen.ip().is_loopback() {
+            return Err(usage(format!(
+                "{listen} can be reached from elsewhere, and nobody would need a token; set access.mode to \"open\" if that is \
+                 wanted, or to \"optional\" or \"required\" (variable DFUSE_ACCESS__MODE)"
+            )));
+        }
+        let mode = self.mode.unwrap_or_default();
+        if mode == Mode::Open && self.secret.is_some() {
+            return Err(usage(
+                "access.secret has no effect where nobody needs a token; set access.mode to \"required\" or \"optional\", or leave \
+                 the secret out",
+            ));
+        }
+        if self.proxy_hops > 0 && !self.proxy_networks.is_empty() {
+            return Err(usage("access.proxy_hops and access.proxy_networks say the same in two ways; set one of them"));
+        }
+        if self.rotate_days == 0 {
+            return Err(usage("access.rotate_days must be 1 or more"));
+        }
+        for issuer in &self.issuers {
+            if issuer.name.is_empty() || issuer.keys.is_empty() {
+                return Err(usage("each of access.issuers needs a name and its keys, a file or an address"));
+            }
+        }
+        let issuers = self.issuers.iter().map(|it| Issuer { name: it.name.clone(), audience: it.audience.clone() });
+        Ok(Options {
+            mode,
+            secret: self.secret.clone().map(Into::into),
+            networks: networks("networks", &self.networks)?,
+            proxies: Proxies { hops: self.proxy_hops, networks: networks("proxy_networks", &self.proxy_networks)? },
+            tiers: self.tiers.clone(),
+            anonymous_tier: self.anonymous_tier.clone(),
+            issuer: self.issuer.clone(),
+            issuers: issuers.collect(),
+            issue_rate: self.issue_rate,
+            guess_rate: self.guess_rate,
+            work_per_request: self.work_per_request,
+            maintenance_retry_seconds: self.maintenance_retry_seconds,
+            ..Options::default()
+        })
+    }
+}
+
+/// Networks, or single addresses.
+fn networks(setting: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
+    let network = |text: &String| {
+        let whole = || text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address));
+        text.parse().ok().or_else(whole).ok_or_else(|| {
+            usage(format!("setting \"access.{setting}\": \"{text}\" is not a network; write 10.0.0.0/8, 2001:db8::/32 or an address"))
+        })
+    };
+    texts.iter().map(network).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(change: impl FnOnce(&mut Access), listen: &str) -> Result<Options, String> {
+        let mut access = Access::default();
+        change(&mut access);
+        access.options(listen.parse().unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_public_address_wants_a_mode() {
+        for local in ["127.0.0.1:80", "127.1.2.3:80", "[::1]:80"] {
+            assert_eq!(options(|_| (), local).unwrap().mode, Mode::Open);
+        }
+        for public in ["0.0.0.0:80", "192.0.2.1:80", "[::]:80", "10.0.0.1:80"] {
+            assert!(options(|_| (), public).unwrap_err().contains("DFUSE_ACCESS__MODE"));
+            for mode in [Mode::Open, Mode::Optional, Mode::Required] {
+                assert_eq!(options(|access| access.mode = Some(mode), public).unwrap().mode, mode);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be() {
+        let wrong: [(fn(&mut Access), &str); 5] = [
+            (|access| access.secret = Some("a".into()), "no effect"),
+            (|access| access.networks = vec!["10.0.0.0/33".into()], "setting \"access.networks\""),
+            (|access| (access.proxy_hops, access.proxy_networks) = (1, vec!["10.0.0.0/8".into()]), "set one of them"),
+            (|access| access.issuers = vec![IssuerSettings::default()], "needs a name"),
+            (|access| access.rotate_days = 0, "1 or more"),
+        ];
+        for (change, message) in wrong {
+            let error = options(change, "127.0.0.1:80").unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
+        let one = options(|access| access.networks = vec!["10.0.0.1".into()], "127.0.0.1:80").unwrap();
+        assert_eq!(one.networks, ["10.0.0.1/32".parse::<IpNet>().unwrap()]);
+    }
+}
