@@ -1,7 +1,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use dfuse_query::{ApiError, Class, Client, Service};
+use dfuse_query::{ApiError, Caller, Class, Client, Service};
 use tokio::sync::watch;
 
 use crate::{IntegritySecret, Stopping, answer::HttpError, bodies::Bodies, metrics::describe, sender, server::Places};
@@ -81,6 +81,12 @@ impl Api {
         Self { service: self.service.charged_to(client), shared: self.shared.clone() }
     }
 
+    /// On behalf of that caller, within what they may read.
+    #[must_use]
+    pub fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self { service: self.service.on_behalf_of(caller), shared: self.shared.clone() }
+    }
+
     /// With reads of that class.
     #[must_use]
     pub fn reading(&self, class: Class) -> Self {
@@ -134,6 +140,6 @@ impl FromRequestParts<Self> for Api {
     async fn from_request_parts(parts: &mut Parts, api: &Self) -> Result<Self, HttpError> {
         let class = parts.extensions.get::<Class>().copied();
         let class = class.ok_or_else(|| ApiError::unexpected("an endpoint without a class of reads"))?;
-        Ok(api.reading(class).charged_to(sender::client(&parts.extensions)))
+        Ok(api.reading(class).on_behalf_of(sender::caller(&parts.extensions)))
     }
 }

@@ -6,7 +6,7 @@ use axum::{
 use dfuse_query::ApiError;
 use serde::Serialize;
 
-use crate::answer::HttpError;
+use crate::{answer::HttpError, limited::Documents};
 
 /// A JSON answer.
 #[derive(Debug)]
@@ -26,6 +26,23 @@ impl<T: Serialize> IntoResponse for Json<T> {
 /// A JSON answer that is text already.
 #[derive(Debug)]
 pub struct JsonText(pub Vec<u8>);
+
+/// The same for a list, with the number of its items.
+#[derive(Debug)]
+pub struct JsonList {
+    /// The text.
+    pub text: Vec<u8>,
+    /// How many items there are.
+    pub items: usize,
+}
+
+impl IntoResponse for JsonList {
+    fn into_response(self) -> Response {
+        let mut response = JsonText(self.text).into_response();
+        response.extensions_mut().insert(Documents(self.items as u64));
+        response
+    }
+}
 
 impl IntoResponse for JsonText {
     fn into_response(self) -> Response {

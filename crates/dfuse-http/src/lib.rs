@@ -43,7 +43,7 @@ pub use frame::{
     integrity::{IntegritySecret, proven},
     panicked,
 };
-pub use json::{Json, JsonText};
+pub use json::{Json, JsonList, JsonText};
 pub use parameter::{Kind, Parameter, Place};
 pub use params::Params;
 pub use routes::{Routes, Shape, Shaped, ShapedError, Untouched};

@@ -33,6 +33,11 @@ pub fn client(extensions: &Extensions) -> Client {
     }
 }
 
+/// Who sent it: whoever was admitted, or somebody who needed not be.
+pub fn caller(extensions: &Extensions) -> Caller {
+    extensions.get::<Caller>().cloned().unwrap_or_else(|| Caller::unrestricted(client(extensions)))
+}
+
 /// Lets only those in who are admitted, within their limits, and counts what they use. Their [`Caller`] is among the extensions of
 /// their requests.
 pub fn admitted(routes: Router<Api>, api: &Api, tariff: Tariff) -> Router<Api> {

@@ -55,6 +55,19 @@ impl<'a> ReadContext<'a> {
         self.reading.go_on()
     }
 
+    /// Whether whoever asks may read what was at this block.
+    ///
+    /// # Errors
+    /// `auth_invalid_history_error`.
+    pub fn may_read(&self, block: u32) -> ApiResult<()> {
+        self.service.caller().may_read(block, self.snapshot.head().map_or(0, |head| head.number))
+    }
+
+    /// The first block that whoever asks may read.
+    pub fn first_block(&self) -> u32 {
+        self.service.caller().first_block(self.snapshot.head().map_or(0, |head| head.number))
+    }
+
     /// The ABIs of a view, for one answer.
     pub fn abis<'b>(&self, view: &'b View) -> ViewAbis<'b>
     where

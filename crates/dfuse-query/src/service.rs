@@ -107,7 +107,7 @@ impl StreamOptions {
 pub struct Service {
     shared: Arc<Shared>,
     class: Class,
-    client: Client,
+    caller: Caller,
 }
 
 #[derive(Debug)]
@@ -142,13 +142,24 @@ impl Service {
             mentions: Recent::new(MENTIONING_BLOCKS, MENTIONS_BYTES),
             options,
         });
-        Self { shared, class: Class::LookUp, client: Client::default() }
+        Self { shared, class: Class::LookUp, caller: Caller::default() }
     }
 
     /// On behalf of that client.
     #[must_use]
     pub fn charged_to(&self, client: Client) -> Self {
-        Self { client, ..self.clone() }
+        self.on_behalf_of(Caller { client, ..self.caller.clone() })
+    }
+
+    /// On behalf of that caller, within what they may read.
+    #[must_use]
+    pub fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self { caller, ..self.clone() }
+    }
+
+    /// On whose behalf it reads.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// With reads of that class.
@@ -206,7 +217,7 @@ impl Service {
         // Taken when it is this request's turn: the newest then.
         let serving = self.chain().serving.clone();
         let work = move |reading: &Reading| work(&serving.snapshot(), reading);
-        self.shared.readers.run(self.class, self.client, work).await
+        self.shared.readers.run(self.class, self.caller.client, work).await
     }
 
     /// The same for the rest of an answer that has begun, which waits for its turn however long it takes.
@@ -219,7 +230,7 @@ impl Service {
     ) -> ApiResult<T> {
         let serving = self.chain().serving.clone();
         let work = move |reading: &Reading| work(&serving.snapshot(), reading);
-        self.shared.readers.run_in_turn(self.class, self.client, work).await
+        self.shared.readers.run_in_turn(self.class, self.caller.client, work).await
     }
 
     /// What blocks mention, for all who follow transactions.
@@ -271,6 +282,6 @@ impl Service {
         &self,
         work: impl FnOnce() -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        self.shared.readers.run(Class::Body, self.client, |_| work()).await
+        self.shared.readers.run(Class::Body, self.caller.client, |_| work()).await
     }
 }

@@ -13,7 +13,7 @@ use dfuse_render::JsonWriter;
 
 use super::parameters::ID;
 use crate::{
-    Api, JsonText, Params,
+    Api, JsonList, JsonText, Params,
     params::rules::{between, highest_block, id},
 };
 
@@ -35,17 +35,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Newest first, from the head or the block `skip` down.
-async fn list(api: Api, mut params: Params) -> ApiResult<JsonText> {
+async fn list(api: Api, mut params: Params) -> ApiResult<JsonList> {
     let limit = params.required("limit", between(1..=100));
     let highest = params.optional_or("skip", u32::MAX, highest_block);
     let (limit, highest): (u8, u32) = params.finish((limit, highest))?;
-    let text = api.query(move |read| {
+    let list = api.query(move |read| {
         let blocks = blocks::list(read, highest, limit.into())?;
         let mut text = Vec::new();
         JsonWriter::new(&mut text).array(&blocks, |json, block| write(json, block, None));
-        Ok(text)
+        Ok(JsonList { text, items: blocks.len() })
     });
-    text.await.map(JsonText)
+    list.await
 }
 
 /// A block of any branch, with those near its height.

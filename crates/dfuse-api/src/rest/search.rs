@@ -21,7 +21,7 @@ use dfuse_query::{
 use self::params::{QueryRule, cursor};
 use super::parameters::{CURSOR, LIMIT};
 use crate::{
-    Api, JsonText, Params,
+    Api, JsonList, Params,
     params::rules::{Field, Problems, at_least, between, boolean, name, sort_is_descending},
 };
 
@@ -83,7 +83,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// A page of the transactions with actions that match, in either direction.
-async fn transactions(api: Api, params: Params) -> ApiResult<JsonText> {
+async fn transactions(api: Api, params: Params) -> ApiResult<JsonList> {
     let (question, explain) = question_of(&api, params)?;
     page::answer(&api, question, explain).await
 }
@@ -106,7 +106,7 @@ fn question_of(api: &Api, mut params: Params) -> ApiResult<(SearchQuestion, bool
 }
 
 /// What an account has done and what has come to it, newest first unless it is asked for otherwise.
-async fn account_actions(api: Api, params: Params) -> ApiResult<JsonText> {
+async fn account_actions(api: Api, params: Params) -> ApiResult<JsonList> {
     let question = history_of(&api, params)?;
     page::answer(&api, question, false).await
 }

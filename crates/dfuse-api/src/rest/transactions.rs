@@ -14,7 +14,7 @@ use dfuse_trx::Place;
 
 use super::parameters::{CURSOR, ID, LIMIT};
 use crate::{
-    Api, JsonText, Params,
+    Api, JsonList, JsonText, Params,
     params::rules::{Field, Problems, between, id},
 };
 
@@ -51,28 +51,26 @@ async fn one(api: Api, mut params: Params) -> ApiResult<JsonText> {
 }
 
 /// The cursor is empty at the end.
-async fn recent(api: Api, mut params: Params) -> ApiResult<JsonText> {
+async fn recent(api: Api, mut params: Params) -> ApiResult<JsonList> {
     let limit = params.required("limit", between(1..=100));
     let before = params.optional("cursor", cursor(&api, None));
     let (limit, before): (u8, _) = params.finish((limit, before))?;
-    let text = api.query(move |read| render(read, &transactions::recent(read, limit.into(), before.flatten())?));
-    text.await.map(JsonText)
+    api.query(move |read| render(read, &transactions::recent(read, limit.into(), before.flatten())?)).await
 }
 
 /// The cursor is never empty.
-async fn of_block(api: Api, mut params: Params) -> ApiResult<JsonText> {
+async fn of_block(api: Api, mut params: Params) -> ApiResult<JsonList> {
     let id = params.required("id", id);
     let limit = params.optional_or("limit", 100, between(1..=100));
     // A wrong id is told by itself.
     let list = id.peek().copied();
     let after = params.optional("cursor", cursor(&api, list));
     let (id, limit, after): (_, u8, _) = params.finish((id, limit, after))?;
-    let text = api.query(move |read| render(read, &transactions::of_block(read, id, limit.into(), after.flatten())?));
-    text.await.map(JsonText)
+    api.query(move |read| render(read, &transactions::of_block(read, id, limit.into(), after.flatten())?)).await
 }
 
 /// A page as JSON. One that becomes too long ends early, and its cursor with it.
-fn render(read: &ReadContext<'_>, page: &TransactionPage) -> ApiResult<Vec<u8>> {
+fn render(read: &ReadContext<'_>, page: &TransactionPage) -> ApiResult<JsonList> {
     let abis = read.abis(page.view());
     let mut transactions = Vec::new();
     let mut renderer = Renderer::new(&mut transactions, &abis);
@@ -89,7 +87,7 @@ fn render(read: &ReadContext<'_>, page: &TransactionPage) -> ApiResult<Vec<u8>> 
     json.key("cursor").string(&page.cursor(read, taken).unwrap_or_default());
     json.key("transactions").raw(&transactions);
     json.end_object();
-    Ok(text)
+    Ok(JsonList { text, items: taken })
 }
 
 /// A place in the list of a block's transactions, or else in that of the newest ones.

@@ -395,3 +395,69 @@ async fn usage_is_counted() {
     assert_eq!(after.ingress_bytes - before.ingress_bytes, request.len() as u64);
     assert!(after.egress_bytes > before.egress_bytes);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_ends_where_it_says() {
+    let guarded = Guarded::required(TierOptions { history: Some(10), ..TierOptions::default() }).await;
+    let (token, free) = (guarded.slow_token(), guarded.token());
+    let head = guarded.chain.blocks.last().unwrap().number;
+    let (first, before) = (head - 10, head - 11);
+    let table = "/v0/state/table?account=eosio.token&scope=eosio.token&table=accounts";
+    let search = "/v0/search/transactions?q=receiver:eosio.token&with_reversible=true";
+    let of_rows = "/v0/state/table/diff?account=eosio.token&scope=eosio.token&table=accounts";
+    for refused in [
+        format!("{table}&block_num={before}"),
+        format!("{search}&start_block={before}"),
+        format!("{search}&start_block={before}&sort=desc"),
+        format!("/v0/search/count?q=receiver:eosio.token&with_reversible=true&start_block={before}"),
+        format!("/v0/accounts/eosio.token/actions?start_block={before}"),
+        format!("{of_rows}&from_block={before}&to_block={head}"),
+        format!("/v0/state/abi?account=eosio.token&block_num={before}"),
+    ] {
+        let (code, error) = guarded.with_token(&refused, &token).await.error();
+        let details = json!({"request_block_num": before, "first_block_num": first});
+        assert_eq!((code, &error["details"]), (ErrorCode::HistoryNotAllowed, &details), "{refused}");
+        assert_ne!(guarded.with_token(&refused, &free).await.status, StatusCode::FORBIDDEN, "{refused}");
+    }
+    // What names no beginning begins where it may.
+    for sort in ["asc", "desc"] {
+        let answer = guarded.with_token(&format!("{search}&sort={sort}"), &token).await.json();
+        assert_eq!(answer["range"], json!({"from_block": first, "to_block": head, "complete": true}), "{sort}");
+        let all = guarded.with_token(&format!("{search}&sort={sort}"), &free).await.json();
+        assert!(all["range"]["from_block"].as_u64().unwrap() < first.into());
+    }
+    for allowed in [table.to_owned(), format!("{table}&block_num={first}"), format!("{search}&start_block={first}")] {
+        assert_ne!(guarded.with_token(&allowed, &token).await.status, StatusCode::FORBIDDEN, "{allowed}");
+    }
+    // A cursor is no way around.
+    let page = guarded.with_token(&format!("{search}&limit=1&start_block=2"), &free).await.json();
+    let cursor = page["cursor"].as_str().unwrap();
+    let answer = guarded.with_token(&format!("{search}&cursor={cursor}"), &token).await;
+    assert_eq!(answer.error().0, ErrorCode::HistoryNotAllowed);
+    let listening = guarded.chain.listen().await;
+    let mut client = connect(&listening, &token).await.unwrap();
+    let mut request = listen("a");
+    request["start_block"] = json!(before);
+    assert_eq!(client.refused(request.clone()).await.0, ErrorCode::StreamStartNotAllowed);
+    request["start_block"] = json!(first);
+    client.ask(request).await;
+    client.of("listening", "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_are_what_is_counted() {
+    let guarded = Guarded::required(TierOptions::default()).await;
+    let (key, id) = guarded.key(NewKey::new(KeyKind::Server, "a"));
+    let token = guarded.gate.issue(&key, None, None).unwrap().unwrap().token;
+    let search =
+        guarded.with_token("/v0/search/transactions?q=receiver:eosio.token&with_reversible=true&limit=3", &token).await;
+    assert_eq!(search.json()["transactions"].as_array().unwrap().len(), 3);
+    guarded.with_token("/v0/search/transactions?q=receiver:nobody1&with_reversible=true", &token).await;
+    guarded.with_token("/v0/search/transactions?q=(", &token).await;
+    guarded.with_token("/v0/blocks?limit=7", &token).await;
+    guarded.with_token(&format!("/v0/transactions/{}", "00".repeat(32)), &token).await;
+    guarded.gate.flush_usage().unwrap();
+    let rows = guarded.gate.store().usage(0..=u32::MAX).unwrap();
+    let used = rows.iter().find(|row| row.subject == id).unwrap().usage;
+    assert_eq!((used.requests, used.documents), (3, 10));
+}

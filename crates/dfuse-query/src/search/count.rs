@@ -6,7 +6,7 @@ use dfuse_kv::Direction;
 use dfuse_search::{Count, Query, Request, count as count_in};
 
 use super::{BlockSpan, budget, coverage::incomplete_from, deadline};
-use crate::{ApiResult, ReadContext};
+use crate::{ApiResult, ReadContext, RouteClass};
 
 /// Blocks that are counted first, as a whole or not at all; then more and more.
 const FIRST_BLOCKS: u32 = 128;
@@ -35,7 +35,7 @@ pub struct Counted {
 /// `request_validation_error` if there can be no such blocks, `query_too_broad_error`, and those of reading.
 pub fn count(read: &ReadContext<'_>, query: &Query, span: &BlockSpan) -> ApiResult<Counted> {
     let deadline = deadline(read);
-    let range = span.resolve(read.snapshot(), None)?.blocks;
+    let range = span.resolve(read, None)?.blocks;
     let incomplete_from = incomplete_from(read.snapshot(), query, read.chain().search.options(), &range)?;
     let mut work = read.service().options().search_work;
     let (mut total, mut slice, mut next) = (Count::default(), FIRST_BLOCKS, Some(*range.start()));
@@ -53,6 +53,8 @@ pub fn count(read: &ReadContext<'_>, query: &Query, span: &BlockSpan) -> ApiResu
         slice = slice.saturating_mul(GROWTH);
         next = last.checked_add(1);
     }
+    let spent = read.service().options().search_work.saturating_sub(work);
+    read.service().caller().charge_work(RouteClass::Search, spent);
     // Past the end only if all was counted.
     let is_complete = next.is_none_or(|next| next > *range.end());
     let end = next.map_or(u32::MAX, |next| next.saturating_sub(1)).min(*range.end());

@@ -21,7 +21,7 @@ use super::{
     range::{Range, Resumption},
     undone::{FeedLostBlocks, undone},
 };
-use crate::{ApiError, ApiResult, ReadContext, transactions::AT_ONCE};
+use crate::{ApiError, ApiResult, ReadContext, RouteClass, transactions::AT_ONCE};
 
 /// What is searched.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ pub fn page(read: &ReadContext<'_>, question: SearchQuestion) -> ApiResult<Searc
     let clock = &read.chain().clock;
     let (began, deadline) = (clock.elapsed(), deadline(read));
     let (resumption, mut lost) = question.resume(read)?;
-    let range = question.span.resolve(read.snapshot(), resumption.as_ref())?;
+    let range = question.span.resolve(read, resumption.as_ref())?;
     if let Some(resumption) = &resumption {
         // What is below was never sent.
         let first = range.first_asked.min(resumption.cursor.block.number);
@@ -124,6 +124,7 @@ pub fn page(read: &ReadContext<'_>, question: SearchQuestion) -> ApiResult<Searc
     let items = lost.chain(page.matches.into_iter().map(|found| SearchItem { found, undo: false })).collect();
     let blocks = PageBlocks::new(&read.chain().feed);
     let work = budget.spent();
+    read.service().caller().charge_work(RouteClass::Search, work);
     let options = read.chain().search.options();
     let incomplete_from = incomplete_from(read.snapshot(), &question.query, options, &range.blocks)?;
     Ok(SearchPage { question, items, range, resumption, end: page.end, blocks, work, search_time, incomplete_from })

@@ -7,7 +7,7 @@ use dfuse_kv::Direction;
 use dfuse_search::{Bounds, Heads, Place, Position};
 use serde_json::json;
 
-use crate::{ApiError, ApiResult, ErrorCode};
+use crate::{ApiError, ApiResult, ErrorCode, ReadContext};
 
 /// Blocks below are never served, whatever the chain.
 const FIRST_STREAMABLE: u32 = 2;
@@ -56,9 +56,10 @@ impl BlockSpan {
     /// Finds out which blocks are meant.
     ///
     /// # Errors
-    /// `request_validation_error` if there can be no such blocks, `service_unavailable_error` without any block.
-    pub(super) fn resolve(&self, snapshot: &ServingSnapshot, resumption: Option<&Resumption>) -> ApiResult<Range> {
-        let view = snapshot.view();
+    /// `request_validation_error` if there can be no such blocks, `service_unavailable_error` without any block,
+    /// `auth_invalid_history_error` for a beginning or a cursor further back than whoever asks may read.
+    pub(super) fn resolve(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<Range> {
+        let (snapshot, view) = (read.snapshot(), read.view());
         let head = snapshot.head().ok_or_else(|| ApiError::unavailable("There is no block yet."))?;
         let first = blocks::range(view, 0..=u32::MAX, Direction::Forward)?.next().transpose()?;
         let lowest = first.map_or(head.number, |block| block.number);
@@ -81,11 +82,18 @@ impl BlockSpan {
                 self.start
             )));
         }
+        match resumption {
+            Some(resumption) => read.may_read(resumption.cursor.block.number)?,
+            None if self.start > 0 => read.may_read(self.start)?,
+            None => {}
+        }
+        // What is further back than they may read is left out of what they don't name.
+        let floor = read.first_block();
         let highest = if ascending || self.start == 0 { last } else { self.start };
-        if highest < lowest.max(FIRST_STREAMABLE) {
+        if highest < lowest.max(FIRST_STREAMABLE).max(floor) {
             return Ok(Range { blocks: RangeInclusive::new(1, 0), first_asked: lowest, open_end: None });
         }
-        let base = if is_whole { 1 } else { lowest };
+        let base = if is_whole { 1 } else { lowest }.max(floor);
         let (low, high) = if ascending {
             let low = if self.start == 0 { base } else { self.start };
             (low, low.saturating_add(self.count))

@@ -38,9 +38,9 @@ impl ContractAbi {
 /// The ABI of a contract at a height.
 ///
 /// # Errors
-/// `data_abi_not_found_error` if it has none; those of [`Height::resolve`].
+/// `data_abi_not_found_error` if it has none; those of [`Height::asked`].
 pub fn abi(read: &ReadContext<'_>, contract: Name, at: AskedHeight) -> ApiResult<ContractAbi> {
-    let height = Height::resolve(read.snapshot(), at)?;
+    let height = Height::asked(read, at)?;
     let record = known(&height, contract)?;
     Ok(ContractAbi { contract, height, record })
 }

@@ -37,10 +37,10 @@ pub struct DifferenceReader {
 /// Compares a table at two heights. Only if neither has an ABI with the table that fails.
 ///
 /// # Errors
-/// Those of [`form_at`] and [`Height::resolve`].
+/// Those of [`form_at`] and [`Height::asked`].
 pub fn difference(read: &ReadContext<'_>, question: &DifferenceQuestion) -> ApiResult<DifferenceReader> {
     let &DifferenceQuestion { table, irreversible_only, json, .. } = question;
-    let resolve = |block_num| Height::resolve(read.snapshot(), AskedHeight { block_num, irreversible_only });
+    let resolve = |block_num| Height::asked(read, AskedHeight { block_num, irreversible_only });
     let (from, to) = (resolve(question.from_block)?, resolve(question.to_block)?);
     let lenient = |height: &Height| lenient_form(read.service(), height, table.contract, table.table, json);
     let mut forms = [lenient(&from)?, lenient(&to)?];

@@ -5,7 +5,7 @@ use dfuse_state::StateAt;
 use serde_json::Value;
 
 use super::coverage::state_unavailable;
-use crate::{ApiError, ApiResult, ErrorCode};
+use crate::{ApiError, ApiResult, ErrorCode, ReadContext};
 
 /// The height that is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +73,16 @@ impl Height {
         let up_to = if number > lib_number { blocks::by_number(snapshot.view(), number)? } else { None };
         let up_to = up_to.map(|block| BlockRef { number, id: block.id });
         Ok(Self { state, up_to, lib, mid_chain_start })
+    }
+
+    /// Finds the block, if whoever asks may read it.
+    ///
+    /// # Errors
+    /// Those of [`Height::resolve`], and `auth_invalid_history_error`.
+    pub fn asked(read: &ReadContext<'_>, asked: AskedHeight) -> ApiResult<Self> {
+        let height = Self::resolve(read.snapshot(), asked)?;
+        read.may_read(height.number())?;
+        Ok(height)
     }
 
     /// The state.

@@ -74,7 +74,7 @@ pub struct WrittenRow {
 /// The changes of a row.
 ///
 /// # Errors
-/// Those of [`Height::resolve`]; `request_validation_error` for blocks that end before they begin, for a cursor of another list
+/// Those of [`Height::asked`]; `request_validation_error` for blocks that end before they begin, for a cursor of another list
 /// or of a block that was undone.
 pub fn row_history<'a>(
     read: &'a ReadContext<'a>,
@@ -87,7 +87,12 @@ pub fn row_history<'a>(
         let problem = format!("must not be above to_block, which is {last_block}: it is {first_block}");
         return Err(ApiError::invalid_parameter("from_block", &problem));
     }
-    let height = Height::resolve(read.snapshot(), AskedHeight { block_num: last_block, irreversible_only })?;
+    let height = Height::asked(read, AskedHeight { block_num: last_block, irreversible_only })?;
+    // What is further back than they may read is left out, unless they ask for it.
+    if first_block > 0 {
+        read.may_read(first_block)?;
+    }
+    question.first_block = first_block.max(read.first_block());
     let is_complete = read.snapshot().mid_chain_start().is_none_or(|start| start <= question.first_block)
         || height.knows_account(key.table.contract)?;
     let mut last = Some(height.number());

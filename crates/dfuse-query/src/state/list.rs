@@ -72,9 +72,9 @@ impl<T: Copy + Send + 'static> ListReader<T> {
 /// The permissions that a key stands in, by account.
 ///
 /// # Errors
-/// `data_public_key_not_found_error` if it never stood in one; those of [`Height::resolve`].
+/// `data_public_key_not_found_error` if it never stood in one; those of [`Height::asked`].
 pub fn key_accounts(read: &ReadContext<'_>, key: PublicKey, at: AskedHeight) -> ApiResult<ListReader<KeyAccount>> {
-    let height = Height::resolve(read.snapshot(), at)?;
+    let height = Height::asked(read, at)?;
     if !StateAt::of(read.view().clone()).key_was_seen(&key)? {
         let error = ApiError::new(ErrorCode::PublicKeyNotFound, "The key never stood in a permission.")
             .detail("public_key", key.to_string());
@@ -86,13 +86,13 @@ pub fn key_accounts(read: &ReadContext<'_>, key: PublicKey, at: AskedHeight) -> 
 /// Which actions need which permission of an account, by contract and action.
 ///
 /// # Errors
-/// Those of [`Height::resolve`].
+/// Those of [`Height::asked`].
 pub fn permission_links(
     read: &ReadContext<'_>,
     account: Name,
     at: AskedHeight,
 ) -> ApiResult<ListReader<PermissionLink>> {
-    let height = Height::resolve(read.snapshot(), at)?;
+    let height = Height::asked(read, at)?;
     let is_complete = height.knows_account(account)?;
     ListReader::new(height, is_complete, move |state, after| state.permission_links(account, after))
 }
@@ -100,14 +100,14 @@ pub fn permission_links(
 /// The scopes in which a contract has a table.
 ///
 /// # Errors
-/// `data_table_not_found_error` if it never had a row in this table; those of [`Height::resolve`].
+/// `data_table_not_found_error` if it never had a row in this table; those of [`Height::asked`].
 pub fn table_scopes(
     read: &ReadContext<'_>,
     contract: Name,
     table: Name,
     at: AskedHeight,
 ) -> ApiResult<ListReader<Name>> {
-    let height = Height::resolve(read.snapshot(), at)?;
+    let height = Height::asked(read, at)?;
     let newest = StateAt::of(read.view().clone());
     let has_older = height.mid_chain_start().is_some();
     let was_seen =

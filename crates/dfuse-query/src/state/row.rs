@@ -40,9 +40,9 @@ pub struct RowAt {
 /// A row of a table.
 ///
 /// # Errors
-/// `data_row_not_found_error` if it is not there; those of [`form_at`] and [`Height::resolve`].
+/// `data_row_not_found_error` if it is not there; those of [`form_at`] and [`Height::asked`].
 pub fn row(read: &ReadContext<'_>, question: &RowQuestion<'_>) -> ApiResult<RowAt> {
-    let height = Height::resolve(read.snapshot(), question.at)?;
+    let height = Height::asked(read, question.at)?;
     let TableKey { contract, table, .. } = question.table;
     let key = question.table.row(question.primary_key);
     // A row that is not there needs no ABI.

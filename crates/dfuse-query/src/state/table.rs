@@ -45,7 +45,7 @@ pub struct TableReader {
 /// have.
 ///
 /// # Errors
-/// Those of [`form_at`] and [`Height::resolve`]; `request_validation_error` for the cursor of another list.
+/// Those of [`form_at`] and [`Height::asked`]; `request_validation_error` for the cursor of another list.
 pub fn table(
     read: &ReadContext<'_>,
     key: TableKey,
@@ -60,7 +60,7 @@ pub fn table(
         options.offset = 0;
         rest = rest.and_then(|range| range.after(u64::from_be_bytes(last)));
     }
-    let height = Height::resolve(read.snapshot(), options.at)?;
+    let height = Height::asked(read, options.at)?;
     let is_complete = height.knows_table(key)?;
     let form = form_at(read.service(), &height, key.contract, key.table, options.json)?;
     TableReader::open(read.service(), &height, is_complete, key, form, rest, options)
@@ -178,13 +178,13 @@ pub struct ManyTables {
 /// is hex with an error, though, so that the others are not lost for it.
 ///
 /// # Errors
-/// Those of [`Height::resolve`], and those of reading.
+/// Those of [`Height::asked`], and those of reading.
 pub fn many_tables(
     read: &ReadContext<'_>,
     tables: impl Iterator<Item = TableKey> + Clone,
     options: TableOptions,
 ) -> ApiResult<ManyTables> {
-    let height = Height::resolve(read.snapshot(), options.at)?;
+    let height = Height::asked(read, options.at)?;
     let mut is_complete = true;
     for key in tables.clone() {
         read.go_on()?;

@@ -34,7 +34,7 @@ pub struct TokenHolders {
 /// The tokens of one contract or of all, by contract and symbol.
 ///
 /// # Errors
-/// Those of [`Height::resolve`]; `request_validation_error` for the cursor of another list.
+/// Those of [`Height::asked`]; `request_validation_error` for the cursor of another list.
 pub fn tokens(
     read: &ReadContext<'_>,
     contract: Option<Name>,
@@ -145,7 +145,7 @@ impl Holder {
 }
 
 fn resolve(read: &ReadContext<'_>, irreversible_only: bool) -> ApiResult<Height> {
-    Height::resolve(read.snapshot(), AskedHeight { block_num: 0, irreversible_only })
+    Height::asked(read, AskedHeight { block_num: 0, irreversible_only })
 }
 
 /// The indexes of tokens have no history. Absent before any block is irreversible, if only such are wanted.

@@ -11,16 +11,15 @@ use dfuse_render::{JsonWriter, Renderer};
 use dfuse_search::Query;
 
 use super::super::transactions::PAGE_BYTES;
-use crate::{Api, JsonText, rest::state::write_coverage};
+use crate::{Api, JsonList, rest::state::write_coverage};
 
 /// Searches, and answers with the lifecycles of what was found; with how the query was understood and what it cost, if that is
 /// to be explained.
-pub(super) async fn answer(api: &Api, question: SearchQuestion, explain: bool) -> ApiResult<JsonText> {
-    let text = api.query(move |read| render(read, &search::page(read, question)?, explain));
-    text.await.map(JsonText)
+pub(super) async fn answer(api: &Api, question: SearchQuestion, explain: bool) -> ApiResult<JsonList> {
+    api.query(move |read| render(read, &search::page(read, question)?, explain)).await
 }
 
-fn render(read: &ReadContext<'_>, page: &SearchPage, explain: bool) -> ApiResult<Vec<u8>> {
+fn render(read: &ReadContext<'_>, page: &SearchPage, explain: bool) -> ApiResult<JsonList> {
     let mut transactions = Vec::new();
     let taken = write_transactions(read, page, &mut transactions)?;
     let searched = page.searched(taken);
@@ -40,7 +39,7 @@ fn render(read: &ReadContext<'_>, page: &SearchPage, explain: bool) -> ApiResult
         write_explanation(json.key("explain"), &page.question().query, page.cost());
     }
     json.end_object();
-    Ok(text)
+    Ok(JsonList { text, items: taken })
 }
 
 /// Writes the list of results until it is too long; gives how many of them.
