@@ -146,14 +146,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be() {
-        let wrong: [(fn(&mut Access), &str); 5] = [
-            (|access| access.secret = Some("a".into()), "no effect"),
+        for (change, message) in [
+            ((|access| access.secret = Some("a".into())) as fn(&mut Access), "no effect"),
             (|access| access.networks = vec!["10.0.0.0/33".into()], "setting \"access.networks\""),
             (|access| (access.proxy_hops, access.proxy_networks) = (1, vec!["10.0.0.0/8".into()]), "set one of them"),
             (|access| access.issuers = vec![IssuerSettings::default()], "needs a name"),
             (|access| access.rotate_days = 0, "1 or more"),
-        ];
-        for (change, message) in wrong {
+        ] {
             let error = options(change, "127.0.0.1:80").unwrap_err();
             assert!(error.contains(message), "{error}");
         }
