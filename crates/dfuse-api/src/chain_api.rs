@@ -31,7 +31,8 @@ pub use push::PushOptions;
 use push::{Guarantee, Pushes};
 use upstreams::Upstreams;
 
-use crate::{Api, sender, tariff::tariff};
+use crate::{Api, peer, sender, tariff::tariff};
+
 /// What is below has errors in the structure of the node.
 pub(crate) const PATH: &str = "/v1/chain";
 const PREFIX: &str = "/v1/chain/";
@@ -138,7 +139,7 @@ impl ChainApi {
 
 pub(crate) fn endpoints(nodes: Arc<ChainApi>) -> Vec<Endpoint> {
     let handle = async move |State(api): State<Api>, request: Request| {
-        let api = api.charged_to(sender::client(request.extensions()));
+        let api = api.charged_to(peer::client(request.extensions()));
         answer(&NodeApi { api, nodes }, request).await.unwrap_or_else(NodeShaped::into_response)
     };
     let endpoint = |path, handle| Endpoint::raw(path, Methods::Any, any(handle)).answers("What a node answers.");

@@ -38,7 +38,7 @@ use dfuse_http::{ConnectionPlace, Endpoint, Methods};
 use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode, TraceId, TraceIds, streams::Recent};
 use selection::Selected;
 
-use crate::{Api, answer::HttpError, chain_api::ChainApi, sender::peer};
+use crate::{Api, answer::HttpError, chain_api::ChainApi, peer::peer};
 
 /// Room for messages that wait.
 type Room = dfuse_query::outbox::Room<Utf8Bytes>;

@@ -1,49 +1,10 @@
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use dfuse_query::{ApiError, Caller, Class, Client, Service};
 use tokio::sync::watch;
 
-use crate::{IntegritySecret, Stopping, answer::HttpError, bodies::Bodies, metrics::describe, sender, server::Places};
-
-/// Limits of a server.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Most connections at a time. When one more comes, the one that has been idle longest is closed; if all are at work, it waits.
-    pub max_connections: usize,
-    /// Most bytes of a request's header, path and query included.
-    pub max_header_bytes: usize,
-    /// Most bytes of a request's body.
-    pub max_body_bytes: usize,
-    /// How long the header of a request may take. A connection between two requests is closed after this time, too.
-    pub header_timeout: Duration,
-    /// How long the body of a request may take.
-    pub body_timeout: Duration,
-    /// Most bytes of the bodies of all requests together.
-    pub max_bodies_bytes: usize,
-    /// How long a client may take nothing of a long answer before it is given up.
-    pub client_timeout: Duration,
-    /// How long requests at work may go on after the server was told to stop.
-    pub shutdown_grace: Duration,
-    /// What answers are proven with to clients that ask for it; without it there are no proofs.
-    pub integrity_secret: Option<IntegritySecret>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            max_connections: 20_000,
-            max_header_bytes: 80 << 10,
-            max_body_bytes: 10 << 20,
-            header_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(30),
-            max_bodies_bytes: 64 << 20,
-            client_timeout: Duration::from_secs(60),
-            shutdown_grace: Duration::from_secs(20),
-            integrity_secret: None,
-        }
-    }
-}
+use crate::{Options, Stopping, answer::HttpError, bodies::Bodies, metrics::describe, peer, places::Places};
 
 /// What all handlers share, and on whose behalf they read. Cloning is cheap.
 ///
@@ -140,6 +101,6 @@ impl FromRequestParts<Self> for Api {
     async fn from_request_parts(parts: &mut Parts, api: &Self) -> Result<Self, HttpError> {
         let class = parts.extensions.get::<Class>().copied();
         let class = class.ok_or_else(|| ApiError::unexpected("an endpoint without a class of reads"))?;
-        Ok(api.reading(class).on_behalf_of(sender::caller(&parts.extensions)))
+        Ok(api.reading(class).on_behalf_of(peer::caller(&parts.extensions)))
     }
 }

@@ -21,23 +21,20 @@ use record::{Record, RouteSlot};
 use serde_json::json;
 use tower::ServiceExt;
 use tower_http::{CompressionLevel, compression::CompressionLayer};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::{
     Api, Endpoint,
     answer::HttpError,
     health,
     metrics::{request_begins, request_ends},
+    refused::Refused,
+    request_span::RequestSpan,
     routes::{Routes, Shape, Shaped, Untouched},
-    server::Refused,
 };
 
 /// The header with the trace id.
 pub const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
-
-/// What lines that are logged while an answer is sent belong to. Among the extensions of the answer.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestSpan(pub(crate) Span);
 
 /// Answers requests, whatever comes.
 #[derive(Debug)]

@@ -13,9 +13,9 @@
 //! | `server`, `frame` | connections, and what is around every request: trace id, CORS, errors in their one form, log line, counts |
 //! | `routes`, `endpoint`, `parameter` | what a surface gives the server: the table of its endpoints |
 //! | `answer` | errors as responses |
-//! | `sender`, `params`, `bodies` | who asks; the validator of parameters, which names all that is wrong at once; memory for bodies |
+//! | `peer`, `sender`, `params`, `bodies` | the other end of a connection and who asks there; the validator of parameters, which names all that is wrong at once; memory for bodies |
 //! | `limited` | limits and usage of callers |
-//! | `api` | what handlers share |
+//! | `api`, `options`, `places`, `stopping` | what handlers share; limits; places for connections; the end of the server |
 //! | `streamed`, `json` | answers of any length, slice by slice; JSON answers |
 //! | `health`, `metrics` | what operators ask |
 
@@ -25,26 +25,33 @@ mod bodies;
 mod endpoint;
 mod frame;
 mod health;
+mod integrity_secret;
 mod json;
 pub mod limited;
 mod metrics;
+mod options;
 mod parameter;
 pub mod params;
+pub mod peer;
+mod places;
+mod refused;
+mod request_span;
 mod routes;
 pub mod sender;
 mod server;
+mod stopping;
 pub mod streamed;
 
-pub use api::{Api, Options};
+pub use api::Api;
 pub use bodies::Room;
 pub use endpoint::{BodyForm, COMMON_ERRORS, Endpoint, Methods};
-pub use frame::{
-    TRACE_ID,
-    integrity::{IntegritySecret, proven},
-    panicked,
-};
+pub use frame::{TRACE_ID, integrity::proven, panicked};
+pub use integrity_secret::IntegritySecret;
 pub use json::{Json, JsonList, JsonText};
+pub use options::Options;
 pub use parameter::{Kind, Parameter, Place};
 pub use params::Params;
+pub use places::ConnectionPlace;
 pub use routes::{Routes, Shape, Shaped, ShapedError, Untouched};
-pub use server::{ConnectionPlace, Server, Stopping};
+pub use server::Server;
+pub use stopping::Stopping;

@@ -30,7 +30,7 @@ use percent_encoding::percent_decode_str;
 use rules::{Field, Problems};
 use serde_json::json;
 
-use crate::{Api, answer::HttpError, bodies::Room, endpoint::Declared, parameter::Parameter, sender};
+use crate::{Api, answer::HttpError, bodies::Room, endpoint::Declared, parameter::Parameter, peer};
 
 /// Most different parameters of a request.
 const MAX_PARAMETERS: usize = 1000;
@@ -288,7 +288,7 @@ impl FromRequest<Api> for Params {
         }
         let query = request.uri().query().map(str::to_owned);
         if *request.method() == Method::POST {
-            let api = api.charged_to(sender::client(request.extensions()));
+            let api = api.charged_to(peer::client(request.extensions()));
             match body::form(request, &api).await? {
                 Ok((form, room)) => {
                     params.room = room;

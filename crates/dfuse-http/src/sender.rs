@@ -1,42 +1,25 @@
 //! Who sent a request.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::borrow::Cow;
 
 use axum::{
     Router,
-    extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{Extensions, HeaderMap, HeaderName, header, request::Parts},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use dfuse_query::{ApiResult, Asking, Caller, Client, IssuedToken, Surface};
+use dfuse_query::{ApiResult, Asking, Caller, IssuedToken, Surface};
 
 use crate::{
     Api,
     answer::HttpError,
     limited::{self, Tariff},
     params::body::declared_length,
+    peer::peer,
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// The other end of the connection that a request came on.
-pub fn peer(extensions: &Extensions) -> Option<SocketAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
-}
-
-/// Who is charged for a request.
-pub fn client(extensions: &Extensions) -> Client {
-    match extensions.get::<Caller>() {
-        Some(caller) => caller.client,
-        None => Client::at(peer(extensions).map(|peer| peer.ip())),
-    }
-}
-
-/// Who sent it: whoever was admitted, or somebody who needed not be.
-pub fn caller(extensions: &Extensions) -> Caller {
-    extensions.get::<Caller>().cloned().unwrap_or_else(|| Caller::unrestricted(client(extensions)))
-}
 
 /// Lets only those in who are admitted, within their limits, and counts what they use. Their [`Caller`] is among the extensions of
 /// their requests.

@@ -3,7 +3,6 @@
 mod demands;
 mod half_closed;
 mod messages;
-mod places;
 mod refusal;
 mod targets;
 
@@ -14,25 +13,22 @@ use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
 };
-pub(crate) use demands::Refused;
 use dfuse_query::{ApiError, ErrorCode};
 use half_closed::HalfClosed;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-pub use places::ConnectionPlace;
-pub(crate) use places::Places;
-use places::WorkingBody;
 use refusal::RefusalCatcher;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
     time::{interval, sleep, timeout},
 };
 
 use crate::{
     Api, Endpoint, Routes,
-    frame::{Frame, RequestSpan},
+    frame::Frame,
+    places::{ConnectionPlace, WorkingBody},
+    request_span::RequestSpan,
 };
 
 /// What the kernel takes of a connection that cannot be sent yet. What a client does not read waits here, where it is counted
@@ -51,18 +47,6 @@ const LEAVING: Duration = Duration::from_secs(1);
 /// The HTTP server. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Server(Arc<Frame>);
-
-/// Tells when the server is to stop. As long as one is held, the server waits for its holder, up to its grace time.
-#[derive(Debug)]
-pub struct Stopping(pub(crate) watch::Receiver<bool>);
-
-impl Stopping {
-    /// Returns when the server is to stop.
-    pub async fn begun(&mut self) {
-        // An error says that the server is gone.
-        let _ = self.0.wait_for(|stop| *stop).await;
-    }
-}
 
 impl Server {
     /// A server of those surfaces, of health and of counts.

@@ -1,7 +1,5 @@
 //! `X-Data-Integrity-Proof`: an answer that its reader can show to have come from here, to whoever knows the secret.
 
-use std::{fmt, sync::Arc};
-
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -11,43 +9,12 @@ use axum::{
     response::Response,
 };
 use futures::{StreamExt, stream};
-use shake::{
-    Shake256,
-    digest::{ExtendableOutput, Update, XofReader},
-};
 
 use crate::Api;
 
 const PROOF: HeaderName = HeaderName::from_static("x-data-integrity-proof");
 /// Longer answers have no proof: it comes before them, so that they are held in memory until it is known.
 const MAX_BYTES: usize = 16 << 20;
-
-/// What proofs are made with. Never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct IntegritySecret(Arc<str>);
-
-impl IntegritySecret {
-    /// Any text.
-    pub fn new(secret: &str) -> Self {
-        Self(secret.into())
-    }
-
-    /// SHAKE-256 of secret and body, 32 bytes in hex.
-    fn proof(&self, body: &[Bytes]) -> String {
-        let mut hash = Shake256::default();
-        hash.update(self.0.as_bytes());
-        body.iter().for_each(|piece| hash.update(piece));
-        let mut proof = [0; 32];
-        hash.finalize_xof().read(&mut proof);
-        const_hex::encode(proof)
-    }
-}
-
-impl fmt::Debug for IntegritySecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IntegritySecret(***)")
-    }
-}
 
 /// Routes whose good answers are proven to those who ask for it.
 pub fn proven(routes: Router<Api>, api: &Api) -> Router<Api> {

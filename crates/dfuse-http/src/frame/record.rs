@@ -15,7 +15,7 @@ use dfuse_query::{TraceId, secrets, shorten_to};
 use crate::{
     Api,
     metrics::{request_begins, request_ends},
-    sender,
+    peer,
 };
 
 pub(super) const TARGET: &str = "dfuse_api::request";
@@ -84,7 +84,7 @@ impl Record {
             began: api.chain().clock.elapsed(),
             method: request.method().clone(),
             target: without_secrets(request.uri()),
-            client: sender::peer(request.extensions()),
+            client: peer::peer(request.extensions()),
             forwarded_for: header(request.headers(), "x-forwarded-for", is_forwarded_for),
             route: RouteSlot::default(),
             traceparent: header(request.headers(), "traceparent", is_traceparent),

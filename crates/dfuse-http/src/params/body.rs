@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::Params;
-use crate::{Api, answer::HttpError, bodies::Room, sender};
+use crate::{Api, answer::HttpError, bodies::Room, peer};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// What is taken of a body that is too large, so that its sender reads the answer.
@@ -36,7 +36,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for JsonBody<T> {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, HttpError> {
-        let api = api.charged_to(sender::client(request.extensions()));
+        let api = api.charged_to(peer::client(request.extensions()));
         let params = Params::of(request.extensions());
         let (body, room) = read(request, &api).await?;
         let value = api.parse(body.len(), move || json(&body)).await?;
@@ -98,7 +98,7 @@ pub async fn read(request: Request, api: &Api) -> ApiResult<(Bytes, Room)> {
     let may_drain = !parts.headers.contains_key(header::EXPECT);
     let room = match declared {
         Some(length) if length > limit => Err(too_large(limit)),
-        _ => api.bodies().room(sender::client(&parts.extensions), declared).await,
+        _ => api.bodies().room(peer::client(&parts.extensions), declared).await,
     };
     let mut room = match room {
         Ok(room) => room,

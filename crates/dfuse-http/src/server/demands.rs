@@ -8,9 +8,7 @@ use axum::{
 };
 use dfuse_query::{ApiError, ErrorCode, shorten};
 
-/// A request that is answered with this error, whatever it asks for. Among its extensions.
-#[derive(Debug, Clone)]
-pub(crate) struct Refused(pub(crate) ApiError);
+use crate::refused::Refused;
 
 /// What is wrong with a request.
 pub(super) fn problem(request: &Request) -> Option<Refused> {

@@ -16,7 +16,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::places::ConnectionPlace;
+use crate::places::ConnectionPlace;
 
 /// How long a client that sends nothing more is waited with; a search takes no longer.
 const PATIENCE: Duration = Duration::from_secs(5);

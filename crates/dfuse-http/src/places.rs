@@ -14,7 +14,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::frame::RequestSpan;
+use crate::request_span::RequestSpan;
 
 /// All places of a server.
 #[derive(Debug)]
