@@ -10,13 +10,11 @@ mod queue;
 use std::{
     any::Any,
     future::Future,
-    num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
@@ -32,7 +30,7 @@ use tokio::{
 };
 use tracing::Span;
 
-use crate::{ApiError, ApiResult, Options, client::Client};
+use crate::{ApiError, ApiResult, Options, client::Client, options::cores};
 
 const TOO_LONG: &str = "Answering took too long.";
 const BUSY: &str = "Too many requests are being answered.";
@@ -41,10 +39,6 @@ const GOING_AWAY: &str = "The server is going away.";
 const BEGUN: usize = 2;
 /// Longest time after which clients are told to ask again.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
-
-pub(crate) fn cores() -> usize {
-    thread::available_parallelism().map_or(2, NonZero::get)
-}
 
 /// Runs reads, of each class a bounded number at a time.
 #[derive(Debug)]

@@ -14,9 +14,10 @@ mod list;
 mod row;
 mod table;
 mod tokens;
+mod unavailable;
 
 pub use abi::{ContractAbi, abi, older_abi, row_renderer};
-pub use coverage::{state_unavailable, was_created};
+pub use coverage::was_created;
 pub use difference::{DifferenceQuestion, DifferenceReader, difference};
 pub use form::{form_at, lenient_form};
 pub use height::{AskedHeight, Height};
@@ -25,3 +26,4 @@ pub use list::{ListReader, key_accounts, permission_links, table_scopes};
 pub use row::{RowAt, RowQuestion, row};
 pub use table::{ManyTables, TableOptions, TableReader, many_tables, table};
 pub use tokens::{Holder, TokenHolders, balances, holders, tokens};
+pub use unavailable::state_unavailable;

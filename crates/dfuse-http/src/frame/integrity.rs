@@ -63,7 +63,7 @@ async fn whole(body: Body) -> Result<Vec<Bytes>, Body> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::IntegritySecret;
 
     #[test]
     fn vector_of_dfuse() {

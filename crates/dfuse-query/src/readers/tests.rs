@@ -3,6 +3,7 @@
 use std::{
     net::Ipv4Addr,
     sync::{Mutex, PoisonError, mpsc},
+    thread,
 };
 
 use tokio::{select, task::yield_now};

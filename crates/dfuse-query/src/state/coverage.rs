@@ -6,18 +6,8 @@ use dfuse_antelope::Name;
 use dfuse_index::{Error, View, accounts};
 use dfuse_state::{RowKey, TableKey};
 
-use super::height::Height;
-use crate::{ApiError, ApiResult, ErrorCode};
-
-/// `details.reason` where the indexes begin in mid-chain.
-const MID_CHAIN_START: &str = "mid_chain_start";
-
-/// The error for state of before `first_block`, the first one that is indexed.
-pub fn state_unavailable(first_block: u32, message: String) -> ApiError {
-    ApiError::new(ErrorCode::StateUnavailable, message)
-        .detail("first_block_num", first_block)
-        .detail("reason", MID_CHAIN_START)
-}
+use super::{height::Height, unavailable::state_unavailable};
+use crate::{ApiError, ApiResult};
 
 /// The error for something that isn't found and may be of before `first_block`; `error` says that it isn't there.
 pub(super) fn absent_since(first_block: u32, error: &ApiError) -> ApiError {

@@ -4,7 +4,7 @@ use dfuse_index::{BlockRef, ServingSnapshot, blocks};
 use dfuse_state::StateAt;
 use serde_json::Value;
 
-use super::coverage::state_unavailable;
+use super::unavailable::state_unavailable;
 use crate::{ApiError, ApiResult, ErrorCode, ReadContext};
 
 /// The height that is asked for.
