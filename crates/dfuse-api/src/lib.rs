@@ -15,6 +15,6 @@ mod tariff;
 mod websocket;
 
 pub use chain_api::{ChainApiOptions, PushOptions};
-use dfuse_http::{Api, Json, JsonList, JsonText, Params, Stopping, answer, params, peer, sender, streamed};
+use dfuse_http::{Api, Json, JsonBody, JsonList, JsonText, Params, Stopping, answer, params, peer, sender, streamed};
 pub use endpoints::{Endpoints, Options};
 pub use websocket::{WebSocketOptions, check_stream_message, stream_message_types};

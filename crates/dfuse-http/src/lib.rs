@@ -16,7 +16,7 @@
 //! | `peer`, `sender`, `params`, `bodies` | the other end of a connection and who asks there; the validator of parameters, which names all that is wrong at once; memory for bodies |
 //! | `limited` | limits and usage of callers |
 //! | `api`, `options`, `places`, `stopping` | what handlers share; limits; places for connections; the end of the server |
-//! | `streamed`, `json` | answers of any length, slice by slice; JSON answers |
+//! | `streamed`, `json`, `json_body` | answers of any length, slice by slice; JSON answers and bodies |
 //! | `health`, `metrics` | what operators ask |
 
 pub mod answer;
@@ -27,6 +27,7 @@ mod frame;
 mod health;
 mod integrity_secret;
 mod json;
+mod json_body;
 pub mod limited;
 mod metrics;
 mod options;
@@ -48,6 +49,7 @@ pub use endpoint::{BodyForm, COMMON_ERRORS, Endpoint, Methods};
 pub use frame::{TRACE_ID, integrity::proven, panicked};
 pub use integrity_secret::IntegritySecret;
 pub use json::{Json, JsonList, JsonText};
+pub use json_body::JsonBody;
 pub use options::Options;
 pub use parameter::{Kind, Parameter, Place};
 pub use params::Params;

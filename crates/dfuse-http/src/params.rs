@@ -24,7 +24,6 @@ use axum::{
     extract::{FromRequest, RawPathParams, Request},
     http::{Extensions, Method},
 };
-pub use body::JsonBody;
 use dfuse_query::{ApiError, ApiResult, ErrorCode, nearest, shorten};
 use percent_encoding::percent_decode_str;
 use rules::{Field, Problems};

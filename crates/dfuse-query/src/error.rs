@@ -1,13 +1,12 @@
 //! Errors as clients see them: one structure on every surface, `{code, trace_id, message, details?}`.
 
-mod convert;
+pub(crate) mod convert;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::{borrow::Cow, fmt, fmt::Display};
 
-pub use convert::query_position;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};

@@ -51,7 +51,7 @@ pub use context::ReadContext;
 pub use cursor::ListCursor;
 pub use dfuse_access::{IssuedToken, Place, RouteClass, Standing, Usage};
 pub use error::{
-    ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, query_position,
+    ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, convert::query_position,
 };
 pub use gate::GateAccess;
 pub use metrics::Metrics;

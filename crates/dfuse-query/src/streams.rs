@@ -8,21 +8,18 @@ mod actions;
 mod follow;
 mod lifecycle;
 mod past;
+mod places;
 mod progress;
 mod recent;
 mod rows;
 mod start;
 
-use std::sync::Arc;
-
 pub use actions::{ActionFilter, ActionItem, actions_of};
 pub use follow::{Check, Steps, Taken, after, confirmed, confirmed_view, next_step, read_after, view_of};
 pub use lifecycle::{LifecycleBegin, LifecycleSeen, LifecycleState, LifecycleWatch};
 pub use past::{PastBlocks, has_past, past_blocks};
+pub use places::Places;
 pub use progress::Progress;
 pub use recent::{Recent, Weigh};
 pub use rows::{RowItem, pick_rows, rows_of};
 pub use start::{start_block, steps_from};
-
-/// Positions of transactions, and of something within each, in the order of execution.
-pub type Places = Arc<[(usize, usize)]>;

@@ -9,12 +9,6 @@ mod server;
 
 pub(crate) use self::{
     client::ask,
-    protocol::{Command, KeyView, Reply},
+    protocol::{ACCESS, Command, KeyView, Reply},
     server::Control,
 };
-
-/// The socket, in the data directory.
-const SOCKET: &str = "control.sock";
-
-/// Keys and usage, in the data directory.
-pub(crate) const ACCESS: &str = "access";

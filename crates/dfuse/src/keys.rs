@@ -5,11 +5,11 @@ mod time;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use dfuse_access::{KeyKind, NewKey, OriginPattern, Rate};
 use dfuse_blocks::{Clock, SystemClock};
 
-use self::print::print;
+use self::print::{Format, print};
 use crate::{
     control::{Command, ask},
     failure::usage,
@@ -44,14 +44,6 @@ pub(crate) struct Shown {
     /// How the reply is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 #[derive(Debug, Args)]

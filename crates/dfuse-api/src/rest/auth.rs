@@ -9,7 +9,7 @@ use dfuse_query::{ApiError, ApiResult, Class, ErrorCode, IssuedToken};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use dfuse_http::{Api, Endpoint, Json, Params, answer::HttpError, params::JsonBody, sender};
+use dfuse_http::{Api, Endpoint, Json, JsonBody, Params, answer::HttpError, sender};
 
 /// Seconds for which others may keep the public keys: a new one signs at once, and whoever does not find it asks again.
 const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");

@@ -5,7 +5,11 @@ use std::ops::RangeInclusive;
 use dfuse_kv::Direction;
 use dfuse_search::{Count, Query, Request, count as count_in};
 
-use super::{BlockSpan, budget, coverage::incomplete_from, deadline};
+use super::{
+    budget::{budget, deadline},
+    coverage::incomplete_from,
+    range::BlockSpan,
+};
 use crate::{ApiResult, ReadContext, RouteClass};
 
 /// Blocks that are counted first, as a whole or not at all; then more and more.

@@ -13,12 +13,10 @@ use dfuse_trx::{BlockSource, lifecycle_in_block};
 use tokio::runtime::Handle;
 
 use super::{
-    BlockSpan,
     blocks::PageBlocks,
-    budget,
+    budget::{budget, deadline},
     coverage::incomplete_from,
-    deadline,
-    range::{Range, Resumption},
+    range::{BlockSpan, Range, Resumption},
     undone::{FeedLostBlocks, undone},
 };
 use crate::{ApiError, ApiResult, ReadContext, RouteClass, transactions::AT_ONCE};

@@ -8,7 +8,7 @@ use dfuse_antelope::{
 };
 use dfuse_search::{Query, SearchIndex, passed_filter};
 
-use super::Places;
+use super::places::Places;
 
 /// Actions of accounts, as streams ask for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]

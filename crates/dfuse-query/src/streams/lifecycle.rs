@@ -14,7 +14,7 @@ use dfuse_index::View;
 use dfuse_trx::Status;
 use tokio::time::timeout;
 
-use super::{Steps, Taken, after, confirmed_view, read_after};
+use super::follow::{Steps, Taken, after, confirmed_view, read_after};
 use crate::{ApiError, ApiResult, ErrorCode, ReadContext, Service, turns::Class};
 
 /// How far the indexes may be behind the feed.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dfuse_antelope::model::{Block, DbOperation};
 use dfuse_state::{RowKey, TableKey};
 
-use super::Places;
+use super::places::Places;
 
 /// A change of a row of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

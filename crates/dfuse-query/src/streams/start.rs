@@ -4,7 +4,7 @@ use dfuse_blocks::{
 };
 use serde_json::json;
 
-use super::Steps;
+use super::follow::Steps;
 use crate::{ApiError, ApiResult, Caller, ErrorCode, Service};
 
 /// The block that a stream begins with: 0 the head, above 0 that height, below 0 so many blocks below the head, but not below

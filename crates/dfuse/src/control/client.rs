@@ -11,10 +11,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    ACCESS, SOCKET,
-    protocol::{Command, MAX_LINE, Reply},
-};
+use super::protocol::{ACCESS, Command, MAX_LINE, Reply, SOCKET};
 use crate::{failure::usage, start::DataDir};
 
 /// How long a running server may take for a reply.

@@ -20,10 +20,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{
-    ACCESS, SOCKET,
-    protocol::{Command, MAX_LINE, Reply},
-};
+use super::protocol::{ACCESS, Command, MAX_LINE, Reply, SOCKET};
 
 /// Commands at a time.
 const MAX_COMMANDS: usize = 16;

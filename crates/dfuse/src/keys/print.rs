@@ -3,16 +3,22 @@
 use std::{collections::BTreeMap, fmt::Write as _, io::Write as _};
 
 use anyhow::Context;
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::{
-    Format,
-    time::{shown, shown_day},
-};
+use super::time::{shown, shown_day};
 use crate::{
     control::{KeyView, Reply},
     failure,
 };
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
 
 /// Digits of an id that are shown in lists: as many name it everywhere.
 const SHORT: usize = 12;

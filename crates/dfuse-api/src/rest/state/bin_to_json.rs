@@ -18,11 +18,8 @@ use serde::{
 
 use super::height;
 use crate::{
-    Api, Params,
-    params::{
-        JsonBody,
-        rules::{Field, Problems, hex, name},
-    },
+    Api, JsonBody, Params,
+    params::rules::{Field, Problems, hex, name},
     streamed::{self, Pieces, SLICE_BYTES},
 };
 use dfuse_render::{JsonWriter, RenderedRow, RowRenderer};

@@ -13,11 +13,8 @@ use serde::Deserialize;
 
 use super::height;
 use crate::{
-    Api, JsonText, Params,
-    params::{
-        JsonBody,
-        rules::{name, public_key, text},
-    },
+    Api, JsonBody, JsonText, Params,
+    params::rules::{name, public_key, text},
     streamed::{self, Pieces},
 };
 
