@@ -54,7 +54,8 @@ fn keys(error: &anyhow::Error) -> Option<anyhow::Error> {
     let what = match error.downcast_ref()? {
         damaged @ dfuse_access::Error::Damaged { .. } => damaged.to_string(),
         dfuse_access::Error::Store(Corrupt { path, why }) => {
-            format!("the keys are damaged: {}", first_of(&dfuse_kv::find_damage(path).unwrap_or_default(), why))
+            let why = first_of(&dfuse_kv::find_damage(path).unwrap_or_default(), why);
+            format!("the keys in {} are damaged: {why}", path.display())
         }
         format @ dfuse_access::Error::Store(Format { .. }) => format.to_string(),
         _ => return None,
