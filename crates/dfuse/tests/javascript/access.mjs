@@ -58,7 +58,8 @@ async function headInfo(client) {
 async function codeOf(promise) {
   return promise.then(
     () => undefined,
-    (error) => error.code,
+    // The client wraps what keeps it from getting a token.
+    (error) => (error.cause ?? error).code,
   )
 }
 

@@ -108,6 +108,8 @@ test("advanced: streams go on for ever, and clients are told of their sockets", 
       // It restarts at a block, which is nothing to a stream of heads.
       head.stream.mark({ atBlockNum: data.head_block_num })
       if (marked === 0) {
+        // Otherwise the answer of the other stream may be lost with the connection.
+        if (listening === 0) return undefined
         marked = data.head_block_num
         way.cut()
       } else if (restarts === 2 && listening === 2 && data.head_block_num > marked) {
