@@ -68,6 +68,9 @@ const MAX_KEY_BYTES: usize = u16::MAX as usize;
 const FILLING_KEYS: usize = 64;
 const MOST_FILLINGS: usize = 16;
 
+/// Bytes that must be free for that: several times what is put in, as the old journal goes only once the new one is there.
+const JOURNAL_ROOM: u64 = 256 << 20;
+
 /// Longest name of a keyspace in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
@@ -257,6 +260,12 @@ impl FjallStore {
             }
         }
         Ok(())
+    }
+
+    /// Whether filling up a journal leaves space for what is written after it, and for others.
+    fn has_room_for_a_journal(&self) -> bool {
+        let space = rustix::fs::statvfs(&*self.path);
+        space.is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) >= JOURNAL_ROOM)
     }
 
     /// The engine numbers its journals.
@@ -514,7 +523,9 @@ impl Store for FjallStore {
         let Some(inner) = inner else { return Ok(()) };
         self.flush_inner(&inner)?;
         // The store is closed and whole without it; the next start takes longer then.
-        let _ = self.begin_journal(&inner);
+        if self.has_room_for_a_journal() {
+            let _ = self.begin_journal(&inner);
+        }
         Inventory { is_closed: true, ..inner.inventory }.write(&self.path)
     }
 }
