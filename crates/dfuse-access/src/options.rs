@@ -73,7 +73,7 @@ pub struct Options {
     pub proxies: Proxies,
     /// The tiers.
     pub tiers: Vec<TierOptions>,
-    /// The tier of callers without a token: by default that of [`Tiers::ANONYMOUS`], and in open mode none.
+    /// The tier of callers without a token: by default that of [`Tiers::ANONYMOUS`](crate::Tiers::ANONYMOUS), and in open mode none.
     pub anonymous_tier: Option<String>,
     /// A key's tier may be one that is not among them: for who makes keys without knowing the server's settings.
     pub any_tier: bool,

@@ -70,7 +70,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done: then no connection is accepted any more, requests at work come to their end, and
-    /// after [`Options::shutdown_grace`] what is left is given up.
+    /// after [`Options::shutdown_grace`](crate::Options::shutdown_grace) what is left is given up.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let places = self.api().places();
         let mut upkeep = interval(UPKEEP);

@@ -56,6 +56,7 @@ pub(crate) struct Create {
     name: String,
     /// Origin of the pages that may use the key, as https://app.example.com, https://*.example.com or *; may be given several
     /// times. A web key needs one
+    #[allow(rustdoc::bare_urls)] // also the text of --help
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<OriginPattern>,
     /// A tier of access.tiers; without one, every route and all history without limits

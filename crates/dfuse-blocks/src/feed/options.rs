@@ -34,7 +34,7 @@ pub struct FeedOptions {
     pub keep_forked: u32,
     /// Final blocks that a committer may be behind before a source that catches up has to wait.
     pub committer_lag: u32,
-    /// What is read at once of history, in bytes. Whoever uses [`Subscription::next`] there holds two such pieces.
+    /// What is read at once of history, in bytes. Whoever uses [`Subscription::next`](super::Subscription::next) there holds two such pieces.
     pub history_piece_bytes: usize,
     /// What is kept of the blocks that streams read in history, for all streams that do not read ahead: half of it encoded
     /// blocks, half of it decoded ones.
