@@ -241,6 +241,8 @@ async fn run_parts(settings: &Settings, shares: &Shares, given: Given, signals: 
     let serve = tokio::spawn({
         let mut stopped = stopped.clone();
         tokio::spawn(endpoints.look_after_nodes());
+        // It holds a snapshot of the indexes, which then keep what they write while they close.
+        drop(endpoints);
         async move { server.serve(listener, async { drop(stopped.wait_for(|stop| *stop).await) }).await }
     });
     info!(
