@@ -17,6 +17,7 @@
 //! | `readers` | reads by class, a bounded number at a time, given up when the client leaves |
 //! | `streams` | steps of the chain as they are taken, read when the indexes have them |
 //! | `turns`, `outbox` | streams: whose turn it is, and the memory of what waits for clients |
+//! | `graphql` | documents, between what takes them and what executes them |
 //! | `metrics`, `readiness` | what operators ask |
 //! | `secrets`, `shorten`, `trace_id` | texts from outside without private keys in them; names of requests |
 
@@ -27,6 +28,7 @@ mod context;
 mod cursor;
 mod error;
 mod gate;
+mod graphql;
 pub mod lookup;
 mod metrics;
 mod nearest;
@@ -54,6 +56,9 @@ pub use error::{
     ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, convert::query_position,
 };
 pub use gate::GateAccess;
+pub use graphql::{
+    GraphqlError, GraphqlExecutor, GraphqlLocation, GraphqlOperation, GraphqlRequest, GraphqlResponse,
+};
 pub use metrics::Metrics;
 pub use nearest::nearest;
 pub use options::{Options, StreamOptions};

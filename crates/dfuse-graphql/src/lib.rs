@@ -1,0 +1,1 @@
+//! GraphQL: the schema over the use cases, and its transports HTTP and WebSocket.
