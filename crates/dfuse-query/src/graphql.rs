@@ -73,7 +73,12 @@ pub trait GraphqlExecutor: fmt::Debug + Send + Sync {
 
     /// The answers: one to a query; those of a subscription until it ends, which an answer with a terminal error does too. Whatever
     /// is wrong with the document, the access or the chain is in an answer. Dropping the stream ends the work.
-    fn execute(&self, request: GraphqlRequest, caller: Caller, trace_id: TraceId) -> BoxStream<'static, GraphqlResponse>;
+    fn execute(
+        &self,
+        request: GraphqlRequest,
+        caller: Caller,
+        trace_id: TraceId,
+    ) -> BoxStream<'static, GraphqlResponse>;
 }
 
 impl GraphqlError {

@@ -56,9 +56,7 @@ pub use error::{
     ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, convert::query_position,
 };
 pub use gate::GateAccess;
-pub use graphql::{
-    GraphqlError, GraphqlExecutor, GraphqlLocation, GraphqlOperation, GraphqlRequest, GraphqlResponse,
-};
+pub use graphql::{GraphqlError, GraphqlExecutor, GraphqlLocation, GraphqlOperation, GraphqlRequest, GraphqlResponse};
 pub use metrics::Metrics;
 pub use nearest::nearest;
 pub use options::{Options, StreamOptions};

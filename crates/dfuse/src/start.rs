@@ -7,12 +7,16 @@ mod descriptors;
 mod index;
 mod ingest;
 mod issuers;
-mod node;
 mod nodes;
+mod opened;
 mod origin;
 mod pace;
+mod parts;
+mod process;
 mod repair;
 mod settings;
+mod signals;
+mod surfaces;
 
 use std::path::PathBuf;
 
@@ -105,7 +109,7 @@ impl Start {
         let shares = Shares::new(descriptors::raise_limit(), settings.http.max_connections, has_nodes);
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.enable_all().max_blocking_threads(shares.blocking_threads).build()?;
-        let result = runtime.block_on(node::run(&settings, &shares));
+        let result = runtime.block_on(process::run(&settings, &shares));
         // What blocks still, after a second signal, is left behind.
         runtime.shutdown_background();
         result.map_err(explained)

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use dfuse_access::{Gate, KvAccessStore, Options};
 use dfuse_blocks::{SystemClock, SystemEntropy};
 use futures::future::join_all;
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
 use super::{issuers::IssuerKeys, settings::Access};
@@ -49,8 +49,8 @@ pub(super) async fn open(
     Ok(Opened { gate, issuers, rotate_after: settings.rotate_days.saturating_mul(DAY) })
 }
 
-/// Takes commands, writes usage and changes keys, until the process stops.
-pub(super) async fn run(opened: Opened, data_dir: Box<Path>, mut stopped: watch::Receiver<bool>) {
+/// Takes commands, writes usage and changes keys, until it is dropped.
+pub(super) async fn run(opened: Opened, data_dir: Box<Path>) {
     let Opened { gate, issuers, rotate_after } = opened;
     let commands = Control::listen(&data_dir, gate.clone());
     let commands = async move {
@@ -75,7 +75,6 @@ pub(super) async fn run(opened: Opened, data_dir: Box<Path>, mut stopped: watch:
         () = commands => {}
         () = upkeep => {}
         () = issuers => {}
-        _ = stopped.wait_for(|stop| *stop) => {}
     }
 }
 

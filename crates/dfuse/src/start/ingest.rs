@@ -12,9 +12,10 @@ use dfuse_blocks::{
 use dfuse_node::{Source, SourceEvent, SourceSpec, nodeos::Nodeos};
 use dfuse_trx::ForkedTransactions;
 use tokio::{
-    sync::{mpsc::UnboundedSender, watch},
+    sync::mpsc::UnboundedSender,
     time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
@@ -49,7 +50,7 @@ pub(crate) struct Ingest {
     pub(crate) forked: Arc<ForkedTransactions>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Arc<Conditions>,
-    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) stop: CancellationToken,
     /// Number of the first block that the indexes had at the start, if they had any.
     pub(crate) indexed_from: Option<u32>,
     /// Number of the last block that the indexes had at the start.
@@ -125,12 +126,12 @@ impl Ingest {
         if progress.catching_up {
             self.readiness.fails(SOURCE, "waiting for the first block".to_owned());
         }
-        let mut stop = self.stop.clone();
+        let stop = self.stop.clone();
         let ended = loop {
             let asked = self.clock.elapsed();
             let next = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break Ended::Stopped,
+                () = stop.cancelled() => break Ended::Stopped,
                 next = timeout(IDLE, self.source.next()) => next,
             };
             let Ok(event) = next else {
@@ -187,7 +188,7 @@ impl Ingest {
             }
             self.caught_up(&mut progress.catching_up).await?;
             tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return Ok(false),
+                () = self.stop.cancelled() => return Ok(false),
                 _ = progress.demo_pace.tick() => {}
             }
         }
@@ -356,7 +357,7 @@ impl Ingest {
     async fn caught_up(&mut self, catching_up: &mut bool) -> anyhow::Result<()> {
         if !self.live {
             tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => {}
+                () = self.stop.cancelled() => {}
                 written = self.feed.bundles_written() => written?,
             }
             self.live = self.retrying(&Work::GoLive).await?.is_some();
@@ -397,7 +398,7 @@ impl Ingest {
                 Err(failure) => return Err(failure.into()),
             }
             tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return Ok(None),
+                () = self.stop.cancelled() => return Ok(None),
                 () = sleep(pause) => {}
             }
             pause = (pause * 2).min(PAUSES.1);
@@ -414,7 +415,7 @@ fn is_gap(error: &anyhow::Error) -> bool {
 pub(crate) async fn keep(
     mut keeper: Keeper,
     readiness: Arc<Conditions>,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut pause = PAUSES.0;
     loop {
@@ -429,7 +430,7 @@ pub(crate) async fn keep(
         }
         tokio::select! {
             // Blocks stay in one-block files.
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = stop.cancelled() => return Ok(()),
             () = sleep(pause) => {}
         }
         pause = (pause * 2).min(PAUSES.1);

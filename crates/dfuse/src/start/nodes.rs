@@ -9,7 +9,7 @@ use dfuse_node::{
     nodeos::{NodeConfig, NodeStatus, Nodeos, NodeosOptions},
 };
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use tokio::{sync::watch, time::timeout};
+use tokio::time::sleep;
 
 use super::{
     conditions::Conditions,
@@ -92,20 +92,13 @@ fn config(all: &settings::Nodeos, node: &settings::Node) -> anyhow::Result<NodeC
     })
 }
 
-/// Tells the state of nodes, of the log on standard input and of the own log, until it is to stop.
-pub(crate) async fn report(
-    nodes: Option<Arc<Nodeos>>,
-    stdin: Option<Queue>,
-    conditions: Arc<Conditions>,
-    mut stop: watch::Receiver<bool>,
-) {
+/// Tells the state of nodes, of the log on standard input and of the own log, until it is dropped.
+pub(crate) async fn report(nodes: Option<Arc<Nodeos>>, stdin: Option<Queue>, conditions: Arc<Conditions>) {
     describe(&conditions);
     loop {
         tell(nodes.as_deref(), stdin.as_ref(), &conditions);
         conditions.0.metrics().record(|| counter!(LOST_LINES).absolute(logging::lost_lines()));
-        if timeout(REPORT, stop.wait_for(|stop| *stop)).await.is_ok() {
-            return;
-        }
+        sleep(REPORT).await;
     }
 }
 

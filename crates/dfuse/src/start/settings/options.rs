@@ -1,6 +1,6 @@
 //! From settings to the options of the parts.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use dfuse_antelope::Name;
 use dfuse_api::WebSocketOptions;
@@ -8,8 +8,26 @@ use dfuse_node::rpc::{NodeClient, RpcError};
 use dfuse_query::StreamOptions;
 use dfuse_search::{EventAction, Filter, FilterError, TermOptions};
 
-use super::{ChainApi, Http, Search, WebSocket};
+use super::{ChainApi, Http, Search, Settings, WebSocket};
 use crate::{failure::usage, start::descriptors::Shares};
+
+impl Settings {
+    /// Where the HTTP server listens.
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        address(&self.listen)
+    }
+
+    /// Where the gRPC server listens.
+    pub(crate) fn grpc_address(&self) -> anyhow::Result<SocketAddr> {
+        address(&self.grpc_listen)
+    }
+}
+
+fn address(text: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().map_err(|_| {
+        usage(format!("\"{text}\" is not an address to listen at; write it as 127.0.0.1:8080 or [::1]:8080"))
+    })
+}
 
 impl Search {
     /// Which terms are indexed.

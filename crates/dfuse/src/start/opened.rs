@@ -1,0 +1,132 @@
+//! What the parts work on: the stores of a data directory, opened together.
+
+use std::sync::Arc;
+
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::{
+    BlockStore, CursorKey, SystemClock, SystemEntropy,
+    feed::{Feed, FeedHandle, FeedOptions, Keeper, Mode},
+};
+use dfuse_index::{Options, Pipeline};
+use dfuse_kv::{Durability, EngineOptions};
+use dfuse_query::{Chain, GateAccess, Service};
+use dfuse_search::{SearchIndex, TermOptions};
+use dfuse_trx::ForkedTransactions;
+use tokio::task::spawn_blocking;
+
+use super::{DataDir, Settings, access, descriptors::Shares, index::Indexing, origin::Origin, repair};
+use crate::indexes::{IndexStore, indexes};
+
+/// What is known before anything is opened.
+pub(super) struct Given<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) shares: &'a Shares,
+    pub(super) origin: Origin,
+    pub(super) chain_id: Option<Checksum256>,
+    pub(super) terms: TermOptions,
+    pub(super) data_dir: DataDir,
+    pub(super) clock: Arc<SystemClock>,
+}
+
+/// What a data directory has.
+pub(super) struct Opened {
+    pub(super) files: BlockStore,
+    pub(super) feed: Feed,
+    pub(super) keeper: Keeper,
+    pub(super) store: IndexStore,
+    pub(super) pipeline: Pipeline,
+    pub(super) forked: Arc<ForkedTransactions>,
+    pub(super) access: access::Opened,
+    index_options: Options,
+    search: Arc<SearchIndex>,
+}
+
+impl Opened {
+    /// Opens the block files, the indexes and the keys, all at once.
+    pub(super) async fn open(given: &Given<'_>) -> anyhow::Result<Self> {
+        let Given { settings, shares, data_dir, .. } = given;
+        let engine = EngineOptions {
+            cache_bytes: settings.index.cache_mib << 20,
+            open_files: shares.tables,
+            ..EngineOptions::default()
+        };
+        let index_options = Options {
+            chain_id: given.chain_id,
+            overlay_bytes: settings.index.memory_mib << 20,
+            durability: if settings.index.fsync { Durability::Sync } else { Durability::Buffer },
+            ..Options::default()
+        };
+        let folder = data_dir.index();
+        let search = Arc::new(SearchIndex::new(given.terms.clone()));
+        let indexes = indexes(search.clone());
+        let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
+        if settings.rebuild_damaged {
+            repair::rebuild_damaged(&folder, &files).await?;
+        }
+        // The engine's journal is read while the feed finds its files.
+        let options = index_options.clone();
+        let opened = spawn_blocking(move || -> anyhow::Result<_> {
+            let (store, reopen) = IndexStore::open(&folder, &indexes, engine)?;
+            let pipeline = Pipeline::open(store.current(), Some(reopen), indexes, options)?;
+            Ok((store, pipeline))
+        });
+        // If both fail, what is wrong with the indexes is told: their files are the more numerous.
+        let feed = open_feed(given, &files).await;
+        let gate_options = settings.access.options(settings.address()?)?;
+        let access = access::open(data_dir.path(), given.clock.clone(), &settings.access, gate_options).await;
+        let (store, pipeline) = opened.await??;
+        let (feed, keeper) = feed?;
+        repair::must_begin_with(&pipeline, &feed.handle())?;
+        let forked = Arc::new(ForkedTransactions::restore(&feed.handle()).await?);
+        Ok(Self { files, feed, keeper, store, pipeline, forked, access: access?, index_options, search })
+    }
+
+    /// What the use cases answer from.
+    pub(super) fn service(&self, given: &Given<'_>) -> Service {
+        let Given { settings, clock, .. } = given;
+        let chain = Chain {
+            serving: self.pipeline.serving().clone(),
+            feed: self.feed.handle(),
+            forked: self.forked.clone(),
+            search: self.search.clone(),
+            chain_id: self.pipeline.chain_id(),
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let options =
+            dfuse_query::Options { streams: settings.websocket.stream_options(), ..settings.http.query_options() };
+        Service::new(chain, Arc::new(GateAccess(self.access.gate.clone())), options)
+    }
+
+    /// What follows the feed with the indexes.
+    pub(super) fn indexing(&self, given: &Given<'_>) -> Indexing {
+        Indexing {
+            store: self.store.clone(),
+            options: self.index_options.clone(),
+            files: self.files.clone(),
+            feed: self.handle(),
+            forked: self.forked.clone(),
+            search: given.terms.clone(),
+        }
+    }
+
+    /// For those who read blocks.
+    pub(super) fn handle(&self) -> FeedHandle {
+        self.feed.handle()
+    }
+}
+
+async fn open_feed(given: &Given<'_>, files: &BlockStore) -> anyhow::Result<(Feed, Keeper)> {
+    let Given { settings, data_dir, origin, clock, .. } = given;
+    let options = FeedOptions {
+        data_dir: Some(data_dir.path().to_owned()),
+        first_streamable: settings.blocks.first_block,
+        mode: if origin.repeats() { Mode::CatchUp } else { Mode::Live },
+        memory_bytes: settings.blocks.memory_mib << 20,
+        keep_forked: settings.blocks.keep_forked,
+        history_bytes: (settings.websocket.memory_mib << 20) / 4,
+        ..FeedOptions::default()
+    };
+    let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;
+    Ok(Feed::open(files.clone(), key, options, &**clock).await?)
+}

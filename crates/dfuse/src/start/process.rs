@@ -1,0 +1,219 @@
+//! The parts of the process, and the order in which they begin and end.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::SystemClock;
+use dfuse_node::{Source, nodeos::Nodeos};
+use dfuse_query::Service;
+use futures::{StreamExt, stream};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc::{self, UnboundedReceiver},
+    task::spawn_blocking,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{
+    DataDir, Settings, access,
+    conditions::Conditions,
+    descriptors::Shares,
+    ingest::{Ingest, LogState, keep},
+    nodes,
+    opened::{Given, Opened},
+    origin::Origin,
+    parts::Parts,
+    repair,
+    signals::Signals,
+    surfaces,
+};
+use crate::failure::usage;
+
+/// Runs until a signal, until the source has ended if that is wanted, or until something fails.
+pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<()> {
+    let origin = Origin::parse(&settings.source)?;
+    let chain_id = origin.chain_id(settings)?;
+    // What is wrong with them is said before anything begins.
+    settings.chain_api.options(None, shares)?;
+    let terms = settings.search.options()?;
+    settings.websocket.options()?;
+    if settings.http.readers == Some(0) {
+        return Err(usage("http.readers must be 1 or more"));
+    }
+    settings.grpc_address()?;
+    settings.access.options(settings.address()?)?;
+    let listener = surfaces::listen(settings.address()?).await?;
+    let mut signals = Signals::new()?;
+    let data_dir = match (&settings.data_dir, &origin) {
+        (None, Origin::Demo) => DataDir::temporary()?,
+        (path, _) => DataDir::open(path.as_deref())?,
+    };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        source = settings.source,
+        data_dir = %data_dir.path().display(),
+        open_files = shares.limit,
+        connections = shares.connections,
+        "dfuse starts"
+    );
+    let clock = Arc::new(SystemClock::new());
+    let given = Given { settings, shares, origin, chain_id, terms, data_dir, clock };
+    if matches!(given.origin, Origin::Nodeos) {
+        with_nodes(given, listener, &mut signals).await
+    } else {
+        run_parts(given, None, listener, &mut signals).await
+    }
+}
+
+/// Starts the supervised nodes first: they start while all else is opened.
+async fn with_nodes(mut given: Given<'_>, listener: TcpListener, signals: &mut Signals) -> anyhow::Result<()> {
+    let (nodes, source) = nodes::start(given.settings, given.chain_id, given.clock.clone())?;
+    let known = match given.chain_id {
+        Some(id) => Some(id),
+        None => tokio::select! {
+            id = nodes.chain_id() => id,
+            signal = signals.next() => {
+                info!(signal, "dfuse stops");
+                stop_nodes(&nodes, signals).await;
+                return Ok(());
+            }
+        },
+    };
+    given.chain_id = known;
+    let result = run_parts(given, Some((nodes.clone(), source)), listener, signals).await;
+    // Unless they were stopped with the other parts.
+    stop_nodes(&nodes, signals).await;
+    result
+}
+
+async fn stop_nodes(nodes: &Nodeos, signals: &mut Signals) {
+    tokio::select! {
+        () = nodes.stop() => {}
+        signal = signals.next() => info!(signal, "a second signal, the nodes stop by themselves"),
+    }
+}
+
+/// Opens everything and runs it.
+async fn run_parts(
+    given: Given<'_>,
+    nodes: Option<(Arc<Nodeos>, Source)>,
+    listener: TcpListener,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let opened = Opened::open(&given).await?;
+    let (store, gate) = (opened.store.clone(), opened.access.gate.clone());
+    let parts = begin(&given, opened, nodes, listener).await?;
+    let result = parts.supervise(signals, given.settings.exit_at_end).await;
+    access::close(gate).await;
+    let closed = spawn_blocking(move || store.current().close()).await?.context(
+        "the indexes were not closed cleanly; nothing is lost of them, the next start makes from the block files what they lack",
+    );
+    result.and(closed)
+}
+
+/// Begins all parts.
+async fn begin(
+    given: &Given<'_>,
+    opened: Opened,
+    nodes: Option<(Arc<Nodeos>, Source)>,
+    listener: TcpListener,
+) -> anyhow::Result<Parts> {
+    let Given { settings, shares, .. } = given;
+    let service = opened.service(given);
+    let conditions = Arc::new(Conditions(service.clone()));
+    let stop = CancellationToken::new();
+    let (nodes, source) = match nodes {
+        Some((nodes, source)) => (Some(nodes), source),
+        None => {
+            let resume = opened.feed.resume_number();
+            (None, given.origin.open(resume, &settings.nodeos, settings.exit_at_end)?)
+        }
+    };
+    tell_nodes(nodes.as_deref(), &service, opened.pipeline.chain_id());
+    // Before anybody asks whether they are ready.
+    nodes::tell(nodes.as_deref(), source.queue(), &conditions);
+
+    let serving = opened.pipeline.serving().clone();
+    let mut parts = Parts::new(stop.clone(), opened.handle(), serving, conditions.clone(), nodes.clone());
+    surfaces::spawn(&mut parts, listener, service, (settings, shares), (nodes.as_deref(), &conditions), &stop)?;
+    let report = nodes::report(nodes.clone(), source.queue().cloned(), conditions.clone());
+    spawn_until(&mut parts, "reporting on nodes", &stop, report);
+    work(given, opened, (nodes, source), &conditions, &stop, &mut parts).await?;
+    Ok(parts)
+}
+
+/// Tells the nodes what was taken of their log.
+fn tell_nodes(nodes: Option<&Nodeos>, service: &Service, chain_id: Option<Checksum256>) {
+    let Some(nodes) = nodes else { return };
+    let feed = &service.chain().feed;
+    nodes.set_taken(feed.head().map(|_| feed.lib().map_or(0, |lib| lib.number)));
+    if let Some(id) = chain_id {
+        nodes.expect_chain(id);
+    }
+}
+
+/// Begins the parts that take blocks, index them, keep them in files, and take commands.
+async fn work(
+    given: &Given<'_>,
+    opened: Opened,
+    (nodes, source): (Option<Arc<Nodeos>>, Source),
+    conditions: &Arc<Conditions>,
+    stop: &CancellationToken,
+    parts: &mut Parts,
+) -> anyhow::Result<()> {
+    let indexing = opened.indexing(given);
+    let Opened { files, feed, keeper, pipeline, forked, access, .. } = opened;
+    let (dumps, offered) = mpsc::unbounded_channel();
+    for dump in repair::usable_dumps(&files, &pipeline).await? {
+        dumps.send(dump)?;
+    }
+    parts.spawn_ingest(
+        Ingest {
+            live: !given.origin.repeats(),
+            log: LogState::new(nodes, given.settings.blocks.first_block),
+            origin: given.origin.clone(),
+            source,
+            feed,
+            store: files,
+            dumps,
+            forked,
+            clock: given.clock.clone(),
+            readiness: conditions.clone(),
+            stop: stop.clone(),
+            indexed_from: pipeline.first_number(),
+            committed: pipeline.serving().status().committed.map_or(0, |block| block.number),
+        }
+        .run(),
+    );
+    let stopped = stop.clone();
+    parts.spawn("indexing", async move {
+        match indexing.run(pipeline, Box::pin(received(offered))).await {
+            Err(dfuse_index::Error::Blocks(dfuse_blocks::Error::Closed)) if stopped.is_cancelled() => Ok(()),
+            result => Ok(result?),
+        }
+    });
+    parts.spawn("writing bundles", keep(keeper, conditions.clone(), stop.clone()));
+    spawn_until(parts, "access control", stop, access::run(access, given.data_dir.path().into()));
+    Ok(())
+}
+
+/// Runs a part that is given up as it is when the process stops.
+fn spawn_until(
+    parts: &mut Parts,
+    name: &'static str,
+    stop: &CancellationToken,
+    part: impl Future<Output = ()> + Send + 'static,
+) {
+    let stop = stop.clone();
+    parts.spawn(name, async move {
+        stop.run_until_cancelled(part).await;
+        Ok(())
+    });
+}
+
+/// What comes through a channel.
+fn received<T>(receiver: UnboundedReceiver<T>) -> impl stream::FusedStream<Item = T> {
+    stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).fuse()
+}
