@@ -36,7 +36,7 @@ pub(super) struct Parts {
 /// How a part ended.
 enum End {
     /// Taking blocks, which hands the feed back.
-    Ingest(anyhow::Result<(Ended, Feed)>),
+    Ingest(Box<anyhow::Result<(Ended, Feed)>>),
     /// The part of that name.
     Part(&'static str, anyhow::Result<()>),
 }
@@ -44,7 +44,7 @@ enum End {
 /// Where taking blocks stands.
 enum Ingest {
     AtWork,
-    Ended(Feed),
+    Ended(Box<Feed>),
     /// It took the feed with it.
     Failed,
 }
@@ -74,7 +74,7 @@ impl Parts {
 
     /// Runs the part that takes blocks.
     pub(super) fn spawn_ingest(&mut self, part: impl Future<Output = anyhow::Result<(Ended, Feed)>> + Send + 'static) {
-        let task = self.tasks.spawn(async move { End::Ingest(part.await) });
+        let task = self.tasks.spawn(async move { End::Ingest(Box::new(part.await)) });
         self.names.insert(task.id(), "taking blocks");
     }
 
@@ -121,7 +121,7 @@ impl Parts {
             if let Ingest::AtWork = self.ingest
                 && name == "taking blocks"
             {
-                return End::Ingest(Err(panic.into()));
+                return End::Ingest(Box::new(Err(panic.into())));
             }
             End::Part(name, Err(panic.into()))
         }))
@@ -131,7 +131,7 @@ impl Parts {
     async fn take_end(&mut self, end: End, exit_at_end: bool) -> anyhow::Result<()> {
         match end {
             End::Ingest(ended) => {
-                if self.take_feed(ended)? == Ended::Source {
+                if self.take_feed(*ended)? == Ended::Source {
                     let head = self.feed.head().map_or(0, |head| head.number);
                     let goes_on = if exit_at_end { "" } else { ", the server goes on" };
                     info!(head, "the source has no more blocks{goes_on}");
@@ -150,7 +150,7 @@ impl Parts {
     fn take_feed(&mut self, ended: anyhow::Result<(Ended, Feed)>) -> anyhow::Result<Ended> {
         match ended {
             Ok((ended, feed)) => {
-                self.ingest = Ingest::Ended(feed);
+                self.ingest = Ingest::Ended(Box::new(feed));
                 Ok(ended)
             }
             Err(error) => {
@@ -166,7 +166,7 @@ impl Parts {
             && let Some(end) = self.next_end().await
         {
             match end {
-                End::Ingest(ended) => drop(self.take_feed(ended)?),
+                End::Ingest(ended) => drop(self.take_feed(*ended)?),
                 End::Part(name, result) => tell_failure(name, result),
             }
         }
@@ -194,7 +194,7 @@ impl Parts {
         tell_failure("taking blocks", self.end_of_ingest().await);
         let mut result = Ok(());
         if let Ingest::Ended(feed) = std::mem::replace(&mut self.ingest, Ingest::Failed) {
-            result = close(feed).await;
+            result = close(*feed).await;
         }
         while let Some(end) = self.next_end().await {
             if let End::Part(name, result) = end {
