@@ -1,5 +1,7 @@
 //! What use cases read from.
 
+use std::sync::Arc;
+
 use dfuse_index::{ServingSnapshot, View, abi::ViewAbis};
 use dfuse_trx::{BlockSource, FeedBlocks, Lifecycles};
 
@@ -91,7 +93,44 @@ impl<'a> ReadContext<'a> {
     }
 }
 
+/// A [`ReadContext`] for whoever cannot borrow one. It must not leave the read that it was given to.
+#[derive(Debug, Clone)]
+pub struct OwnedRead {
+    service: Service,
+    snapshot: Arc<ServingSnapshot>,
+    reading: Reading,
+}
+
+impl OwnedRead {
+    /// What use cases take.
+    pub fn context(&self) -> ReadContext<'_> {
+        ReadContext::new(&self.service, &self.snapshot, &self.reading)
+    }
+
+    /// On whose behalf it reads.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+}
+
 impl Service {
+    /// As [`Service::query`], for work that keeps what it reads from in values of its own.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
+    pub async fn query_owned<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(OwnedRead) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let service = self.clone();
+        // The snapshot that is the newest when it is this request's turn.
+        let owned = move |reading: &Reading| {
+            let snapshot = service.chain().serving.snapshot();
+            OwnedRead { service, snapshot, reading: reading.clone() }
+        };
+        self.read(move |_, reading| work(owned(reading))).await
+    }
+
     /// Asks use cases, all of the newest snapshot, on a CPU thread. Reads of the service's class, charged to its client.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub mod turns;
 
 pub use access::{Access, Asking, Caller, OpenAccess, Surface};
 pub use client::Client;
-pub use context::ReadContext;
+pub use context::{OwnedRead, ReadContext};
 pub use cursor::ListCursor;
 pub use dfuse_access::{IssuedToken, Place, RouteClass, Standing, Usage};
 pub use error::{

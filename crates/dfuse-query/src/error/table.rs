@@ -223,6 +223,17 @@ error_codes! {
     QueryTooBroad: "query_too_broad_error", BAD_REQUEST, InvalidArgument, No,
         [text("field", "the field"), text("prefix", "what is before the star"), number("limit", "most values")],
         "A value that ends in `*` stands for too many values: give more of it.";
+    GraphqlSyntax: "graphql_syntax_error", BAD_REQUEST, InvalidArgument, No,
+        [object("position", "where the document is wrong: `line` and `column` from 1")],
+        "The text is not a GraphQL document.";
+    GraphqlInvalid: "graphql_validation_error", BAD_REQUEST, InvalidArgument, No, [],
+        "The GraphQL document or its variables do not fit the schema, or the operation that is asked for does not exist.";
+    GraphqlTooComplex: "graphql_too_complex_error", BAD_REQUEST, InvalidArgument, No,
+        [number("limit", "the most that is allowed of what the message names")],
+        "The GraphQL document is too long, is nested too deeply, or asks for too many fields.";
+    GraphqlAnswerTooLarge: "graphql_answer_too_large_error", BAD_REQUEST, ResourceExhausted, No,
+        [number("limit", "most bytes that the values of an answer may have")],
+        "What the GraphQL document asks for is too much for one answer: ask for fewer results, or fewer fields of them.";
     CorsHeaderNotAllowed: "cors_header_not_allowed_error", FORBIDDEN, PermissionDenied, No,
         [text("header", "the header that is not allowed"), texts("allowed", "those that are")],
         "A browser asks whether a page of another origin may send a header that it may not send.";

@@ -1,0 +1,53 @@
+//! Errors in the form of GraphQL.
+
+use async_graphql::{PathSegment, ServerError};
+use dfuse_query::{ApiError, ErrorCode, GraphqlError, GraphqlLocation, GraphqlResponse, TraceId};
+use serde_json::{Map, Value, json};
+
+/// An answer that has nothing but an error.
+pub(crate) fn refusal(error: ApiError, trace_id: TraceId, is_terminal: bool) -> GraphqlResponse {
+    GraphqlResponse { data: None, errors: vec![of(error, trace_id, is_terminal)], documents: 0 }
+}
+
+/// An error of a use case. Its cause goes to the log.
+pub(crate) fn of(error: ApiError, trace_id: TraceId, is_terminal: bool) -> GraphqlError {
+    let status = error.row().grpc.name();
+    let body = serde_json::to_value(error.into_body(trace_id)).unwrap_or_default();
+    let text = body["message"].as_str().unwrap_or_default();
+    let message = format!("{text} (trace_id: {trace_id})");
+    let mut extensions = Map::new();
+    extensions.insert("code".to_owned(), body["code"].clone());
+    extensions.insert("status".to_owned(), status.into());
+    extensions.insert("trace_id".to_owned(), body["trace_id"].clone());
+    extensions.insert("terminal".to_owned(), is_terminal.into());
+    if let Some(details) = body.get("details") {
+        extensions.insert("details".to_owned(), details.clone());
+    }
+    GraphqlError { message, locations: Vec::new(), path: Vec::new(), extensions }
+}
+
+/// An error of the library: one that a resolver returned, or else something that is wrong with the document.
+pub(crate) fn of_server(error: &ServerError, trace_id: TraceId, is_terminal: bool) -> GraphqlError {
+    let api_error = match error.source::<ApiError>() {
+        Some(error) => error.clone(),
+        None => ApiError::new(ErrorCode::GraphqlInvalid, error.message.clone()),
+    };
+    let locations = error.locations.iter();
+    let locations = locations.map(|at| GraphqlLocation { line: number(at.line), column: number(at.column) });
+    let path = error.path.iter().map(|segment| match segment {
+        PathSegment::Field(name) => json!(name),
+        PathSegment::Index(index) => json!(index),
+    });
+    GraphqlError { locations: locations.collect(), path: path.collect(), ..of(api_error, trace_id, is_terminal) }
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// What a document is refused for when it is parsed.
+pub(crate) fn of_parser(error: &async_graphql::parser::Error) -> ApiError {
+    let at = error.positions().next().unwrap_or_default();
+    let position = json!({"line": at.line, "column": at.column});
+    ApiError::new(ErrorCode::GraphqlSyntax, error.to_string()).detail("position", Value::from(position))
+}

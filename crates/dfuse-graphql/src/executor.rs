@@ -1,0 +1,139 @@
+//! Executes documents.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Variables,
+    parser::{
+        parse_query,
+        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
+    },
+};
+use dfuse_query::{
+    ApiError, ApiResult, Caller, Class, ErrorCode, GraphqlExecutor, GraphqlOperation, GraphqlRequest, GraphqlResponse,
+    OwnedRead, Service, TraceId,
+};
+use futures::{
+    StreamExt,
+    executor::block_on,
+    stream::{self, BoxStream},
+};
+
+use crate::{
+    Limits, error,
+    read::Request,
+    schema::{self, DfuseSchema},
+};
+
+/// Executes documents with the schema of this server. Cloning is cheap.
+#[derive(Clone)]
+pub struct Executor {
+    service: Service,
+    schema: DfuseSchema,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// Answers from that service within limits.
+    pub fn new(service: Service, limits: Limits) -> Self {
+        Self { service, schema: schema::new(), limits }
+    }
+
+    /// The schema, in the language of schemas.
+    pub fn sdl(&self) -> String {
+        self.schema.sdl()
+    }
+
+    fn parse(&self, request: &GraphqlRequest) -> ApiResult<ExecutableDocument> {
+        let limit = self.limits.document_bytes;
+        if request.query.len() > limit {
+            let message = format!("The document has {} bytes; at most {limit} are allowed.", request.query.len());
+            return Err(ApiError::new(ErrorCode::GraphqlTooComplex, message).detail("limit", limit));
+        }
+        parse_query(&request.query).map_err(|error| error::of_parser(&error))
+    }
+
+    /// Answers a query in one read: its resolvers never wait.
+    async fn query(self, request: GraphqlRequest, document: ExecutableDocument, trace_id: TraceId) -> GraphqlResponse {
+        let Self { service, schema, limits } = self;
+        let work = move |read: OwnedRead| {
+            let reading = Arc::new(Request::new(read, limits.answer_bytes));
+            let prepared = prepared(request, document).data(reading.clone());
+            let response = block_on(schema.execute(prepared));
+            Ok(respond(&response, reading.documents(), trace_id))
+        };
+        service.query_owned(work).await.unwrap_or_else(|error| error::refusal(error, trace_id, false))
+    }
+}
+
+impl GraphqlExecutor for Executor {
+    fn operation(&self, request: &GraphqlRequest) -> ApiResult<GraphqlOperation> {
+        let document = self.parse(request)?;
+        match operation_of(&document, request.operation_name.as_deref())?.ty {
+            OperationType::Query => Ok(GraphqlOperation::Query),
+            OperationType::Subscription => Ok(GraphqlOperation::Subscription),
+            OperationType::Mutation => {
+                Err(ApiError::new(ErrorCode::GraphqlInvalid, "no mutations are offered by the schema"))
+            }
+        }
+    }
+
+    fn execute(
+        &self,
+        request: GraphqlRequest,
+        caller: Caller,
+        trace_id: TraceId,
+    ) -> BoxStream<'static, GraphqlResponse> {
+        let service = self.service.on_behalf_of(caller).reading(Class::Search);
+        let executor = Self { service, ..self.clone() };
+        let answer = async move {
+            match executor.parse(&request) {
+                Ok(document) => executor.query(request, document, trace_id).await,
+                Err(error) => error::refusal(error, trace_id, false),
+            }
+        };
+        stream::once(answer).boxed()
+    }
+}
+
+/// The operation that is asked for, or the only one that there is.
+fn operation_of<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> ApiResult<&'a OperationDefinition> {
+    let found = match (&document.operations, name.filter(|name| !name.is_empty())) {
+        (DocumentOperations::Single(operation), None) => Some(operation),
+        (DocumentOperations::Single(_), Some(_)) => None,
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
+        (DocumentOperations::Multiple(operations), None) => {
+            let mut operations = operations.values();
+            operations.next().filter(|_| operations.next().is_none())
+        }
+    };
+    found.map(|operation| &operation.node).ok_or_else(|| {
+        let message = match name {
+            Some(name) => format!("The document has no operation \"{}\".", dfuse_query::shorten(name)),
+            None => "The document has several operations: name the one to execute.".to_owned(),
+        };
+        ApiError::new(ErrorCode::GraphqlInvalid, message)
+    })
+}
+
+fn prepared(request: GraphqlRequest, document: ExecutableDocument) -> async_graphql::Request {
+    let mut prepared = async_graphql::Request::new(request.query)
+        .variables(Variables::from_json(serde_json::Value::Object(request.variables)));
+    prepared.operation_name = request.operation_name.filter(|name| !name.is_empty());
+    prepared.set_parsed_query(document);
+    prepared
+}
+
+fn respond(response: &async_graphql::Response, documents: u64, trace_id: TraceId) -> GraphqlResponse {
+    let errors = response.errors.iter().map(|error| error::of_server(error, trace_id, false)).collect();
+    // An error with a path is of a field: the document was executed.
+    let is_executed = response.errors.is_empty() || response.errors.iter().any(|error| !error.path.is_empty());
+    let data = is_executed.then(|| serde_json::to_string(&response.data).ok()).flatten();
+    GraphqlResponse { data, errors, documents }
+}
