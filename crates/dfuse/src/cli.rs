@@ -1,6 +1,15 @@
 use clap::{Parser, Subcommand};
 
-use crate::{boot::Boot, init::Init, keys::Keys, logging::LogOptions, maintenance::Maintenance, start::Start, tools};
+use crate::{
+    boot::Boot,
+    init::Init,
+    keys::Keys,
+    logging::LogOptions,
+    maintenance::Maintenance,
+    manual::{Completions, Man},
+    start::Start,
+    tools,
+};
 
 /// Search, state and streams of Antelope chains from the execution log of a node
 #[derive(Debug, Parser)]
@@ -29,6 +38,8 @@ enum Command {
     /// Look into logs and block files, check and repair them
     #[command(subcommand, arg_required_else_help = true)]
     Tools(tools::Tool),
+    Completions(Completions),
+    Man(Man),
 }
 
 impl Cli {
@@ -40,6 +51,8 @@ impl Cli {
             Command::Keys(keys) => keys.run(),
             Command::Maintenance(maintenance) => maintenance.run(),
             Command::Tools(tool) => tool.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod input;
 mod keys;
 mod logging;
 mod maintenance;
+mod manual;
 mod progress;
 mod remedy;
 mod start;
