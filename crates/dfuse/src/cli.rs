@@ -1,4 +1,4 @@
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     boot::Boot,
@@ -51,8 +51,8 @@ impl Cli {
             Command::Keys(keys) => keys.run(),
             Command::Maintenance(maintenance) => maintenance.run(),
             Command::Tools(tool) => tool.run(),
-            Command::Completions(completions) => completions.run(),
-            Command::Man(man) => man.run(),
+            Command::Completions(completions) => completions.run(Self::command()),
+            Command::Man(man) => man.run(Self::command()),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::{cli::Cli, failure};
+use crate::failure;
 
 /// Print the completions of a shell, for instance: dfuse completions bash > /etc/bash_completion.d/dfuse
 #[derive(Debug, Args)]
@@ -20,10 +20,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, mut cli: Command) -> anyhow::Result<()> {
         // It panics where its output is closed, so it writes into memory.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "dfuse", &mut script);
+        clap_complete::generate(self.shell, &mut cli, "dfuse", &mut script);
         stdout().write_all(&script).context(failure::STDOUT)
     }
 }
@@ -37,8 +37,7 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
-        let mut cli = Cli::command();
+    pub(crate) fn run(&self, mut cli: Command) -> anyhow::Result<()> {
         cli.build();
         fs::create_dir_all(&self.directory)
             .with_context(|| format!("the directory {} cannot be made", self.directory.display()))?;
@@ -47,7 +46,7 @@ impl Man {
 }
 
 /// The page of a command, and those of all commands below it.
-fn write_pages(command: &clap::Command, name: &str, directory: &Path) -> anyhow::Result<()> {
+fn write_pages(command: &Command, name: &str, directory: &Path) -> anyhow::Result<()> {
     let path = directory.join(format!("{name}.1"));
     let write = || {
         let mut page = Vec::new();

@@ -92,7 +92,8 @@ fn the_service_is_one_that_systemd_accepts() {
     assert!(unit.contains("/usr/local/bin/dfuse start"));
     let path = folder.path().join("dfuse.service");
     fs::write(&path, unit.replace("/usr/local/bin/dfuse", DFUSE)).unwrap();
-    let Ok(output) = Command::new("systemd-analyze").args(["verify", "--recursive-errors=no"]).arg(&path).output() else {
+    let Ok(output) = Command::new("systemd-analyze").args(["verify", "--recursive-errors=no"]).arg(&path).output()
+    else {
         eprintln!("skipped: there is no systemd-analyze");
         return;
     };
@@ -128,7 +129,9 @@ fn shells_and_manual_pages_know_every_command() {
     let pages = folder.path().join("man1");
     let output = dfuse(&["man", pages.to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    for (page, says) in [("dfuse.1", "dfuse\\-start"), ("dfuse-start.1", "data\\-dir"), ("dfuse-keys-create.1", "origin")] {
+    for (page, says) in
+        [("dfuse.1", "dfuse\\-start"), ("dfuse-start.1", "data\\-dir"), ("dfuse-keys-create.1", "origin")]
+    {
         let page = fs::read_to_string(pages.join(page)).unwrap();
         assert!(page.contains(says), "{page}");
     }
