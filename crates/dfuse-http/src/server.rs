@@ -13,7 +13,7 @@ use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
 };
-use dfuse_query::{ApiError, ErrorCode};
+use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode};
 use half_closed::HalfClosed;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -67,6 +67,17 @@ impl Server {
     /// Answers one request.
     pub async fn handle(&self, request: Request) -> Response {
         self.0.handle(request).await
+    }
+
+    /// Answers a `GET` that does not come from a client but from this process, such as from a command of its operator.
+    /// `target` is the path with its query. The caller needs no token.
+    ///
+    /// # Errors
+    /// `request_malformed_error` if the target is not one.
+    pub async fn get(&self, target: &str, caller: Caller) -> ApiResult<Response> {
+        let request = Request::get(target).extension(caller).body(Body::empty());
+        let malformed = |_| ApiError::new(ErrorCode::RequestMalformed, "This is not a path with a query.");
+        Ok(self.handle(request.map_err(malformed)?).await)
     }
 
     /// Serves until `shutdown` is done: then no connection is accepted any more, requests at work come to their end, and

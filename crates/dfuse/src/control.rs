@@ -8,7 +8,7 @@ mod protocol;
 mod server;
 
 pub(crate) use self::{
-    client::ask,
+    client::{Reached, ask, read},
     protocol::{ACCESS, Command, KeyView, Reply},
     server::Control,
 };

@@ -1,5 +1,6 @@
 //! The dfuse binary: command line, configuration, start-up.
 
+mod answer;
 mod boot;
 mod cli;
 mod control;

@@ -13,6 +13,7 @@ mod origin;
 mod pace;
 mod parts;
 mod process;
+mod reading;
 mod repair;
 mod settings;
 mod signals;
@@ -25,7 +26,9 @@ use serde::Serialize;
 
 use crate::{failure::explained, remedy};
 
-pub(crate) use self::{data_dir::DataDir, descriptors::raise_limit as raise_limit_of_open_files, settings::Settings};
+pub(crate) use self::{
+    data_dir::DataDir, descriptors::raise_limit as raise_limit_of_open_files, reading::answer, settings::Settings,
+};
 use self::{descriptors::Shares, origin::Origin};
 
 /// Take blocks from a source, index them, and serve the API. Settings come from here, from DFUSE_* variables, from the

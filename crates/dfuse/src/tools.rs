@@ -4,6 +4,7 @@ mod check_blocks;
 mod index;
 mod merge;
 mod print_blocks;
+mod read;
 
 use std::io::{self, Read, Write};
 
@@ -21,6 +22,10 @@ use crate::{
 pub(crate) enum Tool {
     /// Print the blocks of a log, a block file or a block store
     PrintBlocks(print_blocks::PrintBlocks),
+    Block(read::Read<read::Block>),
+    Trx(read::Read<read::Trx>),
+    Rows(read::Read<read::Rows>),
+    Search(read::Read<read::Search>),
     /// Find what is wrong with stored data
     #[command(subcommand, arg_required_else_help = true)]
     Check(Check),
@@ -44,6 +49,10 @@ impl Tool {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let result = match self {
             Self::PrintBlocks(tool) => tool.run(),
+            Self::Block(tool) => tool.run(),
+            Self::Trx(tool) => tool.run(),
+            Self::Rows(tool) => tool.run(),
+            Self::Search(tool) => tool.run(),
             Self::Check(Check::Blocks(tool)) => tool.run(),
             Self::Check(Check::Index(tool)) => tool.run(),
             Self::Merge(tool) => tool.run(),

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use dfuse_access::{Gate, KvAccessStore, Options};
 use dfuse_blocks::{SystemClock, SystemEntropy};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::UnixStream,
     time::{sleep, timeout},
 };
@@ -32,20 +32,58 @@ pub(crate) fn ask(data_dir: Option<&Path>, command: &Command) -> anyhow::Result<
         )));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(ask_either(path, command))?.done()
+    let reply = runtime.block_on(async {
+        match reach(path).await? {
+            Reached::Server(mut stream) => say(&mut BufReader::new(&mut stream), command).await,
+            Reached::Directory(data_dir) => do_it(&data_dir, command.clone()),
+        }
+    });
+    reply?.done()
 }
 
-async fn ask_either(path: &Path, command: &Command) -> anyhow::Result<Reply> {
+/// What can do a command.
+pub(crate) enum Reached {
+    /// The server that runs on the data directory.
+    Server(UnixStream),
+    /// This process, as no server runs.
+    Directory(DataDir),
+}
+
+impl Reached {
+    /// What can read from a data directory.
+    ///
+    /// # Errors
+    /// There is no such directory, or it cannot be used.
+    pub(crate) async fn for_reading(data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        let path = data_dir.unwrap_or(Path::new(DataDir::DEFAULT));
+        DataDir::must_have_indexes(path)?;
+        reach(path).await
+    }
+}
+
+/// Has a server answer a `GET` of that path and query. Returns the status, and what the body is read from.
+///
+/// # Errors
+/// The server does not answer, or knows no such command.
+pub(crate) async fn read(stream: UnixStream, target: String) -> anyhow::Result<(u16, impl AsyncRead)> {
+    let mut stream = BufReader::new(stream);
+    match say(&mut stream, &Command::Read { target }).await?.done()? {
+        Reply::Answer { status } => Ok((status, stream)),
+        _ => bail!("the running server is of another version; use the same one for commands"),
+    }
+}
+
+async fn reach(path: &Path) -> anyhow::Result<Reached> {
     let socket = path.join(SOCKET);
     let mut refused = None;
     for _ in 0..TRIES.0 {
         match UnixStream::connect(&socket).await {
-            Ok(stream) => return say(stream, command).await,
+            Ok(stream) => return Ok(Reached::Server(stream)),
             Err(error) if is_nobody(&error) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot use {}", socket.display())),
         }
         match DataDir::open(Some(path)) {
-            Ok(data_dir) => return do_it(&data_dir, command.clone()),
+            Ok(data_dir) => return Ok(Reached::Directory(data_dir)),
             // It starts or stops: one of both will do soon.
             Err(error) => refused = Some(error),
         }
@@ -61,13 +99,13 @@ fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-async fn say(mut stream: UnixStream, command: &Command) -> anyhow::Result<Reply> {
+async fn say(stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin), command: &Command) -> anyhow::Result<Reply> {
     let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');
     let exchange = async {
         stream.write_all(&line).await?;
         let mut reply = String::new();
-        BufReader::new(&mut stream).take(MAX_LINE).read_line(&mut reply).await?;
+        stream.take(MAX_LINE).read_line(&mut reply).await?;
         io::Result::Ok(reply)
     };
     let reply = timeout(PATIENCE, exchange).await.context("the running server does not answer")??;

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     KeysUsage { id: Option<String>, first_day: u32, last_day: u32 },
     /// Begin or end maintenance.
     Maintenance { on: bool },
+    /// Answer a `GET` of this path and query. After the reply comes the body, to the end of the connection.
+    Read { target: String },
 }
 
 /// What comes back.
@@ -57,6 +59,10 @@ pub(crate) enum Reply {
     },
     Maintenance {
         on: bool,
+    },
+    /// The status of an answer, whose body follows.
+    Answer {
+        status: u16,
     },
     /// It was not done.
     Failed {
@@ -113,6 +119,9 @@ impl Command {
             Self::Maintenance { on } => {
                 gate.set_maintenance(on)?;
                 Reply::Maintenance { on }
+            }
+            Self::Read { .. } => {
+                Reply::Failed { message: "only what has the indexes can answer this".to_owned(), is_usage: false }
             }
         })
     }

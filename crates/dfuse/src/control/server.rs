@@ -11,6 +11,9 @@ use std::{
 
 use anyhow::Context;
 use dfuse_access::Gate;
+use dfuse_http::Server;
+use dfuse_query::Caller;
+use futures::StreamExt;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -33,6 +36,7 @@ pub(crate) struct Control {
     listener: UnixListener,
     path: PathBuf,
     gate: Arc<Gate>,
+    server: Server,
 }
 
 impl Drop for Control {
@@ -47,7 +51,7 @@ impl Control {
     ///
     /// # Errors
     /// A path that is too long for a socket, or a directory that cannot be written to.
-    pub(crate) fn listen(data_dir: &Path, gate: Arc<Gate>) -> anyhow::Result<Self> {
+    pub(crate) fn listen(data_dir: &Path, gate: Arc<Gate>, server: Server) -> anyhow::Result<Self> {
         let path = data_dir.join(SOCKET);
         // Where only the owner may look, until it has its rights. What a killed process left is replaced.
         let hidden = data_dir.join(ACCESS).join(SOCKET);
@@ -64,7 +68,7 @@ impl Control {
                 path.display()
             )
         })?;
-        Ok(Self { listener, path, gate })
+        Ok(Self { listener, path, gate, server })
     }
 
     /// Does what commands ask for, until this is dropped.
@@ -79,9 +83,9 @@ impl Control {
                     continue;
                 }
             };
-            let gate = self.gate.clone();
+            let (gate, server) = (self.gate.clone(), self.server.clone());
             tokio::spawn(async move {
-                if let Err(error) = answer(stream, gate).await {
+                if let Err(error) = answer(stream, gate, &server).await {
                     warn!(%error, "a command was not answered");
                 }
                 drop(place);
@@ -90,10 +94,11 @@ impl Control {
     }
 }
 
-async fn answer(mut stream: UnixStream, gate: Arc<Gate>) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, gate: Arc<Gate>, server: &Server) -> io::Result<()> {
     let mut line = String::new();
     timeout(PATIENCE, BufReader::new(&mut stream).take(MAX_LINE).read_line(&mut line)).await??;
     let reply = match serde_json::from_str::<Command>(&line) {
+        Ok(Command::Read { target }) => return read(stream, server, &target).await,
         Ok(command) => {
             info!(command = name(&command), "a command");
             spawn_blocking(move || command.run(&gate)).await.map_err(io::Error::other)?
@@ -103,9 +108,30 @@ async fn answer(mut stream: UnixStream, gate: Arc<Gate>) -> io::Result<()> {
             is_usage: true,
         },
     };
-    let mut bytes = serde_json::to_vec(&reply).map_err(io::Error::other)?;
+    send(&mut stream, &reply).await?;
+    stream.shutdown().await
+}
+
+async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(reply).map_err(io::Error::other)?;
     bytes.push(b'\n');
-    timeout(PATIENCE, stream.write_all(&bytes)).await??;
+    timeout(PATIENCE, stream.write_all(&bytes)).await?
+}
+
+/// Answers what a client of the API could ask, without limits. The reader may take its time.
+async fn read(mut stream: UnixStream, server: &Server, target: &str) -> io::Result<()> {
+    let response = match server.get(target, Caller::default()).await {
+        Ok(response) => response,
+        Err(error) => {
+            let reply = Reply::Failed { message: error.message().to_owned(), is_usage: true };
+            return send(&mut stream, &reply).await;
+        }
+    };
+    send(&mut stream, &Reply::Answer { status: response.status().as_u16() }).await?;
+    let mut body = response.into_body().into_data_stream();
+    while let Some(part) = body.next().await {
+        stream.write_all(&part.map_err(io::Error::other)?).await?;
+    }
     stream.shutdown().await
 }
 
@@ -120,6 +146,7 @@ fn name(command: &Command) -> &'static str {
         Command::KeysUsage { .. } => "keys usage",
         Command::Maintenance { on: true } => "maintenance on",
         Command::Maintenance { on: false } => "maintenance off",
+        Command::Read { .. } => "read",
     }
 }
 

@@ -50,6 +50,7 @@ fn json_of(reply: &Reply) -> Value {
             })
             .collect(),
         Reply::Maintenance { on } => json!({"maintenance": on}),
+        Reply::Answer { status } => json!({"status": status}),
         Reply::Failed { message, .. } => json!({"error": message}),
     }
 }
@@ -81,6 +82,7 @@ fn text(reply: &Reply, now: u64) -> String {
             text
         }
         Reply::Maintenance { on } => format!("maintenance is {}\n", if *on { "on" } else { "off" }),
+        Reply::Answer { status } => format!("{status}\n"),
         Reply::Failed { message, .. } => format!("{message}\n"),
     }
 }

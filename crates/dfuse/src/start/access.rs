@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use dfuse_access::{Gate, KvAccessStore, Options};
 use dfuse_blocks::{SystemClock, SystemEntropy};
+use dfuse_http::Server;
 use futures::future::join_all;
 use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
@@ -50,9 +51,9 @@ pub(super) async fn open(
 }
 
 /// Takes commands, writes usage and changes keys, until it is dropped.
-pub(super) async fn run(opened: Opened, data_dir: Box<Path>) {
+pub(super) async fn run(opened: Opened, data_dir: Box<Path>, server: Server) {
     let Opened { gate, issuers, rotate_after } = opened;
-    let commands = Control::listen(&data_dir, gate.clone());
+    let commands = Control::listen(&data_dir, gate.clone(), server);
     let commands = async move {
         match commands {
             Ok(control) => control.run().await,

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use crate::failure::usage;
 
 const LOCK: &str = "lock";
+/// The indexes.
+const INDEX: &str = "index";
 /// Folders of block files.
 const BLOCK_FOLDERS: [&str; 4] = ["merged-blocks", "one-blocks", "forked-blocks", "abi-dumps"];
 /// What may stand in an empty data directory: what file systems make, and what `dfuse init` writes.
@@ -52,10 +54,16 @@ impl DataDir {
     /// Opens a directory that is already there.
     pub(crate) fn existing(path: Option<&Path>) -> anyhow::Result<Self> {
         let path = path.unwrap_or(Path::new(Self::DEFAULT));
-        if !path.join("index").is_dir() {
-            bail!("{} is not a data directory of dfuse; name one with --data-dir", path.display());
-        }
+        Self::must_have_indexes(path)?;
         Self::open(Some(path))
+    }
+
+    /// Refuses what is no data directory.
+    pub(crate) fn must_have_indexes(path: &Path) -> anyhow::Result<()> {
+        if path.join(INDEX).is_dir() {
+            return Ok(());
+        }
+        bail!("{} is not a data directory of dfuse; name one with --data-dir", path.display())
     }
 
     /// A fresh directory, which goes with the process.
@@ -104,7 +112,7 @@ impl DataDir {
 
     /// Where the indexes are.
     pub(crate) fn index(&self) -> PathBuf {
-        self.path.join("index")
+        self.path.join(INDEX)
     }
 }
 

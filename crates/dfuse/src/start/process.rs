@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::SystemClock;
+use dfuse_http::Server;
 use dfuse_node::{Source, nodeos::Nodeos};
 use dfuse_query::Service;
 use futures::{StreamExt, stream};
@@ -137,10 +138,11 @@ async fn begin(
 
     let serving = opened.pipeline.serving().clone();
     let mut parts = Parts::new(stop.clone(), opened.handle(), serving, conditions.clone(), nodes.clone());
-    surfaces::spawn(&mut parts, listener, service, (settings, shares), (nodes.as_deref(), &conditions), &stop)?;
+    let server =
+        surfaces::spawn(&mut parts, listener, service, (settings, shares), (nodes.as_deref(), &conditions), &stop)?;
     let report = nodes::report(nodes.clone(), source.queue().cloned(), conditions.clone());
     spawn_until(&mut parts, "reporting on nodes", &stop, report);
-    work(given, opened, (nodes, source), &conditions, &stop, &mut parts).await?;
+    work(given, opened, (nodes, source), server, &conditions, &stop, &mut parts).await?;
     Ok(parts)
 }
 
@@ -159,6 +161,7 @@ async fn work(
     given: &Given<'_>,
     opened: Opened,
     (nodes, source): (Option<Arc<Nodeos>>, Source),
+    server: Server,
     conditions: &Arc<Conditions>,
     stop: &CancellationToken,
     parts: &mut Parts,
@@ -195,7 +198,7 @@ async fn work(
         }
     });
     parts.spawn("writing bundles", keep(keeper, conditions.clone(), stop.clone()));
-    spawn_until(parts, "access control", stop, access::run(access, given.data_dir.path().into()));
+    spawn_until(parts, "access control", stop, access::run(access, given.data_dir.path().into(), server));
     Ok(())
 }
 

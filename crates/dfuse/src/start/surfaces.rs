@@ -13,7 +13,8 @@ use tracing::{info, warn};
 
 use super::{conditions::Conditions, descriptors::Shares, parts::Parts, settings::Settings};
 
-/// Makes the surfaces of a service and has them served until the token is cancelled.
+/// Makes the surfaces of a service and has them served until the token is cancelled. Returns the HTTP server,
+/// for commands that read.
 pub(super) fn spawn(
     parts: &mut Parts,
     listener: TcpListener,
@@ -21,15 +22,8 @@ pub(super) fn spawn(
     (settings, shares): (&Settings, &Shares),
     (nodes, conditions): (Option<&Nodeos>, &Conditions),
     stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let http = dfuse_http::Options { max_connections: shares.connections, ..settings.http.options() };
-    let options = dfuse_api::Options {
-        chain_api: settings.chain_api.options(nodes.and_then(Nodeos::api), shares)?,
-        websocket: settings.websocket.options()?,
-    };
-    let api = Api::new(service, http);
-    let endpoints = Endpoints::new(&api, options);
-    let server = Server::new(api, [endpoints.routes()]);
+) -> anyhow::Result<Server> {
+    let (server, endpoints) = server(service, (settings, shares), nodes)?;
     if let Some(shortage) = shares.shortage(settings.http.max_connections) {
         warn!("{shortage}");
         conditions.warn("open_files", shortage);
@@ -44,14 +38,31 @@ pub(super) fn spawn(
     });
     let address = listener.local_addr()?;
     let stopped = stop.clone().cancelled_owned();
+    let serving = server.clone();
     parts.spawn("the HTTP server", async move {
-        server.serve(listener, stopped).await;
+        serving.serve(listener, stopped).await;
         Ok(())
     });
     info!(
         "REST at http://{address}/v0/, the node's API at http://{address}/v1/chain/, WebSocket at ws://{address}/v1/stream, metrics at http://{address}/metrics"
     );
-    Ok(())
+    Ok(server)
+}
+
+/// The HTTP server, which does not listen yet, and what it serves.
+pub(super) fn server(
+    service: Service,
+    (settings, shares): (&Settings, &Shares),
+    nodes: Option<&Nodeos>,
+) -> anyhow::Result<(Server, Endpoints)> {
+    let http = dfuse_http::Options { max_connections: shares.connections, ..settings.http.options() };
+    let options = dfuse_api::Options {
+        chain_api: settings.chain_api.options(nodes.and_then(Nodeos::api), shares)?,
+        websocket: settings.websocket.options()?,
+    };
+    let api = Api::new(service, http);
+    let endpoints = Endpoints::new(&api, options);
+    Ok((Server::new(api, [endpoints.routes()]), endpoints))
 }
 
 /// Binds the address of the HTTP server.

@@ -1,0 +1,65 @@
+//! An answer of the API that a command prints.
+
+use std::{fmt::Display, io::Write, pin::Pin};
+
+use anyhow::{Context, anyhow};
+use futures::{Stream, StreamExt};
+use serde_json::Value;
+
+use crate::failure::{self, usage};
+
+/// Longest body of an error.
+const MAX_ERROR: usize = 1 << 20;
+
+/// Its status, and its body in parts.
+pub(crate) struct Answer {
+    status: u16,
+    body: Pin<Box<dyn Stream<Item = anyhow::Result<Vec<u8>>> + Send>>,
+}
+
+impl Answer {
+    pub(crate) fn new<B: AsRef<[u8]>, E: Display>(
+        status: u16,
+        body: impl Stream<Item = Result<B, E>> + Send + 'static,
+    ) -> Self {
+        let part = |part: Result<B, E>| match part {
+            Ok(part) => Ok(part.as_ref().to_vec()),
+            Err(error) => Err(anyhow!("the answer broke off: {error}")),
+        };
+        Self { status, body: Box::pin(body.map(part)) }
+    }
+
+    /// Prints it as one line.
+    ///
+    /// # Errors
+    /// What the API answers, if that is an error.
+    pub(crate) async fn print(mut self, out: &mut impl Write) -> anyhow::Result<()> {
+        if self.status >= 400 {
+            return Err(self.error().await);
+        }
+        let mut last = 0;
+        while let Some(part) = self.body.next().await {
+            let part = part?;
+            out.write_all(&part).context(failure::STDOUT)?;
+            last = part.last().copied().unwrap_or(last);
+        }
+        if last != b'\n' {
+            out.write_all(b"\n").context(failure::STDOUT)?;
+        }
+        out.flush().context(failure::STDOUT)
+    }
+
+    async fn error(&mut self) -> anyhow::Error {
+        let mut body = Vec::new();
+        while body.len() < MAX_ERROR
+            && let Some(Ok(part)) = self.body.next().await
+        {
+            body.extend(part);
+        }
+        let error: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        let details = error.get("details").map(|details| format!(": {details}")).unwrap_or_default();
+        let told = format!("{} ({}){details}", text("message").trim_end_matches('.'), text("code"));
+        if self.status == 400 { usage(told) } else { anyhow!(told) }
+    }
+}

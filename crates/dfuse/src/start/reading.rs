@@ -1,0 +1,80 @@
+//! Answers from a data directory that no server runs on.
+
+use std::{sync::Arc, time::Duration};
+
+use dfuse_blocks::SystemClock;
+use dfuse_http::Server;
+use dfuse_index::Error;
+use dfuse_node::SourceSpec;
+use dfuse_query::Caller;
+use futures::stream;
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+
+use super::{
+    DataDir, Settings, access,
+    descriptors::{Shares, raise_limit},
+    opened::{Given, Opened},
+    origin::Origin,
+    surfaces,
+};
+use crate::answer::Answer;
+
+/// How often it is looked whether the indexes have come to the end of the chain.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Answers a `GET` of that path and query as a server would that has just started on the data directory: the indexes take
+/// what they lack of the blocks first.
+pub(crate) async fn answer(
+    settings: &Settings,
+    data_dir: DataDir,
+    target: &str,
+    print: impl AsyncFnOnce(Answer) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let shares = Shares::new(raise_limit(), 1, false);
+    let given = Given {
+        settings,
+        shares: &shares,
+        // Nothing is read from it.
+        origin: Origin::Spec(SourceSpec::StandardInput),
+        chain_id: None,
+        terms: settings.search.options()?,
+        data_dir,
+        clock: Arc::new(SystemClock::new()),
+    };
+    let opened = Opened::open(&given).await?;
+    let (server, _) = surfaces::server(opened.service(&given), (settings, &shares), None)?;
+    let indexing = opened.indexing(&given);
+    let Opened { feed, pipeline, store, access, .. } = opened;
+    let (handle, serving, gate) = (feed.handle(), pipeline.serving().clone(), access.gate.clone());
+    let index = tokio::spawn(indexing.run(pipeline, stream::pending()));
+    while serving.snapshot().head() != handle.head() && !index.is_finished() {
+        sleep(POLL).await;
+    }
+    let printed = read(server, target, print).await;
+    let closed = feed.close().await;
+    ended(index).await?;
+    access::close(gate).await;
+    spawn_blocking(move || store.current().close()).await??;
+    printed.and(closed.map_err(Into::into))
+}
+
+/// What the server holds of the indexes is dropped with it, before they close.
+async fn read(
+    server: Server,
+    target: &str,
+    print: impl AsyncFnOnce(Answer) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let response = server.get(target, Caller::default()).await;
+    let response = response.map_err(|error| anyhow::anyhow!("{}", error.message()))?;
+    print(Answer::new(response.status().as_u16(), response.into_body().into_data_stream())).await
+}
+
+async fn ended(index: JoinHandle<dfuse_index::Result<()>>) -> anyhow::Result<()> {
+    match index.await? {
+        Ok(()) | Err(Error::Blocks(dfuse_blocks::Error::Closed)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,97 @@
+//! `dfuse tools block|trx|rows|search` print what the API answers, with a running server and without one.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use support::{Server, text};
+use tempfile::TempDir;
+
+fn tool(data: &Path, arguments: &[&str]) -> Output {
+    let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    dfuse.arg("tools").args(arguments).args(["--data-dir", text(data)]).output().unwrap()
+}
+
+#[track_caller]
+fn printed(data: &Path, arguments: &[&str]) -> Value {
+    let output = tool(data, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.ends_with(b"\n"), "one line");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[track_caller]
+fn fails(data: &Path, arguments: &[&str], code: i32, message: &str) {
+    let output = tool(data, arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(code) && error.contains(message), "{:?} {error}", output.status);
+    assert!(output.stdout.is_empty());
+}
+
+/// A block, a transaction, rows, a row and a page of transactions, each as a command and as a request.
+fn questions(trx: &str) -> Vec<(Vec<&str>, String)> {
+    vec![
+        (vec!["block", "300"], "/v0/blocks?skip=300&limit=1".to_owned()),
+        (vec!["trx", trx], format!("/v0/transactions/{trx}")),
+        (
+            vec!["rows", "eosio.token", "accounts", "--scope", "alice", "--key-type", "symbol_code", "--block", "900"],
+            "/v0/state/table?account=eosio.token&table=accounts&scope=alice&json=true&key_type=symbol_code&block_num=900"
+                .to_owned(),
+        ),
+        (
+            vec!["rows", "eosio.token", "stat", "--scope", "SYS", "--key", "SYS", "--key-type", "symbol_code", "--hex"],
+            "/v0/state/table/row?account=eosio.token&table=stat&scope=SYS&primary_key=SYS&key_type=symbol_code".to_owned(),
+        ),
+        (
+            vec!["search", "account:eosio.token action:transfer", "--limit", "3", "--sort", "desc", "--start-block", "2000"],
+            "/v0/search/transactions?q=account:eosio.token+action:transfer&limit=3&sort=desc&start_block=2000&with_reversible=true"
+                .to_owned(),
+        ),
+    ]
+}
+
+/// Cursors are sealed anew for each answer.
+fn without_cursors(mut answer: Value) -> Value {
+    match &mut answer {
+        Value::Object(members) => {
+            members.remove("cursor");
+            members.values_mut().for_each(|value| *value = without_cursors(value.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_cursors(item.take())),
+        _ => {}
+    }
+    answer
+}
+
+#[test]
+fn tools_print_what_the_api_answers() {
+    let data = TempDir::new().unwrap();
+    let mut server = Server::start(&["--data-dir", text(data.path()), "--source", "demo"]);
+    server.wait_for("ready");
+    let page = server.get("/v0/search/transactions?q=account:eosio.token&limit=1").json();
+    let trx = page["transactions"][0]["lifecycle"]["id"].as_str().unwrap().to_owned();
+    let mut answers = Vec::new();
+    for (command, target) in questions(&trx) {
+        let (told, answered) = (printed(data.path(), &command), server.get(&target).json());
+        assert_eq!(without_cursors(told.clone()), without_cursors(answered), "{target}");
+        answers.push(without_cursors(told));
+    }
+    fails(data.path(), &["trx", &"0".repeat(64)], 1, "data_trx_not_found_error");
+    fails(data.path(), &["search", "account:"], 2, "request_validation_error");
+    server.stop();
+
+    for ((command, target), answered) in questions(&trx).into_iter().zip(answers) {
+        // Irreversible or not, the search is of blocks below the last irreversible one.
+        assert_eq!(without_cursors(printed(data.path(), &command)), answered, "{target} without a server");
+    }
+    fails(data.path(), &["trx", &"0".repeat(64)], 1, "data_trx_not_found_error");
+    fails(data.path(), &["search", "account:"], 2, "request_validation_error");
+    let empty = TempDir::new().unwrap();
+    fails(empty.path(), &["block", "2"], 1, "is not a data directory of dfuse");
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "nothing is left behind");
+}
