@@ -1,4 +1,4 @@
-//! The text of cursors. Opaque for clients; only who has the key of the data directory can make one.
+//! The text of cursors. Opaque for clients; only who has a key can make one: that of the data directory, or one that machines share.
 //!
 //! The text is base64url without padding of
 //!
@@ -12,7 +12,7 @@
 //! | 4 | number of the LIB, big-endian, if bit 3 is set |
 //! | 16 | first bytes of HMAC-SHA256 of all before, under the key |
 
-use std::{fmt, io::Write, path::Path};
+use std::{fmt, io::Write, path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dfuse_antelope::Checksum256;
@@ -32,8 +32,23 @@ const KEY_FILE: &str = "cursor.key";
 /// Seals cursors into text and opens them. Never shown, not even by `Debug`.
 #[derive(Clone)]
 pub struct CursorKey {
+    sealing: Secret,
+    /// These open cursors, too.
+    others: Arc<[Secret]>,
+}
+
+#[derive(Clone)]
+struct Secret {
     mac: Hmac<Sha256>,
     fingerprint: [u8; 4],
+}
+
+impl Secret {
+    fn new(key: &[u8; 32]) -> Self {
+        let digest = Checksum256::sha256(key).0;
+        let mac = Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
+        Self { mac, fingerprint: [digest[0], digest[1], digest[2], digest[3]] }
+    }
 }
 
 impl fmt::Debug for CursorKey {
@@ -45,29 +60,38 @@ impl fmt::Debug for CursorKey {
 impl CursorKey {
     /// A key of these bytes.
     pub fn new(key: [u8; 32]) -> Self {
-        let digest = Checksum256::sha256(&key).0;
-        let mac = Hmac::new_from_slice(&key).expect("HMAC takes keys of any length");
-        Self { mac, fingerprint: [digest[0], digest[1], digest[2], digest[3]] }
+        Self { sealing: Secret::new(&key), others: Arc::default() }
+    }
+
+    /// Cursors that were sealed with one of these keys are opened, too: by another machine, or before the key was changed.
+    #[must_use]
+    pub fn also_opening(self, keys: &[[u8; 32]]) -> Self {
+        let others = self.others.iter().cloned().chain(keys.iter().map(Secret::new));
+        Self { others: others.collect(), ..self }
+    }
+
+    /// The first of the keys that several machines share seals, and all of them open. So does the key in the data directory,
+    /// if there is one: clients keep the cursors that they had before the keys were shared. None without keys.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the file of that key cannot be used.
+    pub fn shared(data_dir: &Path, keys: &[[u8; 32]]) -> Result<Option<Self>> {
+        let Some((first, others)) = keys.split_first() else { return Ok(None) };
+        let own = read_key(&data_dir.join(KEY_FILE))?;
+        Ok(Some(Self::new(*first).also_opening(others).also_opening(own.as_slice())))
     }
 
     /// The key in `cursor.key` of the data directory; both are made if they are not there, the file for its owner only.
     pub fn open(data_dir: &Path, entropy: &dyn Entropy) -> Result<Self> {
         let path = data_dir.join(KEY_FILE);
-        let unusable = |e: &dyn fmt::Display| Error::Usage(format!("{}: {e}", path.display()));
-        match std::fs::read(&path) {
-            Ok(key) => {
-                let wrong = "not a key of 32 bytes; put it back from a copy, or remove it: cursors of clients end then";
-                Ok(Self::new(key.try_into().map_err(|_| unusable(&wrong))?))
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let mut key = [0; 32];
-                entropy.fill(&mut key)?;
-                std::fs::create_dir_all(data_dir).map_err(|e| unusable(&e))?;
-                write_key(data_dir, &path, &key).map_err(|e| unusable(&e))?;
-                Ok(Self::new(key))
-            }
-            Err(e) => Err(unusable(&e)),
+        if let Some(key) = read_key(&path)? {
+            return Ok(Self::new(key));
         }
+        let mut key = [0; 32];
+        entropy.fill(&mut key)?;
+        let written = std::fs::create_dir_all(data_dir).and_then(|()| write_key(data_dir, &path, &key));
+        written.map_err(|error| unusable(&path, &error))?;
+        Ok(Self::new(key))
     }
 
     /// The text of a cursor, 72 to 120 characters.
@@ -93,8 +117,9 @@ impl CursorKey {
 
     /// The text of a position of any kind.
     pub fn seal_content(&self, kind: CursorKind, content: &[u8]) -> String {
-        let mut bytes = [&[kind as u8], &self.fingerprint[..], content].concat();
-        let tag = self.mac.clone().chain_update(&bytes).finalize().into_bytes();
+        let Secret { mac, fingerprint } = &self.sealing;
+        let mut bytes = [&[kind as u8], &fingerprint[..], content].concat();
+        let tag = mac.clone().chain_update(&bytes).finalize().into_bytes();
         bytes.extend(&tag[..TAG_BYTES]);
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -148,11 +173,26 @@ impl CursorKey {
         }
         let (sealed, tag) = bytes.len().checked_sub(TAG_BYTES).map(|at| bytes.split_at(at)).ok_or_else(malformed)?;
         let (header, content) = sealed.split_at_checked(HEADER_BYTES).ok_or_else(malformed)?;
-        if header[1..] != self.fingerprint {
-            return Err(Error::CursorForeign);
-        }
-        self.mac.clone().chain_update(sealed).verify_truncated_left(tag).map_err(|_| malformed())?;
+        let mut known = std::iter::once(&self.sealing).chain(&*self.others);
+        let secret = known.find(|secret| header[1..] == secret.fingerprint).ok_or(Error::CursorForeign)?;
+        secret.mac.clone().chain_update(sealed).verify_truncated_left(tag).map_err(|_| malformed())?;
         Ok(content.to_vec())
+    }
+}
+
+fn unusable(path: &Path, why: &dyn fmt::Display) -> Error {
+    Error::Usage(format!("{}: {why}", path.display()))
+}
+
+/// The key in a file, if there is one.
+fn read_key(path: &Path) -> Result<Option<[u8; 32]>> {
+    match std::fs::read(path) {
+        Ok(key) => {
+            let wrong = "not a key of 32 bytes; put it back from a copy, or remove it: cursors of clients end then";
+            Ok(Some(key.try_into().map_err(|_| unusable(path, &wrong))?))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(path, &error)),
     }
 }
 
@@ -217,7 +257,7 @@ mod tests {
             let key = CursorKey::new([7; 32]);
             if known && bytes.len() > 5 {
                 bytes[0] = CursorKind::Stream as u8;
-                bytes[1..5].copy_from_slice(&key.fingerprint);
+                bytes[1..5].copy_from_slice(&key.sealing.fingerprint);
             }
             prop_assert!(key.open_cursor(&URL_SAFE_NO_PAD.encode(bytes)).is_err());
         }
@@ -248,6 +288,24 @@ mod tests {
             assert!(key.open_cursor(&format!("{text}=")).is_err());
             assert!(matches!(CursorKey::new([8; 32]).open_cursor(&text), Err(Error::CursorForeign)));
         }
+    }
+
+    #[test]
+    fn machines_share_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let cursor = Cursor { step: Step::New, block: block(5), tip: block(5), lib: 2 };
+        let own = CursorKey::open(folder.path(), &Fixed(3)).unwrap().seal(&cursor);
+        let before = CursorKey::new([1; 32]).seal(&cursor);
+        let shared = CursorKey::shared(folder.path(), &[[2; 32], [1; 32]]).unwrap().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let elsewhere = CursorKey::shared(other.path(), &[[1; 32], [2; 32]]).unwrap().unwrap();
+        for text in [&own, &before, &shared.seal(&cursor), &elsewhere.seal(&cursor)] {
+            assert_eq!(shared.open_cursor(text).unwrap(), cursor);
+        }
+        assert_eq!(shared.seal(&cursor), CursorKey::new([2; 32]).seal(&cursor), "the first seals");
+        assert!(matches!(elsewhere.open_cursor(&own), Err(Error::CursorForeign)), "that of another directory");
+        assert!(CursorKey::shared(folder.path(), &[]).unwrap().is_none());
+        assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0, "no key is made");
     }
 
     #[test]

@@ -336,6 +336,34 @@ fn settings_come_from_file_environment_and_flags() {
 }
 
 #[test]
+fn machines_that_share_keys_take_each_others_cursors() {
+    let folder = TempDir::new().unwrap();
+    let log = log_file(folder.path(), "log", 1, 200);
+    let (old, new) = ("0a".repeat(32), "0b".repeat(32));
+    let start = |name: &str, keys: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        command.args(["start", "--listen", "127.0.0.1:0", "--source", &log, "--data-dir"]);
+        let mut server = Server::spawn(command.arg(folder.path().join(name)).env("DFUSE_CURSOR_KEYS", keys));
+        server.wait_for("ready");
+        server
+    };
+    let mut one = start("one", &format!("[\"{old}\"]"));
+    let page = one.get("/v0/transactions?limit=2").json();
+    let next = format!("/v0/transactions?limit=2&cursor={}", page["cursor"].as_str().unwrap());
+    let answered = one.get(&next).json();
+    one.stop();
+    // The key is being changed, and this machine has the new one already.
+    let mut two = start("two", &format!("[\"{new}\", \"{old}\"]"));
+    assert_eq!(two.get(&next).json()["transactions"], answered["transactions"]);
+    two.stop();
+    let mut other = start("other", "[]");
+    assert_eq!(other.get(&next).status, 400);
+    other.stop();
+    Server::spawn(Command::new(env!("CARGO_BIN_EXE_dfuse")).arg("start").env("DFUSE_CURSOR_KEYS", "[\"secret\"]"))
+        .fails(2, "setting \"cursor_keys\": number 1 of the keys is not 64 hex digits");
+}
+
+#[test]
 fn an_index_that_was_lost_is_built_beside_the_others() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");

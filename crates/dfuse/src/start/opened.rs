@@ -127,6 +127,9 @@ async fn open_feed(given: &Given<'_>, files: &BlockStore) -> anyhow::Result<(Fee
         history_bytes: (settings.websocket.memory_mib << 20) / 4,
         ..FeedOptions::default()
     };
-    let key = CursorKey::open(data_dir.path(), &SystemEntropy)?;
+    let key = match CursorKey::shared(data_dir.path(), &settings.cursor_keys()?)? {
+        Some(key) => key,
+        None => CursorKey::open(data_dir.path(), &SystemEntropy)?,
+    };
     Ok(Feed::open(files.clone(), key, options, &**clock).await?)
 }

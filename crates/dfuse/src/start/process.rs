@@ -44,6 +44,7 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
         return Err(usage("http.readers must be 1 or more"));
     }
     settings.grpc_address()?;
+    settings.cursor_keys()?;
     settings.access.options(settings.address()?)?;
     let listener = surfaces::listen(settings.address()?).await?;
     let mut signals = Signals::new()?;

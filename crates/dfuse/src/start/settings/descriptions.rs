@@ -21,6 +21,12 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
         "genesis",
         "A genesis.json, from which the chain's id follows: instead of chain_id. A supervised node without data begins with it",
     ),
+    (
+        "cursor_keys",
+        "Keys that seal cursors, each 64 hex digits, as openssl rand -hex 32 prints them; machines behind one address share them, so that a \
+         client can go on at another one. The first seals, all open: put a new one first, and remove the old one later. Empty: a key of \
+         its own in the data directory",
+    ),
     ("exit_at_end", "End the process when the source has ended and all its blocks are indexed. Flag: --exit-at-end"),
     (
         "rebuild_damaged",

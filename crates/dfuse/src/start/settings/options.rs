@@ -12,6 +12,17 @@ use super::{ChainApi, Http, Search, Settings, WebSocket};
 use crate::{failure::usage, start::descriptors::Shares};
 
 impl Settings {
+    /// The keys that machines share for cursors.
+    pub(crate) fn cursor_keys(&self) -> anyhow::Result<Vec<[u8; 32]>> {
+        let wrong = |position| {
+            let which = format!("setting \"cursor_keys\": number {} of the keys", position + 1);
+            // What it is stays out of the message: it is secret.
+            usage(format!("{which} is not 64 hex digits; openssl rand -hex 32 prints a key"))
+        };
+        let key = |(position, text): (usize, &String)| const_hex::decode_to_array(text).map_err(|_| wrong(position));
+        self.cursor_keys.iter().enumerate().map(key).collect()
+    }
+
     /// Where the HTTP server listens.
     pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
         address(&self.listen)
