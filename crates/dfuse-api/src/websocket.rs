@@ -1,8 +1,8 @@
 //! `/v1/stream`: requests and streams of a WebSocket connection.
 //!
 //! ```text
-//! socket -> connection::read -> Session: Envelope -> Message -> a type of requests -> a task for each request
-//!        <- connection::write <- Outbox, bounded <- Context
+//! socket -> Session: Envelope -> Message -> a type of requests -> a task for each request
+//!        <- Outbox, bounded <- Context
 //! ```
 //!
 //! A type of requests is a [`request::Request`] with a row in [`request::TYPES`].
@@ -27,25 +27,21 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use axum::{
     Extension,
     extract::ws::{Utf8Bytes, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    http::{Extensions, HeaderValue, header},
+    http::Extensions,
     response::{IntoResponse, Response},
     routing::get,
 };
 use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
-use dfuse_http::{ConnectionPlace, Endpoint, Methods};
-use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode, TraceId, TraceIds, streams::Recent};
+use dfuse_http::{ConnectionPlace, Endpoint, Methods, websocket};
+use dfuse_query::{ApiResult, Caller, ErrorCode, TraceId, TraceIds, streams::Recent};
 use selection::Selected;
 
 use crate::{Api, answer::HttpError, chain_api::ChainApi, peer::peer};
 
 /// Room for messages that wait.
 type Room = dfuse_query::outbox::Room<Utf8Bytes>;
-
-/// Bytes of a connection's buffers: there may be many connections.
-const READ_BUFFER: usize = 4 << 10;
-const WRITE_BUFFER: usize = 16 << 10;
 
 /// What is kept of the newest blocks, of each kind.
 const RECENT_BYTES: usize = 8 << 20;
@@ -146,16 +142,6 @@ async fn upgrade(
     extensions: Extensions,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => {
-            let message = "The request for a WebSocket connection is not one.";
-            let error = ApiError::new(ErrorCode::WsUpgradeFailed, message).detail("reason", rejection.body_text());
-            let mut response = HttpError(error).into_response();
-            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            return response;
-        }
-    };
     let open = match caller.connection() {
         Ok(open) => open,
         Err(error) => return HttpError(error).into_response(),
@@ -164,15 +150,8 @@ async fn upgrade(
     let api = shared.api.charged_to(caller.client);
     let client = peer(&extensions);
     let connection = Connection { stopping: api.stopping(), api, shared, caller, trace_id, client };
-    // A WebSocket is at work as long as it is open.
-    let work = place.map(|Extension(place)| place.work());
-    upgrade
-        .max_message_size(limit)
-        .max_frame_size(limit)
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .on_upgrade(async move |socket| {
-            connection.run(socket).await;
-            drop((work, open));
-        })
+    websocket::upgrade(upgrade, limit, place.map(|Extension(place)| place), async move |socket| {
+        connection.run(socket).await;
+        drop(open);
+    })
 }

@@ -10,14 +10,25 @@
 //! | `schema` | the roots of the schema |
 //! | `types` | its objects, enums and scalars |
 //! | `read` | what the resolvers of a request read from |
-//! | `error` | errors in the form of GraphQL |
+//! | `error`, `answer` | errors in the form of GraphQL; answers as JSON |
+//! | `endpoints`, `http`, `socket` | the transports: HTTP, and both protocols over WebSocket |
+//! | `editor` | a page to write documents in |
+//! | `metrics` | what is counted |
 
+mod answer;
+mod editor;
+mod endpoints;
 mod error;
 mod executor;
+mod http;
 mod limits;
+mod metrics;
 mod read;
 mod schema;
+mod socket;
 mod types;
 
+pub use endpoints::Endpoints;
 pub use executor::Executor;
 pub use limits::Limits;
+pub use socket::SocketOptions;

@@ -2,7 +2,7 @@
 
 mod cors;
 pub(crate) mod integrity;
-mod path;
+pub(crate) mod path;
 mod record;
 
 use std::{any::Any, net::SocketAddr, panic::AssertUnwindSafe};

@@ -17,6 +17,7 @@
 //! | `limited` | limits and usage of callers |
 //! | `api`, `options`, `places`, `stopping` | what handlers share; limits; places for connections; the end of the server |
 //! | `streamed`, `json`, `json_body` | answers of any length, slice by slice; JSON answers and bodies |
+//! | `websocket` | WebSocket connections, whatever is said on them |
 //! | `health`, `metrics` | what operators ask |
 
 pub mod answer;
@@ -42,11 +43,12 @@ pub mod sender;
 mod server;
 mod stopping;
 pub mod streamed;
+pub mod websocket;
 
 pub use api::Api;
 pub use bodies::Room;
 pub use endpoint::{BodyForm, COMMON_ERRORS, Endpoint, Methods};
-pub use frame::{TRACE_ID, integrity::proven, panicked};
+pub use frame::{TRACE_ID, integrity::proven, panicked, path::SlashAtEnd};
 pub use integrity_secret::IntegritySecret;
 pub use json::{Json, JsonList, JsonText};
 pub use json_body::JsonBody;

@@ -32,6 +32,9 @@ pub(crate) const REVERSIBLE_BLOCKS: &str = "dfuse_index_reversible_blocks";
 pub(crate) const OVERLAY_BYTES: &str = "dfuse_index_overlay_bytes";
 pub(crate) const FEED_BYTES: &str = "dfuse_feed_memory_bytes";
 pub(crate) const FEED_HISTORY_BYTES: &str = "dfuse_feed_history_bytes";
+pub(crate) const WS_CONNECTIONS: &str = "dfuse_websocket_connections";
+pub(crate) const WS_MESSAGES: &str = "dfuse_websocket_messages_total";
+pub(crate) const WS_CLOSED: &str = "dfuse_websocket_closed_total";
 pub(crate) const WS_QUEUED_BYTES: &str = "dfuse_websocket_queued_bytes";
 pub(crate) const BODY_BYTES: &str = "dfuse_http_body_bytes";
 pub(crate) const READY: &str = "dfuse_ready";
@@ -51,6 +54,9 @@ pub(crate) fn describe() {
     describe_gauge!(OVERLAY_BYTES, "Memory that their writes take.");
     describe_gauge!(FEED_BYTES, "Memory that encoded blocks of the chain's end take.");
     describe_gauge!(FEED_HISTORY_BYTES, "Memory that blocks of history take that streams have read.");
+    describe_gauge!(WS_CONNECTIONS, "Open WebSocket connections.");
+    describe_counter!(WS_MESSAGES, "Messages that were sent over WebSocket.");
+    describe_counter!(WS_CLOSED, "WebSocket connections that ended; code 0: the client left.");
     describe_gauge!(
         WS_QUEUED_BYTES,
         "Memory of messages that wait for WebSocket clients, and of those that are being made."

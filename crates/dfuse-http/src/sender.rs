@@ -1,6 +1,6 @@
 //! Who sent a request.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use axum::{
     Router,
@@ -60,6 +60,42 @@ pub async fn admit(api: &Api, parts: &Parts, surface: Surface) -> ApiResult<Call
     }
     let (token, forwarded_for) = (token(&parts.headers, parts.uri.query()), forwarded_for(&parts.headers));
     api.admit(&asking(parts, token.as_deref(), forwarded_for.as_deref(), surface)).await
+}
+
+/// What is known of whoever sent a request, for a surface that admits them later.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    token: Option<String>,
+    peer: Option<IpAddr>,
+    forwarded_for: Option<String>,
+    origin: Option<String>,
+}
+
+impl Sender {
+    /// Whoever sent that request.
+    pub fn of(parts: &Parts) -> Self {
+        Self {
+            token: token(&parts.headers, parts.uri.query()).map(Cow::into_owned),
+            peer: peer(&parts.extensions).map(|peer| peer.ip()),
+            forwarded_for: forwarded_for(&parts.headers).map(Cow::into_owned),
+            origin: text(&parts.headers, header::ORIGIN).map(str::to_owned),
+        }
+    }
+
+    /// Says who they are and what they may do, with that token, or else with the one of the request.
+    ///
+    /// # Errors
+    /// They may not ask.
+    pub async fn admit(&self, api: &Api, token: Option<&str>, surface: Surface) -> ApiResult<Caller> {
+        let asking = Asking {
+            token: token.or(self.token.as_deref()),
+            peer: self.peer,
+            forwarded_for: self.forwarded_for.as_deref(),
+            origin: self.origin.as_deref(),
+            surface,
+        };
+        api.admit(&asking).await
+    }
 }
 
 /// A token for an API key.

@@ -62,6 +62,8 @@ pub enum Surface {
     WebSocket,
     /// `/v1/chain/*`.
     Node,
+    /// `/graphql`, over HTTP and WebSocket.
+    Graphql,
 }
 
 /// Who asks. What they may do is decided once, when they are admitted; streams learn with [`Caller::lost`] when that is over.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use axum::extract::ws::Utf8Bytes;
-use dfuse_http::panicked;
+use dfuse_http::{
+    panicked,
+    websocket::{Conversation, End},
+};
 use dfuse_query::{ApiError, ApiResult, ErrorCode, RouteClass, Usage, nearest, shorten};
 use futures::FutureExt;
 use metrics::{counter, gauge};
@@ -57,32 +60,12 @@ impl Session {
         }
     }
 
-    /// Ends all work.
-    pub(super) async fn end(mut self) {
-        self.tasks.shutdown().await;
-    }
-
-    /// What is said to each open stream when the client may not ask any more, or once if there is none.
-    pub(super) fn last_words(&self, error: &ApiError) -> Vec<Utf8Bytes> {
-        let mut ids = self.registry.open();
-        if ids.is_empty() {
-            ids.push("".into());
-        }
-        ids.iter().map(|req_id| self.new_context("", req_id).error_message(error.clone())).collect()
-    }
-
     fn new_context(&self, kind: &str, req_id: &str) -> Context {
         Context::new(self.context.clone(), self.context.shared.trace_ids.next(), kind, req_id)
     }
 
-    pub(super) async fn refuse_binary(&self) {
-        let error =
-            ApiError::new(ErrorCode::WsBinaryMessageUnsupported, "Binary messages are not supported: send text.");
-        self.new_context("", "").fail(error).await;
-    }
-
     /// Takes a message. Returns while it is being answered, unless too many are.
-    pub(super) async fn take(&mut self, text: &str) {
+    async fn take_text(&mut self, text: &str) {
         while self.tasks.try_join_next().is_some() {}
         self.context.caller.record(Usage { ingress_bytes: text.len() as u64, ..Usage::default() });
         let parse = {
@@ -131,6 +114,33 @@ impl Session {
         let open = self.context.caller.stream()?;
         let place = self.registry.clone().begin(&envelope.req_id, options.max_streams)?;
         Ok(Task::Stream(prepared, place, open))
+    }
+}
+
+impl Conversation for Session {
+    async fn take(&mut self, text: &str) -> Option<End> {
+        self.take_text(text).await;
+        None
+    }
+
+    async fn take_binary(&mut self, _: &[u8]) -> Option<End> {
+        let error =
+            ApiError::new(ErrorCode::WsBinaryMessageUnsupported, "Binary messages are not supported: send text.");
+        self.new_context("", "").fail(error).await;
+        None
+    }
+
+    /// To each open stream, or once if there is none.
+    fn last_words(&self, error: &ApiError) -> Vec<Utf8Bytes> {
+        let mut ids = self.registry.open();
+        if ids.is_empty() {
+            ids.push("".into());
+        }
+        ids.iter().map(|req_id| self.new_context("", req_id).error_message(error.clone())).collect()
+    }
+
+    async fn end(mut self) {
+        self.tasks.shutdown().await;
     }
 }
 

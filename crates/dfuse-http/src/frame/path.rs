@@ -8,6 +8,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::params::percent_encoding_problem;
 
+/// The path of a request ended in a slash, which was taken out. Among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct SlashAtEnd;
+
 /// Takes out empty segments: slashes that are doubled, and one at the end. Scripts that put addresses together make them.
 pub(super) fn without_empty_segments(request: &mut Request) {
     let uri = request.uri();
@@ -15,6 +19,7 @@ pub(super) fn without_empty_segments(request: &mut Request) {
     if !path.starts_with('/') || !(path.contains("//") || path.len() > 1 && path.ends_with('/')) {
         return;
     }
+    let has_slash = path.len() > 1 && path.ends_with('/');
     let mut target: String = path.split('/').filter(|part| !part.is_empty()).flat_map(|part| ["/", part]).collect();
     if target.is_empty() {
         target.push('/');
@@ -29,6 +34,9 @@ pub(super) fn without_empty_segments(request: &mut Request) {
     parts.path_and_query = Some(target);
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
+        if has_slash {
+            request.extensions_mut().insert(SlashAtEnd);
+        }
     }
 }
 

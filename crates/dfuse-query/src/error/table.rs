@@ -228,6 +228,8 @@ error_codes! {
         "The text is not a GraphQL document.";
     GraphqlInvalid: "graphql_validation_error", BAD_REQUEST, InvalidArgument, No, [],
         "The GraphQL document or its variables do not fit the schema, or the operation that is asked for does not exist.";
+    GraphqlNeedsWebSocket: "graphql_subscription_transport_error", BAD_REQUEST, Unimplemented, No, [],
+        "A GraphQL subscription came over HTTP: open a WebSocket connection at the same address, or use gRPC.";
     GraphqlTooComplex: "graphql_too_complex_error", BAD_REQUEST, InvalidArgument, No,
         [number("limit", "the most that is allowed of what the message names")],
         "The GraphQL document is too long, is nested too deeply, or asks for too many fields.";
