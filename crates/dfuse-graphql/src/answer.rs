@@ -59,7 +59,8 @@ mod tests {
         let placed = GraphqlError { locations, path: vec![json!("a"), json!(0)], ..error };
         let refused = GraphqlResponse { data: None, ..GraphqlResponse { errors: vec![placed], ..failed } };
         let text = String::from_utf8(body(&refused)).unwrap();
-        let expected = json!({"errors": [{"message": "no", "locations": [{"line": 1, "column": 2}], "path": ["a", 0]}]});
+        let expected =
+            json!({"errors": [{"message": "no", "locations": [{"line": 1, "column": 2}], "path": ["a", 0]}]});
         assert_eq!(text.parse::<Value>().unwrap(), expected);
     }
 }

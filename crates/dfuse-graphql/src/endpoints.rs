@@ -7,20 +7,14 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use dfuse_http::{
-    Api, Routes,
-    limited::Tariff,
-    proven,
-    sender::admitted,
-    websocket::is_wanted,
-};
+use dfuse_http::{Api, Routes, limited::Tariff, proven, sender::admitted, websocket::is_wanted};
 use dfuse_query::{GraphqlExecutor, RouteClass, Surface, TraceId};
 
 use crate::{
     editor,
     http::{self, Media},
     metrics::describe,
-    socket::{self, Sockets, SocketOptions},
+    socket::{self, SocketOptions, Sockets},
 };
 
 /// What a document counts as.

@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use dfuse_http::{Api, Endpoint, limited::Documents};
+use dfuse_http::{Api, Endpoint, Untouched, limited::Documents};
 use dfuse_query::{
     ApiError, ApiResult, Class, ErrorCode, GraphqlExecutor, GraphqlOperation, GraphqlRequest, GraphqlResponse, TraceId,
 };
@@ -25,8 +25,8 @@ use crate::{
 
 /// Where documents are taken.
 pub(crate) const PATH: &str = "/graphql";
-/// Errors of requests for a WebSocket connection, which come to the same path.
-const OF_CONNECTIONS: &[ErrorCode] = &[ErrorCode::WsUpgradeFailed];
+/// Beside those of all endpoints. Requests for a WebSocket connection come to the same path.
+const ERRORS: &[ErrorCode] = &[ErrorCode::WsUpgradeFailed, ErrorCode::InvalidJson];
 
 /// Both ways of asking.
 pub(crate) fn endpoints(executor: &Arc<dyn GraphqlExecutor>) -> Vec<Endpoint> {
@@ -35,11 +35,11 @@ pub(crate) fn endpoints(executor: &Arc<dyn GraphqlExecutor>) -> Vec<Endpoint> {
     vec![
         Endpoint::post_json(PATH, Class::Search, move |api, Posted(asked)| execute(by_post.clone(), api, asked))
             .answers(answer)
-            .fails(OF_CONNECTIONS),
+            .fails(ERRORS),
         Endpoint::get(PATH, Class::Search, move |api, Queried(asked)| execute(by_query.clone(), api, asked))
             .takes(BY_QUERY)
             .answers(answer)
-            .fails(OF_CONNECTIONS),
+            .fails(ERRORS),
     ]
 }
 
@@ -76,6 +76,7 @@ fn answered(response: &GraphqlResponse, media: Media) -> Response {
     };
     http.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media.content_type()));
     http.extensions_mut().insert(Documents(response.documents));
+    http.extensions_mut().insert(Untouched);
     http
 }
 
@@ -98,6 +99,6 @@ pub(crate) fn in_form(mut response: Response, media: Media, trace_id: TraceId) -
     *response.body_mut() = Body::from(answer::body(&error::refusal(error, trace_id, true)));
     let content_type = HeaderValue::from_static(media.content_type());
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response.extensions_mut().insert(dfuse_http::Untouched);
+    response.extensions_mut().insert(Untouched);
     response
 }

@@ -1,0 +1,267 @@
+// The page: a document, its variables, and what is answered.
+
+import { complete } from "/graphiql/completion.js"
+import { documentation } from "/graphiql/documentation.js"
+import { load } from "/graphiql/schema.js"
+import { query, subscribe } from "/graphiql/transport.js"
+
+const find = (id) => document.getElementById(id)
+const fields = { query: find("query"), variables: find("variables"), headers: find("headers"), token: find("token") }
+const results = find("results")
+const state = find("state")
+const pages = documentation(find("documentation"))
+/** Answers of a subscription that are shown. */
+const MOST_SHOWN = 200
+
+let schema = null
+let stop = null
+
+const first = `# Write a query or a subscription and press Ctrl+Enter.
+# Names are completed while you type, or with Ctrl+Space.
+query {
+  __typename
+}
+`
+
+/** Whether the document is a subscription, or has only one: of several operations the first counts. */
+function operation(text) {
+  const bare = text.replace(/#[^\n]*|"""[\s\S]*?"""|"(?:[^"\\\n]|\\.)*"/g, "")
+  let depth = 0
+  for (const [word] of bare.matchAll(/[{}]|\b[_A-Za-z]\w*/g)) {
+    if (word === "{" && depth === 0) return "query"
+    if (word === "{") depth += 1
+    else if (word === "}") depth -= 1
+    else if (depth === 0 && (word === "query" || word === "subscription")) return word
+  }
+  return "query"
+}
+
+/** The JSON object in a field; marks the field if there is none. */
+function object(field) {
+  try {
+    const value = JSON.parse(field.value.trim() || "{}")
+    if (value === null || typeof value !== "object" || Array.isArray(value)) throw new Error("it is no JSON object")
+    field.classList.remove("wrong")
+    return value
+  } catch (error) {
+    field.classList.add("wrong")
+    throw new Error(`${field.id}: ${error.message}`)
+  }
+}
+
+function show(answer) {
+  const made = document.createElement("div")
+  made.className = answer.errors ? "result failed" : "result"
+  const time = document.createElement("small")
+  time.textContent = new Date().toLocaleTimeString()
+  const text = document.createElement("pre")
+  text.textContent = JSON.stringify(answer, null, 2)
+  made.append(time, text)
+  results.prepend(made)
+  while (results.childElementCount > MOST_SHOWN) results.lastElementChild.remove()
+}
+
+function say(text) {
+  state.textContent = text
+}
+
+function working(cancel) {
+  stop = cancel
+  find("stop").disabled = !cancel
+}
+
+async function run() {
+  stop?.()
+  results.replaceChildren()
+  let request
+  let headers
+  try {
+    request = { query: fields.query.value, variables: object(fields.variables) }
+    headers = object(fields.headers)
+  } catch (error) {
+    say(error.message)
+    return
+  }
+  const token = fields.token.value.trim()
+  if (operation(request.query) === "subscription") {
+    let count = 0
+    const own = subscribe(request, {
+      token,
+      onState: say,
+      onAnswer(answer) {
+        count += 1
+        show(answer)
+        say(`${count} received`)
+      },
+      onEnd(reason) {
+        say(reason ?? `ended after ${count}`)
+        if (stop === own) working(null)
+      },
+    })
+    working(own)
+    return
+  }
+  const abort = new AbortController()
+  const cancel = () => abort.abort()
+  working(cancel)
+  say("asked")
+  const began = performance.now()
+  try {
+    show(await query(request, { token, headers, signal: abort.signal }))
+    say(`answered in ${Math.round(performance.now() - began)} ms`)
+  } catch (error) {
+    say(error.name === "AbortError" ? "stopped" : error.message)
+  }
+  if (stop === cancel) working(null)
+}
+
+/** Indents by braces; texts and remarks stay as they are. */
+function indented(text) {
+  let depth = 0
+  const lines = text.replace(/("""[\s\S]*?"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*)|\s*([{}])\s*/g, (_, kept, brace) =>
+    kept ?? (brace === "{" ? " {\n" : "\n}\n"),
+  )
+  return lines
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean)
+    .map((line) => {
+      if (line.startsWith("}")) depth = Math.max(0, depth - 1)
+      const made = "  ".repeat(depth) + line
+      if (line.endsWith("{")) depth += 1
+      return made
+    })
+    .join("\n")
+    .concat("\n")
+}
+
+/** Completions below the cursor. */
+function completions() {
+  const list = find("completions")
+  const area = fields.query
+  let offered = { from: 0, names: [] }
+  let chosen = 0
+
+  const hide = () => {
+    list.hidden = true
+  }
+  const accept = (at) => {
+    const { name } = offered.names[at]
+    area.setRangeText(name, offered.from, area.selectionStart, "end")
+    hide()
+    area.focus()
+  }
+  const mark = () => {
+    ;[...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === chosen)))
+    list.children[chosen]?.scrollIntoView({ block: "nearest" })
+  }
+  const offer = (always) => {
+    if (!schema) return
+    offered = complete(schema, area.value, area.selectionStart)
+    const isBegun = offered.from < area.selectionStart
+    if (offered.names.length === 0 || !(isBegun || always)) return hide()
+    chosen = 0
+    list.replaceChildren(
+      ...offered.names.map(({ name, hint }, at) => {
+        const item = document.createElement("li")
+        item.setAttribute("role", "option")
+        const small = document.createElement("small")
+        small.textContent = hint
+        item.append(name, small)
+        item.addEventListener("mousedown", (event) => {
+          event.preventDefault()
+          accept(at)
+        })
+        return item
+      }),
+    )
+    const lines = area.value.slice(0, offered.from).split("\n")
+    const style = getComputedStyle(area)
+    const height = Number.parseFloat(style.lineHeight)
+    list.style.top = `${lines.length * height + 12 - area.scrollTop}px`
+    list.style.left = `${Math.min(lines.at(-1).length, 60) + 1}ch`
+    list.hidden = false
+    mark()
+  }
+  area.addEventListener("input", () => offer(false))
+  area.addEventListener("blur", hide)
+  area.addEventListener("keydown", (event) => {
+    if (event.key === " " && event.ctrlKey) {
+      event.preventDefault()
+      offer(true)
+      return
+    }
+    if (list.hidden) return
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
+    if (step) {
+      event.preventDefault()
+      chosen = (chosen + step + offered.names.length) % offered.names.length
+      mark()
+    } else if (event.key === "Tab" || (event.key === "Enter" && !event.ctrlKey && !event.metaKey)) {
+      event.preventDefault()
+      accept(chosen)
+    } else if (event.key === "Escape") {
+      hide()
+    }
+  })
+  return hide
+}
+
+async function readSchema() {
+  try {
+    schema = await load({ token: fields.token.value.trim(), headers: object(fields.headers) })
+    pages.show(schema)
+  } catch (error) {
+    pages.fail(error.message)
+  }
+}
+
+async function readExamples() {
+  const list = find("examples")
+  const examples = await (await fetch("/graphiql/predefined_examples.json")).json()
+  examples.forEach(({ label }, at) => list.append(new Option(label, String(at))))
+  list.addEventListener("change", () => {
+    const example = examples[list.value]
+    if (!example) return
+    fields.query.value = example.query
+    fields.variables.value = JSON.stringify(example.variables?.generic ?? {}, null, 2)
+  })
+}
+
+/** Base64 of UTF-8, in either alphabet; what is not such is taken as it is. */
+function decoded(text) {
+  try {
+    const bytes = Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (letter) => letter.charCodeAt(0))
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+  } catch {
+    return text
+  }
+}
+
+/** What a link to this page says. */
+function readLink() {
+  const link = new URLSearchParams(location.search)
+  const given = (name) => link.get(name)?.replace(/ /g, "+")
+  fields.query.value = link.has("query") ? decoded(given("query")) : first
+  if (link.has("variables")) {
+    const text = link.get("variables").trim()
+    fields.variables.value = text.startsWith("{") ? text : decoded(given("variables"))
+  }
+}
+
+const hideCompletions = completions()
+readLink()
+find("run").addEventListener("click", run)
+find("stop").addEventListener("click", () => stop?.())
+find("format").addEventListener("click", () => {
+  fields.query.value = indented(fields.query.value)
+})
+fields.token.addEventListener("change", readSchema)
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault()
+    hideCompletions()
+    run()
+  }
+})
+await Promise.all([readSchema(), readExamples()])

@@ -80,23 +80,21 @@ async fn answer_all(
         let bytes = texts.iter().map(|text| text.len()).sum();
         let room = context.room(bytes, texts.len()).await;
         caller.record(Usage { egress_bytes: bytes as u64, ..Usage::default() });
-        operation.put(room, texts, is_end);
         if is_end {
-            return;
+            drop(metered);
+            return operation.put(room, texts, true);
         }
+        operation.put(room, texts, false);
     }
+    // It is counted before the client learns of the end.
+    drop(metered);
     let text = complete(&operation.id);
     let room = context.room(text.len(), 1).await;
     operation.put(room, vec![text], true);
 }
 
 /// The messages of an answer, and whether they are the last of the operation.
-fn messages(
-    protocol: Protocol,
-    id: &str,
-    response: &GraphqlResponse,
-    is_subscription: bool,
-) -> (Vec<Utf8Bytes>, bool) {
+fn messages(protocol: Protocol, id: &str, response: &GraphqlResponse, is_subscription: bool) -> (Vec<Utf8Bytes>, bool) {
     let has_failed = !response.errors.is_empty();
     let ends_all = response.errors.iter().any(GraphqlError::is_terminal) && is_subscription;
     let is_refused = protocol == Protocol::Transport && response.data.is_none();

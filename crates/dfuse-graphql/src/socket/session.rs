@@ -8,7 +8,8 @@ use dfuse_http::{
     websocket::{Conversation, End, close_code},
 };
 use dfuse_query::{
-    ApiError, ApiResult, Caller, Client, ErrorCode, GraphqlOperation, GraphqlRequest, Place, Retry, RouteClass, Surface, TraceId, Usage,
+    ApiError, ApiResult, Caller, Client, ErrorCode, GraphqlOperation, GraphqlRequest, Place, Retry, RouteClass,
+    Surface, TraceId, Usage,
 };
 use serde_json::{Map, Value};
 use tokio::{

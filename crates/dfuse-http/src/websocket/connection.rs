@@ -123,11 +123,7 @@ fn cut(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(MAX_REASON)]
 }
 
-async fn read(
-    stream: &mut SplitStream<WebSocket>,
-    conversation: &mut impl Conversation,
-    limits: &SocketLimits,
-) -> End {
+async fn read(stream: &mut SplitStream<WebSocket>, conversation: &mut impl Conversation, limits: &SocketLimits) -> End {
     loop {
         let end = match stream.next().await {
             None | Some(Ok(Message::Close(_))) => Some(End::Left),

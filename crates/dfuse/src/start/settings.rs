@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) chain_api: ChainApi,
     pub(crate) nodeos: Nodeos,
     pub(crate) websocket: WebSocket,
+    pub(crate) graphql: Graphql,
     pub(crate) access: Access,
 }
 
@@ -168,9 +169,20 @@ pub(crate) struct WebSocket {
     pub(crate) disabled_messages: BTreeSet<String>,
 }
 
+/// GraphQL over WebSocket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Graphql {
+    pub(crate) max_subscriptions: usize,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) init_timeout_seconds: u64,
+    pub(crate) keep_alive_seconds: u64,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         let (feed, api) = (dfuse_blocks::feed::FeedOptions::default(), dfuse_api::Options::default());
+        let graphql = dfuse_graphql::SocketOptions::default();
         let (http, query) = (dfuse_http::Options::default(), dfuse_query::Options::default());
         Self {
             source: "demo".to_owned(),
@@ -243,6 +255,12 @@ impl Default for Settings {
                 slow_client_seconds: api.websocket.slow_client_time.as_secs(),
                 ping_interval_seconds: api.websocket.ping_interval.as_secs(),
                 disabled_messages: api.websocket.disabled_messages,
+            },
+            graphql: Graphql {
+                max_subscriptions: graphql.max_subscriptions,
+                max_message_bytes: graphql.max_message_bytes,
+                init_timeout_seconds: graphql.init_timeout.as_secs(),
+                keep_alive_seconds: graphql.keep_alive_interval.as_secs(),
             },
             access: Access::default(),
         }

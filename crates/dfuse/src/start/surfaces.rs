@@ -1,12 +1,13 @@
 //! The surfaces: what clients speak to.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use dfuse_api::Endpoints;
+use dfuse_graphql::{Executor, Limits};
 use dfuse_http::{Api, Server};
 use dfuse_node::nodeos::Nodeos;
-use dfuse_query::Service;
+use dfuse_query::{GraphqlExecutor, Service};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -44,7 +45,7 @@ pub(super) fn spawn(
         Ok(())
     });
     info!(
-        "REST at http://{address}/v0/, the node's API at http://{address}/v1/chain/, WebSocket at ws://{address}/v1/stream, metrics at http://{address}/metrics"
+        "REST at http://{address}/v0/, the node's API at http://{address}/v1/chain/, WebSocket at ws://{address}/v1/stream, GraphQL at http://{address}/graphql and its editor at http://{address}/graphiql/, metrics at http://{address}/metrics"
     );
     Ok(server)
 }
@@ -60,9 +61,11 @@ pub(super) fn server(
         chain_api: settings.chain_api.options(nodes.and_then(Nodeos::api), shares)?,
         websocket: settings.websocket.options()?,
     };
+    let executor: Arc<dyn GraphqlExecutor> = Arc::new(Executor::new(service.clone(), Limits::default()));
     let api = Api::new(service, http);
     let endpoints = Endpoints::new(&api, options);
-    Ok((Server::new(api, [endpoints.routes()]), endpoints))
+    let graphql = dfuse_graphql::Endpoints::new(&api, executor, settings.graphql.options(&settings.websocket));
+    Ok((Server::new(api, [endpoints.routes(), graphql.routes()]), endpoints))
 }
 
 /// Binds the address of the HTTP server.

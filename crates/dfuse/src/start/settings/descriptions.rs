@@ -200,6 +200,17 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
          by itself: get_action_traces and get_actions, get_transaction_lifecycle and get_transaction are the same",
     ),
     (
+        "graphql.max_subscriptions",
+        "Most subscriptions of a connection. What waits for a client, and how long that may take, is limited as for /v1/stream: \
+         see [websocket]",
+    ),
+    ("graphql.max_message_bytes", "Most bytes of a message from a client; a longer one ends the connection (1009)"),
+    (
+        "graphql.init_timeout_seconds",
+        "How long a client may take until it is admitted by connection_init; the connection ends after that (4408)",
+    ),
+    ("graphql.keep_alive_seconds", "Time between two messages that keep a connection alive: ka or ping"),
+    (
         "access.mode",
         "Who needs a token: \"open\", nobody; \"optional\", whoever wants more than anonymous callers may; \"required\", everybody. \
          Not set: open, but then the server must listen on a loopback address. See docs/access.md",

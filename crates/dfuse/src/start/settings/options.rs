@@ -8,7 +8,7 @@ use dfuse_node::rpc::{NodeClient, RpcError};
 use dfuse_query::StreamOptions;
 use dfuse_search::{EventAction, Filter, FilterError, TermOptions};
 
-use super::{ChainApi, Http, Search, Settings, WebSocket};
+use super::{ChainApi, Graphql, Http, Search, Settings, WebSocket};
 use crate::{failure::usage, start::descriptors::Shares};
 
 impl Settings {
@@ -183,6 +183,19 @@ impl WebSocket {
             ping_interval: Duration::from_secs(self.ping_interval_seconds),
             disabled_messages: self.disabled_messages.clone(),
         })
+    }
+}
+
+impl Graphql {
+    /// Clients are slow by the same measure on all connections.
+    pub(crate) fn options(&self, websocket: &WebSocket) -> dfuse_graphql::SocketOptions {
+        dfuse_graphql::SocketOptions {
+            max_subscriptions: self.max_subscriptions,
+            max_message_bytes: self.max_message_bytes,
+            slow_client_time: Duration::from_secs(websocket.slow_client_seconds),
+            init_timeout: Duration::from_secs(self.init_timeout_seconds),
+            keep_alive_interval: Duration::from_secs(self.keep_alive_seconds),
+        }
     }
 }
 

@@ -1,0 +1,9 @@
+//! The transports, with an executor that says what the test wants.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod editor;
+mod http;
+mod legacy;
+mod support;
+mod transport;
