@@ -96,8 +96,32 @@ impl Gate {
             return Err(shared.in_maintenance());
         }
         let token = asking.token.map(str::trim).filter(|token| !token.is_empty());
+        self.decide(token.map(|token| self.holder(token, asking)), asking)
+    }
+
+    /// Decides who somebody is that presents an API key itself instead of a token for it.
+    ///
+    /// # Errors
+    /// [`Refusal::Maintenance`], those of the key, and [`Refusal::Origin`].
+    pub fn admit_key(&self, api_key: &str, asking: &Asking<'_>) -> Result<Grant, Refusal> {
+        if *self.0.maintenance.borrow() {
+            return Err(self.0.in_maintenance());
+        }
+        let address = some_address(asking.address);
+        let held = self.may_guess(address).map_err(Refusal::Rate).and_then(|()| {
+            let held = self.0.keyring.by_text(api_key);
+            if held.is_none() {
+                self.guessed_wrong(address);
+            }
+            held.ok_or(Refusal::KeyInvalid)
+        });
+        self.decide(Some(held.and_then(|held| self.with_key(asking, &held))), asking)
+    }
+
+    /// What follows from who somebody is found to be; absent where they do not say.
+    fn decide(&self, known: Option<Result<Grant, Refusal>>, asking: &Asking<'_>) -> Result<Grant, Refusal> {
+        let shared = &self.0;
         let is_free = asking.address.is_some_and(|address| contains(&shared.options.networks, address));
-        let known = token.map(|token| self.holder(token, asking));
         match (known, shared.options.mode) {
             (Some(Ok(grant)), _) => Ok(grant),
             (None | Some(Err(_)), _) if is_free => Ok(self.grant(asking, Subject::Network, shared.tiers.unlimited())),

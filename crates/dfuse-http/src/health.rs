@@ -1,6 +1,6 @@
 //! What operators ask: is it ready, what does it count, what is it.
 
-use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use axum::{
     extract::State,
@@ -8,8 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use dfuse_index::{BlockRef, IndexState, ServingSnapshot, Status, blocks};
-use dfuse_query::{ApiError, ApiResult, blocking, within};
+use dfuse_index::{BlockRef, IndexState};
+use dfuse_query::{ApiError, ApiResult, Head, Look};
 use metrics::{counter, gauge};
 use serde_json::{Value, json};
 
@@ -21,12 +21,11 @@ use crate::{
         INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, WS_QUEUED_BYTES,
     },
 };
+
 use dfuse_render::rfc3339;
 
 const HEALTH: &str = "/healthz";
 const METRICS: &str = "/metrics";
-/// How long looking at the head may take: it is in memory, unless the store hangs.
-const LOOK: Duration = Duration::from_secs(5);
 /// When to ask again.
 const PAUSE_SECONDS: u32 = 5;
 
@@ -37,7 +36,7 @@ pub(crate) fn is_below(path: &str) -> bool {
 
 /// `GET /healthz`: whether clients may be sent here.
 async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
-    let Look { head, lib, conditions, mid_chain_start, .. } = Look::take(&api).await?;
+    let Look { head, lib, conditions, mid_chain_start, .. } = look(&api).await?;
     let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
     let failing: BTreeMap<_, _> = failing.map(|(name, why)| (name, without_places(why))).collect();
     if !failing.is_empty() {
@@ -63,7 +62,7 @@ async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
     }
     if let Some(Head { block: reference, time, age_seconds }) = head {
         answer["head"] = block(reference);
-        answer["head"]["time"] = json!(time);
+        answer["head"]["time"] = json!(rfc3339(time));
         answer["head"]["age_seconds"] = json!(age_seconds);
     }
     Ok(Json(answer))
@@ -98,7 +97,7 @@ fn without_places(text: &str) -> String {
 
 /// `GET /metrics`: all counts, as Prometheus reads them.
 async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
-    let Look { head, lib, conditions, status, .. } = Look::take(&api).await?;
+    let Look { head, lib, conditions, status, .. } = look(&api).await?;
     api.metrics().record(|| {
         let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
         if let Some(head) = &head {
@@ -129,6 +128,10 @@ async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
     Ok(([(header::CONTENT_TYPE, media_type)], api.metrics().render()).into_response())
 }
 
+async fn look(api: &Api) -> ApiResult<Look> {
+    Look::take(api, api.is_stopping()).await
+}
+
 /// `GET /`: what this is.
 fn version(addresses: &[&str]) -> Json<Value> {
     Json(json!({"name": "dfuse", "version": env!("CARGO_PKG_VERSION"), "addresses": addresses}))
@@ -144,70 +147,6 @@ pub(crate) fn endpoints(addresses: Vec<&'static str>) -> Vec<Endpoint> {
             .answers("What the server is at: head, last irreversible block, conditions, connections, warnings."),
         Endpoint::raw(METRICS, Methods::Get, get(metrics)).answers("All counts, in Prometheus' text format."),
     ]
-}
-
-struct Head {
-    block: BlockRef,
-    time: String,
-    age_seconds: f64,
-}
-
-/// The state of everything at one moment.
-struct Look {
-    head: Option<Head>,
-    lib: Option<BlockRef>,
-    /// By name: it holds, or why it does not.
-    conditions: BTreeMap<Cow<'static, str>, Result<(), String>>,
-    status: std::sync::Arc<Status>,
-    /// The first block that is indexed, if the chain had begun before it.
-    mid_chain_start: Option<u32>,
-}
-
-impl Look {
-    /// Not in line with other reads: a busy server is a healthy one.
-    async fn take(api: &Api) -> ApiResult<Self> {
-        let (shared, serving) = (api.clone(), api.chain().serving.clone());
-        let look = blocking(move |_| Self::at(&shared, &serving.snapshot(), serving.status()));
-        within(LOOK, "The store does not answer.", look).await
-    }
-
-    fn at(api: &Api, snapshot: &ServingSnapshot, status: std::sync::Arc<Status>) -> ApiResult<Self> {
-        let mut conditions = api.readiness().all();
-        let mut hold = |name: Cow<'static, str>, problem: Option<String>| {
-            conditions.insert(name, problem.map_or(Ok(()), Err));
-        };
-        let head = snapshot.head().map(|block| {
-            let time = blocks::by_number(snapshot.view(), block.number)?.map(|block| block.time).unwrap_or_default();
-            let age_ms = api.chain().clock.now().as_millis() as i64 - time.to_unix_ms();
-            Ok::<_, dfuse_index::Error>(Head { block, time: rfc3339(time), age_seconds: age_ms as f64 / 1000.0 })
-        });
-        let head = head.transpose();
-        let problem = match &head {
-            Ok(None) => Some("no block yet".to_owned()),
-            Ok(Some(_)) => None,
-            Err(error) => Some(format!("the index of blocks cannot be read: {error}")),
-        };
-        hold("head_block".into(), problem);
-        // What cannot be read is named; all else is still told.
-        let head = head.unwrap_or_default();
-        if let Some(most) = api.options().max_head_age {
-            let age = head.as_ref().map(|head| head.age_seconds).filter(|age| *age > most.as_secs_f64());
-            hold("head_age".into(), age.map(|age| format!("the head block is {age:.0} seconds old")));
-        }
-        let stall = status.stall.as_ref().map(|stall| format!("the store takes no writes: {}", stall.error));
-        hold("index_store".into(), stall);
-        for index in &status.indexes {
-            let problem = match index.state {
-                IndexState::Live => None,
-                IndexState::Behind(None) => Some("it must be built from the first block on".to_owned()),
-                IndexState::Behind(Some(block)) => Some(format!("it must be built from block {} on", block.number + 1)),
-            };
-            hold(format!("index_{}", index.name).into(), problem);
-        }
-        let stopping = api.is_stopping().then(|| "the server is going away".to_owned());
-        hold("running".into(), stopping);
-        Ok(Self { head, lib: snapshot.lib(), conditions, status, mid_chain_start: snapshot.mid_chain_start() })
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,14 @@ pub trait Access: fmt::Debug + Send + Sync {
     /// limit.
     async fn admit(&self, asking: &Asking<'_>) -> ApiResult<Caller>;
 
+    /// The same for somebody who presents an API key itself, where a surface takes one. Without keys it counts for nothing.
+    ///
+    /// # Errors
+    /// Those of [`Access::admit`], and that of a key which is not valid.
+    async fn admit_key(&self, _api_key: &str, asking: &Asking<'_>) -> ApiResult<Caller> {
+        self.admit(asking).await
+    }
+
     /// Issues a token for an API key.
     ///
     /// # Errors
@@ -64,6 +72,8 @@ pub enum Surface {
     Node,
     /// `/graphql`, over HTTP and WebSocket.
     Graphql,
+    /// gRPC.
+    Grpc,
 }
 
 /// Who asks. What they may do is decided once, when they are admitted; streams learn with [`Caller::lost`] when that is over.

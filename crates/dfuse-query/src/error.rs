@@ -168,6 +168,11 @@ pub struct ErrorBody {
 }
 
 impl ErrorBody {
+    /// The error, for surfaces that have a form of their own for it.
+    pub fn error(&self) -> &ApiError {
+        &self.error
+    }
+
     /// The bytes of a body.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).expect("keys are text and numbers finite");

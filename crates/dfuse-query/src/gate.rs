@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dfuse_access::{Gate, IssuedToken, KeyKind, Refusal, Standing};
+use dfuse_access::{Gate, Grant, IssuedToken, KeyKind, Refusal, Standing};
 use serde_json::Value;
 
 use crate::{Access, ApiError, ApiResult, Asking, Caller, Client, ErrorCode};
@@ -25,13 +25,12 @@ impl GateAccess {
 impl Access for GateAccess {
     async fn admit(&self, asking: &Asking<'_>) -> ApiResult<Caller> {
         let asking = self.asking(asking);
-        let grant = self.0.admit(&asking)?;
-        let client = match grant.key() {
-            // Those of others are used by many.
-            Some((id, KeyKind::Server)) => Client::with_key(id.to_bytes()),
-            _ => Client::at(asking.address),
-        };
-        Ok(Caller { client, start_block: grant.start_block(), grant: Some(grant) })
+        Ok(caller(self.0.admit(&asking)?, &asking))
+    }
+
+    async fn admit_key(&self, api_key: &str, asking: &Asking<'_>) -> ApiResult<Caller> {
+        let asking = self.asking(asking);
+        Ok(caller(self.0.admit_key(api_key, &asking)?, &asking))
     }
 
     async fn issue(&self, api_key: &str, asking: &Asking<'_>) -> ApiResult<IssuedToken> {
@@ -47,6 +46,16 @@ impl Access for GateAccess {
     fn closed(&self) -> Option<ApiError> {
         self.0.closed().map(ApiError::from)
     }
+}
+
+/// Whoever has the grant, and who is charged.
+fn caller(grant: Grant, asking: &dfuse_access::Asking<'_>) -> Caller {
+    let client = match grant.key() {
+        // Those of others are used by many.
+        Some((id, KeyKind::Server)) => Client::with_key(id.to_bytes()),
+        _ => Client::at(asking.address),
+    };
+    Caller { client, start_block: grant.start_block(), grant: Some(grant) }
 }
 
 impl From<Refusal> for ApiError {

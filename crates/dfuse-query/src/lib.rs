@@ -18,7 +18,7 @@
 //! | `streams` | steps of the chain as they are taken, read when the indexes have them |
 //! | `turns`, `outbox` | streams: whose turn it is, and the memory of what waits for clients |
 //! | `graphql` | documents, between what takes them and what executes them |
-//! | `metrics`, `readiness` | what operators ask |
+//! | `metrics`, `readiness`, `look` | what operators ask |
 //! | `secrets`, `shorten`, `trace_id` | texts from outside without private keys in them; names of requests |
 
 mod access;
@@ -29,6 +29,7 @@ mod cursor;
 mod error;
 mod gate;
 mod graphql;
+mod look;
 pub mod lookup;
 mod metrics;
 mod nearest;
@@ -57,6 +58,7 @@ pub use error::{
 };
 pub use gate::GateAccess;
 pub use graphql::{GraphqlError, GraphqlExecutor, GraphqlLocation, GraphqlOperation, GraphqlRequest, GraphqlResponse};
+pub use look::{Head, Look};
 pub use metrics::Metrics;
 pub use nearest::nearest;
 pub use options::{Options, StreamOptions};

@@ -53,7 +53,7 @@ pub(crate) struct Start {
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<String>,
-    /// Address of gRPC, which this version does not serve yet [default: 127.0.0.1:9000]
+    /// Address of gRPC [default: 127.0.0.1:9000]
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     grpc_listen: Option<String>,

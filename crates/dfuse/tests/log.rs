@@ -76,7 +76,18 @@ fn requests_are_answered_and_what_was_lost_is_told() {
         let (mut reader, writer) = full_pipe();
         let (address, source) = (free_address(), source(folder.path()));
         let data = folder.path().join("data");
-        let arguments = ["--listen", &address, "--source", &source, "--data-dir", text(&data), "--log-format", format];
+        let arguments = [
+            "--listen",
+            &address,
+            "--grpc-listen",
+            "127.0.0.1:0",
+            "--source",
+            &source,
+            "--data-dir",
+            text(&data),
+            "--log-format",
+            format,
+        ];
         let mut server = Server::unread(&mut command(&arguments), writer, address.clone());
         let mut stream = server.connect();
         ask(&mut stream, REQUESTS);
@@ -120,7 +131,16 @@ fn the_process_ends_although_nobody_reads() {
         let (_reader, writer) = full_pipe();
         let address = free_address();
         let data = folder.path().join(format!("signals-{signals}"));
-        let arguments = ["--listen", &address, "--source", "deep-mind:-", "--data-dir", text(&data)];
+        let arguments = [
+            "--listen",
+            &address,
+            "--grpc-listen",
+            "127.0.0.1:0",
+            "--source",
+            "deep-mind:-",
+            "--data-dir",
+            text(&data),
+        ];
         let mut server = Server::unread(command(&arguments).stdin(Stdio::piped()), writer, address.clone());
         let mut client = server.connect();
         ask(&mut client, 200);

@@ -92,7 +92,7 @@ fn what_cannot_be_used_is_one_line() {
     let address = server.address();
     Server::start(&arguments).fails(1, &format!("in use by process {}; stop it, or name another", server.id()));
     let mut taken = Command::new(env!("CARGO_BIN_EXE_dfuse"));
-    Server::spawn(taken.args(["start", "--listen", &address]))
+    Server::spawn(taken.args(["start", "--listen", &address, "--grpc-listen", "127.0.0.1:0"]))
         .fails(1, "stop what uses this port, or name another address");
     server.stop();
 
@@ -330,7 +330,8 @@ fn settings_come_from_file_environment_and_flags() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
     command.args(["start", "--exit-at-end", "--source", &log, "--data-dir", text(&from_environment)]);
-    let mut server = Server::spawn(command.env("DFUSE_LISTEN", port.to_string()));
+    let mut server =
+        Server::spawn(command.env("DFUSE_LISTEN", port.to_string()).env("DFUSE_GRPC_LISTEN", "127.0.0.1:0"));
     assert_eq!(server.address(), port.to_string());
     assert_eq!(server.wait().code(), Some(0));
 }

@@ -242,6 +242,8 @@ error_codes! {
     RouteNotFound: "route_not_found_error", NOT_FOUND, Unimplemented, No,
         [text("path", "the path, shortened")],
         "There is nothing at this path.";
+    GrpcServiceNotFound: "grpc_service_not_found_error", NOT_FOUND, NotFound, No, [],
+        "The health of a gRPC service is asked for that this server does not have.";
     BlockNotFound: "data_block_not_found_error", NOT_FOUND, NotFound, Later,
         [text("block", "id or number of the block, as decimal text")],
         "The block is unknown: it does not exist, was not seen yet, or was on a fork that is not kept any more.";

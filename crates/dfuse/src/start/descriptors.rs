@@ -16,6 +16,8 @@ const FILES: (usize, usize) = (96, 1536);
 const TABLES: (usize, usize) = (32, 900);
 /// Requests to nodes that may be at work, and as many connections that wait for the next one.
 const TO_NODES: (usize, usize) = (4, 1024);
+/// Connections of gRPC clients.
+const GRPC: (usize, usize) = (4, 1024);
 /// Threads that may wait for files.
 const BLOCKING_THREADS: (usize, usize) = (32, 512);
 /// Taken for a limit that is none.
@@ -40,8 +42,10 @@ pub(crate) struct Shares {
     pub(crate) limit: u64,
     /// Files that the indexes' engine keeps open.
     pub(crate) tables: usize,
-    /// Connections of clients.
+    /// Connections of HTTP clients.
     pub(crate) connections: usize,
+    /// Connections of gRPC clients, each of which may have many calls.
+    pub(crate) grpc_connections: usize,
     /// Requests to nodes at a time.
     to_nodes: usize,
     /// Threads that may wait for files.
@@ -55,11 +59,13 @@ impl Shares {
         let files = (all / 4).clamp(FILES.0, FILES.1);
         let sockets = all.saturating_sub(files);
         let to_nodes = if has_nodes { (sockets / 8).clamp(TO_NODES.0, TO_NODES.1) } else { 0 };
+        let grpc_connections = (sockets / 16).clamp(GRPC.0, GRPC.1);
         Self {
             limit,
             tables: (files * 5 / 8).clamp(TABLES.0, TABLES.1),
             // One more than there are places is accepted, and waits.
-            connections: sockets.saturating_sub(2 * to_nodes + 1).clamp(1, wanted.max(1)),
+            connections: sockets.saturating_sub(2 * to_nodes + grpc_connections + 1).clamp(1, wanted.max(1)),
+            grpc_connections,
             to_nodes,
             blocking_threads: (all / 8).clamp(BLOCKING_THREADS.0, BLOCKING_THREADS.1),
         }
@@ -95,7 +101,7 @@ mod tests {
         for limit in [256, 1024, 4096, 20_000, 1 << 20, 1 << 30] {
             for has_nodes in [false, true] {
                 let shares = Shares::new(limit, 20_000, has_nodes);
-                let sockets = shares.connections + 1 + 2 * shares.to_nodes;
+                let sockets = shares.connections + shares.grpc_connections + 1 + 2 * shares.to_nodes;
                 let files = shares.tables + 32;
                 assert!((sockets + files) as u64 <= limit, "{shares:?}");
                 assert!(shares.connections as u64 * 5 > limit.min(10_000) * 2, "most are for clients: {shares:?}");
@@ -106,7 +112,7 @@ mod tests {
         assert_eq!(Shares::new(1024, 100, false).shortage(100), None, "no more than are wanted");
         let few = Shares::new(1024, 20_000, false).shortage(20_000).unwrap();
         assert!(
-            few.starts_with("with 1024 open files at most, 767 connections are possible, not the 20000 of"),
+            few.starts_with("with 1024 open files at most, 719 connections are possible, not the 20000 of"),
             "{few}"
         );
     }

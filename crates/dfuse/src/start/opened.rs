@@ -72,7 +72,7 @@ impl Opened {
         });
         // If both fail, what is wrong with the indexes is told: their files are the more numerous.
         let feed = open_feed(given, &files).await;
-        let gate_options = settings.access.options(settings.address()?)?;
+        let gate_options = settings.access.options(settings.most_open_address()?)?;
         let access = access::open(data_dir.path(), given.clock.clone(), &settings.access, gate_options).await;
         let (store, pipeline) = opened.await??;
         let (feed, keeper) = feed?;

@@ -10,7 +10,6 @@ use dfuse_node::{Source, nodeos::Nodeos};
 use dfuse_query::Service;
 use futures::{StreamExt, stream};
 use tokio::{
-    net::TcpListener,
     sync::mpsc::{self, UnboundedReceiver},
     task::spawn_blocking,
 };
@@ -28,7 +27,7 @@ use super::{
     parts::Parts,
     repair,
     signals::Signals,
-    surfaces,
+    surfaces::{self, Listeners},
 };
 use crate::failure::usage;
 
@@ -43,10 +42,9 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
     if settings.http.readers == Some(0) {
         return Err(usage("http.readers must be 1 or more"));
     }
-    settings.grpc_address()?;
     settings.cursor_keys()?;
-    settings.access.options(settings.address()?)?;
-    let listener = surfaces::listen(settings.address()?).await?;
+    settings.access.options(settings.most_open_address()?)?;
+    let listeners = Listeners::bind(settings).await?;
     let mut signals = Signals::new()?;
     let data_dir = match (&settings.data_dir, &origin) {
         (None, Origin::Demo) => DataDir::temporary()?,
@@ -63,14 +61,14 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
     let clock = Arc::new(SystemClock::new());
     let given = Given { settings, shares, origin, chain_id, terms, data_dir, clock };
     if matches!(given.origin, Origin::Nodeos) {
-        with_nodes(given, listener, &mut signals).await
+        with_nodes(given, listeners, &mut signals).await
     } else {
-        run_parts(given, None, listener, &mut signals).await
+        run_parts(given, None, listeners, &mut signals).await
     }
 }
 
 /// Starts the supervised nodes first: they start while all else is opened.
-async fn with_nodes(mut given: Given<'_>, listener: TcpListener, signals: &mut Signals) -> anyhow::Result<()> {
+async fn with_nodes(mut given: Given<'_>, listeners: Listeners, signals: &mut Signals) -> anyhow::Result<()> {
     let (nodes, source) = nodes::start(given.settings, given.chain_id, given.clock.clone())?;
     let known = match given.chain_id {
         Some(id) => Some(id),
@@ -84,7 +82,7 @@ async fn with_nodes(mut given: Given<'_>, listener: TcpListener, signals: &mut S
         },
     };
     given.chain_id = known;
-    let result = run_parts(given, Some((nodes.clone(), source)), listener, signals).await;
+    let result = run_parts(given, Some((nodes.clone(), source)), listeners, signals).await;
     // Unless they were stopped with the other parts.
     stop_nodes(&nodes, signals).await;
     result
@@ -101,12 +99,12 @@ async fn stop_nodes(nodes: &Nodeos, signals: &mut Signals) {
 async fn run_parts(
     given: Given<'_>,
     nodes: Option<(Arc<Nodeos>, Source)>,
-    listener: TcpListener,
+    listeners: Listeners,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
     let opened = Opened::open(&given).await?;
     let (store, gate) = (opened.store.clone(), opened.access.gate.clone());
-    let parts = begin(&given, opened, nodes, listener).await?;
+    let parts = begin(&given, opened, nodes, listeners).await?;
     let result = parts.supervise(signals, given.settings.exit_at_end).await;
     access::close(gate).await;
     let closed = spawn_blocking(move || store.current().close()).await?.context(
@@ -120,7 +118,7 @@ async fn begin(
     given: &Given<'_>,
     opened: Opened,
     nodes: Option<(Arc<Nodeos>, Source)>,
-    listener: TcpListener,
+    listeners: Listeners,
 ) -> anyhow::Result<Parts> {
     let Given { settings, shares, .. } = given;
     let service = opened.service(given);
@@ -140,7 +138,7 @@ async fn begin(
     let serving = opened.pipeline.serving().clone();
     let mut parts = Parts::new(stop.clone(), opened.handle(), serving, conditions.clone(), nodes.clone());
     let server =
-        surfaces::spawn(&mut parts, listener, service, (settings, shares), (nodes.as_deref(), &conditions), &stop)?;
+        surfaces::spawn(&mut parts, listeners, service, (settings, shares), (nodes.as_deref(), &conditions), &stop)?;
     let report = nodes::report(nodes.clone(), source.queue().cloned(), conditions.clone());
     spawn_until(&mut parts, "reporting on nodes", &stop, report);
     work(given, opened, (nodes, source), server, &conditions, &stop, &mut parts).await?;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context;
 use dfuse_api::Endpoints;
 use dfuse_graphql::{Executor, Limits};
+use dfuse_grpc::GrpcServer;
 use dfuse_http::{Api, Server};
 use dfuse_node::nodeos::Nodeos;
 use dfuse_query::{GraphqlExecutor, Service};
@@ -18,12 +19,14 @@ use super::{conditions::Conditions, descriptors::Shares, parts::Parts, settings:
 /// for commands that read.
 pub(super) fn spawn(
     parts: &mut Parts,
-    listener: TcpListener,
+    listeners: Listeners,
     service: Service,
     (settings, shares): (&Settings, &Shares),
     (nodes, conditions): (Option<&Nodeos>, &Conditions),
     stop: &CancellationToken,
 ) -> anyhow::Result<Server> {
+    let Listeners { http: listener, grpc } = listeners;
+    spawn_grpc(parts, grpc, &service, (settings, shares), stop)?;
     let (server, endpoints) = server(service, (settings, shares), nodes)?;
     if let Some(shortage) = shares.shortage(settings.http.max_connections) {
         warn!("{shortage}");
@@ -68,9 +71,43 @@ pub(super) fn server(
     Ok((Server::new(api, [endpoints.routes(), graphql.routes()]), endpoints))
 }
 
-/// Binds the address of the HTTP server.
-pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Has gRPC served.
+fn spawn_grpc(
+    parts: &mut Parts,
+    listener: TcpListener,
+    service: &Service,
+    (settings, shares): (&Settings, &Shares),
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let options = dfuse_grpc::Options {
+        max_connections: shares.grpc_connections,
+        shutdown_grace: settings.http.options().shutdown_grace,
+        ..dfuse_grpc::Options::default()
+    };
+    let executor = Executor::new(service.clone(), Limits::default());
+    let server = GrpcServer::new(service.clone(), Arc::new(executor), options);
+    let address = listener.local_addr()?;
+    let stopped = stop.clone().cancelled_owned();
+    parts.spawn("the gRPC server", async move { Ok(server.serve(listener, stopped).await?) });
+    info!("gRPC at {address}");
+    Ok(())
+}
+
+/// The addresses of the servers, bound.
+pub(super) struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+}
+
+impl Listeners {
+    pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        let (http, grpc) = (settings.address()?, settings.grpc_address()?);
+        Ok(Self { http: listen(http, "--listen").await?, grpc: listen(grpc, "--grpc-listen").await? })
+    }
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen at {address}; stop what uses this port, or name another address with --listen")
+        format!("cannot listen at {address}; stop what uses this port, or name another address with {flag}")
     })
 }

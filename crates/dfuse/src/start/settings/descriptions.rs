@@ -11,7 +11,10 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
          the process. Flag: --data-dir",
     ),
     ("listen", "Address of REST, WebSocket, /healthz and /metrics. Port 0 takes a free one. Flag: --listen"),
-    ("grpc_listen", "Address of gRPC, which this version does not serve yet. Flag: --grpc-listen"),
+    (
+        "grpc_listen",
+        "Address of gRPC. Without it 127.0.0.1:9000, or a free port if `listen` has port 0. Flag: --grpc-listen",
+    ),
     (
         "chain_id",
         "The chain's id. Without it, keys cannot be recovered from signatures. A data directory remembers it, and refuses \

@@ -1,6 +1,10 @@
 //! From settings to the options of the parts.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use dfuse_antelope::Name;
 use dfuse_api::WebSocketOptions;
@@ -10,6 +14,9 @@ use dfuse_search::{EventAction, Filter, FilterError, TermOptions};
 
 use super::{ChainApi, Graphql, Http, Search, Settings, WebSocket};
 use crate::{failure::usage, start::descriptors::Shares};
+
+/// Of gRPC, unless another one is named.
+const GRPC_PORT: u16 = 9000;
 
 impl Settings {
     /// The keys that machines share for cursors.
@@ -30,7 +37,19 @@ impl Settings {
 
     /// Where the gRPC server listens.
     pub(crate) fn grpc_address(&self) -> anyhow::Result<SocketAddr> {
-        address(&self.grpc_listen)
+        match &self.grpc_listen {
+            Some(text) => address(text),
+            // Whoever takes a free port for the one has no port in mind for the other.
+            None => {
+                Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, if self.address()?.port() == 0 { 0 } else { GRPC_PORT })))
+            }
+        }
+    }
+
+    /// The address that most can reach: what is open by default depends on it.
+    pub(crate) fn most_open_address(&self) -> anyhow::Result<SocketAddr> {
+        let (http, grpc) = (self.address()?, self.grpc_address()?);
+        Ok(if http.ip().is_loopback() { grpc } else { http })
     }
 }
 

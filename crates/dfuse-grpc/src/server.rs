@@ -1,0 +1,119 @@
+//! The server: its services, and its life.
+
+use std::{future::Future, sync::Arc};
+
+use dfuse_proto::{
+    DESCRIPTORS,
+    dfuse::{eosio, graphql},
+    sf,
+};
+use dfuse_query::{GraphqlExecutor, Service};
+use tokio::{net::TcpListener, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    codec::CompressionEncoding,
+    server::NamedService,
+    service::Routes,
+    transport::{Error, Server},
+};
+use tonic_health::pb::health_server::HealthServer;
+
+use crate::{Options, connection::accepted, frame::Frame, graphql::GraphQl, health::OwnHealth, metrics::describe};
+
+/// The gRPC server.
+pub struct GrpcServer {
+    frame: Frame,
+    stopping: CancellationToken,
+    options: Options,
+}
+
+impl std::fmt::Debug for GrpcServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GrpcServer").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// A service with the limits and the compressions of all.
+macro_rules! with_limits {
+    ($server:path, $service:expr, $options:expr) => {
+        <$server>::new($service)
+            .max_decoding_message_size($options.max_request_bytes)
+            .max_encoding_message_size(usize::MAX)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Zstd)
+            .send_compressed(CompressionEncoding::Gzip)
+    };
+}
+
+impl GrpcServer {
+    /// Answers what is asked of that service; documents are executed by that executor.
+    pub fn new(service: Service, graphql: Arc<dyn GraphqlExecutor>, options: Options) -> Self {
+        service.metrics().record(describe);
+        let stopping = CancellationToken::new();
+        let documents = GraphQl(graphql);
+        let mut names = Vec::new();
+        let mut routes = Routes::default();
+        macro_rules! add {
+            ($($server:path, $service:expr;)+) => {
+                $(
+                    names.push(<$server as NamedService>::NAME);
+                    routes = routes.add_service(with_limits!($server, $service, options));
+                )+
+            };
+        }
+        add! {
+            graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
+            eosio::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
+            sf::graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents;
+        }
+        let health = HealthServer::new(OwnHealth::new(names, stopping.clone()));
+        let routes = with_reflection(routes.add_service(health));
+        let frame = Frame::new(service, routes, stopping.clone(), options.max_request_bytes);
+        Self { frame, stopping, options }
+    }
+
+    /// Serves until `shutdown` is done. Then no call begins any more, streams end with an error that says to come back, and what
+    /// has not ended after [`Options::shutdown_grace`] is given up.
+    ///
+    /// # Errors
+    /// Those of the transport, which are faults.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let Self { frame, stopping, options } = self;
+        let server = Server::builder()
+            .accept_http1(true)
+            .http2_keepalive_interval(Some(options.keepalive))
+            .http2_keepalive_timeout(Some(options.keepalive_timeout))
+            .http2_max_header_list_size(16 << 10)
+            .max_concurrent_streams(options.max_calls)
+            .concurrency_limit_per_connection(options.max_calls as usize);
+        let stop = async {
+            shutdown.await;
+            stopping.cancel();
+        };
+        let serving = server.serve_with_incoming_shutdown(frame, accepted(listener, options.max_connections), stop);
+        let given_up = async {
+            stopping.cancelled().await;
+            sleep(options.shutdown_grace).await;
+        };
+        tokio::select! {
+            ended = serving => ended,
+            () = given_up => {
+                tracing::warn!("gRPC clients did not leave in time");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What clients need to find services and messages by themselves, in both versions of reflection.
+fn with_reflection(routes: Routes) -> Routes {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let valid = "the descriptors are made by a test that reads them";
+    let (v1, v1alpha) = (builder().build_v1().expect(valid), builder().build_v1alpha().expect(valid));
+    routes.add_service(v1).add_service(v1alpha)
+}

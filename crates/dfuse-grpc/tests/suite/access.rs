@@ -1,0 +1,149 @@
+//! Who may call: tokens and keys in metadata, limits, the end of access while a stream is open.
+
+use std::sync::Arc;
+
+use dfuse_access::{Gate, KeyKind, KvAccessStore, Mode, NewKey, Options, TierOptions};
+use dfuse_blocks::SystemEntropy;
+use dfuse_kv::MemoryStore;
+use dfuse_proto::dfuse::graphql::v1::{Request, Response, graph_ql_client::GraphQlClient};
+use dfuse_query::GateAccess;
+use prost::Message;
+use prost_types::{Struct, Value, value::Kind};
+use tonic::{Code, Status, Streaming, metadata::MetadataValue, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::support::{StoppedClock, TestChain, code};
+
+/// A server where everybody needs a token or a key, with a tier "few" that has one stream.
+struct Guarded {
+    chain: TestChain,
+    gate: Arc<Gate>,
+}
+
+impl Guarded {
+    async fn new() -> Self {
+        let store = KvAccessStore::over(Arc::new(MemoryStore::new(&KvAccessStore::KEYSPACES))).unwrap();
+        let few = TierOptions { name: "few".into(), max_streams: Some(1), ..TierOptions::default() };
+        let options = Options { mode: Mode::Required, tiers: vec![few], ..Options::default() };
+        let entropy = Arc::new(SystemEntropy);
+        let gate = Arc::new(Gate::open(Arc::new(store), Arc::new(StoppedClock), entropy, options).unwrap());
+        let chain = TestChain::synthetic(1, Arc::new(GateAccess(gate.clone()))).await;
+        Self { chain, gate }
+    }
+
+    /// The text of a new key, and its id.
+    fn key(&self, tier: Option<&str>) -> (String, String) {
+        let new = NewKey { tier: tier.map(str::to_owned), ..NewKey::new(KeyKind::Server, "test") };
+        let (text, key) = self.gate.create_key(new).unwrap();
+        (text.reveal().to_owned(), key.id.to_string())
+    }
+
+    fn token(&self, key: &str) -> String {
+        self.gate.issue(key, None, None).unwrap().unwrap().token
+    }
+
+    fn client(&self) -> GraphQlClient<Channel> {
+        GraphQlClient::new(self.chain.channel.clone())
+    }
+
+    async fn call(&self, metadata: &[(&'static str, &str)], message: Request) -> Result<Streaming<Response>, Status> {
+        let mut request = tonic::Request::new(message);
+        for (name, value) in metadata {
+            request.metadata_mut().insert(*name, MetadataValue::try_from(*value).unwrap());
+        }
+        self.client().execute(request).await.map(tonic::Response::into_inner)
+    }
+}
+
+/// A subscription of so many answers, without end if it is 0.
+fn asked(count: f64) -> Request {
+    let fields = [("count".to_owned(), Value { kind: Some(Kind::NumberValue(count)) })].into();
+    Request { query: "subscription { x }".to_owned(), variables: Some(Struct { fields }), ..Request::default() }
+}
+
+fn refused(answer: Result<Streaming<Response>, Status>) -> (Code, String) {
+    let status = answer.err().unwrap();
+    (status.code(), code(&status))
+}
+
+#[tokio::test]
+async fn a_token_or_a_key_lets_in_and_nothing_else_does() {
+    let guarded = Guarded::new().await;
+    let (key, id) = guarded.key(None);
+    let token = guarded.token(&key);
+    for (name, value) in [
+        ("authorization", format!("Bearer {token}")),
+        ("authorization", format!("bearer  {token} ")),
+        ("authorization", token.clone()),
+        ("x-api-key", key.clone()),
+    ] {
+        let mut answers = guarded.call(&[(name, &value)], asked(1.0)).await.unwrap();
+        answers.message().await.unwrap().unwrap();
+    }
+    for (metadata, expected) in [
+        (&[][..], "auth_token_missing_error"),
+        (&[("authorization", "Bearer x.y.z")], "auth_invalid_token_error"),
+        (&[("x-api-key", "server_0123456789")], "auth_invalid_api_key_error"),
+        // A token that is not valid is not made up for by a key.
+        (&[("authorization", "Bearer x.y.z"), ("x-api-key", &key)], "auth_invalid_token_error"),
+    ] {
+        assert_eq!(refused(guarded.call(metadata, asked(1.0)).await), (Code::Unauthenticated, expected.to_owned()));
+    }
+    guarded.gate.revoke_key(&id).unwrap();
+    let (status, _) = refused(guarded.call(&[("x-api-key", &key)], asked(1.0)).await);
+    assert_eq!(status, Code::Unauthenticated);
+    // Health is open to all.
+    HealthClient::new(guarded.chain.channel.clone()).check(HealthCheckRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn streams_end_with_the_access_and_with_maintenance() {
+    let guarded = Guarded::new().await;
+    for maintenance in [false, true] {
+        let (key, id) = guarded.key(None);
+        let mut answers = guarded.call(&[("x-api-key", &key)], asked(0.0)).await.unwrap();
+        answers.message().await.unwrap().unwrap();
+        if maintenance {
+            guarded.gate.begin_maintenance();
+        } else {
+            guarded.gate.revoke_key(&id).unwrap();
+        }
+        let status = answers.message().await.unwrap_err();
+        let expected = match maintenance {
+            true => (Code::Unavailable, "service_maintenance_error"),
+            false => (Code::Unauthenticated, "auth_api_key_revoked_error"),
+        };
+        assert_eq!((status.code(), &*code(&status)), expected);
+    }
+}
+
+#[tokio::test]
+async fn streams_are_counted_while_they_are_open() {
+    let guarded = Guarded::new().await;
+    let (key, _) = guarded.key(Some("few"));
+    let metadata = [("x-api-key", &*key)];
+    let mut open = guarded.call(&metadata, asked(0.0)).await.unwrap();
+    open.message().await.unwrap().unwrap();
+    let expected = (Code::ResourceExhausted, "auth_too_many_open_error".to_owned());
+    assert_eq!(refused(guarded.call(&metadata, asked(1.0)).await), expected);
+    drop(open);
+    // The server learns of it a moment later.
+    while guarded.call(&metadata, asked(1.0)).await.is_err() {}
+}
+
+#[tokio::test]
+async fn what_is_used_is_counted() {
+    let guarded = Guarded::new().await;
+    let (key, id) = guarded.key(None);
+    let request = asked(3.0);
+    let mut answers = guarded.call(&[("x-api-key", &key)], request.clone()).await.unwrap();
+    let mut bytes = 0;
+    while let Some(answer) = answers.message().await.unwrap() {
+        bytes += answer.encoded_len() as u64;
+    }
+    guarded.gate.flush_usage().unwrap();
+    let rows = guarded.gate.store().usage(0..=u32::MAX).unwrap();
+    let used = rows.iter().find(|row| row.subject == id).unwrap().usage;
+    assert_eq!((used.requests, used.documents), (1, 3));
+    assert_eq!((used.ingress_bytes, used.egress_bytes), (request.encoded_len() as u64, bytes));
+}

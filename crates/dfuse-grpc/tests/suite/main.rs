@@ -1,0 +1,7 @@
+//! The gRPC server as its clients see it, over a connection.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod graphql;
+mod health;
+mod support;

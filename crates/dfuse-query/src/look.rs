@@ -1,0 +1,87 @@
+//! What operators look at: whether the server is ready, and why not.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+
+use dfuse_antelope::BlockTimestamp;
+use dfuse_index::{BlockRef, IndexState, ServingSnapshot, Status, blocks};
+
+use crate::{ApiResult, Service, blocking, within};
+
+/// How long looking may take: the head is in memory, unless the store hangs.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The head block, as operators see it.
+#[derive(Debug)]
+pub struct Head {
+    /// Which one it is.
+    pub block: BlockRef,
+    /// Its time.
+    pub time: BlockTimestamp,
+    /// How old it is.
+    pub age_seconds: f64,
+}
+
+/// The state of everything at one moment, and whether clients may be sent here.
+#[derive(Debug)]
+pub struct Look {
+    /// The newest block that is indexed.
+    pub head: Option<Head>,
+    /// The last irreversible one.
+    pub lib: Option<BlockRef>,
+    /// The conditions of readiness by name: it holds, or why it does not.
+    pub conditions: BTreeMap<Cow<'static, str>, Result<(), String>>,
+    /// Of the indexes.
+    pub status: Arc<Status>,
+    /// The first block that is indexed, if the chain had begun before it.
+    pub mid_chain_start: Option<u32>,
+}
+
+impl Look {
+    /// Looks, not in line with other reads: a busy server is a healthy one. One that is stopping is not ready.
+    ///
+    /// # Errors
+    /// `service_unavailable_error` where the store does not answer.
+    pub async fn take(service: &Service, is_stopping: bool) -> ApiResult<Self> {
+        let (shared, serving) = (service.clone(), service.chain().serving.clone());
+        let look = blocking(move |_| Self::at(&shared, &serving.snapshot(), serving.status(), is_stopping));
+        within(LOOK, "The store does not answer.", look).await
+    }
+
+    fn at(service: &Service, snapshot: &ServingSnapshot, status: Arc<Status>, is_stopping: bool) -> ApiResult<Self> {
+        let mut conditions = service.readiness().all();
+        let mut hold = |name: Cow<'static, str>, problem: Option<String>| {
+            conditions.insert(name, problem.map_or(Ok(()), Err));
+        };
+        let head = snapshot.head().map(|block| {
+            let time = blocks::by_number(snapshot.view(), block.number)?.map(|block| block.time).unwrap_or_default();
+            let age_ms = service.chain().clock.now().as_millis() as i64 - time.to_unix_ms();
+            Ok::<_, dfuse_index::Error>(Head { block, time, age_seconds: age_ms as f64 / 1000.0 })
+        });
+        let head = head.transpose();
+        let problem = match &head {
+            Ok(None) => Some("no block yet".to_owned()),
+            Ok(Some(_)) => None,
+            Err(error) => Some(format!("the index of blocks cannot be read: {error}")),
+        };
+        hold("head_block".into(), problem);
+        // What cannot be read is named; all else is still told.
+        let head = head.unwrap_or_default();
+        if let Some(most) = service.options().max_head_age {
+            let age = head.as_ref().map(|head| head.age_seconds).filter(|age| *age > most.as_secs_f64());
+            hold("head_age".into(), age.map(|age| format!("the head block is {age:.0} seconds old")));
+        }
+        let stall = status.stall.as_ref().map(|stall| format!("the store takes no writes: {}", stall.error));
+        hold("index_store".into(), stall);
+        for index in &status.indexes {
+            let problem = match index.state {
+                IndexState::Live => None,
+                IndexState::Behind(None) => Some("it must be built from the first block on".to_owned()),
+                IndexState::Behind(Some(block)) => Some(format!("it must be built from block {} on", block.number + 1)),
+            };
+            hold(format!("index_{}", index.name).into(), problem);
+        }
+        let stopping = is_stopping.then(|| "the server is going away".to_owned());
+        hold("running".into(), stopping);
+        Ok(Self { head, lib: snapshot.lib(), conditions, status, mid_chain_start: snapshot.mid_chain_start() })
+    }
+}
