@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
 };
 use dfuse_query::{TraceId, secrets, shorten_to};
+use tracing::Level;
 
 use crate::{
     Api,
@@ -112,19 +113,30 @@ impl Drop for Record {
         let taken = self.api.chain().clock.elapsed().saturating_sub(self.began);
         let route = self.route.0.get().map_or(NO_ROUTE, MatchedPath::as_str);
         request_ends(self.api.metrics(), route, method_label(&self.method), self.status, taken.as_secs_f64());
-        tracing::info!(
-            target: TARGET,
-            method = shorten_to(self.method.as_str(), 32),
-            path = self.target,
-            status = self.status,
-            micros = taken.as_micros() as u64,
-            trace_id = %self.trace_id,
-            client = self.client(),
-            forwarded_for = self.forwarded_for,
-            traceparent = self.traceparent,
-            cloud_trace_context = self.cloud_trace_context,
-            "{}", if self.status == 0 { "the client left" } else { "answered" }
-        );
+        macro_rules! log {
+            ($level:expr, $text:literal) => {
+                tracing::event!(
+                    target: TARGET,
+                    $level,
+                    method = shorten_to(self.method.as_str(), 32),
+                    path = self.target,
+                    status = self.status,
+                    micros = taken.as_micros() as u64,
+                    trace_id = %self.trace_id,
+                    client = self.client(),
+                    forwarded_for = self.forwarded_for,
+                    traceparent = self.traceparent,
+                    cloud_trace_context = self.cloud_trace_context,
+                    $text
+                )
+            };
+        }
+        // What succeeds is counted; a busy server would write nothing else.
+        match self.status {
+            0 => log!(Level::DEBUG, "the client left"),
+            1..400 => log!(Level::DEBUG, "answered"),
+            _ => log!(Level::INFO, "answered"),
+        }
     }
 }
 
