@@ -22,21 +22,23 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use dfuse_http::{Endpoint, Methods, limited, params::body::declared_length};
+use dfuse_http::{AnswerForm, Charge, Counts, Endpoint, Methods, limited, params::body::declared_length};
 use dfuse_node::rpc::NodeClient;
-use dfuse_query::{ApiError, ApiResult, Chain, ErrorCode, RouteClass, Surface, shorten};
+use dfuse_query::{ApiError, ApiResult, Chain, Class, ErrorCode, RouteClass, Surface, shorten};
 use info::InfoCache;
 pub(crate) use node_shaped::NodeShaped;
 pub use push::PushOptions;
 use push::{Guarantee, Pushes};
 use upstreams::Upstreams;
 
-use crate::{Api, peer, sender, tariff::tariff};
+use crate::{Api, peer, sender};
 
 /// What is below has errors in the structure of the node.
 pub(crate) const PATH: &str = "/v1/chain";
 const PREFIX: &str = "/v1/chain/";
 const GUARANTEE: HeaderName = HeaderName::from_static("x-eos-push-guarantee");
+/// How answers are counted for those who are known.
+const COUNTS: Counts = Counts::Answers;
 /// Where a guarantee can be asked for.
 const PUSHES: [&str; 3] = ["push_transaction", "send_transaction", "send_transaction2"];
 
@@ -142,7 +144,11 @@ pub(crate) fn endpoints(nodes: Arc<ChainApi>) -> Vec<Endpoint> {
         let api = api.charged_to(peer::client(request.extensions()));
         answer(&NodeApi { api, nodes }, request).await.unwrap_or_else(NodeShaped::into_response)
     };
-    let endpoint = |path, handle| Endpoint::raw(path, Methods::Any, any(handle)).answers("What a node answers.");
+    // It asks for access itself, where that is wanted.
+    let charge = Charge::open(Class::LookUp).counting(COUNTS);
+    let endpoint = |path, handle| {
+        Endpoint::raw(path, Methods::Any, charge, any(handle)).answers("What a node answers.", AnswerForm::PassedOn)
+    };
     vec![endpoint(PATH, handle.clone()), endpoint("/v1/chain/{*path}", handle)]
 }
 
@@ -165,7 +171,7 @@ async fn answer(api: &NodeApi, request: Request) -> Result<Response, NodeShaped>
     let answer = pass_on(api, &call, guarantee, Request::from_parts(parts, body)).await;
     let mut response = answer.unwrap_or_else(NodeShaped::into_response);
     if let Some(caller) = &caller {
-        response = limited::counted(response, caller, tariff(Surface::Node), PREFIX, ingress_bytes);
+        response = limited::counted(response, caller, COUNTS, ingress_bytes);
     }
     if let Some(standing) = standing {
         limited::tell(standing, response.headers_mut());

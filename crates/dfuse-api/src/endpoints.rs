@@ -1,6 +1,6 @@
 use std::{future::Future, sync::Arc};
 
-use dfuse_http::{Api, Routes, proven, sender::admitted};
+use dfuse_http::{Api, Routes, proven};
 use dfuse_query::Surface;
 
 use crate::{
@@ -8,7 +8,6 @@ use crate::{
     chain_api::{self, ChainApi, NodeShaped},
     metrics::describe,
     rest::{self, auth},
-    tariff::tariff,
     websocket,
 };
 
@@ -42,11 +41,10 @@ impl Endpoints {
         let api = &self.api;
         let websocket = websocket::endpoint(api, self.options.websocket.clone(), self.chain_api.clone());
         Routes::default()
-            .with(rest::endpoints(), |routes| admitted(proven(routes, api), api, tariff(Surface::Rest)))
-            .with(vec![websocket], |routes| admitted(routes, api, tariff(Surface::WebSocket)))
-            // They ask for access themselves, where that is wanted.
-            .with(auth::endpoints(), |routes| routes)
-            .with(chain_api::endpoints(self.chain_api.clone()), |routes| routes)
+            .with((api, Surface::Rest), rest::endpoints(), |routes| proven(routes, api))
+            .with((api, Surface::WebSocket), vec![websocket], |routes| routes)
+            .with((api, Surface::Rest), auth::endpoints(), |routes| routes)
+            .with((api, Surface::Node), chain_api::endpoints(self.chain_api.clone()), |routes| routes)
             .at("/v0")
             .at("/v1/stream")
             .with_errors(chain_api::PATH, NodeShaped::shape)

@@ -11,7 +11,6 @@ mod chain_api;
 mod endpoints;
 mod metrics;
 mod rest;
-mod tariff;
 mod websocket;
 
 pub use chain_api::{ChainApiOptions, PushOptions};

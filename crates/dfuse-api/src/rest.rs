@@ -1,5 +1,6 @@
 //! The HTTP endpoints. A module has its part of their table.
 
+mod answers;
 pub(crate) mod auth;
 mod block_id;
 mod blocks;

@@ -34,8 +34,8 @@ use axum::{
 use bytes::Bytes;
 use connection::Connection;
 use dfuse_antelope::Checksum256;
-use dfuse_http::{ConnectionPlace, Endpoint, Methods, websocket};
-use dfuse_query::{ApiResult, Caller, ErrorCode, TraceId, TraceIds, streams::Recent};
+use dfuse_http::{AnswerForm, Charge, ConnectionPlace, Endpoint, Methods, websocket};
+use dfuse_query::{ApiResult, Caller, Class, ErrorCode, RouteClass, TraceId, TraceIds, streams::Recent};
 use selection::Selected;
 
 use crate::{Api, answer::HttpError, chain_api::ChainApi, peer::peer};
@@ -129,8 +129,8 @@ pub fn check_stream_message(text: &str) -> ApiResult<()> {
 pub(crate) fn endpoint(api: &Api, options: WebSocketOptions, nodes: Arc<ChainApi>) -> Endpoint {
     let shared = Shared::new(api, options, nodes);
     let route = get(upgrade).layer(Extension(Arc::new(shared)));
-    Endpoint::raw("/v1/stream", Methods::Get, route)
-        .answers("A WebSocket connection.")
+    Endpoint::raw("/v1/stream", Methods::Get, Charge::new(Class::LookUp, RouteClass::Stream), route)
+        .answers("A WebSocket connection.", AnswerForm::Upgrade)
         .fails(&[ErrorCode::WsUpgradeFailed, ErrorCode::TooManyOpen])
 }
 

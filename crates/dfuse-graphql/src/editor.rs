@@ -7,11 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use dfuse_http::{Endpoint, Methods, SlashAtEnd};
+use dfuse_http::{AnswerForm, Charge, Endpoint, Methods, SlashAtEnd};
+use dfuse_query::Class;
 
 /// Where the page is.
 pub(crate) const PATH: &str = "/graphiql/";
 
+const OPEN: Charge = Charge::open(Class::LookUp);
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
@@ -49,10 +51,13 @@ struct File {
 /// The page, its files, and where older addresses lead.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     let file = |file: File| {
-        Endpoint::raw(file.path, Methods::Get, get(async move || file.into_response())).answers("A file of the editor.")
+        Endpoint::raw(file.path, Methods::Get, OPEN, get(async move || file.into_response()))
+            .answers("A file of the editor.", AnswerForm::Text(file.media_type))
     };
-    let page = Endpoint::raw(PAGE.path, Methods::Get, get(page)).answers("A page to write GraphQL documents in.");
-    let old = Endpoint::raw("/playground", Methods::Get, get(redirect)).answers("Where the editor is.");
+    let page = Endpoint::raw(PAGE.path, Methods::Get, OPEN, get(page))
+        .answers("A page to write GraphQL documents in.", AnswerForm::Text(HTML));
+    let old = Endpoint::raw("/playground", Methods::Get, OPEN, get(redirect))
+        .answers("Where the editor is.", AnswerForm::Redirect);
     FILES.into_iter().map(file).chain([page, old]).collect()
 }
 

@@ -3,12 +3,11 @@ use std::sync::Arc;
 use axum::{
     Extension, Router,
     extract::{FromRequestParts, Request, State, ws::WebSocketUpgrade},
-    http::StatusCode,
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use dfuse_http::{Api, Routes, limited::Tariff, proven, sender::admitted, websocket::is_wanted};
-use dfuse_query::{GraphqlExecutor, RouteClass, Surface, TraceId};
+use dfuse_http::{Api, Routes, proven, websocket::is_wanted};
+use dfuse_query::{GraphqlExecutor, Surface, TraceId};
 
 use crate::{
     editor,
@@ -16,9 +15,6 @@ use crate::{
     metrics::describe,
     socket::{self, SocketOptions, Sockets},
 };
-
-/// What a document counts as.
-const TARIFF: Tariff = Tariff { surface: Surface::Graphql, class: |_| RouteClass::Search, worth };
 
 /// GraphQL over HTTP and WebSocket, and its editor.
 #[derive(Debug)]
@@ -40,10 +36,10 @@ impl Endpoints {
         let api = &self.api;
         let sockets = Arc::new(Sockets::new(api, self.executor.clone(), self.options.clone()));
         Routes::default()
-            .with(http::endpoints(&self.executor), |routes| {
-                sockets_first(admitted(proven(routes, api), api, TARIFF), sockets)
+            .with((api, Surface::Graphql), http::endpoints(&self.executor), |routes| {
+                sockets_first(proven(routes, api), sockets)
             })
-            .with(editor::endpoints(), |routes| routes)
+            .with((api, Surface::Graphql), editor::endpoints(), |routes| routes)
             .at(http::PATH)
             .at(editor::PATH)
     }
@@ -67,8 +63,4 @@ async fn dispatch(
     }
     let media = Media::wanted(request.headers());
     http::in_form(next.run(request).await, media, trace_id)
-}
-
-fn worth(_: &str, status: StatusCode, documents: u64) -> (u64, u64) {
-    if status.is_server_error() { (0, 0) } else { (1, documents.max(1)) }
 }

@@ -11,9 +11,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use dfuse_http::{Api, Endpoint, Untouched, limited::Documents};
+use dfuse_http::{AnswerForm, Api, Charge, Endpoint, Field, Schema, Untouched, limited::Documents};
 use dfuse_query::{
-    ApiError, ApiResult, Class, ErrorCode, GraphqlExecutor, GraphqlOperation, GraphqlRequest, GraphqlResponse, TraceId,
+    ApiError, ApiResult, Class, ErrorCode, GraphqlExecutor, GraphqlOperation, GraphqlRequest, GraphqlResponse,
+    RouteClass, TraceId,
 };
 use futures::StreamExt;
 pub(crate) use media::Media;
@@ -28,17 +29,23 @@ pub(crate) const PATH: &str = "/graphql";
 /// Beside those of all endpoints. Requests for a WebSocket connection come to the same path.
 const ERRORS: &[ErrorCode] = &[ErrorCode::WsUpgradeFailed, ErrorCode::InvalidJson];
 
+const CHARGE: Charge = Charge::new(Class::Search, RouteClass::Search);
+const ANSWER: AnswerForm = AnswerForm::Json(Schema::Object(&[&[
+    Field::maybe("data", Schema::Nullable(&Schema::Map(&Schema::Anything))),
+    Field::maybe("errors", Schema::List(&Schema::Map(&Schema::Anything))),
+]]));
+
 /// Both ways of asking.
 pub(crate) fn endpoints(executor: &Arc<dyn GraphqlExecutor>) -> Vec<Endpoint> {
     let (by_post, by_query) = (executor.clone(), executor.clone());
     let answer = "What the GraphQL document asks for.";
     vec![
-        Endpoint::post_json(PATH, Class::Search, move |api, Posted(asked)| execute(by_post.clone(), api, asked))
-            .answers(answer)
+        Endpoint::post_json(PATH, CHARGE, move |api, Posted(asked)| execute(by_post.clone(), api, asked))
+            .answers(answer, ANSWER)
             .fails(ERRORS),
-        Endpoint::get(PATH, Class::Search, move |api, Queried(asked)| execute(by_query.clone(), api, asked))
+        Endpoint::get(PATH, CHARGE, move |api, Queried(asked)| execute(by_query.clone(), api, asked))
             .takes(BY_QUERY)
-            .answers(answer)
+            .answers(answer, ANSWER)
             .fails(ERRORS),
     ]
 }

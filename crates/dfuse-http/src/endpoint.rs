@@ -9,9 +9,16 @@ use axum::{
     response::IntoResponse,
     routing::{self, MethodFilter, MethodRouter},
 };
-use dfuse_query::{ApiResult, Class, ErrorCode};
+use dfuse_query::{ApiResult, ErrorCode, Surface};
 
-use crate::{Api, answer::HttpError, parameter::Parameter};
+use crate::{
+    Api,
+    answer::HttpError,
+    charge::{Charge, Tariff},
+    parameter::Parameter,
+    schema::AnswerForm,
+    sender::admitted,
+};
 
 /// Errors that every endpoint may answer with: those of parameters, of bodies, of access, of a server that is
 /// busy, and faults.
@@ -43,12 +50,14 @@ pub struct Endpoint {
     pub methods: Methods,
     /// What is in the body of a request.
     pub body: BodyForm,
-    /// What its reads cost.
-    pub class: Class,
+    /// What its requests cost.
+    pub charge: Charge,
     /// What it takes, in the order in which documents should have it.
     pub parameters: &'static [Parameter],
     /// What it answers, in a sentence.
     pub answer: &'static str,
+    /// The form of its good answers.
+    pub form: AnswerForm,
     /// What it may fail with, beside [`COMMON_ERRORS`].
     pub errors: &'static [ErrorCode],
     route: MethodRouter<Api>,
@@ -103,72 +112,85 @@ impl Methods {
     }
 }
 
+/// Answers what an endpoint is asked: a function of the [`Api`] and of what it takes from a request.
+pub trait Handler<A, R>: Clone + Send + Sync + 'static {
+    /// Answers.
+    fn answer(&self, api: Api, asked: A) -> impl Future<Output = ApiResult<R>> + Send + use<Self, A, R>;
+}
+
+impl<A, R, F, W> Handler<A, R> for F
+where
+    F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
+    W: Future<Output = ApiResult<R>> + Send + 'static,
+{
+    fn answer(&self, api: Api, asked: A) -> impl Future<Output = ApiResult<R>> + Send + use<F, A, R, W> {
+        self(api, asked)
+    }
+}
+
 impl Endpoint {
-    /// What is asked with `GET`, or with `POST` and a form. Reads of that class answer it.
-    pub fn new<A, R, F, W>(path: &'static str, class: Class, handler: F) -> Self
+    /// What is asked with `GET`, or with `POST` and a form.
+    pub fn new<A, R>(path: &'static str, charge: Charge, handler: impl Handler<A, R>) -> Self
     where
-        F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
         A: FromRequest<Api> + Send + 'static,
         R: IntoResponse + 'static,
-        W: Future<Output = ApiResult<R>> + Send + 'static,
     {
-        Self::with_methods(Methods::GetOrPost, BodyForm::Form, path, class, handler)
+        Self::with_methods(Methods::GetOrPost, BodyForm::Form, path, charge, handler)
     }
 
     /// What is asked with `GET` alone.
-    pub fn get<A, R, F, W>(path: &'static str, class: Class, handler: F) -> Self
+    pub fn get<A, R>(path: &'static str, charge: Charge, handler: impl Handler<A, R>) -> Self
     where
-        F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
         A: FromRequest<Api> + Send + 'static,
         R: IntoResponse + 'static,
-        W: Future<Output = ApiResult<R>> + Send + 'static,
     {
-        Self::with_methods(Methods::Get, BodyForm::None, path, class, handler)
+        Self::with_methods(Methods::Get, BodyForm::None, path, charge, handler)
     }
 
     /// What is asked with a JSON object that is posted.
-    pub fn post_json<A, R, F, W>(path: &'static str, class: Class, handler: F) -> Self
+    pub fn post_json<A, R>(path: &'static str, charge: Charge, handler: impl Handler<A, R>) -> Self
     where
-        F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
         A: FromRequest<Api> + Send + 'static,
         R: IntoResponse + 'static,
-        W: Future<Output = ApiResult<R>> + Send + 'static,
     {
-        Self::with_methods(Methods::Post, BodyForm::Json, path, class, handler)
+        Self::with_methods(Methods::Post, BodyForm::Json, path, charge, handler)
     }
 
     /// What takes a request as it is, and charges its reads itself.
-    pub fn raw(path: &'static str, methods: Methods, route: MethodRouter<Api>) -> Self {
+    pub fn raw(path: &'static str, methods: Methods, charge: Charge, route: MethodRouter<Api>) -> Self {
         Self {
             path,
             methods,
             body: BodyForm::None,
-            class: Class::LookUp,
+            charge,
             parameters: &[],
             answer: "",
+            form: AnswerForm::Unsaid,
             errors: &[],
             route,
         }
     }
 
-    fn with_methods<A, R, F, W>(methods: Methods, body: BodyForm, path: &'static str, class: Class, handler: F) -> Self
+    fn with_methods<A, R>(
+        methods: Methods,
+        body: BodyForm,
+        path: &'static str,
+        charge: Charge,
+        handler: impl Handler<A, R>,
+    ) -> Self
     where
-        F: Fn(Api, A) -> W + Clone + Send + Sync + 'static,
         A: FromRequest<Api> + Send + 'static,
         R: IntoResponse + 'static,
-        W: Future<Output = ApiResult<R>> + Send + 'static,
     {
         let answer = move |api: Api, asked: A| {
-            let answer = handler(api, asked);
+            let answer = handler.answer(api, asked);
             async move { answer.await.map_err(HttpError) }
         };
         let route = match methods.filter() {
             Some(filter) => routing::on(filter, answer),
             None => routing::any(answer),
         };
-        let mut endpoint = Self::raw(path, methods, route);
-        (endpoint.body, endpoint.class) = (body, class);
-        endpoint
+        Self { body, ..Self::raw(path, methods, charge, route) }
     }
 
     /// What it takes.
@@ -177,10 +199,10 @@ impl Endpoint {
         Self { parameters, ..self }
     }
 
-    /// What it answers, in a sentence.
+    /// What it answers: a sentence, and the form.
     #[must_use]
-    pub fn answers(self, answer: &'static str) -> Self {
-        Self { answer, ..self }
+    pub fn answers(self, answer: &'static str, form: AnswerForm) -> Self {
+        Self { answer, form, ..self }
     }
 
     /// What it may fail with, beside [`COMMON_ERRORS`].
@@ -196,14 +218,18 @@ impl Endpoint {
     }
 }
 
-/// The routes of a table.
-pub(crate) fn router(endpoints: &[Endpoint]) -> Router<Api> {
+/// The routes of a table. Who asks is admitted where the table says that requests are limited.
+pub(crate) fn router(endpoints: &[Endpoint], api: &Api, surface: Surface) -> Router<Api> {
     endpoints.iter().fold(Router::new(), |router, endpoint| {
         let mut route = endpoint.route.clone();
+        let Charge { reads, route: class, counts } = endpoint.charge;
         // What takes every method has no routes that could be laid around, and needs none of this.
         if endpoint.methods != Methods::Any {
-            route = route.route_layer(Extension(endpoint.class)).route_layer(Extension(Declared(endpoint.parameters)));
+            route = route.route_layer(Extension(reads)).route_layer(Extension(Declared(endpoint.parameters)));
             route = checked(endpoint, route);
+            if let Some(class) = class {
+                route = admitted(route, api, Tariff { surface, class, counts });
+            }
         }
         router.route(endpoint.path, route)
     })

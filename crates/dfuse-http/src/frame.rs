@@ -15,7 +15,7 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
-use dfuse_query::{ApiError, ErrorCode, TraceId, TraceIds, shorten};
+use dfuse_query::{ApiError, ErrorCode, Surface, TraceId, TraceIds, shorten};
 use futures::FutureExt;
 use record::{Record, RouteSlot};
 use serde_json::json;
@@ -57,7 +57,7 @@ impl Frame {
             all.addresses.extend(surface.addresses);
         }
         let of_health = health::endpoints(all.addresses.clone());
-        let Routes { router, endpoints, shapes, .. } = all.with(of_health, |routes| routes);
+        let Routes { router, endpoints, shapes, .. } = all.with((&api, Surface::Rest), of_health, |routes| routes);
         let router = router.with_state(api.clone());
         let routes =
             router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));

@@ -9,12 +9,12 @@ use axum::{
     routing::get,
 };
 use dfuse_index::{BlockRef, IndexState};
-use dfuse_query::{ApiError, ApiResult, Head, Look};
+use dfuse_query::{ApiError, ApiResult, Class, Head, Look};
 use metrics::{counter, gauge};
 use serde_json::{Value, json};
 
 use crate::{
-    Api, Endpoint, Json, Methods,
+    AnswerForm, Api, Charge, Endpoint, Field, Json, Methods, Schema,
     answer::HttpError,
     metrics::{
         BODY_BYTES, COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT,
@@ -26,6 +26,23 @@ use dfuse_render::rfc3339;
 
 const HEALTH: &str = "/healthz";
 const METRICS: &str = "/metrics";
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN: Charge = Charge::open(Class::LookUp);
+const VERSION: Schema = Schema::Object(&[&[
+    Field::always("name", Schema::Text),
+    Field::always("version", Schema::Text),
+    Field::always("addresses", Schema::List(&Schema::Text)),
+]]);
+const ANY_OBJECT: Schema = Schema::Map(&Schema::Anything);
+const CONDITION: Schema = Schema::Object(&[&[
+    Field::maybe("head", ANY_OBJECT),
+    Field::always("lib", Schema::Nullable(&ANY_OBJECT)),
+    Field::always("conditions", Schema::List(&Schema::Text)),
+    Field::always("connections", ANY_OBJECT),
+    Field::maybe("warnings", Schema::Map(&Schema::Text)),
+    Field::maybe("state_from_block", Schema::Integer),
+    Field::maybe("complete", Schema::Flag),
+]]);
 /// When to ask again.
 const PAUSE_SECONDS: u32 = 5;
 
@@ -124,7 +141,7 @@ async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
             gauge!(INDEX_LIVE, "index" => index.name).set(u32::from(index.state == IndexState::Live));
         }
     });
-    let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let media_type = HeaderValue::from_static(METRICS_TYPE);
     Ok(([(header::CONTENT_TYPE, media_type)], api.metrics().render()).into_response())
 }
 
@@ -141,11 +158,16 @@ fn version(addresses: &[&str]) -> Json<Value> {
 pub(crate) fn endpoints(addresses: Vec<&'static str>) -> Vec<Endpoint> {
     let addresses = [addresses, vec![HEALTH, METRICS]].concat();
     vec![
-        Endpoint::raw("/", Methods::Get, get(async move || version(&addresses)))
-            .answers("The name and the version of the server, and where its surfaces begin."),
-        Endpoint::raw(HEALTH, Methods::Get, get(health))
-            .answers("What the server is at: head, last irreversible block, conditions, connections, warnings."),
-        Endpoint::raw(METRICS, Methods::Get, get(metrics)).answers("All counts, in Prometheus' text format."),
+        Endpoint::raw("/", Methods::Get, OPEN, get(async move || version(&addresses))).answers(
+            "The name and the version of the server, and where its surfaces begin.",
+            AnswerForm::Json(VERSION),
+        ),
+        Endpoint::raw(HEALTH, Methods::Get, OPEN, get(health)).answers(
+            "What the server is at: head, last irreversible block, conditions, connections, warnings.",
+            AnswerForm::Json(CONDITION),
+        ),
+        Endpoint::raw(METRICS, Methods::Get, OPEN, get(metrics))
+            .answers("All counts, in Prometheus' text format.", AnswerForm::Text(METRICS_TYPE)),
     ]
 }
 

@@ -11,7 +11,7 @@
 //! | module | what |
 //! |---|---|
 //! | `server`, `frame` | connections, and what is around every request: trace id, CORS, errors in their one form, log line, counts |
-//! | `routes`, `endpoint`, `parameter` | what a surface gives the server: the table of its endpoints |
+//! | `routes`, `endpoint`, `parameter`, `charge`, `schema` | what a surface gives the server: the table of its endpoints |
 //! | `answer` | errors as responses |
 //! | `peer`, `sender`, `params`, `bodies` | the other end of a connection and who asks there; the validator of parameters, which names all that is wrong at once; memory for bodies |
 //! | `limited` | limits and usage of callers |
@@ -23,6 +23,7 @@
 pub mod answer;
 mod api;
 mod bodies;
+mod charge;
 mod endpoint;
 mod frame;
 mod health;
@@ -39,6 +40,7 @@ mod places;
 mod refused;
 mod request_span;
 mod routes;
+mod schema;
 pub mod sender;
 mod server;
 mod stopping;
@@ -47,7 +49,8 @@ pub mod websocket;
 
 pub use api::Api;
 pub use bodies::Room;
-pub use endpoint::{BodyForm, COMMON_ERRORS, Endpoint, Methods};
+pub use charge::{Charge, Counts};
+pub use endpoint::{BodyForm, COMMON_ERRORS, Endpoint, Handler, Methods};
 pub use frame::{TRACE_ID, integrity::proven, panicked, path::SlashAtEnd};
 pub use integrity_secret::IntegritySecret;
 pub use json::{Json, JsonList, JsonText};
@@ -57,5 +60,6 @@ pub use parameter::{Kind, Parameter, Place};
 pub use params::Params;
 pub use places::ConnectionPlace;
 pub use routes::{Routes, Shape, Shaped, ShapedError, Untouched};
+pub use schema::{AnswerForm, Field, Schema};
 pub use server::Server;
 pub use stopping::Stopping;

@@ -11,8 +11,10 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use dfuse_query::{ApiError, Caller, ErrorCode, RouteClass, Standing, Surface, Usage};
+use dfuse_query::{ApiError, Caller, ErrorCode, Standing, Usage};
 use hyper::body::{Frame, SizeHint};
+
+use crate::Counts;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -21,17 +23,6 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 /// How many results an answer has, among its extensions. Without it, an answer is one.
 #[derive(Debug, Clone, Copy)]
 pub struct Documents(pub u64);
-
-/// What the routes of a surface are worth.
-#[derive(Debug, Clone, Copy)]
-pub struct Tariff {
-    /// Where it is.
-    pub surface: Surface,
-    /// What may be allowed and limited together, by the path of the route.
-    pub class: fn(&str) -> RouteClass,
-    /// Requests and documents that an answer counts as, by the path of the route, its status, and how many results it has.
-    pub worth: fn(&str, StatusCode, u64) -> (u64, u64),
-}
 
 /// Says where a caller stands.
 pub fn tell(standing: Standing, headers: &mut HeaderMap) {
@@ -52,12 +43,12 @@ pub fn tell_refused(error: &ApiError, headers: &mut HeaderMap) {
 }
 
 /// Counts the answer and its bytes for the caller.
-pub fn counted(response: Response, caller: &Caller, tariff: Tariff, route: &str, ingress_bytes: u64) -> Response {
+pub fn counted(response: Response, caller: &Caller, counts: Counts, ingress_bytes: u64) -> Response {
     if caller.grant.is_none() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
     let documents = response.extensions().get::<Documents>().map_or(1, |documents| documents.0);
-    let (requests, documents) = (tariff.worth)(route, response.status(), documents);
+    let (requests, documents) = counts.of(response.status(), documents);
     caller.record(Usage { requests, documents, ingress_bytes, ..Usage::default() });
     let caller = caller.clone();
     response.map(|body| Body::new(CountedBody { body, caller, bytes: 0 }))

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use axum::Router;
-use dfuse_query::{ApiError, TraceId};
+use dfuse_query::{ApiError, Surface, TraceId};
 
 use crate::{Api, Endpoint, endpoint};
 
@@ -33,10 +33,15 @@ pub type Shape = fn(ApiError) -> Shaped;
 pub struct Untouched;
 
 impl Routes {
-    /// Those endpoints, with something around all of them, such as admission.
+    /// Those endpoints of a surface, with something around all of them.
     #[must_use]
-    pub fn with(mut self, endpoints: Vec<Endpoint>, around: impl FnOnce(Router<Api>) -> Router<Api>) -> Self {
-        self.router = self.router.merge(around(endpoint::router(&endpoints)));
+    pub fn with(
+        mut self,
+        (api, surface): (&Api, Surface),
+        endpoints: Vec<Endpoint>,
+        around: impl FnOnce(Router<Api>) -> Router<Api>,
+    ) -> Self {
+        self.router = self.router.merge(around(endpoint::router(&endpoints, api, surface)));
         self.endpoints.extend(endpoints);
         self
     }

@@ -3,46 +3,38 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use axum::{
-    Router,
-    extract::{MatchedPath, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
+    routing::MethodRouter,
 };
 use dfuse_query::{ApiResult, Asking, Caller, IssuedToken, Surface};
 
-use crate::{
-    Api,
-    answer::HttpError,
-    limited::{self, Tariff},
-    params::body::declared_length,
-    peer::peer,
-};
+use crate::{Api, answer::HttpError, charge::Tariff, limited, params::body::declared_length, peer::peer};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Lets only those in who are admitted, within their limits, and counts what they use. Their [`Caller`] is among the extensions of
 /// their requests.
-pub fn admitted(routes: Router<Api>, api: &Api, tariff: Tariff) -> Router<Api> {
-    routes.route_layer(from_fn_with_state((api.clone(), tariff), check))
+pub(crate) fn admitted(route: MethodRouter<Api>, api: &Api, tariff: Tariff) -> MethodRouter<Api> {
+    route.route_layer(from_fn_with_state((api.clone(), tariff), check))
 }
 
 async fn check(State((api, tariff)): State<(Api, Tariff)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let route = parts.extensions.get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("", MatchedPath::as_str);
     let ingress_bytes = declared_length(&parts.headers).unwrap_or_default();
     let caller = match admit(&api, &parts, tariff.surface).await {
         Ok(caller) => caller,
         Err(error) => return HttpError(error).into_response(),
     };
-    let standing = match caller.take((tariff.class)(route)) {
+    let standing = match caller.take(tariff.class) {
         Ok(standing) => standing,
         Err(error) => return HttpError(error).into_response(),
     };
     parts.extensions.insert(caller.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
-    let mut response = limited::counted(response, &caller, tariff, route, ingress_bytes);
+    let mut response = limited::counted(response, &caller, tariff.counts, ingress_bytes);
     if let Some(standing) = standing {
         limited::tell(standing, response.headers_mut());
     }

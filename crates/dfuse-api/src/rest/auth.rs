@@ -9,7 +9,8 @@ use dfuse_query::{ApiError, ApiResult, Class, ErrorCode, IssuedToken};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use dfuse_http::{Api, Endpoint, Json, JsonBody, Params, answer::HttpError, sender};
+use super::answers;
+use dfuse_http::{AnswerForm, Api, Charge, Endpoint, Json, JsonBody, Params, answer::HttpError, sender};
 
 /// Seconds for which others may keep the public keys: a new one signs at once, and whoever does not find it asks again.
 const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
@@ -18,10 +19,12 @@ const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Open to all: whoever asks here has no token yet.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
-    let issue = Endpoint::post_json("/v1/auth/issue", Class::LookUp, issue)
-        .answers("A token for the API key in the body, `api_key`, and until when it lives: `token`, and `expires_at` in seconds since 1970.");
-    let keys = Endpoint::get("/.well-known/jwks.json", Class::LookUp, public_keys)
-        .answers("The public keys that tokens of this server are verified with: a JSON Web Key Set.");
+    let issue = Endpoint::post_json("/v1/auth/issue", Charge::open(Class::LookUp), issue)
+        .answers("A token for the API key in the body, `api_key`, and until when it lives: `token`, and `expires_at` in seconds since 1970.", AnswerForm::Json(answers::ISSUED));
+    let keys = Endpoint::get("/.well-known/jwks.json", Charge::open(Class::LookUp), public_keys).answers(
+        "The public keys that tokens of this server are verified with: a JSON Web Key Set.",
+        AnswerForm::Json(answers::KEY_SET),
+    );
     vec![issue, keys]
 }
 

@@ -2,17 +2,18 @@
 
 use dfuse_antelope::TimePoint;
 use dfuse_http::{
-    Endpoint,
+    AnswerForm, Charge, Counts, Endpoint,
     Kind::{Choice, Time},
     Parameter,
 };
 use dfuse_query::{
-    ApiResult, Class, ErrorCode,
+    ApiResult, Class, ErrorCode, RouteClass,
     blocks::{TimeComparison, by_time as block_by_time, parse_time},
 };
 use dfuse_render::rfc3339;
 use serde_json::{Value, json};
 
+use super::answers;
 use crate::{
     Api, Json, Params,
     params::rules::{Field, Problems, one_of},
@@ -36,12 +37,17 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ),
     ];
     vec![
-        Endpoint::new("/v0/block_id/by_time", Class::LookUp, by_time)
-            .takes(PARAMETERS)
-            .answers(
-                "The number, id and time of the block that is nearest to the moment on the side that is asked for.",
-            )
-            .fails(&[ErrorCode::BlockTimeNotFound, ErrorCode::StateUnavailable]),
+        Endpoint::new(
+            "/v0/block_id/by_time",
+            Charge::new(Class::LookUp, RouteClass::LookUp).counting(Counts::Requests),
+            by_time,
+        )
+        .takes(PARAMETERS)
+        .answers(
+            "The number, id and time of the block that is nearest to the moment on the side that is asked for.",
+            AnswerForm::Json(answers::BLOCK_BY_TIME),
+        )
+        .fails(&[ErrorCode::BlockTimeNotFound, ErrorCode::StateUnavailable]),
     ]
 }
 

@@ -1,17 +1,17 @@
 //! `/v0/blocks`: blocks as the explorer shows them.
 
 use dfuse_http::{
-    Endpoint,
+    AnswerForm, Charge, Endpoint,
     Kind::{BlockNumber, Integer},
     Parameter,
 };
 use dfuse_query::{
-    ApiResult, Class, ErrorCode,
+    ApiResult, Class, ErrorCode, RouteClass,
     blocks::{self, BlockSummary, Schedule},
 };
 use dfuse_render::JsonWriter;
 
-use super::parameters::ID;
+use super::{answers, parameters::ID};
 use crate::{
     Api, JsonList, JsonText, Params,
     params::rules::{between, highest_block, id},
@@ -23,13 +23,16 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Parameter::optional("skip", BlockNumber, "the highest number; one above the head is the head"),
     ];
     vec![
-        Endpoint::new("/v0/blocks", Class::Page, list)
+        Endpoint::new("/v0/blocks", Charge::new(Class::Page, RouteClass::Explorer), list)
             .takes(LIST)
-            .answers("Blocks of the best chain, the newest first.")
+            .answers("Blocks of the best chain, the newest first.", AnswerForm::Json(answers::BLOCKS))
             .fails(&[ErrorCode::StateUnavailable]),
-        Endpoint::new("/v0/blocks/{id}", Class::Page, one)
+        Endpoint::new("/v0/blocks/{id}", Charge::new(Class::Page, RouteClass::Explorer), one)
             .takes(&[ID])
-            .answers("A block of any branch, with the blocks of all branches near its height.")
+            .answers(
+                "A block of any branch, with the blocks of all branches near its height.",
+                AnswerForm::Json(answers::BLOCK),
+            )
             .fails(&[ErrorCode::BlockNotFound, ErrorCode::StateUnavailable]),
     ]
 }

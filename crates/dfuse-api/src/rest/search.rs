@@ -8,18 +8,21 @@ mod simple;
 
 use dfuse_antelope::Name;
 use dfuse_http::{
-    Endpoint,
+    AnswerForm, Charge, Counts, Endpoint,
     Kind::{BlockNumber, Choice, Flag, Integer, Name as NameKind, SearchQuery, Text},
     Parameter,
 };
 use dfuse_kv::Direction;
 use dfuse_query::{
-    ApiResult, Class, ErrorCode,
+    ApiResult, Class, ErrorCode, RouteClass,
     search::{BlockSpan, SearchQuestion, account_history},
 };
 
 use self::params::{QueryRule, cursor};
-use super::parameters::{CURSOR, LIMIT};
+use super::{
+    answers,
+    parameters::{CURSOR, LIMIT},
+};
 use crate::{
     Api, JsonList, Params,
     params::rules::{Field, Problems, at_least, between, boolean, name, sort_is_descending},
@@ -60,24 +63,32 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ];
     const PAGED: &[ErrorCode] = &[ErrorCode::CursorTooOld, ErrorCode::QueryTooBroad];
     vec![
-        Endpoint::new("/v0/search/transactions", Search, transactions)
-            .takes(TRANSACTIONS)
-            .answers("A page of the transactions with actions that match.")
-            .fails(PAGED),
-        Endpoint::new("/v0/search/count", Search, count::count)
+        Endpoint::new(
+            "/v0/search/transactions",
+            Charge::new(Search, RouteClass::Search).counting(Counts::Results),
+            transactions,
+        )
+        .takes(TRANSACTIONS)
+        .answers("A page of the transactions with actions that match.", AnswerForm::Json(answers::FOUND_PAGE))
+        .fails(PAGED),
+        Endpoint::new("/v0/search/count", Charge::new(Search, RouteClass::Search), count::count)
             .takes(COUNTED)
-            .answers("How many transactions and actions match.")
+            .answers("How many transactions and actions match.", AnswerForm::Json(answers::COUNTED))
             .fails(&[ErrorCode::QueryTooBroad]),
-        Endpoint::new("/v0/search/completion", LookUp, completion::completion)
-            .takes(COMPLETED)
-            .answers("How a query may go on, in sections."),
-        Endpoint::new("/v0/simple_search", Page, simple::simple_search)
+        Endpoint::new(
+            "/v0/search/completion",
+            Charge::new(LookUp, RouteClass::Explorer).counting(Counts::Nothing),
+            completion::completion,
+        )
+        .takes(COMPLETED)
+        .answers("How a query may go on, in sections.", AnswerForm::Json(answers::COMPLETION)),
+        Endpoint::new("/v0/simple_search", Charge::new(Page, RouteClass::Explorer), simple::simple_search)
             .takes(NAMED)
-            .answers("What a text names: a block, a transaction or an account.")
+            .answers("What a text names: a block, a transaction or an account.", AnswerForm::Json(answers::NAMED))
             .fails(&[ErrorCode::SimpleSearchNotFound, ErrorCode::StateUnavailable]),
-        Endpoint::new("/v0/accounts/{account}/actions", Search, account_actions)
+        Endpoint::new("/v0/accounts/{account}/actions", Charge::new(Search, RouteClass::Search), account_actions)
             .takes(OF_ACCOUNT)
-            .answers("What an account has done, and what has come to it.")
+            .answers("What an account has done, and what has come to it.", AnswerForm::Json(answers::FOUND_PAGE))
             .fails(PAGED),
     ]
 }

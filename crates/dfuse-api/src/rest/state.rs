@@ -15,8 +15,10 @@ mod table;
 mod tokens;
 
 pub(crate) use self::height::write_coverage;
-use dfuse_http::Endpoint;
-use dfuse_query::Class;
+use dfuse_http::{AnswerForm, Charge, Endpoint};
+use dfuse_query::{Class, RouteClass};
+
+use super::answers;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     [of_tables(), of_contracts(), of_tokens()].into_iter().flatten().collect()
@@ -25,29 +27,32 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 fn of_tables() -> Vec<Endpoint> {
     use Class::{LookUp, Page};
     vec![
-        Endpoint::new("/v0/state/table", Page, table::one)
+        Endpoint::new("/v0/state/table", Charge::new(Page, RouteClass::List), table::one)
             .takes(parameters::ROWS)
-            .answers("The rows of a table, in the order of their primary keys.")
+            .answers("The rows of a table, in the order of their primary keys.", AnswerForm::Json(answers::ROWS))
             .fails(parameters::ROWS_ERRORS),
-        Endpoint::new("/v0/state/table/diff", Page, difference::get)
+        Endpoint::new("/v0/state/table/diff", Charge::new(Page, RouteClass::List), difference::get)
             .takes(parameters::DIFFERENCE)
-            .answers("What is to be done to a table at one height so that it becomes what it is at another.")
+            .answers(
+                "What is to be done to a table at one height so that it becomes what it is at another.",
+                AnswerForm::Json(answers::DIFFERENCE),
+            )
             .fails(parameters::ROWS_ERRORS),
-        Endpoint::new("/v0/state/table/row", LookUp, table::row)
+        Endpoint::new("/v0/state/table/row", Charge::new(LookUp, RouteClass::LookUp), table::row)
             .takes(parameters::ROW)
-            .answers("One row.")
+            .answers("One row.", AnswerForm::Json(answers::ROW))
             .fails(parameters::ROW_ERRORS),
-        Endpoint::new("/v0/state/table/row/history", Page, history::get)
+        Endpoint::new("/v0/state/table/row/history", Charge::new(Page, RouteClass::List), history::get)
             .takes(parameters::HISTORY)
-            .answers("What became of one row: a page of its changes.")
+            .answers("What became of one row: a page of its changes.", AnswerForm::Json(answers::ROW_HISTORY))
             .fails(parameters::ROWS_ERRORS),
-        Endpoint::new("/v0/state/tables/accounts", Page, table::of_accounts)
+        Endpoint::new("/v0/state/tables/accounts", Charge::new(Page, RouteClass::List), table::of_accounts)
             .takes(parameters::ROWS_OF_ACCOUNTS)
-            .answers("The rows of a table of many contracts.")
+            .answers("The rows of a table of many contracts.", AnswerForm::Json(answers::TABLES))
             .fails(parameters::ROWS_ERRORS),
-        Endpoint::new("/v0/state/tables/scopes", Page, table::of_scopes)
+        Endpoint::new("/v0/state/tables/scopes", Charge::new(Page, RouteClass::List), table::of_scopes)
             .takes(parameters::ROWS_OF_SCOPES)
-            .answers("The rows of a table in many scopes.")
+            .answers("The rows of a table in many scopes.", AnswerForm::Json(answers::TABLES))
             .fails(parameters::ROWS_ERRORS),
     ]
 }
@@ -55,33 +60,36 @@ fn of_tables() -> Vec<Endpoint> {
 fn of_contracts() -> Vec<Endpoint> {
     use Class::{LookUp, Page};
     vec![
-        Endpoint::new("/v0/state/abi", LookUp, abi::get)
+        Endpoint::new("/v0/state/abi", Charge::new(LookUp, RouteClass::LookUp), abi::get)
             .takes(parameters::ABI)
-            .answers("The ABI of a contract, and the block that set it.")
+            .answers("The ABI of a contract, and the block that set it.", AnswerForm::Json(answers::ABI))
             .fails(parameters::ABI_ERRORS),
-        Endpoint::post_json("/v0/state/abi/bin_to_json", Page, bin_to_json::post)
+        Endpoint::post_json("/v0/state/abi/bin_to_json", Charge::new(Page, RouteClass::List), bin_to_json::post)
             .takes(parameters::DECODED)
-            .answers("Rows that were sent as bytes, decoded.")
+            .answers("Rows that were sent as bytes, decoded.", AnswerForm::Json(answers::DECODED_ROWS))
             .fails(parameters::DECODED_ERRORS),
-        Endpoint::new("/v0/state/key_accounts", Page, keys::key_accounts)
+        Endpoint::new("/v0/state/key_accounts", Charge::new(Page, RouteClass::List), keys::key_accounts)
             .takes(parameters::OF_KEY)
-            .answers("The accounts with a permission that a key stands in.")
+            .answers("The accounts with a permission that a key stands in.", AnswerForm::Json(answers::ACCOUNT_NAMES))
             .fails(parameters::KEY_ERRORS),
-        Endpoint::new("/v0/state/permission_links", Page, keys::permission_links)
+        Endpoint::new("/v0/state/permission_links", Charge::new(Page, RouteClass::List), keys::permission_links)
             .takes(parameters::OF_ACCOUNT)
-            .answers("The actions for which an account has linked a permission.")
+            .answers("The actions for which an account has linked a permission.", AnswerForm::Json(answers::LINKS))
             .fails(parameters::STATE_ERRORS),
-        Endpoint::new("/v0/state/table_scopes", Page, keys::table_scopes)
+        Endpoint::new("/v0/state/table_scopes", Charge::new(Page, RouteClass::List), keys::table_scopes)
             .takes(parameters::OF_TABLE)
-            .answers("The scopes of a table.")
+            .answers("The scopes of a table.", AnswerForm::Json(answers::SCOPES))
             .fails(parameters::SCOPES_ERRORS),
-        Endpoint::get("/v1/history/get_key_accounts", Page, keys::legacy)
+        Endpoint::get("/v1/history/get_key_accounts", Charge::new(Page, RouteClass::List), keys::legacy)
             .takes(parameters::LEGACY)
-            .answers("The accounts of a key at the head, as nodes answered once.")
+            .answers(
+                "The accounts of a key at the head, as nodes answered once.",
+                AnswerForm::Json(answers::ACCOUNT_NAMES),
+            )
             .fails(parameters::STATE_ERRORS),
-        Endpoint::post_json("/v1/history/get_key_accounts", Page, keys::legacy_json)
+        Endpoint::post_json("/v1/history/get_key_accounts", Charge::new(Page, RouteClass::List), keys::legacy_json)
             .takes(parameters::LEGACY_JSON)
-            .answers("The same.")
+            .answers("The same.", AnswerForm::Json(answers::ACCOUNT_NAMES))
             .fails(parameters::STATE_ERRORS),
     ]
 }
@@ -89,17 +97,17 @@ fn of_contracts() -> Vec<Endpoint> {
 fn of_tokens() -> Vec<Endpoint> {
     use Class::{Page, Search};
     vec![
-        Endpoint::new("/v0/tokens", Search, tokens::all)
+        Endpoint::new("/v0/tokens", Charge::new(Search, RouteClass::List), tokens::all)
             .takes(parameters::TOKENS)
-            .answers("Tokens of one contract or of all.")
+            .answers("Tokens of one contract or of all.", AnswerForm::Json(answers::TOKENS))
             .fails(parameters::TOKEN_ERRORS),
-        Endpoint::new("/v0/tokens/{contract}/{symbol}/holders", Search, tokens::holders)
+        Endpoint::new("/v0/tokens/{contract}/{symbol}/holders", Charge::new(Search, RouteClass::List), tokens::holders)
             .takes(parameters::HOLDERS)
-            .answers("A token, and a page of the accounts with a balance of it.")
+            .answers("A token, and a page of the accounts with a balance of it.", AnswerForm::Json(answers::HOLDERS))
             .fails(parameters::TOKEN_ERRORS),
-        Endpoint::new("/v0/accounts/{account}/balances", Page, tokens::balances)
+        Endpoint::new("/v0/accounts/{account}/balances", Charge::new(Page, RouteClass::List), tokens::balances)
             .takes(parameters::BALANCES)
-            .answers("A page of the tokens of which an account has a balance.")
+            .answers("A page of the tokens of which an account has a balance.", AnswerForm::Json(answers::BALANCES))
             .fails(parameters::TOKEN_ERRORS),
     ]
 }

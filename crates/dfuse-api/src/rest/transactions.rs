@@ -4,15 +4,18 @@ use std::ops::ControlFlow;
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::CursorKind;
-use dfuse_http::{Endpoint, Kind::Integer, Parameter};
+use dfuse_http::{AnswerForm, Charge, Counts, Endpoint, Kind::Integer, Parameter};
 use dfuse_query::{
-    ApiResult, Class, ErrorCode, ListCursor, ReadContext,
+    ApiResult, Class, ErrorCode, ListCursor, ReadContext, RouteClass,
     transactions::{self, TransactionPage},
 };
 use dfuse_render::{JsonWriter, Renderer};
 use dfuse_trx::Place;
 
-use super::parameters::{CURSOR, ID, LIMIT};
+use super::{
+    answers,
+    parameters::{CURSOR, ID, LIMIT},
+};
 use crate::{
     Api, JsonList, JsonText, Params,
     params::rules::{Field, Problems, between, id},
@@ -24,16 +27,26 @@ pub(super) const PAGE_BYTES: usize = 16 << 20;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const RECENT: &[Parameter] = &[Parameter::required("limit", Integer(1, 100), "most transactions"), CURSOR];
     vec![
-        Endpoint::new("/v0/transactions", Class::Page, recent)
+        Endpoint::new("/v0/transactions", Charge::new(Class::Page, RouteClass::Explorer), recent)
             .takes(RECENT)
-            .answers("The lifecycles of transactions that are in blocks, the newest first."),
-        Endpoint::new("/v0/transactions/{id}", Class::LookUp, one)
-            .takes(&[ID])
-            .answers("The lifecycle of a transaction.")
-            .fails(&[ErrorCode::TransactionNotFound]),
-        Endpoint::new("/v0/blocks/{id}/transactions", Class::Page, of_block)
+            .answers(
+                "The lifecycles of transactions that are in blocks, the newest first.",
+                AnswerForm::Json(answers::LIFECYCLES),
+            ),
+        Endpoint::new(
+            "/v0/transactions/{id}",
+            Charge::new(Class::LookUp, RouteClass::LookUp).counting(Counts::Found),
+            one,
+        )
+        .takes(&[ID])
+        .answers("The lifecycle of a transaction.", AnswerForm::Json(answers::LIFECYCLE))
+        .fails(&[ErrorCode::TransactionNotFound]),
+        Endpoint::new("/v0/blocks/{id}/transactions", Charge::new(Class::Page, RouteClass::Explorer), of_block)
             .takes(&[ID, LIMIT, CURSOR])
-            .answers("The lifecycles of the transactions of a block, in the order of their execution.")
+            .answers(
+                "The lifecycles of the transactions of a block, in the order of their execution.",
+                AnswerForm::Json(answers::LIFECYCLES),
+            )
             .fails(&[ErrorCode::BlockNotFound, ErrorCode::StateUnavailable]),
     ]
 }
