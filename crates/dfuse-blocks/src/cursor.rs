@@ -23,11 +23,13 @@ pub enum CursorKind {
     Holders = b'O',
     /// A token in a list of what an account has.
     Balances = b'B',
+    /// An action in the history of an account.
+    AccountActions = b'A',
 }
 
 impl CursorKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Stream,
         Self::Search,
         Self::Transactions,
@@ -36,6 +38,7 @@ impl CursorKind {
         Self::Tokens,
         Self::Holders,
         Self::Balances,
+        Self::AccountActions,
     ];
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Variables,
+    ServerError, Value, Variables,
     parser::{
         parse_query,
         types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
@@ -20,7 +20,7 @@ use futures::{
 };
 
 use crate::{
-    Limits, error,
+    Limits, error, feed,
     read::Request,
     schema::{self, DfuseSchema},
 };
@@ -66,7 +66,7 @@ impl Executor {
             let reading = Arc::new(Request::new(read, limits.answer_bytes));
             let prepared = prepared(request, document).data(reading.clone());
             let response = block_on(schema.execute(prepared));
-            Ok(respond(&response, reading.documents(), trace_id))
+            Ok(respond(&response, reading.documents(), trace_id, false))
         };
         service.query_owned(work).await.unwrap_or_else(|error| error::refusal(error, trace_id, false))
     }
@@ -78,9 +78,7 @@ impl GraphqlExecutor for Executor {
         match operation_of(&document, request.operation_name.as_deref())?.ty {
             OperationType::Query => Ok(GraphqlOperation::Query),
             OperationType::Subscription => Ok(GraphqlOperation::Subscription),
-            OperationType::Mutation => {
-                Err(ApiError::new(ErrorCode::GraphqlInvalid, "no mutations are offered by the schema"))
-            }
+            OperationType::Mutation => Err(no_mutations()),
         }
     }
 
@@ -92,14 +90,24 @@ impl GraphqlExecutor for Executor {
     ) -> BoxStream<'static, GraphqlResponse> {
         let service = self.service.on_behalf_of(caller).reading(Class::Search);
         let executor = Self { service, ..self.clone() };
-        let answer = async move {
-            match executor.parse(&request) {
-                Ok(document) => executor.query(request, document, trace_id).await,
-                Err(error) => error::refusal(error, trace_id, false),
+        let parsed = self.parse(&request).and_then(|document| {
+            let operation = operation_of(&document, request.operation_name.as_deref())?.ty;
+            Ok((document, operation))
+        });
+        match parsed {
+            Ok((document, OperationType::Subscription)) => {
+                let Self { service, schema, limits } = executor;
+                feed::subscribe(service, schema, limits, prepared(request, document), trace_id)
             }
-        };
-        stream::once(answer).boxed()
+            Ok((_, OperationType::Mutation)) => stream::iter([error::refusal(no_mutations(), trace_id, false)]).boxed(),
+            Ok((document, OperationType::Query)) => stream::once(executor.query(request, document, trace_id)).boxed(),
+            Err(error) => stream::iter([error::refusal(error, trace_id, false)]).boxed(),
+        }
     }
+}
+
+fn no_mutations() -> ApiError {
+    ApiError::new(ErrorCode::GraphqlInvalid, "no mutations are offered by the schema")
 }
 
 /// The operation that is asked for, or the only one that there is.
@@ -130,10 +138,19 @@ fn prepared(request: GraphqlRequest, document: ExecutableDocument) -> async_grap
     prepared
 }
 
-fn respond(response: &async_graphql::Response, documents: u64, trace_id: TraceId) -> GraphqlResponse {
-    let errors = response.errors.iter().map(|error| error::of_server(error, trace_id, false)).collect();
+/// The answer, as transports take it. What a use case says ends a subscription.
+pub(crate) fn respond(
+    response: &async_graphql::Response,
+    documents: u64,
+    trace_id: TraceId,
+    is_subscription: bool,
+) -> GraphqlResponse {
+    let is_terminal = |error: &ServerError| is_subscription && error.source::<ApiError>().is_some();
+    let errors = response.errors.iter().map(|error| error::of_server(error, trace_id, is_terminal(error))).collect();
     // An error with a path is of a field: the document was executed.
-    let is_executed = response.errors.is_empty() || response.errors.iter().any(|error| !error.path.is_empty());
+    let of_field = response.errors.iter().any(|error| !error.path.is_empty());
+    let has_no_event = is_subscription && response.data == Value::Null;
+    let is_executed = response.errors.is_empty() || of_field && !has_no_event;
     let data = is_executed.then(|| serde_json::to_string(&response.data).ok()).flatten();
     GraphqlResponse { data, errors, documents }
 }

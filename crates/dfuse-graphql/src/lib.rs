@@ -7,8 +7,10 @@
 //! | module | what |
 //! |---|---|
 //! | `executor`, `limits` | executes documents within limits |
+//! | `feed` | subscriptions, event by event |
 //! | `schema` | the roots of the schema |
 //! | `types` | its objects, enums and scalars |
+//! | `source` | blocks, traces and ABIs, read when they are asked for |
 //! | `read` | what the resolvers of a request read from |
 //! | `error`, `answer` | errors in the form of GraphQL; answers as JSON |
 //! | `endpoints`, `http`, `socket` | the transports: HTTP, and both protocols over WebSocket |
@@ -21,11 +23,13 @@ mod endpoints;
 mod error;
 mod executor;
 mod http;
+mod feed;
 mod limits;
 mod metrics;
 mod read;
 mod schema;
 mod socket;
+mod source;
 mod types;
 
 pub use endpoints::Endpoints;

@@ -25,7 +25,12 @@ impl Request {
 
     /// The one that a resolver works for.
     pub(crate) fn of<'a>(ctx: &Context<'a>) -> &'a Self {
-        ctx.data_unchecked::<Arc<Self>>()
+        Self::shared(ctx)
+    }
+
+    /// The same, for what outlives the resolver.
+    pub(crate) fn shared<'a>(ctx: &Context<'a>) -> &'a Arc<Self> {
+        ctx.data_unchecked()
     }
 
     /// What use cases take.

@@ -1,12 +1,15 @@
 //! The roots of the schema.
 
+mod lists;
 mod query;
+mod search;
+mod subscription;
 
-use async_graphql::{EmptyMutation, EmptySubscription, Schema};
+use async_graphql::{EmptyMutation, Schema};
 
 /// The schema of this server.
-pub(crate) type DfuseSchema = Schema<query::Query, EmptyMutation, EmptySubscription>;
+pub(crate) type DfuseSchema = Schema<query::Query, EmptyMutation, subscription::Subscription>;
 
 pub(crate) fn new() -> DfuseSchema {
-    Schema::build(query::Query, EmptyMutation, EmptySubscription).disable_suggestions().finish()
+    Schema::build(query::Query, EmptyMutation, subscription::Subscription).disable_suggestions().finish()
 }

@@ -1,9 +1,31 @@
 //! Objects, enums and scalars of the schema.
 
+mod action;
+mod block;
 mod blocks;
 mod enums;
+mod exception;
+mod history;
+mod operations;
 mod scalars;
+mod search;
+mod tokens;
+mod transaction;
 
-pub(crate) use blocks::BlockIdResponse;
-pub(crate) use enums::Comparator;
+pub(crate) use action::{Action, ActionTrace};
+pub(crate) use block::Block;
+pub(crate) use blocks::{BlockHeader, BlockIdResponse, BlockRootMerkle, PageInfo};
+pub(crate) use enums::{
+    AccountBalanceOption, AccountBalancesSortField, ActionSortOrder, AssetFormat, Comparator, DbOperation,
+    DtrxOperation, RamAction, RamFamily, RamOperation, SortOrder, TableOperation, TokenBalancesSortField,
+    TokensSortField, TransactionStatus, Uint64Encoding,
+};
+pub(crate) use history::{AccountHistoryActionsConnection, SimpleActionTrace, SimpleActionTraceEdge};
+pub(crate) use operations::{DbOp, DtrxOp, RamOp, TableOp};
 pub(crate) use scalars::{Int64, Json, Time, Uint32, Uint64};
+pub(crate) use search::{
+    SearchTransactionBackwardResponse, SearchTransactionForwardResponse, SearchTransactionsBackwardResponse,
+    SearchTransactionsForwardResponse,
+};
+pub(crate) use tokens::{AccountBalanceConnection, TokenConnection};
+pub(crate) use transaction::{Transaction, TransactionTrace};

@@ -7,4 +7,4 @@ mod source;
 pub use cache::AbiCache;
 pub(crate) use history::dumped_at;
 pub use history::{ABIS, AbiRecord, Abis, after_block, at, at_head, changes, history, next_change};
-pub use source::{AbiSource, ViewAbis};
+pub use source::{AbiSource, KnownAbis, ViewAbis};

@@ -1,6 +1,7 @@
 //! Blocks of any branch: what they are, and which was when.
 
 mod time;
+mod window;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use dfuse_kv::Direction;
 use dfuse_trx::{BlockSource, FeedBlocks};
 pub(crate) use time::at_or_soon_after;
 pub use time::{TimeComparison, by_time, parse_time};
+pub use window::BlockWindow;
 
 use crate::{ApiError, ApiResult, ErrorCode, ReadContext, state::state_unavailable};
 
@@ -83,6 +85,27 @@ pub fn list(read: &ReadContext<'_>, highest: u32, limit: usize) -> ApiResult<Vec
 pub fn get(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<BlockSummary> {
     let frame = parts(read, id)?.frame().map_err(ApiError::unexpected)?;
     Ok(BlockSummary::new(frame, is_irreversible(read.snapshot(), id.block_num(), id)?))
+}
+
+/// A block of any branch without what ran in it, and with the places of that.
+#[derive(Debug)]
+pub struct BlockFrame {
+    /// The block without transactions and traces.
+    pub block: Block,
+    /// Whether it can no longer be undone.
+    pub is_irreversible: bool,
+    /// All of it, not decoded.
+    pub parts: Arc<BlockParts>,
+}
+
+/// The same as [`get`], with more of the block.
+///
+/// # Errors
+/// Those of [`get`].
+pub fn frame(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<BlockFrame> {
+    let parts = parts(read, id)?;
+    let block = parts.frame().map_err(ApiError::unexpected)?;
+    Ok(BlockFrame { block, is_irreversible: is_irreversible(read.snapshot(), id.block_num(), id)?, parts })
 }
 
 /// A block, and the blocks of all branches near its height, newest first and itself among them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dfuse_index::{ServingSnapshot, View, abi::ViewAbis};
 use dfuse_trx::{BlockSource, FeedBlocks, Lifecycles};
 
-use crate::{ApiResult, Chain, Reading, Service};
+use crate::{ApiResult, Chain, Reading, Service, turns::Turn};
 
 /// A read at work, which every use case takes: one snapshot, whatever is asked of it.
 ///
@@ -113,7 +113,27 @@ impl OwnedRead {
     }
 }
 
+impl OwnedRead {
+    /// The newest snapshot, for a read that is at work.
+    fn newest(service: &Service, reading: &Reading) -> Self {
+        Self { service: service.clone(), snapshot: service.chain().serving.snapshot(), reading: reading.clone() }
+    }
+}
+
 impl Service {
+    /// As [`Service::at_turn`], for work that keeps what it reads from in values of its own.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when that takes too long.
+    pub async fn at_turn_owned<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        work: impl FnOnce(OwnedRead) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let service = self.clone();
+        turn.run(move |reading| work(OwnedRead::newest(&service, reading))).await
+    }
+
     /// As [`Service::query`], for work that keeps what it reads from in values of its own.
     ///
     /// # Errors
@@ -123,12 +143,7 @@ impl Service {
         work: impl FnOnce(OwnedRead) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
         let service = self.clone();
-        // The snapshot that is the newest when it is this request's turn.
-        let owned = move |reading: &Reading| {
-            let snapshot = service.chain().serving.snapshot();
-            OwnedRead { service, snapshot, reading: reading.clone() }
-        };
-        self.read(move |_, reading| work(owned(reading))).await
+        self.read(move |_, reading| work(OwnedRead::newest(&service, reading))).await
     }
 
     /// Asks use cases, all of the newest snapshot, on a CPU thread. Reads of the service's class, charged to its client.

@@ -1,5 +1,6 @@
 //! Searches: pages of transactions, counts, and how the beginning of a query may go on.
 
+mod account;
 mod blocks;
 mod budget;
 mod completion;
@@ -10,8 +11,11 @@ mod query;
 mod range;
 mod undone;
 
+pub use account::{AccountAction, AccountActions, account_actions};
 pub use completion::{Completion, Suggestion, complete};
 pub use count::{Counted, count};
 pub use page::{SearchCost, SearchItem, SearchPage, SearchQuestion, Searched, page};
 pub use query::{InvalidQuery, account_history, parse};
-pub use range::BlockSpan;
+pub(crate) use range::heads;
+pub use range::{AskedBlocks, BlockBounds, BlockSpan};
+pub(crate) use undone::FeedLostBlocks;

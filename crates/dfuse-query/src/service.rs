@@ -3,7 +3,7 @@ use std::sync::Arc;
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
 use dfuse_index::{Serving, ServingSnapshot, abi::AbiCache};
-use dfuse_search::SearchIndex;
+use dfuse_search::{Evaluations, SearchIndex};
 use dfuse_trx::ForkedTransactions;
 
 use crate::{
@@ -75,11 +75,14 @@ struct Shared {
     abis: AbiCache,
     /// The transactions that a block says something of, in the order of ids, by the block's id.
     mentions: Recent<Checksum256, Arc<[Checksum256]>>,
+    /// What queries find in the newest blocks, for all who follow them.
+    evaluations: Evaluations,
 }
 
 impl Service {
     /// Answers from that chain whoever `access` lets in.
     pub fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
+        let evaluations = Evaluations::new(chain.search.clone());
         let shared = Arc::new(Shared {
             readers: Readers::new(&options, &chain.clock),
             turns: Turns::new(cores(), options.read_timeout),
@@ -90,6 +93,7 @@ impl Service {
             metrics: Metrics::new(),
             abis: AbiCache::new(ABI_CACHE_BYTES),
             mentions: Recent::new(MENTIONING_BLOCKS, MENTIONS_BYTES),
+            evaluations,
             options,
         });
         Self { shared, class: Class::LookUp, caller: Caller::default() }
@@ -186,6 +190,11 @@ impl Service {
     /// What blocks mention, for all who follow transactions.
     pub(crate) fn mentions(&self) -> &Recent<Checksum256, Arc<[Checksum256]>> {
         &self.shared.mentions
+    }
+
+    /// What queries find in single blocks, for all who follow them.
+    pub(crate) fn evaluations(&self) -> &Evaluations {
+        &self.shared.evaluations
     }
 
     /// The memory of what waits for clients of streams.

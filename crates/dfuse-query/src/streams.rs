@@ -12,6 +12,7 @@ mod places;
 mod progress;
 mod recent;
 mod rows;
+mod search;
 mod start;
 
 pub use actions::{ActionFilter, ActionItem, actions_of};
@@ -22,4 +23,5 @@ pub use places::Places;
 pub use progress::Progress;
 pub use recent::{Recent, Weigh};
 pub use rows::{RowItem, pick_rows, rows_of};
+pub use search::{SearchFollow, SearchRow, SearchRowKind, SearchRows, SearchStream};
 pub use start::{start_block, steps_from};

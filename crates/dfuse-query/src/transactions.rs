@@ -4,13 +4,15 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use dfuse_antelope::{
     Checksum256,
-    model::{BlockParts, TransactionLifecycle},
+    model::{BlockParts, TransactionLifecycle, TransactionTrace},
 };
 use dfuse_blocks::CursorKind;
 use dfuse_index::{ServingSnapshot, View, blocks};
 use dfuse_trx::{IdPrefix, Lifecycles, Place, block_transactions, lifecycle_in_block, recent_transactions};
 
-use crate::{ApiError, ApiResult, ErrorCode, ListCursor, ReadContext, blocks::parts, cursor, streams::confirmed_view};
+use crate::{
+    ApiError, ApiResult, ErrorCode, ListCursor, ReadContext, Service, blocks::parts, cursor, streams::confirmed_view,
+};
 
 /// A page ends when so many transactions were passed that the chain itself made.
 const PASSED: usize = 10_000;
@@ -55,6 +57,16 @@ pub fn by_prefix(
         Some(lifecycle) => Ok(Ok((view.clone(), lifecycle))),
         None => Err(not_found(&lifecycles, prefix, text)?),
     }
+}
+
+/// The trace of a transaction's execution, with what its deferring cost in RAM before what executing it changed. Absent if the
+/// view does not know it.
+///
+/// # Errors
+/// Those of reading.
+pub fn execution(read: &ReadContext<'_>, view: &View, id: Checksum256) -> ApiResult<Option<TransactionTrace>> {
+    let blocks = read.blocks();
+    Ok(read.lifecycles(view, &blocks).get(id)?.and_then(|lifecycle| lifecycle.execution_trace))
 }
 
 /// All that is known of each transaction, in the order of `ids`; absent for those that are unknown. They are in memory together.
@@ -240,6 +252,12 @@ impl TransactionPage {
         let place = [place.block_number.to_be_bytes(), place.position.to_be_bytes()].concat();
         Some(cursor::seal(read.service(), CursorKind::Transactions, &place, list_bytes(self.list.as_ref())))
     }
+}
+
+/// The cursor of a place in the list of a block's transactions.
+pub fn cursor_of(service: &Service, place: Place, block: Checksum256) -> String {
+    let place = [place.block_number.to_be_bytes(), place.position.to_be_bytes()].concat();
+    cursor::seal(service, CursorKind::Transactions, &place, list_bytes(Some(&block)))
 }
 
 /// The place that a cursor of the list of a block's transactions, or else of the newest ones, has: number of the block and

@@ -20,7 +20,7 @@ mod writer;
 
 pub use operations::Rows;
 pub use pushed::Nesting;
-pub use renderer::Renderer;
+pub use renderer::{Renderer, first_sequence, sequence_at};
 pub use row::{RenderedRow, RowRenderer};
 pub use row_format::{RowForm, RowFormat};
 pub use time::rfc3339;

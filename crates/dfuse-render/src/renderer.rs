@@ -149,24 +149,32 @@ impl<'a> Renderer<'a> {
 
     /// Global sequence of the action that did it.
     fn sequence_of(&self, op: &ExtDtrxOp) -> Result<u64> {
-        self.sequence(op.block_num, op.source_transaction_id, op.dtrx_op.action_index)
+        sequence(self.abis, op.block_num, op.source_transaction_id, op.dtrx_op.action_index)
     }
 
-    /// Global sequence of the first action of a transaction, or of what came next on the chain if it executed none for good.
+    /// As the function of that name.
     pub(crate) fn first_sequence(&self, trace: &TransactionTrace) -> Result<u64> {
-        match global_sequences(trace) {
-            Some(own) => Ok(*own.start()),
-            None => self.sequence(trace.block_num, trace.id, 0),
-        }
-    }
-
-    fn sequence(&self, block_number: u64, transaction: Checksum256, action_index: u32) -> Result<u64> {
-        self.abis.sequence(u32::try_from(block_number).unwrap_or(u32::MAX), transaction, action_index)
+        first_sequence(self.abis, trace)
     }
 }
 
-/// Global sequence of the action at that position, if it was executed for good.
-pub(crate) fn sequence_at(trace: &TransactionTrace, action_index: u32, first_sequence: u64) -> u64 {
+/// Global sequence of the first action of a transaction, or of what came next on the chain if it executed none for good.
+///
+/// # Errors
+/// The source of ABIs cannot be read.
+pub fn first_sequence(abis: &dyn AbiSource, trace: &TransactionTrace) -> Result<u64> {
+    match global_sequences(trace) {
+        Some(own) => Ok(*own.start()),
+        None => sequence(abis, trace.block_num, trace.id, 0),
+    }
+}
+
+fn sequence(abis: &dyn AbiSource, block_number: u64, transaction: Checksum256, action_index: u32) -> Result<u64> {
+    abis.sequence(u32::try_from(block_number).unwrap_or(u32::MAX), transaction, action_index)
+}
+
+/// Global sequence of the action at that position if it was executed for good, otherwise that of the transaction's beginning.
+pub fn sequence_at(trace: &TransactionTrace, action_index: u32, first_sequence: u64) -> u64 {
     let action = trace.action_traces.get(action_index as usize).filter(|_| !trace.is_reverted());
     action.and_then(|action| action.receipt.as_ref()).map_or(first_sequence, |receipt| receipt.global_sequence)
 }

@@ -113,7 +113,7 @@ fn question_of(api: &Api, mut params: Params) -> ApiResult<(SearchQuestion, bool
     let (query, start, count, limit, cursor, descending, with_reversible, explain): (_, _, _, u8, _, _, _, _) =
         rule.finish(params, checked)?;
     let span = BlockSpan { start, count, direction: direction(descending), with_reversible };
-    Ok((SearchQuestion { query, span, limit: limit.into(), cursor: cursor.flatten() }, explain))
+    Ok((SearchQuestion { query, span: span.into(), limit: limit.into(), cursor: cursor.flatten() }, explain))
 }
 
 /// What an account has done and what has come to it, newest first unless it is asked for otherwise.
@@ -136,7 +136,7 @@ fn history_of(api: &Api, mut params: Params) -> ApiResult<SearchQuestion> {
         params.finish(checked)?;
     let query = account_history(api, account, contract.flatten())?;
     let span = BlockSpan { start, count, direction: direction(descending), with_reversible };
-    Ok(SearchQuestion { query, span, limit: limit.into(), cursor: cursor.flatten() })
+    Ok(SearchQuestion { query, span: span.into(), limit: limit.into(), cursor: cursor.flatten() })
 }
 
 fn direction(descending: bool) -> Direction {

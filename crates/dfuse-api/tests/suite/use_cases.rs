@@ -111,7 +111,7 @@ fn busiest(chain: &TestChain) -> Name {
 fn history(read: &ReadContext<'_>, account: Name, limit: usize) -> dfuse_query::ApiResult<search::SearchPage> {
     let span = BlockSpan { start: 0, count: u32::MAX, direction: Direction::Reverse, with_reversible: true };
     let query = account_history(read.service(), account, None)?;
-    search::page(read, SearchQuestion { query, span, limit, cursor: None })
+    search::page(read, SearchQuestion { query, span: span.into(), limit, cursor: None })
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,20 @@
 //! The fields of queries.
 
 use async_graphql::{Context, Object};
-use dfuse_query::{ApiResult, RouteClass, blocks};
+use dfuse_query::{ApiResult, RouteClass, blocks, state::RankedBy};
 
+use super::{
+    lists::{self, Listed},
+    search::{self, Arguments},
+};
 use crate::{
     read::Request,
-    types::{BlockIdResponse, Comparator, Time},
+    types::{
+        AccountBalanceConnection, AccountBalanceOption, AccountBalancesSortField, AccountHistoryActionsConnection,
+        Block, BlockIdResponse, Comparator, Int64, SearchTransactionsBackwardResponse,
+        SearchTransactionsForwardResponse, SortOrder, Time, TokenBalancesSortField, TokenConnection, TokensSortField,
+        Uint32,
+    },
 };
 
 /// Queries
@@ -29,4 +38,143 @@ impl Query {
         request.count(1);
         Ok(block.into())
     }
+
+    /// Searches transactions with actions that match a query, oldest first.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn search_transactions_forward(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to look for, in the language of searches.")] query: String,
+        #[graphql(desc = "The first block; numbers below 0 count from the last one, which is -1.")]
+        low_block_num: Option<Int64>,
+        #[graphql(desc = "The last block, in the same manner.")] high_block_num: Option<Int64>,
+        #[graphql(desc = "The cursor after which the results begin.")] cursor: Option<String>,
+        #[graphql(desc = "Most results, up to 1000.", default_with = "Some(Int64(100))")] limit: Option<Int64>,
+        #[graphql(desc = "Only blocks that can no longer be undone.", default_with = "Some(false)")]
+        irreversible_only: Option<bool>,
+    ) -> ApiResult<SearchTransactionsForwardResponse> {
+        let arguments = Arguments { query, low_block_num, high_block_num, cursor, limit, irreversible_only };
+        search::forward(Request::shared(ctx), &arguments)
+    }
+
+    /// Searches transactions with actions that match a query, newest first.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn search_transactions_backward(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to look for, in the language of searches.")] query: String,
+        #[graphql(desc = "The first block; numbers below 0 count from the last one, which is -1.")]
+        low_block_num: Option<Int64>,
+        #[graphql(desc = "The last block, in the same manner.")] high_block_num: Option<Int64>,
+        #[graphql(desc = "The cursor before which the results end.")] cursor: Option<String>,
+        #[graphql(desc = "Most results, up to 1000.", default_with = "Some(Int64(100))")] limit: Option<Int64>,
+        #[graphql(desc = "Only blocks that can no longer be undone.", default_with = "Some(false)")]
+        irreversible_only: Option<bool>,
+    ) -> ApiResult<SearchTransactionsBackwardResponse> {
+        let arguments = Arguments { query, low_block_num, high_block_num, cursor, limit, irreversible_only };
+        search::backward(Request::shared(ctx), &arguments)
+    }
+
+    /// The block in which an account was created.
+    #[graphql(name = "blockIDAtAccountCreation")]
+    async fn block_id_at_account_creation(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account.")] account: String,
+    ) -> ApiResult<BlockIdResponse> {
+        lists::block_of_creation(Request::of(ctx), &account)
+    }
+
+    /// What an account has done and what has come to it in irreversible blocks: the actions that it authorised or executed,
+    /// newest first.
+    async fn get_account_history_actions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account.")] account: String,
+        #[graphql(desc = "Actions of this contract alone.")] contract: Option<String>,
+        #[graphql(desc = "Most actions, up to 1000.", default_with = "Some(Int64(100))")] limit: Option<Int64>,
+        #[graphql(desc = "The cursor after which the actions begin.")] cursor: Option<String>,
+    ) -> ApiResult<AccountHistoryActionsConnection> {
+        lists::history(Request::shared(ctx), &account, contract.as_deref(), limit, cursor.as_deref())
+    }
+
+    /// A block of any branch by its id, or that of the best chain by its number.
+    async fn block(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its id.")] id: Option<String>,
+        #[graphql(desc = "Its height.")] num: Option<Uint32>,
+    ) -> Option<ApiResult<Block>> {
+        Some(lists::block(Request::shared(ctx), id.as_deref(), num))
+    }
+
+    /// Tokens at the last irreversible block.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn tokens(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Tokens of these letters alone.")] token_symbols: Option<Vec<String>>,
+        #[graphql(desc = "Tokens of these contracts alone.")] token_contracts: Option<Vec<String>>,
+        #[graphql(desc = "The cursor after which the tokens begin.")] cursor: Option<String>,
+        #[graphql(desc = "Most tokens, up to 100.")] limit: Option<Uint32>,
+        #[graphql(desc = "What they are sorted by.", default_with = "Some(TokensSortField::Holders)")]
+        sort_field: Option<TokensSortField>,
+        #[graphql(desc = "Which end comes first.", default_with = "Some(SortOrder::Desc)")] sort_order: Option<
+            SortOrder,
+        >,
+    ) -> ApiResult<TokenConnection> {
+        let by = if sort_field == Some(TokensSortField::Alpha) { RankedBy::Text } else { RankedBy::Number };
+        let filter = lists::filter(token_symbols.as_deref(), token_contracts.as_deref())?;
+        lists::tokens(Request::of(ctx), &filter, &Listed { cursor, limit, by, order: sort_order })
+    }
+
+    /// What an account has of tokens at the last irreversible block.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn account_balances(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account.")] account: String,
+        #[graphql(desc = "The cursor after which the balances begin.")] cursor: Option<String>,
+        #[graphql(desc = "Tokens of these letters alone.")] token_symbols: Option<Vec<String>>,
+        #[graphql(desc = "Tokens of these contracts alone.")] token_contracts: Option<Vec<String>>,
+        #[graphql(desc = "Most balances, up to 100.")] limit: Option<Uint32>,
+        #[graphql(desc = "What they are sorted by.", default_with = "Some(AccountBalancesSortField::Amount)")]
+        sort_field: Option<AccountBalancesSortField>,
+        #[graphql(desc = "Which end comes first.", default_with = "Some(SortOrder::Desc)")] sort_order: Option<
+            SortOrder,
+        >,
+        #[graphql(desc = "What is counted.")] options: Option<Vec<AccountBalanceOption>>,
+    ) -> ApiResult<AccountBalanceConnection> {
+        let by = if sort_field == Some(AccountBalancesSortField::Alpha) { RankedBy::Text } else { RankedBy::Number };
+        let filter = lists::filter(token_symbols.as_deref(), token_contracts.as_deref())?;
+        let listed = Listed { cursor, limit, by, order: sort_order };
+        lists::account_balances(Request::of(ctx), &account, &filter, is_with_staked(options.as_deref()), &listed)
+    }
+
+    /// Who holds a token at the last irreversible block.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn token_balances(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The contract.")] contract: String,
+        #[graphql(desc = "The letters of the token.")] symbol: String,
+        #[graphql(desc = "These accounts alone.")] token_holders: Option<Vec<String>>,
+        #[graphql(desc = "The cursor after which the balances begin.")] cursor: Option<String>,
+        #[graphql(desc = "Most balances, up to 100.")] limit: Option<Uint32>,
+        #[graphql(desc = "What they are sorted by.", default_with = "Some(TokenBalancesSortField::Amount)")]
+        sort_field: Option<TokenBalancesSortField>,
+        #[graphql(desc = "Which end comes first.", default_with = "Some(SortOrder::Desc)")] sort_order: Option<
+            SortOrder,
+        >,
+        #[graphql(desc = "What is counted.")] options: Option<Vec<AccountBalanceOption>>,
+    ) -> ApiResult<AccountBalanceConnection> {
+        let by = if sort_field == Some(TokenBalancesSortField::Alpha) { RankedBy::Text } else { RankedBy::Number };
+        let listed = Listed { cursor, limit, by, order: sort_order };
+        let (with_staked, token) = (is_with_staked(options.as_deref()), (contract.as_str(), symbol.as_str()));
+        lists::token_balances(Request::of(ctx), token, token_holders.as_deref(), with_staked, &listed)
+    }
+}
+
+fn is_with_staked(options: Option<&[AccountBalanceOption]>) -> bool {
+    options.unwrap_or_default().contains(&AccountBalanceOption::EosIncludeStaked)
 }

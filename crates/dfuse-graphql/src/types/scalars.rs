@@ -134,6 +134,13 @@ impl ScalarType for Time {
     }
 }
 
+impl Time {
+    /// A time as blocks have it: without a zone, in UTC. Absent if it is none.
+    pub(crate) fn parse_utc(text: &str) -> Option<Self> {
+        parse_time(text).map(Self)
+    }
+}
+
 fn has_zone(text: &str) -> bool {
     text.get(10..).is_some_and(|time| time.contains(['T', 't', 'Z', 'z', '+', '-', ':']) && time.ends_with(['Z', 'z']))
         || text.get(19..).is_some_and(|rest| rest.contains(['+', '-']))

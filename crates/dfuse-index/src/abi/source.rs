@@ -1,6 +1,10 @@
 //! The ABI in force at any moment of a branch.
 
-use std::{cell::RefCell, collections::HashMap, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use dfuse_antelope::{Checksum256, Name, abi::AbiSerializer};
 use dfuse_kv::Direction;
@@ -34,22 +38,41 @@ pub trait AbiSource {
 pub struct ViewAbis<'a> {
     view: &'a View,
     cache: &'a AbiCache,
-    /// For which global sequences which ABI is in force.
-    known: RefCell<HashMap<Name, Vec<Period>>>,
+    known: Known<'a>,
 }
 
+/// What was asked of the ABIs of one view.
+#[derive(Debug, Default)]
+pub struct KnownAbis(Mutex<HashMap<Name, Vec<Period>>>);
+
+/// For which global sequences which ABI is in force.
 type Period = (RangeInclusive<u64>, Option<Arc<AbiSerializer>>);
+
+#[derive(Debug)]
+enum Known<'a> {
+    Own(KnownAbis),
+    Shared(&'a KnownAbis),
+}
 
 impl<'a> ViewAbis<'a> {
     /// Of that view, whose indexes of blocks and of ABIs are read.
     pub fn new(view: &'a View, cache: &'a AbiCache) -> Self {
-        Self { view, cache, known: RefCell::default() }
+        Self { view, cache, known: Known::Own(KnownAbis::default()) }
+    }
+
+    /// The same, which remembers what others ask of the view, too.
+    pub fn remembering(view: &'a View, cache: &'a AbiCache, known: &'a KnownAbis) -> Self {
+        Self { view, cache, known: Known::Shared(known) }
     }
 }
 
 impl AbiSource for ViewAbis<'_> {
     fn abi(&self, account: Name, global_sequence: u64) -> Result<Option<Arc<AbiSerializer>>> {
-        let mut known = self.known.borrow_mut();
+        let known = match &self.known {
+            Known::Own(known) => known,
+            Known::Shared(known) => known,
+        };
+        let mut known = known.0.lock().unwrap_or_else(PoisonError::into_inner);
         let periods = known.entry(account).or_default();
         if let Some((_, abi)) = periods.iter().find(|(period, _)| period.contains(&global_sequence)) {
             return Ok(abi.clone());

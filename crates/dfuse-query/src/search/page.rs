@@ -16,7 +16,7 @@ use super::{
     blocks::PageBlocks,
     budget::{budget, deadline},
     coverage::incomplete_from,
-    range::{BlockSpan, Range, Resumption},
+    range::{AskedBlocks, Range, Resumption},
     undone::{FeedLostBlocks, undone},
 };
 use crate::{ApiError, ApiResult, ReadContext, RouteClass, transactions::AT_ONCE};
@@ -27,7 +27,7 @@ pub struct SearchQuestion {
     /// What matches.
     pub query: Query,
     /// Where.
-    pub span: BlockSpan,
+    pub span: AskedBlocks,
     /// Most results on the page.
     pub limit: usize,
     /// Where the page before it ended.
@@ -107,7 +107,7 @@ pub fn page(read: &ReadContext<'_>, question: SearchQuestion) -> ApiResult<Searc
     let request = Request {
         query: &question.query,
         blocks: range.blocks.clone(),
-        direction: question.span.direction,
+        direction: question.span.direction(),
         after: resumption.map(|resumption| resumption.position),
         limit: room,
     };
@@ -132,7 +132,7 @@ impl SearchQuestion {
     /// Where the cursor goes on, and what is taken back before.
     fn resume(&self, read: &ReadContext<'_>) -> ApiResult<(Option<Resumption>, Vec<Match>)> {
         let Some(cursor) = self.cursor else { return Ok((None, Vec::new())) };
-        if self.span.direction == Direction::Reverse {
+        if self.span.direction() == Direction::Reverse {
             // Refused by the search itself if its block has lost.
             return Ok((Some(Resumption { cursor, position: cursor }), Vec::new()));
         }
@@ -162,7 +162,7 @@ impl SearchPage {
 
     /// Whether the block of the cursor was undone, and results with it may have been.
     pub fn crosses_fork(&self) -> bool {
-        self.question.span.with_reversible && self.resumption.is_some_and(|resumption| resumption.crosses_fork())
+        self.question.span.with_reversible() && self.resumption.is_some_and(|resumption| resumption.crosses_fork())
     }
 
     /// Reads the lifecycles in order, a few at a time, until `visit` breaks; it is told the view with whose ABIs they are to be
@@ -211,7 +211,7 @@ impl SearchPage {
         let too_many = taken < self.items.len();
         let items = &self.items[..taken.min(self.items.len())];
         let (low, high) = (*self.range.blocks.start(), *self.range.blocks.end());
-        let up_to = |next: &Position| match self.question.span.direction {
+        let up_to = |next: &Position| match self.question.span.direction() {
             Direction::Forward => low..=next.block.number,
             Direction::Reverse => next.block.number..=high,
         };

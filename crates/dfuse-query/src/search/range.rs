@@ -12,7 +12,110 @@ use crate::{ApiError, ApiResult, ErrorCode, ReadContext};
 /// Blocks below are never served, whatever the chain.
 const FIRST_STREAMABLE: u32 = 2;
 
-/// The blocks as a request gives them.
+/// The blocks that a search is about, in one of the ways in which requests give them.
+#[derive(Debug, Clone, Copy)]
+pub enum AskedBlocks {
+    /// By the first one and how many come after it.
+    Span(BlockSpan),
+    /// By the first and the last one.
+    Between(BlockBounds),
+}
+
+impl AskedBlocks {
+    /// Which block comes first.
+    pub(super) fn direction(&self) -> Direction {
+        match self {
+            Self::Span(span) => span.direction,
+            Self::Between(bounds) => bounds.direction,
+        }
+    }
+
+    /// Whether blocks are searched that can still be undone.
+    pub(super) fn with_reversible(&self) -> bool {
+        match self {
+            Self::Span(span) => span.with_reversible,
+            Self::Between(bounds) => bounds.with_reversible,
+        }
+    }
+
+    /// Finds out which blocks are meant.
+    ///
+    /// # Errors
+    /// Those of [`BlockSpan::resolve`].
+    pub(super) fn resolve(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<Range> {
+        match self {
+            Self::Span(span) => span.resolve(read, resumption),
+            Self::Between(bounds) => bounds.resolve(read, resumption),
+        }
+    }
+}
+
+impl From<BlockSpan> for AskedBlocks {
+    fn from(span: BlockSpan) -> Self {
+        Self::Span(span)
+    }
+}
+
+impl From<BlockBounds> for AskedBlocks {
+    fn from(bounds: BlockBounds) -> Self {
+        Self::Between(bounds)
+    }
+}
+
+/// Blocks from one to another, as clients of streams name them.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockBounds {
+    /// Both are included; numbers below 0 count from the end.
+    pub bounds: Bounds,
+    /// Which block comes first.
+    pub direction: Direction,
+    /// Whether blocks are searched that can still be undone.
+    pub with_reversible: bool,
+}
+
+impl BlockBounds {
+    /// Finds out which blocks are meant.
+    ///
+    /// # Errors
+    /// `request_validation_error` if there can be no such blocks, `service_unavailable_error` without any block,
+    /// `auth_invalid_history_error` for a beginning or a cursor further back than whoever asks may read.
+    pub(super) fn resolve(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<Range> {
+        let heads = heads(read)?;
+        let resolve = |position| {
+            self.bounds.resolve(self.direction, !self.with_reversible, false, position, heads).map_err(ApiError::from)
+        };
+        let asked = resolve(None);
+        let blocks = match resumption {
+            Some(resumption) if resumption.crosses_fork() => {
+                let asked = asked.as_ref().map_err(Clone::clone)?;
+                let from = (*asked.start()).min(resumption.cursor.block.number).max(resumption.position.block.number);
+                from..=*asked.end()
+            }
+            resumption => resolve(resumption.map(|it| &it.position))?,
+        };
+        let floor = read.first_block();
+        if let Some(resumption) = resumption {
+            read.may_read(resumption.cursor.block.number)?;
+        }
+        if self.bounds.low.is_some() {
+            read.may_read(*blocks.start())?;
+        }
+        let first_asked = asked.map_or(*blocks.start(), |asked| *asked.start());
+        let blocks = (*blocks.start()).max(floor)..=*blocks.end();
+        Ok(Range { blocks, first_asked, open_end: None })
+    }
+}
+
+/// What there is of the chain.
+pub(crate) fn heads(read: &ReadContext<'_>) -> ApiResult<Heads> {
+    let snapshot = read.snapshot();
+    let head = snapshot.head().ok_or_else(|| ApiError::unavailable("There is no block yet."))?;
+    let first = blocks::range(read.view(), 0..=u32::MAX, Direction::Forward)?.next().transpose()?;
+    let lowest = first.map_or(head.number, |block| block.number);
+    Ok(Heads { lowest, head: head.number, lib: snapshot.lib().map_or(0, |lib| lib.number) })
+}
+
+/// Blocks from one on, as a request gives them.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockSpan {
     /// Where to begin; 0 for the first block, or the last one if descending.
@@ -59,13 +162,8 @@ impl BlockSpan {
     /// `request_validation_error` if there can be no such blocks, `service_unavailable_error` without any block,
     /// `auth_invalid_history_error` for a beginning or a cursor further back than whoever asks may read.
     pub(super) fn resolve(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<Range> {
-        let (snapshot, view) = (read.snapshot(), read.view());
-        let head = snapshot.head().ok_or_else(|| ApiError::unavailable("There is no block yet."))?;
-        let first = blocks::range(view, 0..=u32::MAX, Direction::Forward)?.next().transpose()?;
-        let lowest = first.map_or(head.number, |block| block.number);
-        let lib = snapshot.lib().map_or(0, |lib| lib.number);
-        let heads = Heads { lowest, head: head.number, lib };
-        let last = if self.with_reversible { head.number } else { lib };
+        let heads @ Heads { lowest, head, lib } = heads(read)?;
+        let last = if self.with_reversible { head } else { lib };
         if self.start > last {
             let (long, short) = if self.with_reversible { ("HEAD", "head") } else { ("LIB", "lib") };
             return Err(refused(format!(
@@ -112,7 +210,7 @@ impl BlockSpan {
             resumption => resolve(resumption.map(|it| &it.position))?,
         };
         let goes_on = ascending && high > last;
-        let open_end = if goes_on { Some(end_of(snapshot, last)?) } else { None };
+        let open_end = if goes_on { Some(end_of(read.snapshot(), last)?) } else { None };
         Ok(Range { blocks, first_asked: low, open_end })
     }
 }

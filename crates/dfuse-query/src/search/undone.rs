@@ -27,10 +27,10 @@ pub(super) fn undone(
 }
 
 /// Lost blocks from a feed, for CPU threads of the runtime.
-pub(super) struct FeedLostBlocks<'a> {
-    pub(super) feed: &'a FeedHandle,
-    pub(super) runtime: Handle,
-    pub(super) reading: &'a Reading,
+pub(crate) struct FeedLostBlocks<'a> {
+    pub(crate) feed: &'a FeedHandle,
+    pub(crate) runtime: Handle,
+    pub(crate) reading: &'a Reading,
 }
 
 impl LostBlocks for FeedLostBlocks<'_> {

@@ -144,12 +144,12 @@ impl Holder {
     }
 }
 
-fn resolve(read: &ReadContext<'_>, irreversible_only: bool) -> ApiResult<Height> {
+pub(super) fn resolve(read: &ReadContext<'_>, irreversible_only: bool) -> ApiResult<Height> {
     Height::asked(read, AskedHeight { block_num: 0, irreversible_only })
 }
 
 /// The indexes of tokens have no history. Absent before any block is irreversible, if only such are wanted.
-fn view(height: &Height) -> Option<&View> {
+pub(super) fn view(height: &Height) -> Option<&View> {
     let view = height.state().view();
     view.block().filter(|block| block.number == height.number()).map(|_| view)
 }
@@ -178,17 +178,17 @@ fn page_of<T>(
 
 /// Which contracts are such of tokens, by their ABIs. A contract whose ABI may be older than the indexes is taken for one if
 /// its rows have the shape.
-struct Contracts<'a> {
+pub(super) struct Contracts<'a> {
     height: &'a Height,
     known: HashMap<Name, bool>,
 }
 
 impl<'a> Contracts<'a> {
-    fn at(height: &'a Height) -> Self {
+    pub(super) fn at(height: &'a Height) -> Self {
         Self { height, known: HashMap::new() }
     }
 
-    fn are_tokens(&mut self, view: &View, contract: Name) -> ApiResult<bool> {
+    pub(super) fn are_tokens(&mut self, view: &View, contract: Name) -> ApiResult<bool> {
         if let Some(known) = self.known.get(&contract) {
             return Ok(*known);
         }
@@ -201,7 +201,7 @@ impl<'a> Contracts<'a> {
     }
 }
 
-fn unknown(key: TokenKey) -> ApiError {
+pub(super) fn unknown(key: TokenKey) -> ApiError {
     let TokenKey { contract, symbol_code } = key;
     ApiError::new(ErrorCode::TokenNotFound, format!("\"{contract}\" has no token {symbol_code}."))
         .detail("contract", contract.to_string())

@@ -1,0 +1,184 @@
+//! Where traces and headers come from: blocks are read, and traces decoded, when a field of them is asked for.
+
+use std::{
+    collections::VecDeque,
+    ops::Deref,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use async_graphql::Value;
+use dfuse_antelope::{
+    Name,
+    abi::{AbiSerializer, AbiType, Rendering},
+    model::{Block, BlockHeader, TransactionTrace},
+};
+use dfuse_index::{
+    BlockRef, View,
+    abi::{AbiSource, KnownAbis, ViewAbis},
+    blocks::by_number,
+};
+use dfuse_query::{ApiError, ApiResult, blocks::BlockWindow, transactions};
+use dfuse_render::{first_sequence, sequence_at};
+
+use crate::read::Request;
+
+/// Traces that are kept decoded: all fields of a result are made before those of the next one.
+const KEPT_TRACES: usize = 4;
+/// Bytes of JSON that a value may become, at most.
+const MAX_JSON: usize = 16 << 20;
+
+/// The blocks of some results, and the indexes with whose ABIs they are decoded.
+pub(crate) struct Source {
+    request: Arc<Request>,
+    view: View,
+    blocks: Blocks,
+    abis: KnownAbis,
+    traces: Mutex<VecDeque<(BlockRef, u32, Arc<Trace>)>>,
+}
+
+/// What is decoded already, and what is not.
+pub(crate) enum Blocks {
+    /// They are read when they are wanted.
+    Window(BlockWindow),
+    /// The same for results of searches: a transaction that was pushed with a delay has all its operations.
+    Results(BlockWindow),
+    /// One that is there as a whole.
+    Whole(Arc<Block>),
+}
+
+/// A trace, of its own or in its block.
+pub(crate) struct Trace {
+    body: Body,
+    first_sequence: OnceLock<u64>,
+}
+
+enum Body {
+    Own(TransactionTrace),
+    In(Arc<Block>, usize),
+}
+
+impl Deref for Trace {
+    type Target = TransactionTrace;
+
+    fn deref(&self) -> &TransactionTrace {
+        match &self.body {
+            Body::Own(trace) => trace,
+            Body::In(block, position) => &block.transaction_traces()[*position],
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn new(request: &Arc<Request>, view: View, blocks: Blocks) -> Arc<Self> {
+        Arc::new(Self { request: request.clone(), view, blocks, abis: KnownAbis::default(), traces: Mutex::default() })
+    }
+
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// A transaction's trace, by its block and its position there.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn trace(&self, block: BlockRef, position: u32) -> ApiResult<Arc<Trace>> {
+        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., trace)) = traces.iter().find(|(own, at, _)| (*own, *at) == (block, position)) {
+            return Ok(trace.clone());
+        }
+        self.request.read().go_on()?;
+        let unknown = || ApiError::unexpected(format!("block {block} has no transaction {position}"));
+        let body = match &self.blocks {
+            Blocks::Window(window) | Blocks::Results(window) => {
+                let trace = window.parts(block)?.trace(position).map_err(ApiError::unexpected)?;
+                let trace = trace.ok_or_else(unknown)?;
+                let is_result = matches!(self.blocks, Blocks::Results(_));
+                Body::Own(if is_result && trace.scheduled { self.with_deferring(trace)? } else { trace })
+            }
+            Blocks::Whole(whole) => {
+                let position = position as usize;
+                whole.transaction_traces().get(position).ok_or_else(unknown)?;
+                Body::In(whole.clone(), position)
+            }
+        };
+        let trace = Arc::new(Trace { body, first_sequence: OnceLock::new() });
+        if traces.len() == KEPT_TRACES {
+            traces.pop_front();
+        }
+        traces.push_back((block, position, trace.clone()));
+        Ok(trace)
+    }
+
+    /// A deferred transaction's trace, with what its deferring did before if it was pushed with a delay.
+    fn with_deferring(&self, trace: TransactionTrace) -> ApiResult<TransactionTrace> {
+        let whole = transactions::execution(&self.request.read(), &self.view, trace.id)?;
+        let is_same = |whole: &TransactionTrace| (whole.block_num, whole.index) == (trace.block_num, trace.index);
+        Ok(whole.filter(is_same).unwrap_or(trace))
+    }
+
+    /// The header of a block.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn header(&self, block: BlockRef) -> ApiResult<BlockHeader> {
+        match &self.blocks {
+            Blocks::Window(window) | Blocks::Results(window) => {
+                window.parts(block)?.header().map_err(ApiError::unexpected)
+            }
+            Blocks::Whole(whole) => Ok(whole.header.clone()),
+        }
+    }
+
+    /// The ABI of an account that was in force for an action of a trace, by its position in the order of execution.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn abi(&self, account: Name, trace: &Trace, action: u32) -> ApiResult<Option<Arc<AbiSerializer>>> {
+        let read = self.request.read();
+        let abis = ViewAbis::remembering(&self.view, read.service().abis(), &self.abis);
+        let first = match trace.first_sequence.get() {
+            Some(first) => *first,
+            None => *trace.first_sequence.get_or_init({
+                let first = first_sequence(&abis, trace)?;
+                move || first
+            }),
+        };
+        Ok(abis.abi(account, sequence_at(trace, action, first))?)
+    }
+
+    /// The ABI of an account that is in force after a block of this view: that of a contract whose first one came with the very
+    /// action that changed the row.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn abi_after(&self, account: Name, block: u32) -> ApiResult<Option<Arc<AbiSerializer>>> {
+        let sequences = by_number(&self.view, block)?.and_then(|block| block.global_sequences);
+        let Some(sequences) = sequences else { return Ok(None) };
+        let read = self.request.read();
+        let abis = ViewAbis::remembering(&self.view, read.service().abis(), &self.abis);
+        Ok(abis.abi(account, sequences.end().saturating_add(1))?)
+    }
+
+    /// What bytes stand for. The inner error says why they do not decode.
+    ///
+    /// # Errors
+    /// Those of [`Request::take_room`].
+    pub(crate) fn decode(
+        &self,
+        kind: AbiType<'_>,
+        data: &[u8],
+        rendering: Rendering,
+        limit: usize,
+    ) -> ApiResult<Result<Value, String>> {
+        let mut text = Vec::new();
+        if let Err(error) = kind.decode(data, rendering, limit.min(MAX_JSON), &mut text) {
+            return Ok(Err(error.to_string()));
+        }
+        self.request.take_room(text.len())?;
+        Ok(serde_json::from_slice(&text).map_err(|error| error.to_string()))
+    }
+}

@@ -1,0 +1,71 @@
+//! Results of searches.
+
+use std::sync::Arc;
+
+use async_graphql::SimpleObject;
+
+use super::{BlockHeader, TransactionTrace, Uint32};
+use crate::source::Source;
+
+/// A page of results, oldest first.
+#[derive(SimpleObject)]
+pub(crate) struct SearchTransactionsForwardResponse {
+    /// Where the next page begins; absent if nothing is left in the range.
+    pub(crate) cursor: Option<String>,
+    /// The results.
+    pub(crate) results: Option<Vec<SearchTransactionForwardResponse>>,
+}
+
+/// A page of results, newest first.
+#[derive(SimpleObject)]
+pub(crate) struct SearchTransactionsBackwardResponse {
+    /// Where the next page begins.
+    pub(crate) cursor: String,
+    /// The results.
+    pub(crate) results: Option<Vec<SearchTransactionBackwardResponse>>,
+}
+
+/// A result, oldest first; without a trace it only tells that the stream has come to the block.
+#[derive(SimpleObject)]
+pub(crate) struct SearchTransactionForwardResponse {
+    /// Whether it was sent before and is taken back: its block was undone.
+    pub(crate) undo: bool,
+    /// What comes after it begins here.
+    pub(crate) cursor: String,
+    /// Whether its block can no longer be undone.
+    pub(crate) is_irreversible: bool,
+    /// The newest block that could not be undone when this was found.
+    pub(crate) irreversible_block_num: Uint32,
+    /// Its block.
+    pub(crate) block: BlockHeader,
+    /// The transaction; absent if the result only tells how far the stream is.
+    pub(crate) trace: Option<TransactionTrace>,
+}
+
+/// A result, newest first.
+#[derive(SimpleObject)]
+pub(crate) struct SearchTransactionBackwardResponse {
+    /// What comes after it begins here.
+    pub(crate) cursor: String,
+    /// Whether its block can no longer be undone.
+    pub(crate) is_irreversible: bool,
+    /// The newest block that could not be undone when this was found.
+    pub(crate) irreversible_block_num: Uint32,
+    /// Its block.
+    pub(crate) block: BlockHeader,
+    /// The transaction.
+    pub(crate) trace: Option<TransactionTrace>,
+}
+
+impl TransactionTrace {
+    /// Of a match.
+    pub(crate) fn found(source: &Arc<Source>, found: &dfuse_search::Match) -> Self {
+        Self {
+            source: source.clone(),
+            block: found.block,
+            position: found.transaction,
+            id: found.id,
+            matching: found.actions.as_slice().into(),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Documents executed over recorded and synthetic chains.
+
+mod replay;
+mod streams;
+mod support;
