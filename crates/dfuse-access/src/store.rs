@@ -132,6 +132,19 @@ impl KvAccessStore {
         Ok(Self(Mutex::new(Inner { store, reopen: None, has_failed: false })))
     }
 
+    /// Adds all that another store has to this one, which has nothing yet.
+    ///
+    /// # Errors
+    /// Those of both stores.
+    pub fn fill_from(&self, other: &dyn AccessStore) -> Result<()> {
+        self.set_signing_keys(&other.signing_keys()?)?;
+        other.keys()?.iter().try_for_each(|key| self.put_key(key))?;
+        for UsageRow { day, subject, usage } in other.usage(0..=u32::MAX)? {
+            self.add_usage(day, &[(&subject, usage)])?;
+        }
+        Ok(())
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // A panic of the engine leaves the data as a crash would, which it recovers from.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -16,3 +16,12 @@ pub fn open_store(
     options.discard.push(SCRATCH.name().to_owned());
     dfuse_kv::open(path, &keyspaces(indexes), options)
 }
+
+/// Copies the indexes as they are at one moment into a new store in the directory `path`, while they are read and written.
+/// Returns how many entries were copied.
+///
+/// # Errors
+/// Those of both stores.
+pub fn copy_store(from: &dyn Store, path: impl AsRef<Path>) -> dfuse_kv::Result<u64> {
+    dfuse_kv::copy(from, path, &[SCRATCH.name()], EngineOptions::default())
+}

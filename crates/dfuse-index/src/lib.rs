@@ -39,7 +39,7 @@ pub use check::{Difference, DifferenceKind, IndexReport, check_indexes};
 pub use checkpoint::{ChainIdentity, Checkpoint, CheckpointState};
 pub use delta::{Delta, DeltaBuilder, Write};
 pub use dfuse_blocks::BlockRef;
-pub use engine::open_store;
+pub use engine::{copy_store, open_store};
 pub use error::{Error, Result};
 pub use family::Family;
 pub use follow::{ChainObserver, ChainStep, follow, follow_feed};

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::{EngineOptions, FjallStore, Result, Store};
+use crate::{Direction, EngineOptions, FjallStore, KeyRange, Result, Store};
 
 /// Closes a store and opens it again after a failed write.
 ///
@@ -23,6 +23,24 @@ pub fn open(path: impl AsRef<Path>, keyspaces: &[&str], options: EngineOptions) 
         Ok(store.clone() as Arc<dyn Store>)
     };
     Ok((first, Box::new(reopen)))
+}
+
+/// Copies what a store has at one moment into a new store in the directory `path`, except the keyspaces of those names,
+/// which are empty there. The store is open for reads and writes meanwhile. Returns how many entries were copied.
+///
+/// # Errors
+/// Those of both stores. What was made of the new one by then is left.
+pub fn copy(from: &dyn Store, path: impl AsRef<Path>, leave_out: &[&str], options: EngineOptions) -> Result<u64> {
+    let names: Vec<_> = from.keyspaces().iter().map(String::as_str).collect();
+    let (to, _) = open(path, &names, options)?;
+    let snapshot = from.snapshot()?;
+    let mut copied = 0;
+    for name in names.into_iter().filter(|name| !leave_out.contains(name)) {
+        let mut entries = snapshot.scan(from.keyspace(name)?, &KeyRange::all(), Direction::Forward)?;
+        copied += to.ingest(to.keyspace(name)?, &mut entries)?;
+    }
+    to.close()?;
+    Ok(copied)
 }
 
 /// Removes the store in the directory `path` with all that it holds, whatever is wrong with it.

@@ -32,7 +32,7 @@ mod store;
 
 pub use batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES, WriteBatch};
 pub use bytes::Bytes;
-pub use engine::{Reopen, open, remove};
+pub use engine::{Reopen, copy, open, remove};
 pub use error::{Error, Result};
 pub use faults::{Counts, FaultPlan, FaultyStore, WriteFault};
 pub use fjall::{Damage, EngineOptions, FjallStore, KeyspaceOptions, find_damage};

@@ -8,7 +8,7 @@ mod protocol;
 mod server;
 
 pub(crate) use self::{
-    client::{Reached, ask, read},
+    client::{Reached, ask, read, say_at_length},
     protocol::{ACCESS, Command, KeyView, Reply},
-    server::Control,
+    server::{Commanded, Control},
 };

@@ -1,6 +1,7 @@
 //! The dfuse binary: command line, configuration, start-up.
 
 mod answer;
+mod backup;
 mod boot;
 mod cli;
 mod control;

@@ -14,6 +14,7 @@ use dfuse_blocks::{BlockStore, Located, StoreOptions};
 use dfuse_deep_mind::{MAX_LINE, Reader};
 
 use crate::{
+    backup::Backup,
     failure::{self, usage},
     start::Settings,
 };
@@ -31,6 +32,7 @@ pub(crate) enum Tool {
     Check(Check),
     /// Turn a log into a block store, or add to one
     Merge(merge::Merge),
+    Backup(Backup),
     /// Build indexes anew from the block files
     Reindex(index::Reindex),
     /// Print all settings of `dfuse start` with their defaults, as a configuration file
@@ -56,6 +58,7 @@ impl Tool {
             Self::Check(Check::Blocks(tool)) => tool.run(),
             Self::Check(Check::Index(tool)) => tool.run(),
             Self::Merge(tool) => tool.run(),
+            Self::Backup(backup) => backup.run(),
             Self::Reindex(tool) => tool.run(),
             Self::PrintConfig => io::stdout().write_all(Settings::reference().as_bytes()).context(failure::STDOUT),
         };

@@ -1,4 +1,5 @@
-//! `dfuse tools block|trx|rows|search` print what the API answers, with a running server and without one.
+//! `dfuse tools block|trx|rows|search` print what the API answers, and `backup` copies what is answered from, with a running server and
+//! without one.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -9,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{Server, text};
+use support::{Server, assert_sound, text};
 use tempfile::TempDir;
 
 fn tool(data: &Path, arguments: &[&str]) -> Output {
@@ -94,4 +95,45 @@ fn tools_print_what_the_api_answers() {
     let empty = TempDir::new().unwrap();
     fails(empty.path(), &["block", "2"], 1, "is not a data directory of dfuse");
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn a_backup_answers_what_the_original_did() {
+    let (folder, data) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut server = Server::start(&["--data-dir", text(data.path()), "--source", "demo"]);
+    server.wait_for("ready");
+    let key = ["keys", "create", "--kind", "server", "--name", "kept", "--data-dir", text(data.path())];
+    assert!(Command::new(env!("CARGO_BIN_EXE_dfuse")).args(key).status().unwrap().success());
+    let (running, stopped) = (folder.path().join("running"), folder.path().join("stopped"));
+    // Blocks come all the time.
+    let output = tool(data.path(), &["backup", text(&running)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fails(data.path(), &["backup", text(&running)], 2, "there is something at");
+    let page = server.get("/v0/search/transactions?q=account:eosio.token&limit=1").json();
+    let trx = page["transactions"][0]["lifecycle"]["id"].as_str().unwrap().to_owned();
+    let answer = |(_, target): (Vec<&str>, String)| without_cursors(server.get(&target).json());
+    let answers: Vec<_> = questions(&trx).into_iter().map(answer).collect();
+    server.stop();
+    let output = tool(data.path(), &["backup", text(&stopped)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    for copy in [&running, &stopped] {
+        assert_sound(copy);
+        for ((command, target), answered) in questions(&trx).into_iter().zip(&answers) {
+            assert_eq!(without_cursors(printed(copy, &command)), *answered, "{target} of {}", copy.display());
+        }
+        let mut list = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        let output = list.args(["keys", "list", "--data-dir", text(copy)]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("kept"), "{output:?}");
+        // Clients go on with the cursors that they have.
+        assert_eq!(
+            std::fs::read(copy.join("cursor.key")).unwrap(),
+            std::fs::read(data.path().join("cursor.key")).unwrap()
+        );
+        let mut server = Server::start(&["--data-dir", text(copy), "--source", "demo"]);
+        server.wait_for("ready");
+        server.stop();
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
 }

@@ -337,6 +337,22 @@ fn settings_come_from_file_environment_and_flags() {
 }
 
 #[test]
+fn a_second_server_takes_another_address_for_grpc() {
+    let folder = TempDir::new().unwrap();
+    let log = log_file(folder.path(), "log", 1, 60);
+    // Who else may have it is as good.
+    let _taken = TcpListener::bind("127.0.0.1:9000");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.args(["start", "--listen", &free, "--source", &log, "--data-dir"]).arg(folder.path().join("data"));
+    let mut server = Server::spawn(&mut command);
+    server.wait_for("127.0.0.1:9000 is in use, so gRPC is at a free port");
+    server.wait_for("ready");
+    server.stop();
+    Server::spawn(command.args(["--grpc-listen", "127.0.0.1:9000"])).fails(1, "--grpc-listen");
+}
+
+#[test]
 fn machines_that_share_keys_take_each_others_cursors() {
     let folder = TempDir::new().unwrap();
     let log = log_file(folder.path(), "log", 1, 200);

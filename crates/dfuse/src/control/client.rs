@@ -99,16 +99,24 @@ fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
+/// Has a server do what may take long.
+///
+/// # Errors
+/// What the command fails with.
+pub(crate) async fn say_at_length(stream: UnixStream, command: &Command) -> anyhow::Result<Reply> {
+    exchange(&mut BufReader::new(stream), command).await?.done()
+}
+
 async fn say(stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin), command: &Command) -> anyhow::Result<Reply> {
+    timeout(PATIENCE, exchange(stream, command)).await.context("the running server does not answer")?
+}
+
+async fn exchange(stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin), command: &Command) -> anyhow::Result<Reply> {
     let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');
-    let exchange = async {
-        stream.write_all(&line).await?;
-        let mut reply = String::new();
-        stream.take(MAX_LINE).read_line(&mut reply).await?;
-        io::Result::Ok(reply)
-    };
-    let reply = timeout(PATIENCE, exchange).await.context("the running server does not answer")??;
+    stream.write_all(&line).await?;
+    let mut reply = String::new();
+    stream.take(MAX_LINE).read_line(&mut reply).await?;
     serde_json::from_str(&reply).context("the running server is of another version; use the same one for commands")
 }
 

@@ -1,9 +1,11 @@
 //! What is said over the socket. Another kind of command is another variant, with its reply.
 
+use std::path::PathBuf;
+
 use dfuse_access::{ApiKey, Gate, KeyId, NewKey, UsageRow};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::UsageError;
+use crate::{backup::Copied, failure::UsageError};
 
 /// The socket, in the data directory.
 pub(super) const SOCKET: &str = "control.sock";
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     KeysUsage { id: Option<String>, first_day: u32, last_day: u32 },
     /// Begin or end maintenance.
     Maintenance { on: bool },
+    /// Copy the data directory to this one.
+    Backup { directory: PathBuf },
     /// Answer a `GET` of this path and query. After the reply comes the body, to the end of the connection.
     Read { target: String },
 }
@@ -59,6 +63,10 @@ pub(crate) enum Reply {
     },
     Maintenance {
         on: bool,
+    },
+    /// The data directory is copied.
+    BackedUp {
+        copied: Copied,
     },
     /// The status of an answer, whose body follows.
     Answer {
@@ -120,7 +128,7 @@ impl Command {
                 gate.set_maintenance(on)?;
                 Reply::Maintenance { on }
             }
-            Self::Read { .. } => {
+            Self::Read { .. } | Self::Backup { .. } => {
                 Reply::Failed { message: "only what has the indexes can answer this".to_owned(), is_usage: false }
             }
         })

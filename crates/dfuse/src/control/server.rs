@@ -24,6 +24,11 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::protocol::{ACCESS, Command, MAX_LINE, Reply, SOCKET};
+use crate::{
+    backup::BackupSource,
+    failure::{UsageError, one_line},
+    indexes::IndexStore,
+};
 
 /// Commands at a time.
 const MAX_COMMANDS: usize = 16;
@@ -31,12 +36,21 @@ const MAX_COMMANDS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Listens for commands. The socket is removed when this is dropped.
-#[derive(Debug)]
 pub(crate) struct Control {
     listener: UnixListener,
     path: PathBuf,
-    gate: Arc<Gate>,
-    server: Server,
+    commanded: Commanded,
+}
+
+/// What commands act on.
+#[derive(Clone)]
+pub(crate) struct Commanded {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) server: Server,
+    pub(crate) store: IndexStore,
+    pub(crate) data_dir: Arc<Path>,
+    /// Whether the block files are in the data directory.
+    pub(crate) with_blocks: bool,
 }
 
 impl Drop for Control {
@@ -51,7 +65,8 @@ impl Control {
     ///
     /// # Errors
     /// A path that is too long for a socket, or a directory that cannot be written to.
-    pub(crate) fn listen(data_dir: &Path, gate: Arc<Gate>, server: Server) -> anyhow::Result<Self> {
+    pub(crate) fn listen(commanded: Commanded) -> anyhow::Result<Self> {
+        let data_dir = &*commanded.data_dir;
         let path = data_dir.join(SOCKET);
         // Where only the owner may look, until it has its rights. What a killed process left is replaced.
         let hidden = data_dir.join(ACCESS).join(SOCKET);
@@ -68,7 +83,7 @@ impl Control {
                 path.display()
             )
         })?;
-        Ok(Self { listener, path, gate, server })
+        Ok(Self { listener, path, commanded })
     }
 
     /// Does what commands ask for, until this is dropped.
@@ -83,9 +98,9 @@ impl Control {
                     continue;
                 }
             };
-            let (gate, server) = (self.gate.clone(), self.server.clone());
+            let commanded = self.commanded.clone();
             tokio::spawn(async move {
-                if let Err(error) = answer(stream, gate, &server).await {
+                if let Err(error) = answer(stream, commanded).await {
                     warn!(%error, "a command was not answered");
                 }
                 drop(place);
@@ -94,14 +109,14 @@ impl Control {
     }
 }
 
-async fn answer(mut stream: UnixStream, gate: Arc<Gate>, server: &Server) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, commanded: Commanded) -> io::Result<()> {
     let mut line = String::new();
     timeout(PATIENCE, BufReader::new(&mut stream).take(MAX_LINE).read_line(&mut line)).await??;
     let reply = match serde_json::from_str::<Command>(&line) {
-        Ok(Command::Read { target }) => return read(stream, server, &target).await,
+        Ok(Command::Read { target }) => return read(stream, &commanded.server, &target).await,
         Ok(command) => {
             info!(command = name(&command), "a command");
-            spawn_blocking(move || command.run(&gate)).await.map_err(io::Error::other)?
+            spawn_blocking(move || commanded.run(command)).await.map_err(io::Error::other)?
         }
         Err(_) => Reply::Failed {
             message: "the running server does not know this command; use the version of dfuse that runs".to_owned(),
@@ -116,6 +131,24 @@ async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(reply).map_err(io::Error::other)?;
     bytes.push(b'\n');
     timeout(PATIENCE, stream.write_all(&bytes)).await?
+}
+
+impl Commanded {
+    /// Does a command. May block on a disk.
+    fn run(&self, command: Command) -> Reply {
+        let Command::Backup { directory } = command else { return command.run(&self.gate) };
+        let store = self.store.current();
+        let source = BackupSource {
+            store: &*store,
+            access: self.gate.store(),
+            data_dir: &self.data_dir,
+            with_blocks: self.with_blocks,
+        };
+        match source.copy(&directory) {
+            Ok(copied) => Reply::BackedUp { copied },
+            Err(error) => Reply::Failed { message: one_line(&error), is_usage: error.is::<UsageError>() },
+        }
+    }
 }
 
 /// Answers what a client of the API could ask, without limits. The reader may take its time.
@@ -147,6 +180,7 @@ fn name(command: &Command) -> &'static str {
         Command::Maintenance { on: true } => "maintenance on",
         Command::Maintenance { on: false } => "maintenance off",
         Command::Read { .. } => "read",
+        Command::Backup { .. } => "backup",
     }
 }
 

@@ -51,6 +51,7 @@ fn json_of(reply: &Reply) -> Value {
             .collect(),
         Reply::Maintenance { on } => json!({"maintenance": on}),
         Reply::Answer { status } => json!({"status": status}),
+        Reply::BackedUp { copied } => json!(copied),
         Reply::Failed { message, .. } => json!({"error": message}),
     }
 }
@@ -82,7 +83,7 @@ fn text(reply: &Reply, now: u64) -> String {
             text
         }
         Reply::Maintenance { on } => format!("maintenance is {}\n", if *on { "on" } else { "off" }),
-        Reply::Answer { status } => format!("{status}\n"),
+        Reply::Answer { .. } | Reply::BackedUp { .. } => format!("{}\n", json_of(reply)),
         Reply::Failed { message, .. } => format!("{message}\n"),
     }
 }

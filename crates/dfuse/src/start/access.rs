@@ -4,13 +4,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use dfuse_access::{Gate, KvAccessStore, Options};
 use dfuse_blocks::{SystemClock, SystemEntropy};
-use dfuse_http::Server;
 use futures::future::join_all;
 use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
 use super::{issuers::IssuerKeys, settings::Access};
-use crate::control::{ACCESS, Control};
+use crate::control::{ACCESS, Commanded, Control};
 
 /// Usage that a crash may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -51,9 +50,9 @@ pub(super) async fn open(
 }
 
 /// Takes commands, writes usage and changes keys, until it is dropped.
-pub(super) async fn run(opened: Opened, data_dir: Box<Path>, server: Server) {
+pub(super) async fn run(opened: Opened, commanded: Commanded) {
     let Opened { gate, issuers, rotate_after } = opened;
-    let commands = Control::listen(&data_dir, gate.clone(), server);
+    let commands = Control::listen(commanded);
     let commands = async move {
         match commands {
             Ok(control) => control.run().await,

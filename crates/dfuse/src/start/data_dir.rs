@@ -60,7 +60,7 @@ impl DataDir {
 
     /// Refuses what is no data directory.
     pub(crate) fn must_have_indexes(path: &Path) -> anyhow::Result<()> {
-        if path.join(INDEX).is_dir() {
+        if Self::index_in(path).is_dir() {
             return Ok(());
         }
         bail!("{} is not a data directory of dfuse; name one with --data-dir", path.display())
@@ -104,7 +104,7 @@ impl DataDir {
 
     /// Opens the block files at `place`, in this directory without one. Credentials come from the environment.
     pub(crate) fn open_blocks(&self, place: Option<&str>, fsync: bool) -> dfuse_blocks::Result<BlockStore> {
-        let own = || self.path.join("blocks").display().to_string();
+        let own = || Self::blocks_in(&self.path).display().to_string();
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let credentials = std::env::vars_os().filter_map(text).collect();
         BlockStore::open(&place.map_or_else(own, str::to_owned), StoreOptions { fsync, credentials })
@@ -112,7 +112,17 @@ impl DataDir {
 
     /// Where the indexes are.
     pub(crate) fn index(&self) -> PathBuf {
-        self.path.join(INDEX)
+        Self::index_in(&self.path)
+    }
+
+    /// Where the indexes of a data directory are.
+    pub(crate) fn index_in(path: &Path) -> PathBuf {
+        path.join(INDEX)
+    }
+
+    /// Where the block files of a data directory are, unless they are kept elsewhere.
+    pub(crate) fn blocks_in(path: &Path) -> PathBuf {
+        path.join("blocks")
     }
 }
 

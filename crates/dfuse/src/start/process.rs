@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::SystemClock;
-use dfuse_http::Server;
 use dfuse_node::{Source, nodeos::Nodeos};
 use dfuse_query::Service;
 use futures::{StreamExt, stream};
@@ -29,7 +28,7 @@ use super::{
     signals::Signals,
     surfaces::{self, Listeners},
 };
-use crate::failure::usage;
+use crate::{control::Commanded, failure::usage};
 
 /// Runs until a signal, until the source has ended if that is wanted, or until something fails.
 pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<()> {
@@ -141,7 +140,14 @@ async fn begin(
         surfaces::spawn(&mut parts, listeners, service, (settings, shares), (nodes.as_deref(), &conditions), &stop)?;
     let report = nodes::report(nodes.clone(), source.queue().cloned(), conditions.clone());
     spawn_until(&mut parts, "reporting on nodes", &stop, report);
-    work(given, opened, (nodes, source), server, &conditions, &stop, &mut parts).await?;
+    let commanded = Commanded {
+        gate: opened.access.gate.clone(),
+        server,
+        store: opened.store.clone(),
+        data_dir: given.data_dir.path().into(),
+        with_blocks: settings.blocks.store.is_none(),
+    };
+    work(given, opened, (nodes, source), commanded, &conditions, &stop, &mut parts).await?;
     Ok(parts)
 }
 
@@ -160,7 +166,7 @@ async fn work(
     given: &Given<'_>,
     opened: Opened,
     (nodes, source): (Option<Arc<Nodeos>>, Source),
-    server: Server,
+    commanded: Commanded,
     conditions: &Arc<Conditions>,
     stop: &CancellationToken,
     parts: &mut Parts,
@@ -197,7 +203,7 @@ async fn work(
         }
     });
     parts.spawn("writing bundles", keep(keeper, conditions.clone(), stop.clone()));
-    spawn_until(parts, "access control", stop, access::run(access, given.data_dir.path().into(), server));
+    spawn_until(parts, "access control", stop, access::run(access, commanded));
     Ok(())
 }
 

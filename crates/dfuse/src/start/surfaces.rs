@@ -102,7 +102,16 @@ pub(super) struct Listeners {
 impl Listeners {
     pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
         let (http, grpc) = (settings.address()?, settings.grpc_address()?);
-        Ok(Self { http: listen(http, "--listen").await?, grpc: listen(grpc, "--grpc-listen").await? })
+        let http = listen(http, "--listen").await?;
+        let grpc = match listen(grpc, "--grpc-listen").await {
+            // A second server on a machine is told nothing but its address for HTTP, most likely.
+            Err(_) if settings.grpc_listen.is_none() => {
+                warn!("{grpc} is in use, so gRPC is at a free port; name another address with --grpc-listen");
+                listen(SocketAddr::new(grpc.ip(), 0), "--grpc-listen").await?
+            }
+            bound => bound?,
+        };
+        Ok(Self { http, grpc })
     }
 }
 

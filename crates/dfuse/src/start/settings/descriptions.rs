@@ -13,7 +13,7 @@ pub(super) const DESCRIPTIONS: &[(&str, &str)] = &[
     ("listen", "Address of REST, WebSocket, /healthz and /metrics. Port 0 takes a free one. Flag: --listen"),
     (
         "grpc_listen",
-        "Address of gRPC. Without it 127.0.0.1:9000, or a free port if `listen` has port 0. Flag: --grpc-listen",
+        "Address of gRPC. Not set: 127.0.0.1:9000, or a free port if that is in use or `listen` has port 0. Flag: --grpc-listen",
     ),
     (
         "chain_id",
