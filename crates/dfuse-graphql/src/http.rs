@@ -11,13 +11,14 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use dfuse_http::{AnswerForm, Api, Charge, Endpoint, Field, Schema, Untouched, limited::Documents};
+use dfuse_http::{AnswerForm, Api, COMMON_ERRORS, Charge, Endpoint, Field, Schema, Untouched, limited::Documents};
 use dfuse_query::{
-    ApiError, ApiResult, Class, ErrorCode, GraphqlExecutor, GraphqlOperation, GraphqlRequest, GraphqlResponse,
-    RouteClass, TraceId,
+    ApiError, ApiResult, Class, ErrorCode, GraphqlError, GraphqlExecutor, GraphqlOperation, GraphqlRequest,
+    GraphqlResponse, RouteClass, TraceId,
 };
 use futures::StreamExt;
 pub(crate) use media::Media;
+use serde_json::Value;
 
 use crate::{
     answer, error,
@@ -29,11 +30,15 @@ pub(crate) const PATH: &str = "/graphql";
 /// Beside those of all endpoints. Requests for a WebSocket connection come to the same path.
 const ERRORS: &[ErrorCode] = &[ErrorCode::WsUpgradeFailed, ErrorCode::InvalidJson];
 
-const CHARGE: Charge = Charge::new(Class::Search, RouteClass::Search);
+/// The fields of a document are of several classes: the executor takes a request of each.
+const CHARGE: Charge = Charge::new(Class::Search, RouteClass::Search).taken_by_answer();
 const ANSWER: AnswerForm = AnswerForm::Json(Schema::Object(&[&[
     Field::maybe("data", Schema::Nullable(&Schema::Map(&Schema::Anything))),
     Field::maybe("errors", Schema::List(&Schema::Map(&Schema::Anything))),
 ]]));
+/// Statuses of requests that are refused as a whole.
+const REFUSALS: [StatusCode; 4] =
+    [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
 
 /// Both ways of asking.
 pub(crate) fn endpoints(executor: &Arc<dyn GraphqlExecutor>) -> Vec<Endpoint> {
@@ -62,7 +67,32 @@ async fn execute(executor: Arc<dyn GraphqlExecutor>, api: Api, asked: Asked) -> 
         answer.ok_or_else(|| ApiError::unexpected("the executor gave no answer"))?
     };
     drop(room);
-    Ok(answered(&response, media))
+    match refusal(&response) {
+        Some(error) => Err(error),
+        None => Ok(answered(&response, media)),
+    }
+}
+
+/// The error of a request that was refused as a whole, for want of access, within limits or for the moment. It has a status in
+/// either form.
+fn refusal(response: &GraphqlResponse) -> Option<ApiError> {
+    let error = response.errors.first().filter(|_| response.data.as_ref().is_none_or(|data| data == "null"))?;
+    let code = code(error).filter(|code| COMMON_ERRORS.contains(code) && REFUSALS.contains(&code.row().status))?;
+    let message = error.message.split(" (trace_id: ").next().unwrap_or_default().to_owned();
+    let details = error.extensions.get("details").and_then(Value::as_object);
+    let details = code.row().details.iter().filter_map(|detail| Some((detail.key, details?.get(detail.key)?.clone())));
+    let refused = details.fold(ApiError::new(code, message), |error, (key, value)| error.detail(key, value));
+    let seconds = refused.details().get("reset").and_then(Value::as_u64);
+    Some(match seconds.and_then(|seconds| u32::try_from(seconds).ok()) {
+        Some(seconds) => refused.retry_after(seconds),
+        None => refused,
+    })
+}
+
+/// The code of an error.
+fn code(error: &GraphqlError) -> Option<ErrorCode> {
+    let code = error.extensions.get("code")?;
+    ErrorCode::ALL.iter().copied().find(|known| code == known.row().code)
 }
 
 /// What the document does; nothing if it is not valid, which its answer will say.
@@ -92,9 +122,7 @@ fn status(response: &GraphqlResponse) -> StatusCode {
     if response.data.is_some() {
         return StatusCode::OK;
     }
-    let code = response.errors.first().and_then(|error| error.extensions.get("code"));
-    let code = ErrorCode::ALL.iter().find(|known| code.is_some_and(|code| code == known.row().code));
-    code.map_or(StatusCode::BAD_REQUEST, |code| code.row().status)
+    response.errors.first().and_then(code).map_or(StatusCode::BAD_REQUEST, |code| code.row().status)
 }
 
 /// Gives an error that came instead of an answer the form of GraphQL, if the client asks for that form.

@@ -10,6 +10,9 @@ pub struct Charge {
     pub reads: Class,
     /// What is allowed and limited together with it. Without it, everybody may ask, or the endpoint asks for access itself.
     pub route: Option<RouteClass>,
+    /// Whether a request of that class is taken before anything is answered. Otherwise whoever answers takes requests of the
+    /// caller.
+    pub is_taken_first: bool,
     /// How its answers are counted.
     pub counts: Counts,
 }
@@ -17,7 +20,7 @@ pub struct Charge {
 /// How answers are counted for those who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counts {
-    /// A request and its documents, at least one. Faults of the server are free.
+    /// A request and its documents, at least one. Faults of the server are free, and what was beyond a limit.
     Answers,
     /// The same, but what was not found is free.
     Found,
@@ -34,8 +37,8 @@ pub enum Counts {
 pub(crate) struct Tariff {
     /// Where it is.
     pub(crate) surface: Surface,
-    /// What may be allowed and limited together.
-    pub(crate) class: RouteClass,
+    /// What may be allowed and limited together. Without it, whoever answers sees to that.
+    pub(crate) class: Option<RouteClass>,
     /// How answers are counted.
     pub(crate) counts: Counts,
 }
@@ -43,12 +46,18 @@ pub(crate) struct Tariff {
 impl Charge {
     /// Of an endpoint for those who are admitted.
     pub const fn new(reads: Class, route: RouteClass) -> Self {
-        Self { reads, route: Some(route), counts: Counts::Answers }
+        Self { reads, route: Some(route), is_taken_first: true, counts: Counts::Answers }
     }
 
     /// Of an endpoint that admits everybody, or asks for access itself.
     pub const fn open(reads: Class) -> Self {
-        Self { reads, route: None, counts: Counts::Nothing }
+        Self { reads, route: None, is_taken_first: true, counts: Counts::Nothing }
+    }
+
+    /// The same for an endpoint that takes requests of the caller itself, once it knows what is asked for.
+    #[must_use]
+    pub const fn taken_by_answer(self) -> Self {
+        Self { is_taken_first: false, ..self }
     }
 
     /// The same with answers that are counted so.
@@ -67,7 +76,7 @@ impl Counts {
             Self::Results if status.is_success() => (1, documents),
             Self::Results => (0, 0),
             Self::Found if status == StatusCode::NOT_FOUND => (0, 0),
-            Self::Found | Self::Answers if status.is_server_error() => (0, 0),
+            Self::Found | Self::Answers if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => (0, 0),
             Self::Found | Self::Answers => (1, documents.max(1)),
         }
     }
@@ -90,6 +99,7 @@ mod tests {
             (Counts::Requests, 404, 1, (1, 1)),
             (Counts::Answers, 404, 1, (1, 1)),
             (Counts::Answers, 503, 1, (0, 0)),
+            (Counts::Answers, 429, 1, (0, 0)),
             (Counts::Answers, 200, 20, (1, 20)),
             (Counts::Answers, 200, 0, (1, 1)),
         ] {

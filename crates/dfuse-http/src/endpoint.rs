@@ -222,12 +222,13 @@ impl Endpoint {
 pub(crate) fn router(endpoints: &[Endpoint], api: &Api, surface: Surface) -> Router<Api> {
     endpoints.iter().fold(Router::new(), |router, endpoint| {
         let mut route = endpoint.route.clone();
-        let Charge { reads, route: class, counts } = endpoint.charge;
+        let Charge { reads, route: class, is_taken_first, counts } = endpoint.charge;
         // What takes every method has no routes that could be laid around, and needs none of this.
         if endpoint.methods != Methods::Any {
             route = route.route_layer(Extension(reads)).route_layer(Extension(Declared(endpoint.parameters)));
             route = checked(endpoint, route);
-            if let Some(class) = class {
+            if class.is_some() {
+                let class = class.filter(|_| is_taken_first);
                 route = admitted(route, api, Tariff { surface, class, counts });
             }
         }

@@ -28,8 +28,8 @@ async fn check(State((api, tariff)): State<(Api, Tariff)>, request: Request, nex
         Ok(caller) => caller,
         Err(error) => return HttpError(error).into_response(),
     };
-    let standing = match caller.take(tariff.class) {
-        Ok(standing) => standing,
+    let standing = match tariff.class.map(|class| caller.take(class)).transpose() {
+        Ok(standing) => standing.flatten(),
         Err(error) => return HttpError(error).into_response(),
     };
     parts.extensions.insert(caller.clone());

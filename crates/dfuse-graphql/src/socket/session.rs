@@ -8,8 +8,8 @@ use dfuse_http::{
     websocket::{Conversation, End, close_code},
 };
 use dfuse_query::{
-    ApiError, ApiResult, Caller, Client, ErrorCode, GraphqlOperation, GraphqlRequest, Place, Retry, RouteClass,
-    Surface, TraceId, Usage,
+    ApiError, ApiResult, Caller, Client, ErrorCode, GraphqlOperation, GraphqlRequest, Place, Retry, Surface, TraceId,
+    Usage,
 };
 use serde_json::{Map, Value};
 use tokio::{
@@ -222,7 +222,6 @@ impl Session {
         let (kind, request) = operation(&sockets.executor, &api, request).await?;
         count_request(api.metrics(), Transport::WebSocket, kind);
         let is_subscription = kind == Some(GraphqlOperation::Subscription);
-        caller.take(if is_subscription { RouteClass::Stream } else { RouteClass::Search })?;
         caller.record(Usage { requests: 1, ..Usage::default() });
         let (place, at_work) = if is_subscription {
             self.check_number()?;

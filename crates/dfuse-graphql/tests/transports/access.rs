@@ -143,9 +143,16 @@ async fn limits_hold_and_usage_is_counted() {
     assert!(used.ingress_bytes > 100 && used.egress_bytes > 100, "{used:?}");
     client.send(subscribe("4", "subscribe", "query")).await;
     let refused = client.next().await;
-    assert_eq!(refused["payload"][0]["extensions"]["code"], "rate_limit_exceeded_error");
-    assert!(refused["payload"][0]["extensions"]["details"]["reset"].is_number());
+    assert_eq!(refused["payload"]["errors"][0]["extensions"]["code"], "rate_limit_exceeded_error");
     // The same limit, over HTTP.
-    let answer = guarded.server.get(&format!("/graphql?query=query&token={}", guarded.token)).await;
+    let uri = format!("/graphql?query=query&token={}", guarded.token);
+    let answer = guarded.server.get(&uri).await;
     assert_eq!((answer.status.as_u16(), answer.header("x-ratelimit-remaining")), (429, "0"));
+    assert_eq!(answer.header("retry-after"), answer.header("x-ratelimit-reset"));
+    let body = answer.json();
+    assert_eq!((&body["code"], &body["message"]), (&json!("rate_limit_exceeded_error"), &json!("no")));
+    let request = Request::get(uri).header("accept", "application/graphql-response+json");
+    let answer = guarded.server.request(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status.as_u16(), 429);
+    assert!(answer.json()["errors"][0]["extensions"]["details"]["reset"].is_number());
 }

@@ -25,7 +25,7 @@ use dfuse_index::{Index, Pipeline, blocks::Blocks, keyspaces};
 use dfuse_kv::MemoryStore;
 use dfuse_query::{
     Access, ApiError, ApiResult, Caller, Chain, ErrorCode, GraphqlError, GraphqlExecutor, GraphqlOperation,
-    GraphqlRequest, GraphqlResponse, OpenAccess, Service, TraceId,
+    GraphqlRequest, GraphqlResponse, OpenAccess, RouteClass, Service, TraceId,
 };
 use dfuse_search::SearchIndex;
 use dfuse_trx::ForkedTransactions;
@@ -92,8 +92,13 @@ impl GraphqlExecutor for Executor {
         }
     }
 
-    fn execute(&self, request: GraphqlRequest, _: Caller, _: TraceId) -> BoxStream<'static, GraphqlResponse> {
+    fn execute(&self, request: GraphqlRequest, caller: Caller, _: TraceId) -> BoxStream<'static, GraphqlResponse> {
         let words = self.0.clone();
+        if let Err(error) = caller.take(RouteClass::Search) {
+            let mut refused = failure(error.row().code, false, Some("null"));
+            refused.errors[0].extensions.insert("details".to_owned(), error.details().clone().into());
+            return stream::iter([refused]).boxed();
+        }
         *words.asked.lock().unwrap() = Some(request.clone());
         let mut parts = request.query.split(' ');
         let word = parts.next().unwrap().to_owned();

@@ -110,9 +110,6 @@ async fn who_breaks_the_protocol_is_disconnected() {
     let mut client = Client::connect(&listening, PROTOCOL).await;
     client.send_text("not JSON").await;
     assert_eq!(client.close().await.0, 4400);
-    let mut client = Client::connect(&listening, PROTOCOL).await;
-    client.send_text(&"x".repeat(2 << 20)).await;
-    assert_eq!(client.close().await.0, 1009);
     server.subscriptions(0).await;
 }
 
@@ -124,9 +121,12 @@ async fn limits_of_a_connection() {
     let listening = server.listen().await;
     let mut late = Client::connect(&listening, PROTOCOL).await;
     assert_eq!(late.close().await, (4408, "Connection initialisation timeout".to_owned()));
-    let options = SocketOptions { max_subscriptions: 2, ..SocketOptions::default() };
+    let options = SocketOptions { max_subscriptions: 2, max_message_bytes: 1000, ..SocketOptions::default() };
     let server = TestServer::new(Arc::new(OpenAccess), options).await;
     let listening = server.listen().await;
+    let mut client = Client::connect(&listening, PROTOCOL).await;
+    client.send_text(&"x".repeat(1001)).await;
+    assert_eq!(client.close().await.0, 1009);
     let mut client = Client::admitted(&listening, PROTOCOL).await;
     client.send(subscribe("1", "forever 10")).await;
     client.send(subscribe("2", "forever 10")).await;

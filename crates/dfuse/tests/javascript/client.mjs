@@ -14,17 +14,22 @@ export function createClient(network = process.env.DFUSE_SERVER, socketOptions =
     authentication: false,
     secure: false,
     httpClientOptions: { fetch },
-    graphqlStreamClientOptions: { socketOptions: { webSocketFactory } },
+    graphqlStreamClientOptions: { socketOptions: { webSocketFactory: graphqlFactory, ...socketOptions } },
     streamClientOptions: { socketOptions: { webSocketFactory, ...socketOptions } },
   })
 }
 
 /** Connects as the client wants it. */
-export async function webSocketFactory(url) {
-  const socket = new WebSocket(url, { handshakeTimeout: 30_000, maxPayload: 10 * 1024 * 1024 })
+export async function webSocketFactory(url, protocols) {
+  const socket = new WebSocket(url, protocols, { handshakeTimeout: 30_000, maxPayload: 10 * 1024 * 1024 })
   // The client expects the close event, which follows an error.
   socket.on("error", () => {})
   return socket
+}
+
+/** The same for GraphQL: a factory of one's own chooses the protocol itself. */
+function graphqlFactory(url) {
+  return webSocketFactory(url, "graphql-ws")
 }
 
 /**
