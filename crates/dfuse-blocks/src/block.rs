@@ -72,6 +72,16 @@ impl EncodedBlock {
         Ok(block)
     }
 
+    /// The bytes of the block alone, as its writer wrote them: those of a message `sf.antelope.type.v1.Block`.
+    ///
+    /// # Errors
+    /// There is none in the envelope.
+    pub fn payload(&self) -> Result<Bytes> {
+        let payload = Envelope::read(&self.envelope)?.payload;
+        let missing = || CodecError::invalid("block envelope", "no payload".to_owned());
+        Ok(payload.ok_or_else(missing)?.value)
+    }
+
     /// The block with its lists located and nothing of them decoded: for those who want little of it. Fails where payload
     /// and envelope disagree.
     pub fn parts(&self) -> Result<BlockParts> {

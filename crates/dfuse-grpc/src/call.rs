@@ -177,7 +177,8 @@ impl Drop for Inner {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> ApiError {
+/// The error of a call whose work panicked.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ApiError {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     ApiError::unexpected(format!("panicked: {}", text.unwrap_or("without a text")))
 }

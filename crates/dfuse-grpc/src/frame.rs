@@ -2,18 +2,19 @@
 
 use std::{
     convert::Infallible,
+    panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use dfuse_query::{ApiResult, Asking, Caller, Client, ErrorCode, Service, Surface, TraceId, TraceIds, shorten};
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, service::Routes};
 
 use crate::{
-    call::Call,
+    call::{Call, panicked},
     connection::Peer,
     health,
     status::{TRACE_ID, of_library},
@@ -61,8 +62,11 @@ impl Frame {
             return marked(call.fail(error).into_http(), trace_id);
         }
         request.extensions_mut().insert(call.clone());
-        let answer = tower::Service::call(&mut self.routes, request).await;
-        let response = answer.unwrap_or_else(|never| match never {});
+        let answer = AssertUnwindSafe(tower::Service::call(&mut self.routes, request)).catch_unwind().await;
+        let response = match answer {
+            Ok(answer) => answer.unwrap_or_else(|never| match never {}),
+            Err(panic) => call.fail(panicked(&*panic)).into_http(),
+        };
         let response = match of_library(response.headers()) {
             Some(error) => {
                 let error = match error.code() {

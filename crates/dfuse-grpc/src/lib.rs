@@ -9,10 +9,12 @@
 //! | `server`, `connection`, `options` | the listener, its connections, limits |
 //! | `frame`, `call`, `status` | what is around every call: who asks, what it used, how it ended; errors as gRPC has them |
 //! | `graphql`, `value` | documents, executed by whatever the binary hands in; JSON as protobuf has it |
+//! | `firehose` | whole blocks: streams, single ones |
 //! | `health` | whether clients may be sent here |
 
 mod call;
 mod connection;
+mod firehose;
 mod frame;
 mod graphql;
 mod health;

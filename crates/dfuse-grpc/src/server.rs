@@ -18,7 +18,10 @@ use tonic::{
 };
 use tonic_health::pb::health_server::HealthServer;
 
-use crate::{Options, connection::accepted, frame::Frame, graphql::GraphQl, health::OwnHealth, metrics::describe};
+use crate::{
+    Options, connection::accepted, firehose::Firehose, frame::Frame, graphql::GraphQl, health::OwnHealth,
+    metrics::describe,
+};
 
 /// The gRPC server.
 pub struct GrpcServer {
@@ -66,6 +69,9 @@ impl GrpcServer {
             graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
             eosio::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
             sf::graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents;
+            sf::firehose::v2::stream_server::StreamServer<Firehose>, Firehose;
+            sf::firehose::v2::fetch_server::FetchServer<Firehose>, Firehose;
+            sf::firehose::v2::endpoint_info_server::EndpointInfoServer<Firehose>, Firehose;
         }
         let health = HealthServer::new(OwnHealth::new(names, stopping.clone()));
         let routes = with_reflection(routes.add_service(health));

@@ -5,6 +5,7 @@
 //! snapshot that has a step. What is made of a block for one stream is kept for others that want the same: [`Recent`].
 
 mod actions;
+mod blocks;
 mod follow;
 mod lifecycle;
 mod past;
@@ -16,6 +17,7 @@ mod search;
 mod start;
 
 pub use actions::{ActionFilter, ActionItem, actions_of};
+pub use blocks::{BlockName, BlockSteps, BlocksAsked, BlocksStart, after_undo, not_ready, whole_block};
 pub use follow::{Check, Steps, Taken, after, confirmed, confirmed_view, next_step, read_after, view_of};
 pub use lifecycle::{LifecycleBegin, LifecycleSeen, LifecycleState, LifecycleWatch};
 pub use past::{PastBlocks, has_past, past_blocks};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod firehose;
 mod graphql;
 mod health;
 mod support;

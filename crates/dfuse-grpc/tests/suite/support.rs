@@ -115,7 +115,7 @@ pub(crate) struct TestChain {
     follower: JoinHandle<()>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
-    _keeper: Keeper,
+    keeper: Keeper,
 }
 
 impl Drop for TestChain {
@@ -171,7 +171,7 @@ impl TestChain {
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let stop = Some(stop);
         let (blocks, reader) = (Vec::new(), Reader::new(log));
-        Self { service, channel, address, blocks, reader, feed, follower, stop, server, _keeper: keeper }
+        Self { service, channel, address, blocks, reader, feed, follower, stop, server, keeper }
     }
 
     /// Tells the server to stop, and waits until it has.
@@ -195,6 +195,11 @@ impl TestChain {
             }
         }
         taken
+    }
+
+    /// Puts into bundles what belongs there: it is not in memory any more.
+    pub(crate) async fn write_bundles(&mut self) {
+        while self.keeper.step().await.unwrap() {}
     }
 
     /// Waits until the newest block is indexed.

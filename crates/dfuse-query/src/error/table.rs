@@ -244,6 +244,9 @@ error_codes! {
         "There is nothing at this path.";
     GrpcServiceNotFound: "grpc_service_not_found_error", NOT_FOUND, NotFound, No, [],
         "The health of a gRPC service is asked for that this server does not have.";
+    FirehoseTransformUnsupported: "firehose_transform_unsupported_error", NOT_IMPLEMENTED, Unimplemented, No,
+        [text("type_url", "the type of the transform, shortened")],
+        "A stream of blocks is asked for with a transform that this server does not have.";
     BlockNotFound: "data_block_not_found_error", NOT_FOUND, NotFound, Later,
         [text("block", "id or number of the block, as decimal text")],
         "The block is unknown: it does not exist, was not seen yet, or was on a fork that is not kept any more.";

@@ -93,6 +93,22 @@ impl Steps {
         }
     }
 
+    /// The same for a stream with a last block: none after it.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub async fn next_or_end(&mut self) -> ApiResult<Option<FeedStep>> {
+        loop {
+            self.ready().await?;
+            match self.subscription.try_next().await {
+                Ok(Next::Step(step)) => return Ok(Some(step)),
+                Ok(Next::Nothing) => {}
+                Ok(Next::End) => return Ok(None),
+                Err(error) => self.resume(error).await?,
+            }
+        }
+    }
+
     /// Goes on from files with what the feed does not keep any more.
     async fn resume(&mut self, error: Error) -> ApiResult<()> {
         let Error::TooSlow { cursor: Some(cursor) } = error else { return Err(error.into()) };

@@ -1,0 +1,179 @@
+//! Whole blocks as they become part of the chain and leave it.
+
+use std::sync::Arc;
+
+use dfuse_blocks::{
+    BlockRef, Cursor, Error, Step,
+    feed::{FeedBlock, FeedHandle, FeedStep, Request, Start},
+};
+use serde_json::json;
+
+use super::follow::Steps;
+use crate::{ApiError, ApiResult, Caller, ErrorCode, Service};
+
+/// Which blocks are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct BlocksAsked {
+    /// Where the stream begins.
+    pub start: BlocksStart,
+    /// The last block; without it the stream has no end.
+    pub stop_block: Option<u64>,
+    /// Only final blocks, each of them once.
+    pub final_only: bool,
+}
+
+/// Where a stream of blocks begins.
+#[derive(Debug, Clone, Copy)]
+pub enum BlocksStart {
+    /// With the block of that number, which may be above the head. Below zero it counts from the head. Numbers below the first
+    /// block mean that one.
+    Number(i64),
+    /// After a position.
+    Cursor(Cursor),
+}
+
+/// A stream of blocks: each that is new and each that is undone, or each that is final. It holds no block, and reads none ahead
+/// for itself.
+#[derive(Debug)]
+pub struct BlockSteps {
+    steps: Steps,
+    feed: FeedHandle,
+    final_only: bool,
+}
+
+impl BlockSteps {
+    /// Begins a stream, within what the caller may read.
+    ///
+    /// # Errors
+    /// `request_validation_error` for numbers that no chain has, a stop before the start, and cursors that lead nowhere;
+    /// `auth_invalid_streaming_start_block_error`; `app_not_ready_error` where it counts from a head that is not there.
+    pub async fn begin(asked: &BlocksAsked, service: &Service) -> ApiResult<Self> {
+        let feed = service.chain().feed.clone();
+        let BlocksAsked { start, stop_block, final_only } = *asked;
+        let (start, first) = match start {
+            BlocksStart::Number(number) => {
+                let first = first_number(number, &feed)?;
+                if let Some(stop) = stop_block.filter(|stop| u64::from(first) > *stop) {
+                    return Err(wrong("stop_block_num", &format!("start block {first} is after stop block {stop}")));
+                }
+                (Start::Block(first), first)
+            }
+            BlocksStart::Cursor(cursor) => (Start::Cursor(cursor), cursor.tip.number),
+        };
+        may_begin(first, &feed, service.caller())?;
+        // No chain comes to a number that has more bits.
+        let stop_block = stop_block.map(|stop| u32::try_from(stop).unwrap_or(u32::MAX));
+        let request = Request { irreversible_only: final_only, stop_block, ..Request::from(start) };
+        let steps = Steps::from(request, &feed).await?;
+        Ok(Self { steps, feed, final_only })
+    }
+
+    /// The next step and its block; none after the last one.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub async fn next(&mut self) -> ApiResult<Option<(FeedStep, Arc<FeedBlock>)>> {
+        loop {
+            let Some(step) = self.steps.next_or_end().await? else { return Ok(None) };
+            // Clients that have new blocks see in each which ones are final.
+            if step.step == Step::Irreversible && !self.final_only {
+                continue;
+            }
+            let block = block_of(&step, &self.feed).await?;
+            return Ok(Some((step, block)));
+        }
+    }
+}
+
+async fn block_of(step: &FeedStep, feed: &FeedHandle) -> ApiResult<Arc<FeedBlock>> {
+    if step.is_final {
+        let found = feed.block_in_row(step.block.number).await?;
+        if found.encoded().id() == step.block.id {
+            return Ok(found);
+        }
+    }
+    Ok(feed.block(step.block).await?)
+}
+
+/// The number that a stream begins with.
+fn first_number(asked: i64, feed: &FeedHandle) -> ApiResult<u32> {
+    let number = if asked < 0 {
+        let head = feed.head().ok_or_else(not_ready)?;
+        i64::from(head.number).saturating_add(asked).max(0)
+    } else {
+        asked
+    };
+    let number = u32::try_from(number).map_err(|_| wrong("start_block_num", "must be below 4294967296"))?;
+    Ok(number.max(feed.first_block().unwrap_or(0)))
+}
+
+fn may_begin(number: u32, feed: &FeedHandle, caller: &Caller) -> ApiResult<()> {
+    let floor = caller.first_block(feed.head().map_or(0, |head| head.number));
+    if number >= floor {
+        return Ok(());
+    }
+    let message = format!("Streams may begin at block {floor} or later: block {number} is too far back.");
+    Err(ApiError::new(ErrorCode::StreamStartNotAllowed, message))
+}
+
+/// One block of a chain.
+#[derive(Debug, Clone, Copy)]
+pub enum BlockName {
+    /// The block of the best chain at a height.
+    Number(u64),
+    /// That one, on any branch that is kept.
+    Block(BlockRef),
+}
+
+/// A whole block, within what the caller may read.
+///
+/// # Errors
+/// `data_block_not_found_error`, and `auth_invalid_history_error`.
+pub async fn whole_block(name: BlockName, service: &Service) -> ApiResult<Arc<FeedBlock>> {
+    let feed = &service.chain().feed;
+    let head = feed.head().map_or(0, |head| head.number);
+    let (number, shown) = match name {
+        BlockName::Number(number) => (number, number.to_string()),
+        BlockName::Block(block) => (block.number.into(), block.id.to_string()),
+    };
+    let absent = || {
+        ApiError::new(ErrorCode::BlockNotFound, format!("There is no block {shown}.")).detail("block", shown.clone())
+    };
+    let number = u32::try_from(number).map_err(|_| absent())?;
+    service.caller().may_read(number, head)?;
+    let found = match name {
+        BlockName::Number(_) if number > head => return Err(absent()),
+        BlockName::Number(_) => feed.canonical_block(number).await,
+        BlockName::Block(block) => feed.block(block).await,
+    };
+    found.map_err(|error| if matches!(error, Error::NotFound(_)) { absent() } else { error.into() })
+}
+
+/// The position of a client that had these blocks before it lost one: a position where other servers have undone it. The block
+/// before it is looked up, unless it is the last irreversible one.
+///
+/// # Errors
+/// `request_validation_error` where the block is not known here.
+pub async fn after_undo(undone: BlockRef, lib: BlockRef, service: &Service) -> ApiResult<Cursor> {
+    let before = undone.number.saturating_sub(1);
+    let tip = if before <= lib.number {
+        BlockRef { number: before, id: lib.id }
+    } else {
+        let block = service.chain().feed.block(undone).await.map_err(|error| match error {
+            Error::NotFound(_) => Error::CursorUnknown(undone).into(),
+            error => ApiError::from(error),
+        })?;
+        BlockRef { number: before, id: block.encoded().previous() }
+    };
+    Ok(Cursor { step: Step::Undo, block: undone, tip, lib: lib.number.min(before) })
+}
+
+/// The error of a server that has no block yet.
+pub fn not_ready() -> ApiError {
+    ApiError::new(ErrorCode::NotReady, "No block is known yet.")
+}
+
+fn wrong(parameter: &str, problem: &str) -> ApiError {
+    ApiError::new(ErrorCode::RequestValidation, format!("The stream cannot begin: {problem}."))
+        .detail("errors", json!({parameter: [problem]}))
+}
