@@ -9,6 +9,6 @@ mod server;
 
 pub(crate) use self::{
     client::{Reached, ask, read, say_at_length},
-    protocol::{ACCESS, Command, KeyView, Reply},
+    protocol::{Command, KeyView, Reply},
     server::{Commanded, Control},
 };

@@ -1,5 +1,6 @@
 //! `dfuse tools`: inspection and repair.
 
+mod backup;
 mod check_blocks;
 mod index;
 mod merge;
@@ -14,7 +15,6 @@ use dfuse_blocks::{BlockStore, Located, StoreOptions};
 use dfuse_deep_mind::{MAX_LINE, Reader};
 
 use crate::{
-    backup::Backup,
     failure::{self, usage},
     start::Settings,
 };
@@ -32,7 +32,7 @@ pub(crate) enum Tool {
     Check(Check),
     /// Turn a log into a block store, or add to one
     Merge(merge::Merge),
-    Backup(Backup),
+    Backup(backup::Backup),
     /// Build indexes anew from the block files
     Reindex(index::Reindex),
     /// Print all settings of `dfuse start` with their defaults, as a configuration file

@@ -11,7 +11,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::protocol::{ACCESS, Command, MAX_LINE, Reply, SOCKET};
+use super::protocol::{Command, MAX_LINE, Reply, SOCKET};
 use crate::{failure::usage, start::DataDir};
 
 /// How long a running server may take for a reply.
@@ -122,7 +122,7 @@ async fn exchange(stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin), command
 
 /// Does it here, as no server runs.
 fn do_it(data_dir: &DataDir, command: Command) -> anyhow::Result<Reply> {
-    let store = Arc::new(KvAccessStore::open(&data_dir.path().join(ACCESS))?);
+    let store = Arc::new(KvAccessStore::open(&DataDir::access_in(data_dir.path()))?);
     // What tiers there are only a server knows: a name is taken as it is.
     let options = Options { any_tier: true, ..Options::default() };
     let gate = Gate::open(store, Arc::new(SystemClock::new()), Arc::new(SystemEntropy), options)?;

@@ -10,9 +10,6 @@ use crate::{backup::Copied, failure::UsageError};
 /// The socket, in the data directory.
 pub(super) const SOCKET: &str = "control.sock";
 
-/// Keys and usage, in the data directory.
-pub(crate) const ACCESS: &str = "access";
-
 /// Longest line in bytes.
 pub(super) const MAX_LINE: u64 = 4 << 20;
 

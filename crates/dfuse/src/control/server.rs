@@ -23,11 +23,12 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::protocol::{ACCESS, Command, MAX_LINE, Reply, SOCKET};
+use super::protocol::{Command, MAX_LINE, Reply, SOCKET};
 use crate::{
     backup::BackupSource,
     failure::{UsageError, one_line},
     indexes::IndexStore,
+    start::DataDir,
 };
 
 /// Commands at a time.
@@ -69,7 +70,7 @@ impl Control {
         let data_dir = &*commanded.data_dir;
         let path = data_dir.join(SOCKET);
         // Where only the owner may look, until it has its rights. What a killed process left is replaced.
-        let hidden = data_dir.join(ACCESS).join(SOCKET);
+        let hidden = DataDir::access_in(data_dir).join(SOCKET);
         let listen = || -> io::Result<UnixListener> {
             fs::remove_file(&hidden).or_else(absent)?;
             let listener = UnixListener::bind(&hidden)?;

@@ -8,8 +8,8 @@ use futures::future::join_all;
 use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
-use super::{issuers::IssuerKeys, settings::Access};
-use crate::control::{ACCESS, Commanded, Control};
+use super::{data_dir::DataDir, issuers::IssuerKeys, settings::Access};
+use crate::control::{Commanded, Control};
 
 /// Usage that a crash may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ pub(super) async fn open(
     settings: &Access,
     options: Options,
 ) -> anyhow::Result<Opened> {
-    let path = data_dir.join(ACCESS);
+    let path = DataDir::access_in(data_dir);
     let opened = spawn_blocking(move || -> dfuse_access::Result<_> {
         let store = Arc::new(KvAccessStore::open(&path)?);
         Gate::open(store, clock, Arc::new(SystemEntropy), options)

@@ -120,6 +120,11 @@ impl DataDir {
         path.join(INDEX)
     }
 
+    /// Where API keys and usage of a data directory are.
+    pub(crate) fn access_in(path: &Path) -> PathBuf {
+        path.join("access")
+    }
+
     /// Where the block files of a data directory are, unless they are kept elsewhere.
     pub(crate) fn blocks_in(path: &Path) -> PathBuf {
         path.join("blocks")
