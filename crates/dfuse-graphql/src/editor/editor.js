@@ -153,7 +153,9 @@ function completions() {
   }
   const mark = () => {
     ;[...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === chosen)))
-    list.children[chosen]?.scrollIntoView({ block: "nearest" })
+    // Only the list is scrolled, and not what is around it.
+    const item = list.children[chosen]
+    if (item) list.scrollTop = item.offsetTop - list.clientHeight / 2
   }
   const offer = (always) => {
     if (!schema) return
@@ -179,8 +181,10 @@ function completions() {
     const style = getComputedStyle(area)
     const height = Number.parseFloat(style.lineHeight)
     list.style.top = `${lines.length * height + 12 - area.scrollTop}px`
-    list.style.left = `${Math.min(lines.at(-1).length, 60) + 1}ch`
     list.hidden = false
+    const room = area.clientWidth - list.offsetWidth
+    const wanted = lines.at(-1).length * 8
+    list.style.left = `${Math.max(0, Math.min(wanted, room))}px`
     mark()
   }
   area.addEventListener("input", () => offer(false))

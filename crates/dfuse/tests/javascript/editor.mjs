@@ -1,0 +1,97 @@
+// The editor in a real browser: DFUSE_SERVER is the host and port of a server with a chain that goes on, DFUSE_CHROMIUM the browser.
+import assert from "node:assert/strict"
+
+import { chromium } from "playwright-core"
+
+import { PATIENCE } from "./client.mjs"
+
+const server = process.env.DFUSE_SERVER
+const browser = await chromium.launch({
+  executablePath: process.env.DFUSE_CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+})
+try {
+  const page = await browser.newPage()
+  page.setDefaultTimeout(PATIENCE)
+  const elsewhere = []
+  const problems = []
+  const look = (url) => new URL(url).host === server || elsewhere.push(url)
+  page.on("request", (request) => look(request.url()))
+  page.on("websocket", (socket) => look(socket.url()))
+  page.on("pageerror", (error) => problems.push(error.message))
+  // The icon that browsers ask for is not there, and a document is not valid on purpose.
+  const expected = ["/favicon.ico", "/graphql"]
+  page.on("console", (message) => {
+    const { url } = message.location()
+    if (message.type() === "error" && !expected.some((path) => url.endsWith(path))) problems.push(message.text())
+  })
+
+  const results = page.locator("#results .result pre")
+  const answered = async (test) => {
+    await results.first().waitFor()
+    const text = await results.first().textContent()
+    test(JSON.parse(text))
+  }
+
+  // A link, as others have it.
+  const document = "query Linked($name: String!) { __type(name: $name) { name } }"
+  const link = new URLSearchParams({ query: btoa(document), variables: JSON.stringify({ name: "Query" }) })
+  await page.goto(`http://${server}/graphiql?${link}`)
+  assert.equal(new URL(page.url()).pathname, "/graphiql/")
+  assert.equal(await page.inputValue("#query"), document)
+  await page.click("#run")
+  await answered(({ data }) => assert.equal(data.__type.name, "Query"))
+
+  // What is wrong is shown.
+  await page.fill("#query", "{ nothingOfThisName }")
+  await page.press("#query", "Control+Enter")
+  await page.locator("#results .result.failed").waitFor()
+  await answered(({ errors }) => assert.equal(errors[0].extensions.code, "graphql_validation_error"))
+  await page.fill("#variables", "[")
+  await page.click("#run")
+  await page.locator("#variables.wrong").waitFor()
+  await page.fill("#variables", "{}")
+
+  // The documentation leads from type to type and back.
+  const documentation = page.locator("#documentation")
+  await documentation.getByText("Query", { exact: true }).first().click()
+  await documentation.getByText("blockIDByTime").waitFor()
+  await documentation.getByText("BlockIDResponse!").first().click()
+  await documentation.locator("h2", { hasText: "BlockIDResponse" }).waitFor()
+  await documentation.getByText("Back").click()
+  await documentation.getByText("blockIDByTime").waitFor()
+
+  // Names are completed: fields, arguments and values of enums.
+  await page.fill("#query", "")
+  for (const [typed, whole] of [
+    ["{ blockIDBy", "{ blockIDByTime"],
+    ['(time: "2030-01-01T00:00:00Z", compa', "comparator"],
+    [": LT", ": LTE"],
+    [") { nu", ") { num"],
+  ]) {
+    await page.locator("#query").pressSequentially(typed)
+    await page.locator("#completions li").first().waitFor()
+    await page.press("#query", "Tab")
+    assert.ok((await page.inputValue("#query")).endsWith(whole), await page.inputValue("#query"))
+  }
+  await page.locator("#query").pressSequentially(" } }")
+  await page.press("#query", "Control+Enter")
+  await answered(({ data }) => assert.ok(data.blockIDByTime.num > 1))
+
+  // An example, and a subscription whose messages arrive until it is stopped.
+  await page.selectOption("#examples", { label: "Block ID by Time" })
+  await page.click("#run")
+  await page.waitForFunction(() => document.querySelector("#results pre")?.textContent.includes('"time"'))
+  await answered(({ data }) => assert.match(data.blockIDByTime.id, /^[0-9a-f]{64}$/))
+  await page.selectOption("#examples", { label: "Stream live actions, with markers" })
+  await page.click("#run")
+  await page.waitForFunction(() => document.querySelectorAll("#results .result").length >= 3)
+  await answered(({ data }) => assert.match(data.searchTransactionsForward.block.id, /^[0-9a-f]{64}$/))
+  await page.click("#stop")
+  await page.waitForFunction(() => document.querySelector("#state").textContent.startsWith("ended after"))
+
+  assert.deepEqual(elsewhere, [])
+  assert.deepEqual(problems, [])
+} finally {
+  await browser.close()
+}
