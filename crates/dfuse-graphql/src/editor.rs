@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use dfuse_http::{AnswerForm, Charge, Endpoint, Methods, SlashAtEnd};
+use dfuse_http::{AnswerForm, Charge, Endpoint, Methods, Schema, SlashAtEnd};
 use dfuse_query::Class;
 
 /// Where the page is.
@@ -52,7 +52,7 @@ struct File {
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     let file = |file: File| {
         Endpoint::raw(file.path, Methods::Get, OPEN, get(async move || file.into_response()))
-            .answers("A file of the editor.", AnswerForm::Text(file.media_type))
+            .answers("A file of the editor.", file.form())
     };
     let page = Endpoint::raw(PAGE.path, Methods::Get, OPEN, get(page))
         .answers("A page to write GraphQL documents in.", AnswerForm::Text(HTML));
@@ -74,6 +74,15 @@ async fn redirect(uri: Uri) -> Response {
         response.headers_mut().insert(header::LOCATION, target);
     }
     response
+}
+
+impl File {
+    fn form(self) -> AnswerForm {
+        match self.media_type {
+            JSON => AnswerForm::Json(Schema::Anything),
+            media_type => AnswerForm::Text(media_type),
+        }
+    }
 }
 
 impl IntoResponse for File {

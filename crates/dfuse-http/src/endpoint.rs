@@ -41,6 +41,9 @@ pub const COMMON_ERRORS: &[ErrorCode] = &[
     ErrorCode::RateLimited,
 ];
 
+/// Further errors of those that take a JSON body.
+pub(crate) const JSON_ERRORS: &[ErrorCode] = &[ErrorCode::MissingBody, ErrorCode::InvalidJson];
+
 /// An endpoint. One path may have several, of different methods.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -213,7 +216,7 @@ impl Endpoint {
 
     /// Whether it may fail so.
     pub fn may_fail_with(&self, code: ErrorCode) -> bool {
-        let of_json = [ErrorCode::MissingBody, ErrorCode::InvalidJson].contains(&code) && self.body == BodyForm::Json;
+        let of_json = JSON_ERRORS.contains(&code) && self.body == BodyForm::Json;
         of_json || COMMON_ERRORS.contains(&code) || self.errors.contains(&code)
     }
 }

@@ -26,6 +26,7 @@ use tracing::Instrument;
 use crate::{
     Api, Endpoint,
     answer::HttpError,
+    documents::Documents,
     health,
     metrics::{request_begins, request_ends},
     refused::Refused,
@@ -56,8 +57,10 @@ impl Frame {
             all.shapes.extend(surface.shapes);
             all.addresses.extend(surface.addresses);
         }
-        let of_health = health::endpoints(all.addresses.clone());
-        let Routes { router, endpoints, shapes, .. } = all.with((&api, Surface::Rest), of_health, |routes| routes);
+        let documents = Documents::default();
+        let of_server = [health::endpoints(all.addresses.clone()), documents.endpoints()].concat();
+        let Routes { router, endpoints, shapes, .. } = all.with((&api, Surface::Rest), of_server, |routes| routes);
+        documents.write(&endpoints);
         let router = router.with_state(api.clone());
         let routes =
             router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));

@@ -19,11 +19,13 @@
 //! | `streamed`, `json`, `json_body` | answers of any length, slice by slice; JSON answers and bodies |
 //! | `websocket` | WebSocket connections, whatever is said on them |
 //! | `health`, `metrics` | what operators ask |
+//! | `documents` | `/openapi.json` and `/docs`, from the table of endpoints |
 
 pub mod answer;
 mod api;
 mod bodies;
 mod charge;
+mod documents;
 mod endpoint;
 mod frame;
 mod health;
