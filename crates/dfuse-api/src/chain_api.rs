@@ -1,7 +1,7 @@
 //! `/v1/chain/*`: the node's own API, passed on, and pushes that return when the chain has the transaction.
 //!
 //! ```text
-//! request -> handle: access -> push::push: a guarantee is asked for -> Watch: the feed, beside it Sender: the nodes
+//! request -> handle: access -> push::push: a guarantee is asked for -> dfuse_query::push: the feed, and the nodes
 //!                           -> InfoCache: get_info
 //!                           -> proxy::forward: everything else
 //! ```
@@ -24,11 +24,13 @@ use axum::{
 };
 use dfuse_http::{AnswerForm, Charge, Counts, Endpoint, Methods, limited, params::body::declared_length};
 use dfuse_node::rpc::NodeClient;
-use dfuse_query::{ApiError, ApiResult, Chain, Class, ErrorCode, RouteClass, Surface, shorten};
+use dfuse_query::{
+    ApiError, ApiResult, Chain, Class, ErrorCode, RouteClass, Surface,
+    push::{PushOptions, Pushes},
+    shorten,
+};
 use info::InfoCache;
 pub(crate) use node_shaped::NodeShaped;
-pub use push::PushOptions;
-use push::{Guarantee, Pushes};
 use upstreams::Upstreams;
 
 use crate::{Api, peer, sender};
@@ -123,7 +125,7 @@ impl ChainApi {
         Self {
             upstreams: Upstreams::new(&options, chain),
             info: InfoCache::new(options.info_age, chain.clock.clone()),
-            pushes: Pushes::new(options.push.max_waiting),
+            pushes: Pushes::new(options.push.clone()),
             options,
         }
     }
@@ -185,7 +187,7 @@ async fn pass_on(
     guarantee: Option<HeaderValue>,
     request: Request,
 ) -> Result<Response, NodeShaped> {
-    let guarantee = guarantee.map(|value| Guarantee::read(&value)).transpose()?;
+    let guarantee = guarantee.map(|value| push::guarantee(&value)).transpose()?;
     if !api.chain_api().upstreams.any() {
         return Err(NodeShaped::unavailable("No node is configured that could answer this: set chain_api.upstreams."));
     }

@@ -5,7 +5,7 @@
 //! | `endpoints` | the routes, and the limits of all that is answered here |
 //! | `rest` | the endpoints; each module has its routes |
 //! | `chain_api` | `/v1/chain/*`: requests passed on to nodes, pushes with a guarantee |
-//! | `websocket` | `/v1/stream`: `session` takes requests, a module each answers them, `selection` what is made once for many, `action_history` the past |
+//! | `websocket` | `/v1/stream`: `session` takes requests, `types` has their table, a module each answers them, `blocks` sends what is made once for many, `action_history` the past |
 
 mod chain_api;
 mod endpoints;
@@ -13,7 +13,7 @@ mod metrics;
 mod rest;
 mod websocket;
 
-pub use chain_api::{ChainApiOptions, PushOptions};
+pub use chain_api::ChainApiOptions;
 use dfuse_http::{Api, Json, JsonBody, JsonList, JsonText, Params, Stopping, answer, params, peer, sender, streamed};
 pub use endpoints::{Endpoints, Options};
 pub use websocket::{WebSocketOptions, check_stream_message, stream_message_types};

@@ -12,6 +12,7 @@
 //! | `error` | the one table of codes, and the error that is made of it; what errors of the rooms below mean to a client |
 //! | `access`, `gate`, `client` | who may ask, and who is charged for it |
 //! | `transactions`, `blocks`, `search`, `state`, `lookup` | the use cases: each a function of a [`ReadContext`] |
+//! | `push` | pushes that return when the chain has the transaction |
 //! | `context`, `page`, `cursor` | what use cases read from; lists and where their next page begins |
 //! | `service` | what use cases share: the chain, limits, a snapshot read on a CPU thread |
 //! | `readers` | reads by class, a bounded number at a time, given up when the client leaves |
@@ -36,6 +37,7 @@ mod nearest;
 mod options;
 pub mod outbox;
 mod page;
+pub mod push;
 mod readers;
 mod readiness;
 pub mod search;

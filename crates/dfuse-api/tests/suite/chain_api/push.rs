@@ -18,8 +18,9 @@ use dfuse_antelope::{
     },
     raw::Writer,
 };
-use dfuse_api::{ChainApiOptions, PushOptions};
+use dfuse_api::ChainApiOptions;
 use dfuse_http::Server;
+use dfuse_query::push::PushOptions;
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt,

@@ -168,7 +168,7 @@ impl ChainApi {
             retries: self.retries,
             info_age: Duration::from_millis(self.info_age_ms),
             max_blocks_behind: self.max_blocks_behind,
-            push: dfuse_api::PushOptions {
+            push: dfuse_query::push::PushOptions {
                 max_waiting: self.max_waiting_pushes,
                 retries: self.push_retries,
                 timeout: Duration::from_secs(self.timeout_seconds),

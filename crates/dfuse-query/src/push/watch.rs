@@ -7,16 +7,12 @@ use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedBlock, FeedEvent, Start},
 };
-use dfuse_query::{
-    ApiResult,
-    streams::{self, Steps, Weigh},
-};
 use dfuse_trx::{EventKind, Outcome as TraceOutcome};
 
-use super::super::NodeApi;
-use super::{
-    guarantee::{Guarantee, Standing},
-    transaction::Pushed,
+use super::{guarantee::Guarantee, question::PushQuestion, standing::Standing};
+use crate::{
+    ApiResult, Service,
+    streams::{self, Recent, Steps, Weigh},
 };
 
 /// What a block has, for all who look for transactions in it.
@@ -33,6 +29,9 @@ impl Weigh for Content {
     }
 }
 
+/// The newest blocks' transactions.
+pub(super) type Contents = Recent<Checksum256, Arc<Content>>;
+
 /// What has become of a transaction.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -44,8 +43,9 @@ pub(super) enum Outcome {
 
 /// Follows the chain for one transaction.
 #[derive(Debug)]
-pub(super) struct Watch {
-    api: NodeApi,
+pub(super) struct Watch<'a> {
+    service: &'a Service,
+    contents: &'a Contents,
     id: Checksum256,
     expiration: TimePointSec,
     steps: Steps,
@@ -55,14 +55,16 @@ pub(super) struct Watch {
     standing: Standing,
 }
 
-impl Watch {
+impl<'a> Watch<'a> {
     /// From the head on.
-    pub(super) async fn begin(api: &NodeApi, pushed: &Pushed, guarantee: Guarantee) -> ApiResult<Self> {
-        let steps = Steps::from(Start::Head(0), &api.chain().feed).await?;
+    pub(super) async fn begin(service: &'a Service, contents: &'a Contents, question: PushQuestion) -> ApiResult<Self> {
+        let PushQuestion { id, expiration, guarantee } = question;
+        let steps = Steps::from(Start::Head(0), &service.chain().feed).await?;
         Ok(Self {
-            api: api.clone(),
-            id: pushed.id,
-            expiration: pushed.expiration,
+            service,
+            contents,
+            id,
+            expiration,
             steps,
             at_work: None,
             guarantee,
@@ -74,7 +76,7 @@ impl Watch {
     /// one.
     pub(super) async fn locate(&mut self) -> ApiResult<bool> {
         let id = self.id;
-        let found = self.api.read(move |snapshot, _| {
+        let found = self.service.read(move |snapshot, _| {
             let events = dfuse_trx::events(snapshot.view(), id)?;
             let mut traces = events.iter().filter(|(_, event)| match event.kind {
                 EventKind::Trace(outcome) => outcome != TraceOutcome::NoReceipt,
@@ -83,7 +85,7 @@ impl Watch {
             Ok((traces.next().map(|(number, _)| *number), snapshot.head(), snapshot.lib()))
         });
         let (found, head, lib) = found.await?;
-        let feed = &self.api.chain().feed;
+        let feed = &self.service.chain().feed;
         let start = match (found, head) {
             (Some(number), _) => Start::Block(number),
             (None, Some(head)) => streams::after(head, lib, feed),
@@ -110,7 +112,7 @@ impl Watch {
             let block = BlockRef::from(event.block.encoded());
             match event.step {
                 Step::New => {
-                    let content = content(&self.api, &event.block).await?;
+                    let content = content(self.contents, &event.block).await?;
                     let has_it = content.transactions.binary_search(&self.id).is_ok();
                     self.standing.joins(block, content.producer, has_it, event.is_final);
                 }
@@ -131,7 +133,7 @@ impl Watch {
     }
 }
 
-async fn content(api: &NodeApi, block: &Arc<FeedBlock>) -> ApiResult<Arc<Content>> {
+async fn content(contents: &Contents, block: &Arc<FeedBlock>) -> ApiResult<Arc<Content>> {
     let make = async {
         let block = block.block().await?;
         let with_receipt = block.transaction_traces().iter().filter(|trace| trace.receipt.is_some());
@@ -139,5 +141,5 @@ async fn content(api: &NodeApi, block: &Arc<FeedBlock>) -> ApiResult<Arc<Content
         transactions.sort_unstable();
         Ok(Arc::new(Content { producer: block.header.producer, transactions }))
     };
-    api.chain_api().pushes.contents.get(block.encoded().id(), make).await
+    contents.get(block.encoded().id(), make).await
 }

@@ -1,78 +1,11 @@
-//! What a client wants to have happened when its push returns, and whether it has.
+//! Whether what a client wants has happened.
 
-use std::{collections::BTreeSet, str::FromStr};
+use std::collections::BTreeSet;
 
-use axum::http::{HeaderValue, StatusCode};
 use dfuse_antelope::Name;
 use dfuse_blocks::BlockRef;
-use dfuse_query::shorten;
 
-use super::PushOptions;
-use crate::chain_api::NodeShaped;
-
-/// What must have happened to the transaction's block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::chain_api) enum Guarantee {
-    /// It was on the best chain.
-    InBlock,
-    /// So many other producers have built on it.
-    Handoffs(usize),
-    /// It is irreversible.
-    Irreversible,
-}
-
-impl FromStr for Guarantee {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Ok(match text {
-            "in-block" => Self::InBlock,
-            "handoff:1" | "handoffs:1" => Self::Handoffs(1),
-            "handoff:2" | "handoffs:2" => Self::Handoffs(2),
-            "handoff:3" | "handoffs:3" => Self::Handoffs(3),
-            "irreversible" => Self::Irreversible,
-            _ => return Err(()),
-        })
-    }
-}
-
-impl Guarantee {
-    /// What the header of a request says.
-    ///
-    /// # Errors
-    /// 400 for another value.
-    pub(in crate::chain_api) fn read(header: &HeaderValue) -> Result<Self, NodeShaped> {
-        let text = String::from_utf8_lossy(header.as_bytes());
-        text.parse().map_err(|()| {
-            let message = format!(
-                "\"{}\" is no guarantee; X-Eos-Push-Guarantee may be in-block, handoff:1, handoff:2, handoff:3 or \
-                 irreversible.",
-                shorten(&text)
-            );
-            NodeShaped::unhandled(StatusCode::BAD_REQUEST, message)
-        })
-    }
-
-    /// As it is counted.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::InBlock => "in-block",
-            Self::Handoffs(1) => "handoff:1",
-            Self::Handoffs(2) => "handoff:2",
-            Self::Handoffs(_) => "handoff:3",
-            Self::Irreversible => "irreversible",
-        }
-    }
-
-    /// How long to wait for it once the node has the transaction.
-    pub(super) fn patience(self, options: &PushOptions) -> std::time::Duration {
-        match self {
-            Self::InBlock => options.in_block_timeout,
-            Self::Handoffs(_) => options.handoffs_timeout,
-            Self::Irreversible => options.irreversible_timeout,
-        }
-    }
-}
+use super::guarantee::Guarantee;
 
 /// What the steps of the feed say of a transaction.
 #[derive(Debug)]
@@ -138,25 +71,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn values_are_exact() {
-        for (text, guarantee) in [
-            ("in-block", Some(Guarantee::InBlock)),
-            ("handoff:1", Some(Guarantee::Handoffs(1))),
-            ("handoffs:2", Some(Guarantee::Handoffs(2))),
-            ("handoff:3", Some(Guarantee::Handoffs(3))),
-            ("handoffs:3", Some(Guarantee::Handoffs(3))),
-            ("irreversible", Some(Guarantee::Irreversible)),
-            ("In-Block", None),
-            ("handoff:4", None),
-            ("handoff:0", None),
-            ("handoffs", None),
-            ("in-block ", None),
-        ] {
-            assert_eq!(text.parse().ok(), guarantee, "{text}");
-        }
-    }
 
     /// `+2a` joins, `-2a` leaves, `!2a` becomes final; a `*` marks the transaction's block. Gives the step at which it is
     /// reached, and the block.
