@@ -5,6 +5,7 @@
 //! another snapshot ([`Height::renew`]).
 
 mod abi;
+mod account;
 mod coverage;
 mod difference;
 mod form;
@@ -16,8 +17,10 @@ mod row;
 mod table;
 mod tokens;
 mod unavailable;
+mod votes;
 
 pub use abi::{ContractAbi, abi, older_abi, row_renderer};
+pub use account::{Account, AccountCreated, AccountLinks, SystemRows, account, account_links, account_not_found};
 pub use coverage::was_created;
 pub use difference::{DifferenceQuestion, DifferenceReader, difference};
 pub use form::{form_at, lenient_form};
@@ -29,3 +32,4 @@ pub use row::{RowAt, RowQuestion, row};
 pub use table::{ManyTables, TableOptions, TableReader, many_tables, table};
 pub use tokens::{Holder, TokenHolders, balances, holders, tokens};
 pub use unavailable::state_unavailable;
+pub use votes::{ProducerVotes, VoteTally, vote_tally};

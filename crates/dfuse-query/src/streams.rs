@@ -7,6 +7,7 @@
 mod actions;
 mod blocks;
 mod follow;
+mod heads;
 mod lifecycle;
 mod past;
 mod places;
@@ -19,8 +20,9 @@ mod start;
 pub use actions::{ActionFilter, ActionItem, actions_of};
 pub use blocks::{BlockName, BlockSteps, BlocksAsked, BlocksStart, after_undo, not_ready, whole_block};
 pub use follow::{Check, Steps, Taken, after, confirmed, confirmed_view, next_step, read_after, view_of};
+pub use heads::{HeadInfo, NewHeads, current_head};
 pub use lifecycle::{LifecycleBegin, LifecycleSeen, LifecycleState, LifecycleWatch};
-pub use past::{PastBlocks, has_past, past_blocks};
+pub use past::{PastReader, PastStep};
 pub use places::Places;
 pub use progress::Progress;
 pub use recent::{Recent, Weigh};

@@ -8,10 +8,8 @@ use dfuse_http::websocket::{Connection as Socket, End, SocketLimits};
 use dfuse_query::{Caller, TraceId, outbox::outbox};
 use tokio::sync::Semaphore;
 
-use super::{Shared, context::ConnectionContext, session::Session};
+use super::{context::ConnectionContext, session::Session, shared::Shared};
 use crate::{Api, Stopping};
-
-pub(super) const TARGET: &str = "dfuse_api::websocket";
 
 /// Who is connected.
 pub(super) struct Connection {

@@ -15,12 +15,17 @@ use dfuse_query::{
 use metrics::counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Room, Shared, session::Turn};
+use super::{registry::Turn, shared::Shared};
 use crate::{Api, metrics::WS_ERRORS};
 use dfuse_render::JsonWriter;
 
+const TARGET: &str = "dfuse_api::websocket";
+
 /// Messages that say nothing of the chain.
 const NO_DOCUMENTS: [&str; 5] = ["listening", "progress", "complete", "unlistened", "error"];
+
+/// Room for messages that wait.
+pub(super) type Room = dfuse_query::outbox::Room<Utf8Bytes>;
 
 /// A request that is being answered. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -194,7 +199,7 @@ impl Context {
         let (connection_id, kind) = (connection.trace_id, shorten(kind));
         let client = connection.client.map(tracing::field::display);
         tracing::info!(
-            target: super::connection::TARGET, %trace_id, connection = %connection_id, client, kind, code, "request refused"
+            target: TARGET, %trace_id, connection = %connection_id, client, kind, code, "request refused"
         );
         self.api().metrics().record(|| counter!(WS_ERRORS, "code" => code).increment(1));
         serde_json::to_vec(&error.into_body(*trace_id)).expect("keys are text and numbers finite")

@@ -1,22 +1,20 @@
 use bytes::Bytes;
-use dfuse_blocks::{
-    BlockRef, Error, Step,
-    feed::{FeedStep, Request as FeedRequest, Start},
+use dfuse_blocks::BlockRef;
+use dfuse_query::{
+    ApiResult,
+    streams::{HeadInfo, NewHeads, current_head},
 };
-use dfuse_query::{ApiError, ApiResult, ErrorCode, streams::next_step, turns::Class};
-
-use super::{context::Context, message::Message, request::Request};
 use dfuse_render::{JsonWriter, rfc3339};
 
-const HEAD_INFO: &str = "head_info";
+use super::{context::Context, message::Message, request::Request};
 
 /// `get_head_info`: the head of the chain, now or whenever there is a new one.
-pub(super) struct HeadInfo {
+pub(super) struct GetHeadInfo {
     listen: bool,
     confirmations: u32,
 }
 
-impl Request for HeadInfo {
+impl Request for GetHeadInfo {
     const NAMES: &[&str] = &["get_head_info"];
 
     fn read(message: &Message) -> ApiResult<Self> {
@@ -26,68 +24,43 @@ impl Request for HeadInfo {
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
-        if self.listen { listen(&context, self.confirmations).await } else { fetch(&context, self.confirmations).await }
-    }
-}
-
-async fn fetch(context: &Context, confirmations: u32) -> ApiResult<()> {
-    let feed = &context.api().chain().feed;
-    let not_ready = |message| ApiError::new(ErrorCode::HeadInfoNotReady, message);
-    let (Some(head), Some(lib)) = (feed.head(), feed.lib()) else {
-        return Err(not_ready("No block is known yet."));
-    };
-    let block = match feed.confirmed(confirmations) {
-        Some(number) if number < head.number => {
-            if feed.first_block().is_none_or(|first| number < first) {
-                return Err(not_ready("No block has so many confirmations yet."));
-            }
-            feed.canonical_block(number).await?.encoded().into()
+        if !self.listen {
+            let (head, lib) = current_head(context.api(), self.confirmations).await?;
+            return send(&context, head, lib).await;
         }
-        _ => head,
-    };
-    context.send(HEAD_INFO, &data(context, block, lib).await?).await;
-    Ok(())
-}
-
-async fn listen(context: &Context, confirmations: u32) -> ApiResult<()> {
-    let feed = &context.api().chain().feed;
-    context.answered();
-    loop {
-        let mut subscription = feed.subscribe(FeedRequest { confirmations, ..Start::Head(0).into() }).await?;
+        let mut heads = NewHeads::new(context.api(), self.confirmations);
+        context.answered();
         loop {
-            match next_step(&mut subscription).await {
-                Ok(Some(FeedStep { step: Step::New, block, lib, .. })) => {
-                    let data = data(context, block, lib).await?;
-                    context.send(HEAD_INFO, &data).await;
-                }
-                Ok(Some(_)) => {}
-                // What the client missed is of no use to it any more.
-                Ok(None) | Err(Error::TooSlow { .. }) => break,
-                Err(error) => return Err(error.into()),
-            }
+            let step = heads.next().await?;
+            send(&context, step.block, step.lib).await?;
         }
     }
 }
 
 /// The same for all who ask at about the same time.
-async fn data(context: &Context, head: BlockRef, lib: BlockRef) -> ApiResult<Bytes> {
-    // One that came late may be below the last irreversible one by now.
-    let lib = if lib.number < head.number { lib } else { head };
-    let render = async {
-        let api = context.api();
-        let _turn = api.turns().turn(Class::Live).await;
-        let decoded = api.chain().feed.block(head).await?.block().await?;
-        let mut text = Vec::with_capacity(320);
-        let mut json = JsonWriter::new(&mut text);
-        json.begin_object();
-        json.key("last_irreversible_block_num").unsigned(lib.number);
-        json.key("last_irreversible_block_id").checksum(lib.id);
-        json.key("head_block_num").unsigned(head.number);
-        json.key("head_block_id").checksum(head.id);
-        json.key("head_block_time").string(&rfc3339(decoded.header.timestamp));
-        json.key("head_block_producer").name(decoded.header.producer);
-        json.end_object();
-        Ok(text.into())
+async fn send(context: &Context, head: BlockRef, lib: BlockRef) -> ApiResult<()> {
+    let make = async {
+        let info = HeadInfo::read(context.api(), head, lib).await?;
+        ApiResult::Ok(render(&info))
     };
-    context.shared().head_infos.get((head.id, lib.id), render).await
+    // Below the last irreversible block, a head is its own: see `HeadInfo::read`.
+    let lib_id = if lib.number < head.number { lib.id } else { head.id };
+    let data = context.shared().head_infos.get((head.id, lib_id), make).await?;
+    context.send("head_info", &data).await;
+    Ok(())
+}
+
+/// The `data` of a message.
+fn render(info: &HeadInfo) -> Bytes {
+    let mut text = Vec::with_capacity(320);
+    let mut json = JsonWriter::new(&mut text);
+    json.begin_object();
+    json.key("last_irreversible_block_num").unsigned(info.lib.number);
+    json.key("last_irreversible_block_id").checksum(info.lib.id);
+    json.key("head_block_num").unsigned(info.head.number);
+    json.key("head_block_id").checksum(info.head.id);
+    json.key("head_block_time").string(&rfc3339(info.time));
+    json.key("head_block_producer").name(info.producer);
+    json.end_object();
+    text.into()
 }

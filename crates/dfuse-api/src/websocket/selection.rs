@@ -1,24 +1,20 @@
-//! What streams send of a block: found and rendered once for all that select the same, piece by piece on CPU threads.
-//!
-//! A stream holds no block and nothing that was made of one while it waits, neither for its client nor for its turn: it knows
-//! which block and which piece of it comes next, and finds them again among what was used last, or makes them again.
+//! What streams want of a block, and what is kept of it for all that want the same.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use dfuse_antelope::{Checksum256, model::Block};
-use dfuse_blocks::{BlockRef, Step, feed::FeedStep};
-use dfuse_index::ServingSnapshot;
 use dfuse_query::{
-    ApiError, ApiResult, Reading,
+    ApiResult, ReadContext, Reading,
     outbox::PIECE_BYTES,
-    streams::{Places, Recent, Taken, Weigh},
-    turns::{Class, Turn},
+    streams::{Places, Recent, Weigh},
+    turns::Class,
 };
-use metrics::counter;
 
-use super::{RECENT_BYTES, RECENT_FILTERS, Room, Shared, context::Context};
-use crate::{Api, metrics::WS_RENDERED};
+/// What is kept of the newest blocks, of each kind.
+pub(super) const RECENT_BYTES: usize = 8 << 20;
+/// Different filters and tables for which something is kept, times blocks.
+const RECENT_FILTERS: usize = 16 << 10;
 
 /// What a stream wants of every block.
 pub(super) trait Selection: Clone + Ord + fmt::Debug + Send + Sync + 'static {
@@ -34,16 +30,7 @@ pub(super) trait Selection: Clone + Ord + fmt::Debug + Send + Sync + 'static {
     fn pick(&self, all: &[Self::Item]) -> Places;
 
     /// Renders the messages of a page from the place at a position on: see [`slice`].
-    fn render(
-        page: &Page<Self>,
-        api: &Api,
-        snapshot: &ServingSnapshot,
-        reading: &Reading,
-        from: usize,
-    ) -> ApiResult<Slice>;
-
-    /// Where that of blocks of this class is.
-    fn selected(shared: &Shared, class: Class) -> &Arc<Selected<Self>>;
+    fn render(page: &Page<Self>, read: &ReadContext<'_>, from: usize) -> ApiResult<Slice>;
 }
 
 /// What happens to a block, as clients are told.
@@ -79,9 +66,9 @@ pub(super) struct Page<S> {
 /// Some of the messages that a block has for a selection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Piece {
-    messages: Slice,
+    pub(super) messages: Slice,
     /// Position of the first place of the next piece; absent if this is the last one.
-    next: Option<usize>,
+    pub(super) next: Option<usize>,
 }
 
 impl Weigh for Piece {
@@ -92,37 +79,39 @@ impl Weigh for Piece {
 }
 
 /// A piece by the block's id, what happens to the block, and the position of the piece's first place.
-type PieceKey<S> = (Checksum256, S, Change, usize);
+pub(super) type PieceKey<S> = (Checksum256, S, Change, usize);
 
 /// What was made of the blocks that were asked for last, for all streams of a kind.
 #[derive(Debug)]
 pub(super) struct Selected<S: Selection> {
-    items: Recent<Checksum256, Arc<[S::Item]>>,
-    pieces: Recent<PieceKey<S>, Piece>,
+    pub(super) items: Recent<Checksum256, Arc<[S::Item]>>,
+    pub(super) pieces: Recent<PieceKey<S>, Piece>,
 }
 
-impl<S: Selection> Selected<S> {
-    /// Of the newest blocks.
-    pub(super) fn live() -> Arc<Self> {
-        Arc::new(Self { items: Recent::new(16, RECENT_BYTES), pieces: Recent::new(RECENT_FILTERS, RECENT_BYTES) })
+/// The same of the newest blocks, and of those that are further back.
+#[derive(Debug)]
+pub(super) struct Kept<S: Selection> {
+    live: Arc<Selected<S>>,
+    past: Arc<Selected<S>>,
+}
+
+impl<S: Selection> Kept<S> {
+    /// Keeps that many bytes of blocks that are further back.
+    pub(super) fn new(past_bytes: usize) -> Self {
+        let live = Selected { items: Recent::new(16, RECENT_BYTES), pieces: Recent::new(RECENT_FILTERS, RECENT_BYTES) };
+        let past = Selected {
+            items: Recent::new(64, past_bytes / 4),
+            pieces: Recent::new(RECENT_FILTERS, past_bytes / 4 * 3),
+        };
+        Self { live: Arc::new(live), past: Arc::new(past) }
     }
 
-    /// Of blocks that are further back.
-    pub(super) fn past(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { items: Recent::new(64, bytes / 4), pieces: Recent::new(RECENT_FILTERS, bytes / 4 * 3) })
-    }
-}
-
-/// Why a block is not sent.
-enum NotFound {
-    /// The chain left it before the indexes came to it: its contents cannot be decoded any more.
-    TakenBack,
-    Failed(ApiError),
-}
-
-impl<E: Into<ApiError>> From<E> for NotFound {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
+    /// Of blocks of this class.
+    pub(super) fn of(&self, class: Class) -> &Arc<Selected<S>> {
+        match class {
+            Class::Live => &self.live,
+            Class::Past => &self.past,
+        }
     }
 }
 
@@ -144,164 +133,4 @@ pub(super) fn slice<T>(
         }
     }
     Ok(messages.into())
-}
-
-/// A block, and what is to be told of it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Told {
-    pub(super) block: BlockRef,
-    pub(super) change: Change,
-    pub(super) class: Class,
-}
-
-/// Sends blocks on one stream.
-#[derive(Debug)]
-pub(super) struct Blocks<S> {
-    pub(super) context: Context,
-    pub(super) selection: S,
-    confirmations: u32,
-    /// Blocks that were undone before they were sent.
-    unsent: BTreeSet<Checksum256>,
-}
-
-impl<S: Selection> Blocks<S> {
-    pub(super) fn new(context: Context, selection: S, confirmations: u32) -> Self {
-        Self { context, selection, confirmations, unsent: BTreeSet::new() }
-    }
-
-    /// Sends what the step's block has, where there is room already. False if nothing is told of the block, neither that it
-    /// came nor that it went.
-    pub(super) async fn send_step(
-        &mut self,
-        room: Room,
-        step: &FeedStep,
-        change: Change,
-        class: Class,
-    ) -> ApiResult<bool> {
-        let told = Told { block: step.block, change, class };
-        let id = step.block.id;
-        if change == Change::Undo && self.unsent.remove(&id) {
-            return Ok(false);
-        }
-        // What is undone was sent when the indexes had it.
-        let is_new = step.step != Step::Undo;
-        match self.send(room, told, is_new.then_some(step)).await {
-            Ok(()) => Ok(true),
-            Err(NotFound::Failed(error)) => Err(error),
-            Err(NotFound::TakenBack) => {
-                self.unsent.insert(id);
-                Ok(false)
-            }
-        }
-    }
-
-    /// Sends what a block has that is final and known to the indexes.
-    pub(super) async fn send_final(&self, room: Room, block: BlockRef) -> ApiResult<()> {
-        let told = Told { block, change: Change::New, class: Class::Past };
-        match self.send(room, told, None).await {
-            Ok(()) => Ok(()),
-            Err(NotFound::Failed(error)) => Err(error),
-            Err(NotFound::TakenBack) => Err(ApiError::unexpected("a final block was undone")),
-        }
-    }
-
-    /// Sends all pieces; before the first one, the indexes must have taken the step.
-    async fn send(&self, room: Room, told: Told, step: Option<&FeedStep>) -> Result<(), NotFound> {
-        let (mut room, mut first) = (room, step);
-        if let Some(step) = step {
-            let mut taken = Taken::new(self.context.api(), step, self.confirmations);
-            if !taken.check().may_be_in(&self.context.api().chain().serving.snapshot()) {
-                // Room is not held for what cannot be made yet.
-                drop(room);
-                if !taken.may_be().await? {
-                    return Err(NotFound::TakenBack);
-                }
-                room = self.context.room().await;
-            }
-        }
-        let mut from = 0;
-        loop {
-            let piece = self.piece(told, first, from).await?;
-            // Another one need not be asked whether the block is there: it was.
-            first = None;
-            if !piece.messages.is_empty()
-                && let Err((mut given_back, bytes)) = self.context.put(room, S::KIND, &piece.messages)
-            {
-                drop(piece);
-                given_back.wait_for_large(bytes).await;
-                room = given_back;
-                continue;
-            }
-            match piece.next {
-                None => return Ok(()),
-                Some(next) => from = next,
-            }
-            drop(piece);
-            room = self.context.room().await;
-        }
-    }
-
-    /// A piece, made by the first stream that asks for it.
-    async fn piece(&self, told: Told, step: Option<&FeedStep>, from: usize) -> Result<Piece, NotFound> {
-        let selected = S::selected(self.context.shared(), told.class);
-        let key = (told.block.id, self.selection.clone(), told.change, from);
-        selected.pieces.get(key, self.make(told, step, from)).await
-    }
-
-    async fn make(&self, told: Told, step: Option<&FeedStep>, from: usize) -> Result<Piece, NotFound> {
-        let api = self.context.api();
-        let Some(step) = step else {
-            let turn = api.turns().turn(told.class).await;
-            return Ok(self.render(turn, told, from, |_| Ok(true)).await?.unwrap_or_default());
-        };
-        let mut taken = Taken::new(api, step, self.confirmations);
-        loop {
-            if !taken.may_be().await? {
-                return Err(NotFound::TakenBack);
-            }
-            let (turn, check) = (api.turns().turn(told.class).await, taken.check());
-            if let Some(piece) = self.render(turn, told, from, move |snapshot| check.is_in(snapshot)).await? {
-                return Ok(piece);
-            }
-            if !taken.later().await? {
-                return Err(NotFound::TakenBack);
-            }
-        }
-    }
-
-    /// Renders a piece in this stream's turn, in which alone the block is in memory for it; absent if the snapshot does not
-    /// have what it takes.
-    async fn render(
-        &self,
-        turn: Turn,
-        told: Told,
-        from: usize,
-        has_it: impl Fn(&ServingSnapshot) -> ApiResult<bool> + Send + 'static,
-    ) -> ApiResult<Option<Piece>> {
-        let api = self.context.api().clone();
-        let block = api.chain().feed.block(told.block).await?.block().await?;
-        let selected = S::selected(self.context.shared(), told.class).clone();
-        let (selection, reader) = (self.selection.clone(), api.clone());
-        let work = move |snapshot: &ServingSnapshot, reading: &Reading| {
-            if !has_it(snapshot)? {
-                return Ok(None);
-            }
-            let items = selected.items.get_or_make(&block.id, || S::all(&block));
-            let mut places = selection.pick(&items);
-            if places.is_empty() {
-                return Ok(Some(Piece::default()));
-            }
-            if told.change == Change::Undo {
-                Arc::make_mut(&mut places).reverse();
-            }
-            if from == 0 {
-                reader.metrics().record(|| counter!(WS_RENDERED).increment(1));
-            }
-            let page = Page { block, selection, places, change: told.change };
-            let messages = S::render(&page, &reader, snapshot, reading, from)?;
-            let next = from + messages.len();
-            Ok(Some(Piece { messages, next: (next < page.places.len()).then_some(next) }))
-        };
-        api.at_turn(turn, work).await
-    }
 }

@@ -1,55 +1,44 @@
 //! `get_table_rows`: the rows of a table at a block, and what becomes of them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use dfuse_antelope::{
-    Checksum256, Name,
-    model::{Block, DbOp, TransactionTrace},
-};
+use dfuse_antelope::{Checksum256, Name};
 use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedStep, Request as FeedRequest, Start},
 };
 use dfuse_query::{
-    ApiError, ApiResult, ErrorCode, Reading, shorten,
-    state::{AskedHeight, Height, lenient_form, older_abi},
-    streams::{self, Places, Progress, RowItem, Steps, pick_rows, rows_of, start_block, steps_from, view_of},
-    turns::Class,
+    ApiError, ApiResult, ErrorCode, shorten,
+    state::{AskedHeight, Height, lenient_form},
+    streams::{self, Progress, Steps, start_block, steps_from},
     within,
 };
 use dfuse_state::{KeyType, RowRange, TableKey};
 
 use super::{
-    Shared,
+    blocks::Blocks,
     context::Context,
     message::{Message, check, invalid},
     request::Request,
-    selection::{Blocks, Change, Page, Selected, Selection, Slice, slice},
+    row_selection::RowSelection,
+    selection::Change,
 };
 use crate::{
     Api,
     params::rules::{Field, extended_name},
     rest::state::write_coverage,
 };
-use dfuse_index::{ServingSnapshot, abi::ViewAbis};
-use dfuse_render::{JsonWriter, Renderer, RowFormat, Rows};
+use dfuse_render::{JsonWriter, RowFormat};
 
 /// What is asked for.
 pub(super) struct GetTableRows {
-    filter: Filter,
+    selection: RowSelection,
     with_block_num: bool,
     fetch: bool,
     listen: bool,
     start_block: i64,
     confirmations: u32,
     with_progress: i64,
-}
-
-/// Which changes, and how they look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Filter {
-    table: TableKey,
-    json: bool,
 }
 
 impl Request for GetTableRows {
@@ -68,8 +57,8 @@ impl Request for GetTableRows {
             .map_err(|problems| invalid(format!("'data.scope' {}", problems.join(", "))))?;
         let table = TableKey { contract: name("code", code)?, table: name("table", table)?, scope };
         let Message { fetch, listen, start_block, confirmations, with_progress, .. } = *message;
-        let filter = Filter { table, json };
-        Ok(Self { filter, with_block_num, fetch, listen, start_block, confirmations, with_progress })
+        let selection = RowSelection { table, json };
+        Ok(Self { selection, with_block_num, fetch, listen, start_block, confirmations, with_progress })
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
@@ -83,8 +72,9 @@ impl Request for GetTableRows {
             (steps_from(self.from(Start::Block(start)), context.api()).await?, start)
         };
         context.listening(next_block).await;
-        let Self { filter, confirmations, .. } = self;
-        run(Blocks::new(context, filter, confirmations), steps, progress).await
+        let Self { selection, confirmations, .. } = self;
+        let kept = context.shared().table_deltas.clone();
+        run(Blocks::new(context, kept, selection, confirmations), steps, progress).await
     }
 }
 
@@ -122,7 +112,7 @@ impl GetTableRows {
     }
 
     async fn snapshot(&self, api: &Api, number: u32) -> ApiResult<Snapshot> {
-        let Filter { table, json } = self.filter;
+        let RowSelection { table, json } = self.selection;
         let format = RowFormat { key_type: KeyType::Name, with_block_num: self.with_block_num };
         let (reader, limit) = (api.clone(), api.options().streams.max_pending_bytes);
         let confirmations = self.confirmations;
@@ -199,7 +189,7 @@ fn too_large(limit: usize) -> ApiError {
     ApiError::new(ErrorCode::TableSnapshotTooLarge, message).detail("limit", limit)
 }
 
-async fn run(mut blocks: Blocks<Filter>, mut steps: Steps, mut progress: Progress) -> ApiResult<()> {
+async fn run(mut blocks: Blocks<RowSelection>, mut steps: Steps, mut progress: Progress) -> ApiResult<()> {
     // Blocks that were undone and may come again.
     let mut undone: BTreeSet<Checksum256> = BTreeSet::new();
     loop {
@@ -223,72 +213,5 @@ async fn run(mut blocks: Blocks<Filter>, mut steps: Steps, mut progress: Progres
             }
         }
         undone.retain(|id| id.block_num() > step.cursor.lib);
-    }
-}
-
-impl Selection for Filter {
-    const KIND: &str = "table_delta";
-    type Item = RowItem;
-
-    fn all(block: &Block) -> Arc<[RowItem]> {
-        rows_of(block)
-    }
-
-    fn pick(&self, all: &[RowItem]) -> Places {
-        pick_rows(self.table, all)
-    }
-
-    fn render(
-        page: &Page<Self>,
-        api: &Api,
-        snapshot: &ServingSnapshot,
-        reading: &Reading,
-        from: usize,
-    ) -> ApiResult<Slice> {
-        let view = view_of(snapshot, page.block.id)?;
-        let abis = ViewAbis::new(&view, api.abis());
-        let without_abi = if page.selection.json {
-            older_abi(snapshot, &view, page.selection.table.contract, page.block.number)?
-        } else {
-            None
-        };
-        slice(reading, &page.places[from..], |text, (transaction, op)| {
-            let trace = &page.block.transaction_traces()[*transaction];
-            page.message(&mut Renderer::new(text, &abis), trace, &trace.db_ops[*op], without_abi.as_deref())
-        })
-    }
-
-    fn selected(shared: &Shared, class: Class) -> &Arc<Selected<Self>> {
-        match class {
-            Class::Live => &shared.table_deltas,
-            Class::Past => &shared.past_table_deltas,
-        }
-    }
-}
-
-impl Page<Filter> {
-    /// `without_abi` says why there may be no ABI, if not for the reason that there is none.
-    fn message(
-        &self,
-        renderer: &mut Renderer<'_>,
-        trace: &TransactionTrace,
-        op: &DbOp,
-        without_abi: Option<&str>,
-    ) -> ApiResult<()> {
-        let abi = if self.selection.json { renderer.abi_of_row(op, trace)? } else { None };
-        let row_type = abi.as_ref().and_then(|abi| abi.table(op.table_name).ok());
-        let rows = match without_abi.filter(|_| abi.is_none()) {
-            _ if !self.selection.json => Rows::Hex,
-            Some(reason) => Rows::Undecoded(reason),
-            None => Rows::Decoded(row_type),
-        };
-        renderer.json().begin_object();
-        renderer.json().key("block_num").unsigned(self.block.number);
-        renderer.json().key("block_id").checksum(self.block.id);
-        renderer.json().key("dbop");
-        renderer.table_delta(op, self.change == Change::Undo, rows);
-        renderer.json().key("step").string(self.change.as_str());
-        renderer.json().end_object();
-        Ok(())
     }
 }

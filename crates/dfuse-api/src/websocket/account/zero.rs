@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::NEVER;
-
+/// What the node says of an account whose code was never set.
+pub(super) const NEVER: &str = "1970-01-01T00:00:00.000";
 /// An asset of no token.
 const NOTHING: &str = "0 ";
 
