@@ -76,7 +76,9 @@ impl Counts {
             Self::Results if status.is_success() => (1, documents),
             Self::Results => (0, 0),
             Self::Found if status == StatusCode::NOT_FOUND => (0, 0),
-            Self::Found | Self::Answers if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => (0, 0),
+            Self::Found | Self::Answers if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                (0, 0)
+            }
             Self::Found | Self::Answers => (1, documents.max(1)),
         }
     }

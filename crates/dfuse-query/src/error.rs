@@ -14,6 +14,9 @@ pub use table::{Detail, DetailType, ErrorCode, GrpcStatus, Retry, Row};
 
 use crate::{TraceId, secrets};
 
+/// When to ask again for what is temporarily away, unless somebody knows better.
+const PAUSE_SECONDS: u32 = 5;
+
 /// Result of whatever answers a client.
 pub type ApiResult<T> = Result<T, ApiError>;
 
@@ -99,9 +102,11 @@ impl ApiError {
         self.0.cause.as_deref()
     }
 
-    /// When to try again, in seconds, if that is known.
+    /// When to try again, in seconds, if that is known or something is temporarily away.
     pub fn retry_after_seconds(&self) -> Option<u32> {
-        self.0.retry_after
+        // Clients that ask again at once make it worse.
+        let is_away = self.status() == StatusCode::SERVICE_UNAVAILABLE;
+        self.0.retry_after.or(is_away.then_some(PAUSE_SECONDS))
     }
 
     /// What it says to programs.

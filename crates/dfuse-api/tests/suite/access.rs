@@ -23,13 +23,13 @@ use crate::{
 
 const CLIENT: &str = "192.0.2.1:1";
 
-struct Guarded {
-    chain: TestChain,
-    gate: Arc<Gate>,
+pub(crate) struct Guarded {
+    pub(crate) chain: TestChain,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Guarded {
-    async fn new(access: dfuse_access::Options) -> Self {
+    pub(crate) async fn new(access: dfuse_access::Options) -> Self {
         Self::with(access, Options::default()).await
     }
 
@@ -44,7 +44,7 @@ impl Guarded {
     }
 
     /// Where everybody needs a token, and there is a tier "slow".
-    async fn required(slow: TierOptions) -> Self {
+    pub(crate) async fn required(slow: TierOptions) -> Self {
         let tiers = vec![
             TierOptions { name: "slow".into(), ..slow },
             TierOptions { name: "eosq-v1".into(), ..TierOptions::default() },
@@ -52,12 +52,12 @@ impl Guarded {
         Self::new(dfuse_access::Options { mode: Mode::Required, tiers, ..dfuse_access::Options::default() }).await
     }
 
-    fn key(&self, new: NewKey) -> (String, String) {
+    pub(crate) fn key(&self, new: NewKey) -> (String, String) {
         let (text, key) = self.gate.create_key(new).unwrap();
         (text.reveal().to_owned(), key.id.to_string())
     }
 
-    fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         self.token_of(NewKey::new(KeyKind::Server, "test"))
     }
 
@@ -65,11 +65,11 @@ impl Guarded {
         self.gate.issue(&self.key(new).0, None, None).unwrap().unwrap().token
     }
 
-    fn slow_token(&self) -> String {
+    pub(crate) fn slow_token(&self) -> String {
         self.token_of(NewKey { tier: Some("slow".into()), ..NewKey::new(KeyKind::Server, "slow") })
     }
 
-    async fn ask(&self, method: Method, uri: &str, headers: &[(&'static str, &str)], body: &str) -> Answer {
+    pub(crate) async fn ask(&self, method: Method, uri: &str, headers: &[(&'static str, &str)], body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, HeaderValue::from_str(value).unwrap());
@@ -87,12 +87,12 @@ impl Guarded {
         self.get(uri, &[("authorization", &format!("Bearer {token}"))]).await
     }
 
-    async fn issue(&self, headers: &[(&'static str, &str)], body: &str) -> Answer {
+    pub(crate) async fn issue(&self, headers: &[(&'static str, &str)], body: &str) -> Answer {
         self.ask(Method::POST, "/v1/auth/issue", headers, body).await
     }
 }
 
-async fn connect(listening: &Listening, token: &str) -> Result<Client, tungstenite::Error> {
+pub(crate) async fn connect(listening: &Listening, token: &str) -> Result<Client, tungstenite::Error> {
     let uri = format!("ws://{}/v1/stream?token={token}", listening.address);
     connect_async(uri).await.map(|(socket, _)| Client::new(socket))
 }

@@ -5,6 +5,7 @@ mod access;
 mod blocks;
 mod chain_api;
 mod connections;
+mod contract;
 mod documents;
 mod fairness;
 mod frame;
