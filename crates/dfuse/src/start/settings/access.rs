@@ -5,26 +5,51 @@ use std::net::SocketAddr;
 use dfuse_access::{IpNet, Issuer, Mode, Options, Proxies, Rate, TierOptions};
 use serde::{Deserialize, Serialize};
 
+use super::section::section;
 use crate::failure::usage;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Access {
-    pub(crate) mode: Option<Mode>,
-    pub(crate) secret: Option<String>,
-    pub(crate) networks: Vec<String>,
-    pub(crate) proxy_hops: usize,
-    pub(crate) proxy_networks: Vec<String>,
-    pub(crate) tiers: Vec<TierOptions>,
-    pub(crate) anonymous_tier: Option<String>,
-    pub(crate) issuer: String,
-    pub(crate) issuers: Vec<IssuerSettings>,
-    pub(crate) issue_rate: Rate,
-    pub(crate) guess_rate: Rate,
-    pub(crate) work_per_request: u64,
-    pub(crate) maintenance: bool,
-    pub(crate) maintenance_retry_seconds: u64,
-    pub(crate) rotate_days: u64,
+section! {
+    /// Who may ask, and how much.
+    pub(crate) struct Access in "access."
+    with options = Options::default();
+    {
+        /// Who needs a token: "open", nobody; "optional", whoever wants more than anonymous callers may; "required",
+        /// everybody. Not set: open, but then the server must listen on a loopback address. See docs/access.md
+        mode: Option<Mode> = None,
+        /// A token that lets everybody in who knows it, without limits. Not set: none
+        secret: Option<String> = None,
+        /// Networks whose callers need no token and have no limits, such as ["10.0.0.0/8"]
+        networks: Vec<String> = Vec::new(),
+        /// Proxies that every request goes through: the client's address is that many elements from the end of
+        /// X-Forwarded-For. 0: there is none, and nobody is believed
+        proxy_hops: usize = 0,
+        /// The same by the networks of the proxies: the client's address is the last one that is in none of them
+        proxy_networks: Vec<String> = Vec::new(),
+        /// The tiers, each a table [[access.tiers]]: name; and if wanted routes (of look_up, list, search, stream, chain,
+        /// push, explorer; all without it), history (blocks below the head), rate and rates = { search = "2/s" } of a key,
+        /// address_rate and address_rates of one address, max_connections, max_streams
+        tiers: Vec<TierOptions> = Vec::new(),
+        /// The tier of callers without a token. Not set: in optional mode "anonymous", which has 10 requests a second and 2
+        /// searches unless access.tiers has another of this name; in open mode no limits
+        anonymous_tier: Option<String> = None,
+        /// What tokens that this server issues have in iss
+        issuer: String = options.issuer,
+        /// Other issuers whose tokens count, each a table [[access.issuers]]: name (their iss); keys (their JSON Web Key
+        /// Set, a file or an address); and if wanted audience (their aud)
+        issuers: Vec<IssuerSettings> = Vec::new(),
+        /// Tokens that may be asked for at one address
+        issue_rate: Rate = options.issue_rate,
+        /// Wrong tokens and keys of one address before it is not listened to for a while
+        guess_rate: Rate = options.guess_rate,
+        /// How much work of a search is worth one request, in the units of "work" that explain=true shows
+        work_per_request: u64 = options.work_per_request,
+        /// Begin under maintenance: everything but health and metrics is answered with 503
+        maintenance: bool = false,
+        /// After how long under maintenance clients are told to try again
+        maintenance_retry_seconds: u64 = options.maintenance_retry_seconds,
+        /// Days after which a new key signs tokens
+        rotate_days: u64 = 30,
+    }
 }
 
 /// Another issuer whose tokens count.
@@ -36,29 +61,6 @@ pub(crate) struct IssuerSettings {
     pub(crate) keys: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) audience: Option<String>,
-}
-
-impl Default for Access {
-    fn default() -> Self {
-        let options = Options::default();
-        Self {
-            mode: None,
-            secret: None,
-            networks: Vec::new(),
-            proxy_hops: 0,
-            proxy_networks: Vec::new(),
-            tiers: Vec::new(),
-            anonymous_tier: None,
-            issuer: options.issuer,
-            issuers: Vec::new(),
-            issue_rate: options.issue_rate,
-            guess_rate: options.guess_rate,
-            work_per_request: options.work_per_request,
-            maintenance: false,
-            maintenance_retry_seconds: options.maintenance_retry_seconds,
-            rotate_days: 30,
-        }
-    }
 }
 
 impl Access {

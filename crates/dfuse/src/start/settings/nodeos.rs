@@ -1,0 +1,68 @@
+//! The section `nodeos`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::section::section;
+
+section! {
+    /// Nodes that are supervised, with `source = "nodeos"`.
+    pub(crate) struct Nodeos in "nodeos."
+    with options = dfuse_node::nodeos::NodeosOptions::default();
+    {
+        /// The program that is started for every supervised node
+        binary: PathBuf = "nodeos".into(),
+        /// Arguments of every node, before those that dfuse adds
+        arguments: Vec<String> = Vec::new(),
+        /// Variables of every node, each as "NAME=VALUE", beside those that dfuse has
+        environment: Vec<String> = Vec::new(),
+        /// Directory of the nodes' own: the node NAME has NAME/config.ini in it, and its data in NAME/data
+        dir: PathBuf = "nodes".into(),
+        /// A snapshot with which a node without data begins, instead of genesis
+        snapshot: Option<PathBuf> = None,
+        /// Memory for a node's log that is read and not decoded yet, also from standard input. When it is full, the node
+        /// waits
+        queue_mib: usize = options.queue_bytes >> 20,
+        /// Longest line of a node's log, also of one on standard input or in a file
+        max_line_mib: usize = options.max_line_bytes >> 20,
+        /// Longest pause before a node that ended is started again; the first is a second, and each is twice the one before
+        restart_pause_seconds: u64 = options.restart_pauses.1.as_secs(),
+        /// How long a node may neither answer nor log anything before it is started again
+        hang_timeout_seconds: u64 = options.hang_timeout.as_secs(),
+        /// How long a node may take to stop before it is killed, which makes its state unusable
+        stop_timeout_seconds: u64 = options.stop_timeout.as_secs(),
+        /// Blocks between two snapshots that a node is asked to make; 0: none are made. A node whose state is unusable is
+        /// restored from one, and executes all its blocks again without one
+        snapshot_blocks: u32 = options.snapshot_blocks,
+        /// Snapshots that are kept for each node; older ones are removed
+        snapshots_kept: usize = options.snapshots_kept,
+        /// Begin by restoring every node from its newest snapshot; the one whose log is read from the newest that leaves
+        /// out no block which dfuse has not taken. Flag: --restore-nodes
+        restore: bool = false,
+        /// The supervised nodes, in the order in which they start, each a table [[nodeos.nodes]]: name; deep_mind = true
+        /// for the one whose log is read; and if wanted binary, arguments, environment, peers (HOST:PORT), config_dir,
+        /// data_dir. What else they do is in their own config.ini. `dfuse init` writes all of it
+        nodes: Vec<Node> = Vec::new(),
+    }
+}
+
+/// A node that is supervised.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) deep_mind: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) binary: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) arguments: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) environment: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) peers: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) config_dir: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
