@@ -13,6 +13,7 @@
 //! | `cursor`, `cursor_key`, `clock` | positions, and their authenticated text; the only place that reads clock and randomness |
 
 mod abi_dump;
+mod backoff;
 mod block;
 pub mod bundle;
 mod check;
@@ -34,6 +35,7 @@ mod store;
 #[cfg(test)]
 mod testing;
 
+pub use backoff::Backoff;
 pub use block::EncodedBlock;
 pub use check::{AbiDumpSummary, CheckOptions, CheckProgress, CheckReport, Fault, Finding, OneBlockSummary, check};
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use dfuse_antelope::{AbiDump, BlockTimestamp, model::Block};
 use dfuse_blocks::{
-    BlockRef, Cursor, Step,
+    Backoff, BlockRef, Cursor, Step,
     feed::{FeedEvent, FeedHandle, Start, Subscription},
 };
 use futures::{
@@ -132,7 +132,7 @@ pub async fn follow<E: Into<Error>>(
     let mut steps = pin!(steps.ready_chunks(READY_STEPS));
     let mut waiting: Vec<ChainStep> = Vec::new();
     let mut told = None;
-    let mut pause = PAUSES.0;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     // When to try the store again.
     let mut retry = None;
     // When to commit what was gathered.
@@ -145,9 +145,10 @@ pub async fn follow<E: Into<Error>>(
         }
         let stalled = pipeline.is_stalled();
         if !stalled {
-            (pause, retry) = (PAUSES.0, None);
+            backoff.reset();
+            retry = None;
         } else if retry.is_none() {
-            retry = Some(Instant::now() + pause);
+            retry = Some(Instant::now() + backoff.next_pause());
         }
         if due.is_some_and(|due| ended || due <= Instant::now()) {
             pipeline = blocking(move || pipeline.flush().map(|()| pipeline)).await?;
@@ -165,7 +166,6 @@ pub async fn follow<E: Into<Error>>(
             },
             () = async { sleep_until(retry.unwrap_or_else(Instant::now)).await }, if stalled => {
                 pipeline = blocking(move || pipeline.resume().map(|()| pipeline)).await?;
-                pause = (pause * 2).min(PAUSES.1);
                 retry = None;
                 continue;
             }

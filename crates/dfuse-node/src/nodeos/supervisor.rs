@@ -9,7 +9,7 @@ use std::{
 };
 
 use dfuse_antelope::Checksum256;
-use dfuse_blocks::Clock;
+use dfuse_blocks::{Backoff, Clock};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -215,7 +215,7 @@ impl Supervisor {
     /// Runs the node until it is to stop, or cannot go on.
     async fn keep_running(&mut self) -> Result<()> {
         let (first_pause, longest_pause) = self.shared.options.restart_pauses;
-        let (mut pause, mut was_ever_up) = (first_pause, false);
+        let (mut backoff, mut was_ever_up) = (Backoff::new(first_pause, longest_pause), false);
         let mut plan = Plan::AsItIs;
         if self.shared.options.restore {
             let limit = self.limit().await;
@@ -233,7 +233,7 @@ impl Supervisor {
             };
             was_ever_up |= was_up;
             if good {
-                pause = first_pause;
+                backoff.reset();
             }
             let restored = std::mem::replace(&mut plan, Plan::AsItIs);
             let why = match diagnosis {
@@ -271,10 +271,7 @@ impl Supervisor {
             };
             // An unusable state is known to be no accident of the moment.
             let wait = match plan {
-                Plan::AsItIs => {
-                    let next = (pause * 2).min(longest_pause);
-                    std::mem::replace(&mut pause, next)
-                }
+                Plan::AsItIs => backoff.next_pause(),
                 _ => Duration::ZERO,
             };
             let node = &self.node().config.name;

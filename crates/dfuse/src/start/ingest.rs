@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use dfuse_antelope::{AbiDump, model::Block};
 use dfuse_blocks::{
-    Added, BlockStore, Clock, EncodedBlock, Error,
+    Added, Backoff, BlockStore, Clock, EncodedBlock, Error,
     bundle::BUNDLE_BLOCKS,
     feed::{Feed, Keeper},
 };
@@ -384,24 +384,23 @@ impl Ingest {
 
     /// Does `work` again and again as long as the store fails; nothing if the process is to stop first.
     async fn retrying(&mut self, work: &Work) -> anyhow::Result<Option<Added>> {
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
-            match self.attempt(work).await {
+            let failure = match self.attempt(work).await {
                 Ok(added) => {
                     self.readiness.holds(BLOCK_STORE);
                     return Ok(Some(added));
                 }
-                Err(failure @ Error::Store { .. }) => {
-                    self.readiness.fails(BLOCK_STORE, failure.to_string());
-                    error!(error = %failure, "blocks cannot be stored, trying again in {} s", pause.as_secs());
-                }
+                Err(failure @ Error::Store { .. }) => failure,
                 Err(failure) => return Err(failure.into()),
-            }
+            };
+            let pause = backoff.next_pause();
+            self.readiness.fails(BLOCK_STORE, failure.to_string());
+            error!(error = %failure, "blocks cannot be stored, trying again in {} s", pause.as_secs());
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(None),
                 () = sleep(pause) => {}
             }
-            pause = (pause * 2).min(PAUSES.1);
         }
     }
 }
@@ -417,22 +416,21 @@ pub(crate) async fn keep(
     readiness: Arc<Conditions>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut pause = PAUSES.0;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         readiness.holds(BUNDLES);
-        match keeper.run().await {
+        let failure = match keeper.run().await {
             Ok(()) => return Ok(()),
-            Err(failure @ Error::Store { .. }) => {
-                readiness.fails(BUNDLES, failure.to_string());
-                error!(error = %failure, "bundles cannot be written, trying again in {} s", pause.as_secs());
-            }
+            Err(failure @ Error::Store { .. }) => failure,
             Err(failure) => return Err(failure.into()),
-        }
+        };
+        let pause = backoff.next_pause();
+        readiness.fails(BUNDLES, failure.to_string());
+        error!(error = %failure, "bundles cannot be written, trying again in {} s", pause.as_secs());
         tokio::select! {
             // Blocks stay in one-block files.
             () = stop.cancelled() => return Ok(()),
             () = sleep(pause) => {}
         }
-        pause = (pause * 2).min(PAUSES.1);
     }
 }
