@@ -34,31 +34,31 @@ section! {
     /// Everything that can be set. Field names are the keys of the file, and in capitals, after `DFUSE_`, the variables.
     pub(crate) struct Settings in ""
     {
-        /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL, nodeos (supervised
+        /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL, or nodeos (supervised
         /// nodes, see nodeos.nodes). Flag: --source
         source: String = "demo".to_owned(),
-        /// Directory of everything that is kept. Not set: ./dfuse-data, but for the demo a temporary directory that goes
-        /// with the process. Flag: --data-dir
+        /// Directory in which dfuse keeps its data. Not set: ./dfuse-data; the demo uses a temporary directory, which is
+        /// removed when the process ends. Flag: --data-dir
         data_dir: Option<PathBuf> = None,
-        /// Address of REST, WebSocket, /healthz and /metrics. Port 0 takes a free one. Flag: --listen
+        /// Address of REST, WebSocket, /healthz and /metrics. Port 0 picks a free port. Flag: --listen
         listen: String = "127.0.0.1:8080".to_owned(),
         /// Address of gRPC. Not set: 127.0.0.1:9000, or a free port if that is in use or `listen` has port 0. Flag:
         /// --grpc-listen
         grpc_listen: Option<String> = None,
-        /// The chain's id. Without it, keys cannot be recovered from signatures. A data directory remembers it, and refuses
-        /// another. Flag: --chain-id
+        /// The chain's id. Without it, public keys cannot be recovered from signatures. A data directory remembers its id
+        /// and refuses another. Flag: --chain-id
         chain_id: Option<String> = None,
-        /// A genesis.json, from which the chain's id follows: instead of chain_id. A supervised node without data begins
-        /// with it
+        /// A genesis.json file that the chain's id is computed from, instead of chain_id. A supervised node without data
+        /// starts with it
         genesis: Option<PathBuf> = None,
         /// Keys that seal cursors, each 64 hex digits, as openssl rand -hex 32 prints them; machines behind one address
         /// share them, so that a client can go on at another one. The first seals, all open: put a new one first, and
         /// remove the old one later. Empty: a key of its own in the data directory
         cursor_keys: Vec<String> = Vec::new(),
-        /// End the process when the source has ended and all its blocks are indexed. Flag: --exit-at-end
+        /// End the process when the source has ended and all of its blocks are indexed. Flag: --exit-at-end
         exit_at_end: bool = false,
-        /// Read all files of the indexes at the start, and build the indexes anew from the block files if any is damaged or
-        /// missing. Flag: --rebuild-damaged
+        /// Read all index files at startup, and rebuild the indexes from the block files if any is damaged or missing.
+        /// Flag: --rebuild-damaged
         rebuild_damaged: bool = false,
     }
     sections {

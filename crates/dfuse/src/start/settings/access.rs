@@ -16,14 +16,15 @@ section! {
         /// Who needs a token: "open", nobody; "optional", whoever wants more than anonymous callers may; "required",
         /// everybody. Not set: open, but then the server must listen on a loopback address. See docs/access.md
         mode: Option<Mode> = None,
-        /// A token that lets everybody in who knows it, without limits. Not set: none
+        /// A token that grants unlimited access to everybody who knows it. Not set: none
         secret: Option<String> = None,
         /// Networks whose callers need no token and have no limits, such as ["10.0.0.0/8"]
         networks: Vec<String> = Vec::new(),
-        /// Proxies that every request goes through: the client's address is that many elements from the end of
-        /// X-Forwarded-For. 0: there is none, and nobody is believed
+        /// How many proxies every request passes through: the client's address is that many elements from the end of
+        /// X-Forwarded-For. 0: there is no proxy, and the header is ignored
         proxy_hops: usize = 0,
-        /// The same by the networks of the proxies: the client's address is the last one that is in none of them
+        /// The networks of the proxies, as an alternative: the client's address is the last one in X-Forwarded-For that is
+        /// in none of them
         proxy_networks: Vec<String> = Vec::new(),
         /// The tiers, each a table [[access.tiers]]: name; and if wanted routes (of look_up, list, search, stream, chain,
         /// push, explorer; all without it), history (blocks below the head), rate and rates = { search = "2/s" } of a key,
@@ -32,22 +33,22 @@ section! {
         /// The tier of callers without a token. Not set: in optional mode "anonymous", which has 10 requests a second and 2
         /// searches unless access.tiers has another of this name; in open mode no limits
         anonymous_tier: Option<String> = None,
-        /// What tokens that this server issues have in iss
+        /// The iss claim of tokens that this server issues
         issuer: String = options.issuer,
         /// Other issuers whose tokens count, each a table [[access.issuers]]: name (their iss); keys (their JSON Web Key
         /// Set, a file or an address); and if wanted audience (their aud)
         issuers: Vec<IssuerSettings> = Vec::new(),
-        /// Tokens that may be asked for at one address
+        /// How many tokens one address may request
         issue_rate: Rate = options.issue_rate,
-        /// Wrong tokens and keys of one address before it is not listened to for a while
+        /// How many wrong tokens and keys one address may send before it is ignored for a while
         guess_rate: Rate = options.guess_rate,
-        /// How much work of a search is worth one request, in the units of "work" that explain=true shows
+        /// How much search work counts as one request, in the units of "work" that explain=true shows
         work_per_request: u64 = options.work_per_request,
-        /// Begin under maintenance: everything but health and metrics is answered with 503
+        /// Start in maintenance mode: everything but health and metrics is answered with 503
         maintenance: bool = false,
-        /// After how long under maintenance clients are told to try again
+        /// After how many seconds clients are told to try again during maintenance
         maintenance_retry_seconds: u64 = options.maintenance_retry_seconds,
-        /// Days after which a new key signs tokens
+        /// How many days pass before a new key signs tokens
         rotate_days: u64 = 30,
     }
 }

@@ -13,32 +13,33 @@ section! {
     {
         /// The program that is started for every supervised node
         binary: PathBuf = "nodeos".into(),
-        /// Arguments of every node, before those that dfuse adds
+        /// Arguments of every node, placed before those that dfuse adds
         arguments: Vec<String> = Vec::new(),
-        /// Variables of every node, each as "NAME=VALUE", beside those that dfuse has
+        /// Environment variables of every node, each written as "NAME=VALUE", in addition to those of dfuse itself
         environment: Vec<String> = Vec::new(),
-        /// Directory of the nodes' own: the node NAME has NAME/config.ini in it, and its data in NAME/data
+        /// Directory of the nodes: the node NAME has its configuration in NAME/config.ini and its data in NAME/data
         dir: PathBuf = "nodes".into(),
-        /// A snapshot with which a node without data begins, instead of genesis
+        /// A snapshot that a node without data starts from, instead of genesis
         snapshot: Option<PathBuf> = None,
-        /// Memory for a node's log that is read and not decoded yet, also from standard input. When it is full, the node
-        /// waits
+        /// Memory for the part of a node's log that has been read but not decoded, including a log on standard input. When
+        /// it is full, the node waits
         queue_mib: usize = options.queue_bytes >> 20,
-        /// Longest line of a node's log, also of one on standard input or in a file
+        /// Maximum length of a line of a node's log, including a log on standard input or in a file
         max_line_mib: usize = options.max_line_bytes >> 20,
-        /// Longest pause before a node that ended is started again; the first is a second, and each is twice the one before
+        /// Longest pause before a node that ended is restarted. The first pause is one second, and each further one is
+        /// twice as long
         restart_pause_seconds: u64 = options.restart_pauses.1.as_secs(),
-        /// How long a node may neither answer nor log anything before it is started again
+        /// How long a node may neither answer nor log anything before it is restarted
         hang_timeout_seconds: u64 = options.hang_timeout.as_secs(),
         /// How long a node may take to stop before it is killed, which makes its state unusable
         stop_timeout_seconds: u64 = options.stop_timeout.as_secs(),
-        /// Blocks between two snapshots that a node is asked to make; 0: none are made. A node whose state is unusable is
-        /// restored from one, and executes all its blocks again without one
+        /// How many blocks apart a node is asked to take snapshots; 0 disables them. A node whose state is unusable is
+        /// restored from a snapshot; without one, it executes all of its blocks again
         snapshot_blocks: u32 = options.snapshot_blocks,
-        /// Snapshots that are kept for each node; older ones are removed
+        /// How many snapshots are kept for each node. Older ones are removed
         snapshots_kept: usize = options.snapshots_kept,
-        /// Begin by restoring every node from its newest snapshot; the one whose log is read from the newest that leaves
-        /// out no block which dfuse has not taken. Flag: --restore-nodes
+        /// Restore every node from its newest snapshot at startup. The node whose log is read is restored from the newest
+        /// snapshot that leaves out no block which dfuse still needs. Flag: --restore-nodes
         restore: bool = false,
         /// The supervised nodes, in the order in which they start, each a table [[nodeos.nodes]]: name; deep_mind = true
         /// for the one whose log is read; and if wanted binary, arguments, environment, peers (HOST:PORT), config_dir,
