@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 
 import dfuse from "@dfuse/client"
 
-import { createClient, PATIENCE, webSocketFactory } from "./client.mjs"
+import { createClient, graphqlFactory, PATIENCE, webSocketFactory } from "./client.mjs"
 
 const { DFUSE_SERVER: network, DFUSE_KEY: apiKey, DFUSE_MODE: mode } = process.env
 
@@ -35,7 +35,7 @@ function withKey(key, store) {
     secure: false,
     apiTokenStore: store,
     httpClientOptions: { fetch },
-    graphqlStreamClientOptions: { socketOptions: { webSocketFactory } },
+    graphqlStreamClientOptions: { socketOptions: { webSocketFactory: graphqlFactory } },
     streamClientOptions: { socketOptions: { webSocketFactory } },
   })
 }
@@ -55,6 +55,27 @@ async function headInfo(client) {
   return message
 }
 
+const heartbeat = 'searchTransactionsForward(query: "receiver:eosio action:onblock", lowBlockNum: -5, limit: 1)'
+
+/** A query over HTTP, and a subscription over WebSocket. */
+async function graphql(client) {
+  const { data, errors } = await client.graphql(`{ ${heartbeat} { results { cursor } } }`)
+  assert.equal(errors, undefined)
+  assert.equal(data.searchTransactionsForward.results.length, 1)
+  let stream
+  const cursor = await new Promise((resolve, reject) => {
+    const deadline = setTimeout(() => reject(new Error("no message")), PATIENCE)
+    stream = client.graphql(`subscription { ${heartbeat} { cursor } }`, (message) => {
+      clearTimeout(deadline)
+      if (message.type === "error") reject(new Error(JSON.stringify(message)))
+      if (message.type === "data") resolve(message.data.searchTransactionsForward.cursor)
+    })
+    stream.catch(reject)
+  })
+  assert.ok(cursor.length > 10)
+  await (await stream).close()
+}
+
 async function codeOf(promise) {
   return promise.then(
     () => undefined,
@@ -68,6 +89,7 @@ const client = withKey(apiKey, store)
 const [head] = await client.apiRequest("/v0/blocks", "GET", { limit: 1 })
 assert.equal(typeof head.block_num, "number")
 assert.equal((await headInfo(client)).type, "head_info")
+await graphql(client)
 // One token for all of it.
 assert.equal(store.writes, 1)
 const { token, expires_at } = store.token
@@ -86,6 +108,7 @@ refreshed.release()
 
 // A wrong key, whose error the client understands.
 const wrong = withKey(`server_${"0".repeat(64)}`, new Store())
+assert.equal(await codeOf(wrong.graphql("{ __typename }")), "auth_invalid_api_key_error")
 assert.equal(await codeOf(wrong.apiRequest("/v0/blocks", "GET", { limit: 1 })), "auth_invalid_api_key_error")
 wrong.release()
 

@@ -28,7 +28,7 @@ export async function webSocketFactory(url, protocols) {
 }
 
 /** The same for GraphQL: a factory of one's own chooses the protocol itself. */
-function graphqlFactory(url) {
+export function graphqlFactory(url) {
   return webSocketFactory(url, "graphql-ws")
 }
 
