@@ -25,8 +25,14 @@ use serde_json::Value;
 
 use crate::support::{Options, TestChain};
 
-/// A synthetic chain of which a branch was undone.
-async fn chain() -> TestChain {
+/// A synthetic chain of which a branch was undone and, where there are recordings, a recorded one of which several were.
+async fn chains() -> Vec<TestChain> {
+    let mut chains = vec![synthetic().await];
+    chains.extend(TestChain::recorded("fork/fork.dmlog.zst").await);
+    chains
+}
+
+async fn synthetic() -> TestChain {
     let chain = SyntheticChain::builder().seed(5).blocks(60).lib_lag(12).fork(Fork::new(36, 2, 3)).build();
     let mut chain = TestChain::synthetic(chain, std::sync::Arc::new(dfuse_query::OpenAccess), Options::default()).await;
     chain.grow(usize::MAX).await;
@@ -47,8 +53,13 @@ fn id(value: &Value, key: &str) -> Checksum256 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lifecycles() {
-    let chain = chain().await;
-    let service = service(&chain);
+    for chain in chains().await {
+        compare_lifecycles(&chain).await;
+    }
+}
+
+async fn compare_lifecycles(chain: &TestChain) {
+    let service = service(chain);
     let (listed, found, cursor) = service
         .query(|read| {
             let page = transactions::recent(read, 20, None)?;
@@ -116,8 +127,13 @@ fn history(read: &ReadContext<'_>, account: Name, limit: usize) -> dfuse_query::
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_searches() {
-    let chain = chain().await;
-    let (service, account) = (service(&chain), busiest(&chain));
+    for chain in chains().await {
+        compare_pages_of_searches(&chain).await;
+    }
+}
+
+async fn compare_pages_of_searches(chain: &TestChain) {
+    let (service, account) = (service(chain), busiest(chain));
     let answer = chain.get(&format!("/v0/accounts/{account}/actions?limit=10")).await.json();
     let told: Vec<_> = answer["transactions"].as_array().unwrap().iter().collect();
     assert_eq!(told.len(), 10, "{answer}");
@@ -170,8 +186,13 @@ fn largest_table(chain: &TestChain) -> TableKey {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_tables() {
-    let chain = chain().await;
-    let (service, key) = (service(&chain), largest_table(&chain));
+    for chain in chains().await {
+        compare_rows_of_tables(&chain).await;
+    }
+}
+
+async fn compare_rows_of_tables(chain: &TestChain) {
+    let (service, key) = (service(chain), largest_table(chain));
     let (contract, table, scope) = (key.contract, key.table, key.scope);
     let path = format!("/v0/state/table?account={contract}&table={table}&scope={scope}&key_type=uint64");
     for (query, block_num, limit) in [("", 0, 0), ("&block_num=20", 20, 0), ("&limit=1", 0, 1)] {
@@ -216,12 +237,17 @@ async fn follow(chain: &TestChain, service: &Service, mut visit: impl FnMut(Step
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_of_actions_and_rows() {
-    let chain = chain().await;
-    let (service, account, table) = (service(&chain), busiest(&chain), largest_table(&chain));
+    for chain in chains().await {
+        compare_streams_of_actions_and_rows(&chain).await;
+    }
+}
+
+async fn compare_streams_of_actions_and_rows(chain: &TestChain) {
+    let (service, account, table) = (service(chain), busiest(chain), largest_table(chain));
     let filter = ActionFilter { accounts: [account].into(), ..ActionFilter::default() };
     let mut found: Vec<(u32, Checksum256, Vec<u64>)> = Vec::new();
     let mut written = BTreeMap::new();
-    follow(&chain, &service, |step, block| {
+    follow(chain, &service, |step, block| {
         assert_ne!(step, Step::Undo, "a stream of the past has no branches that lost");
         if step != Step::New {
             return;
