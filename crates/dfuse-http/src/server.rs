@@ -1,5 +1,6 @@
 //! Connections: accepting them, what is not HTTP, time-outs, the end.
 
+mod client_stream;
 mod demands;
 mod half_closed;
 mod messages;
@@ -13,11 +14,10 @@ use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
 };
+use client_stream::ClientStream;
 use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode};
-use half_closed::HalfClosed;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use refusal::RefusalCatcher;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -143,7 +143,7 @@ impl Server {
             .header_read_timeout(options.header_timeout)
             .max_header_size(options.max_header_bytes)
             .max_buf_size(options.max_header_bytes.max(400 << 10));
-        let io = TokioIo::new(HalfClosed::new(RefusalCatcher::new(stream), place.clone()));
+        let io = TokioIo::new(ClientStream::new(stream, place.clone()));
         let mut connection = builder.serve_connection(io, service).with_upgrades();
         let ended = tokio::select! {
             ended = &mut connection => ended,
@@ -171,9 +171,9 @@ impl Server {
         if let Err(error) = ended
             && let Some(parts) = connection.into_parts()
         {
-            let catcher = parts.io.into_inner().into_inner();
-            if let Some(refusal) = self.refusal(&error, catcher.refused(), parts.read_buf.is_empty()) {
-                refuse(catcher.into_inner(), &self.0.refuse(refusal, peer)).await;
+            let client = parts.io.into_inner();
+            if let Some(refusal) = self.refusal(&error, client.refused(), parts.read_buf.is_empty()) {
+                refuse(client.into_inner(), &self.0.refuse(refusal, peer)).await;
             }
         }
     }

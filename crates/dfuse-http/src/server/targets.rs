@@ -7,14 +7,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::messages::Messages;
 
-/// A connection whose request lines are mended as they are read.
-#[derive(Debug)]
-pub(super) struct MendedTargets<S> {
-    stream: S,
+/// Mends the request lines of a connection as they are read.
+#[derive(Debug, Default)]
+pub(super) struct MendedTargets {
     lines: RequestLines,
     /// Bytes that were read and are to be handed on, from `given` on.
     pending: Vec<u8>,
@@ -31,13 +30,36 @@ struct RequestLines {
     version: Vec<u8>,
 }
 
-impl<S> MendedTargets<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, lines: RequestLines::default(), pending: Vec::new(), given: 0 }
-    }
-
-    pub(super) fn into_inner(self) -> S {
-        self.stream
+impl MendedTargets {
+    /// Reads from the connection.
+    pub(super) fn poll_read(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.give(buffer) || buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut *stream).poll_read(cx, buffer))?;
+            let read = &buffer.filled()[before..];
+            if read.is_empty() {
+                // The end. What was held back is all that there will be.
+                self.lines.give_up(&mut self.pending);
+                if self.pending.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            let unchanged = self.lines.messages.pass(read);
+            self.lines.rewrite(&read[unchanged..], &mut self.pending);
+            buffer.set_filled(before + unchanged);
+            if unchanged > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
     /// Whether there was anything to hand on.
@@ -51,60 +73,6 @@ impl<S> MendedTargets<S> {
             self.given = 0;
         }
         count > 0
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for MendedTargets<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        loop {
-            if this.give(buffer) || buffer.remaining() == 0 {
-                return Poll::Ready(Ok(()));
-            }
-            let before = buffer.filled().len();
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-            let read = &buffer.filled()[before..];
-            if read.is_empty() {
-                // The end. What was held back is all that there will be.
-                this.lines.give_up(&mut this.pending);
-                if this.pending.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-                continue;
-            }
-            let unchanged = this.lines.messages.pass(read);
-            this.lines.rewrite(&read[unchanged..], &mut this.pending);
-            buffer.set_filled(before + unchanged);
-            if unchanged > 0 {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for MendedTargets<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
