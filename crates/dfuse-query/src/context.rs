@@ -89,7 +89,7 @@ impl<'a> ReadContext<'a> {
         'a: 'b,
     {
         let chain = self.chain();
-        Lifecycles { view, forked: &chain.forked, blocks, chain_id: chain.chain_id }
+        Lifecycles { view, forked: &chain.forked, blocks, signers: self.service.signers() }
     }
 }
 

@@ -4,7 +4,7 @@ use dfuse_antelope::Checksum256;
 use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
 use dfuse_index::{Serving, ServingSnapshot, abi::AbiCache};
 use dfuse_search::{Evaluations, SearchIndex};
-use dfuse_trx::ForkedTransactions;
+use dfuse_trx::{ForkedTransactions, Signers};
 
 use crate::{
     Access, ApiResult, Asking, Caller, Class, Client, Metrics, Readiness, Reading,
@@ -73,6 +73,8 @@ struct Shared {
     readiness: Readiness,
     metrics: Metrics,
     abis: AbiCache,
+    /// Who signed the transactions that were asked for last; absent if the chain's id is unknown.
+    signers: Option<Signers>,
     /// The transactions that a block says something of, in the order of ids, by the block's id.
     mentions: Recent<Checksum256, Arc<[Checksum256]>>,
     /// What queries find in the newest blocks, for all who follow them.
@@ -83,6 +85,7 @@ impl Service {
     /// Answers from that chain whoever `access` lets in.
     pub fn new(chain: Chain, access: Arc<dyn Access>, options: Options) -> Self {
         let evaluations = Evaluations::new(chain.search.clone());
+        let signers = chain.chain_id.map(Signers::new);
         let shared = Arc::new(Shared {
             readers: Readers::new(&options, &chain.clock),
             turns: Turns::new(cores(), options.read_timeout),
@@ -92,6 +95,7 @@ impl Service {
             readiness: Readiness::default(),
             metrics: Metrics::new(),
             abis: AbiCache::new(ABI_CACHE_BYTES),
+            signers,
             mentions: Recent::new(MENTIONING_BLOCKS, MENTIONS_BYTES),
             evaluations,
             options,
@@ -158,6 +162,11 @@ impl Service {
     /// Parsed ABIs.
     pub fn abis(&self) -> &AbiCache {
         &self.shared.abis
+    }
+
+    /// Who signed transactions; absent if the chain's id is unknown.
+    pub(crate) fn signers(&self) -> Option<&Signers> {
+        self.shared.signers.as_ref()
     }
 
     /// Reads from the newest snapshot on a CPU thread. Within loops, `work` asks [`Reading::go_on`] now and then.

@@ -18,6 +18,7 @@ mod lifecycle;
 mod listing;
 mod outline;
 mod prefix;
+mod signers;
 mod status;
 mod undone;
 
@@ -30,5 +31,6 @@ pub use lifecycle::{BlockSource, Lifecycles};
 pub use listing::{BlockTransaction, block_transactions, recent_transactions};
 pub use outline::{Body, OperationPlace, Outline, Place};
 pub use prefix::IdPrefix;
+pub use signers::Signers;
 pub use status::Status;
 pub use undone::lifecycle_in_block;

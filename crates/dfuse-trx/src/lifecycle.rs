@@ -10,7 +10,7 @@ use dfuse_antelope::{
 use dfuse_index::{BlockRef, View, blocks};
 
 use crate::{
-    Error, ForkedTransactions, IdPrefix, Outline, Result, events,
+    Error, ForkedTransactions, IdPrefix, Outline, Result, Signers, events,
     index::{first_ids, implicit_transaction, is_onerror},
     outline::{Body, OperationPlace},
 };
@@ -39,13 +39,13 @@ pub struct Lifecycles<'a> {
     pub forked: &'a ForkedTransactions,
     /// The blocks.
     pub blocks: &'a dyn BlockSource,
-    /// Without it no public keys can be recovered from signatures.
-    pub chain_id: Option<Checksum256>,
+    /// Recovers public keys from signatures; without it none are told.
+    pub signers: Option<&'a Signers>,
 }
 
 impl std::fmt::Debug for Lifecycles<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lifecycles").field("view", self.view).field("chain_id", &self.chain_id).finish_non_exhaustive()
+        f.debug_struct("Lifecycles").field("view", self.view).finish_non_exhaustive()
     }
 }
 
@@ -106,7 +106,7 @@ impl Lifecycles<'_> {
                 }
             }
         }
-        Ok(drafts.into_iter().map(|draft| Some(draft?.finish(self.chain_id.as_ref()))).collect())
+        Ok(drafts.into_iter().map(|draft| Some(draft?.finish(self.signers))).collect())
     }
 
     /// The blocks that have the transaction whose id begins so and are not on the view's branch, newest first: as far as they
@@ -322,12 +322,10 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self, chain_id: Option<&Checksum256>) -> TransactionLifecycle {
+    fn finish(self, signers: Option<&Signers>) -> TransactionLifecycle {
         let mut lifecycle = self.lifecycle;
-        if let Some((transaction, chain_id)) = lifecycle.transaction.as_ref().zip(chain_id) {
-            // Keys that cannot be recovered are not told: nobody can have signed so, or the chain is another one.
-            let keys = transaction.recover_keys(chain_id).unwrap_or_default();
-            lifecycle.public_keys = keys.iter().map(ToString::to_string).collect();
+        if let Some((transaction, signers)) = lifecycle.transaction.as_ref().zip(signers) {
+            lifecycle.public_keys = signers.of(transaction).to_vec();
         }
         lifecycle
     }

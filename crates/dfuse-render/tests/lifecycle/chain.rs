@@ -16,7 +16,7 @@ use dfuse_index::{
 use dfuse_kv::MemoryStore;
 use dfuse_render::Renderer;
 use dfuse_testkit::recorded;
-use dfuse_trx::{BlockSource, Error, ForkedTransactions, Lifecycles, Result, Transactions};
+use dfuse_trx::{BlockSource, Error, ForkedTransactions, Lifecycles, Result, Signers, Transactions};
 use serde_json::Value;
 
 pub(crate) struct Chain {
@@ -25,7 +25,7 @@ pub(crate) struct Chain {
     blocks: Source,
     pipeline: Pipeline,
     forked: ForkedTransactions,
-    chain_id: Option<Checksum256>,
+    signers: Option<Signers>,
     cache: AbiCache,
 }
 
@@ -60,7 +60,7 @@ impl Chain {
             blocks: Source::default(),
             pipeline: Pipeline::open(store, None, indexes, Options::default()).unwrap(),
             forked: ForkedTransactions::new(),
-            chain_id: answers["get_info"]["chain_id"].as_str().map(|id| id.parse().unwrap()),
+            signers: answers["get_info"]["chain_id"].as_str().map(|id| Signers::new(id.parse().unwrap())),
             cache: AbiCache::new(1 << 20),
         };
         while let Some(event) = reader.next_event().unwrap() {
@@ -104,7 +104,7 @@ impl Chain {
 
     pub(crate) fn lifecycles(&self, ids: &[Checksum256]) -> Vec<Option<TransactionLifecycle>> {
         let view = self.view();
-        Lifecycles { view: &view, forked: &self.forked, blocks: &self.blocks, chain_id: self.chain_id }
+        Lifecycles { view: &view, forked: &self.forked, blocks: &self.blocks, signers: self.signers.as_ref() }
             .get_all(ids)
             .unwrap()
     }

@@ -16,7 +16,7 @@ use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{BlockRef, Index, Options, Pipeline, View, blocks::Blocks, keyspaces};
 use dfuse_kv::{MemoryDisk, MemoryStore};
 use dfuse_testkit::synthetic;
-use dfuse_trx::{BlockSource, Error, ForkedTransactions, Lifecycles, Result, Status, Transactions};
+use dfuse_trx::{BlockSource, Error, ForkedTransactions, Lifecycles, Result, Signers, Status, Transactions};
 
 use crate::model::{Model, assert_same};
 
@@ -101,8 +101,8 @@ impl Node {
         self.pipeline.as_ref().unwrap().serving().snapshot().view().clone()
     }
 
-    pub(crate) fn lifecycles<'a>(&'a self, view: &'a View, chain_id: Option<Checksum256>) -> Lifecycles<'a> {
-        Lifecycles { view, forked: &self.forked, blocks: &self.source, chain_id }
+    pub(crate) fn lifecycles<'a>(&'a self, view: &'a View, signers: Option<&'a Signers>) -> Lifecycles<'a> {
+        Lifecycles { view, forked: &self.forked, blocks: &self.source, signers }
     }
 
     /// The block of the node's log comes; `at_head` is called at every head on the way to it.

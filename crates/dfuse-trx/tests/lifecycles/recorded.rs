@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dfuse_antelope::{Checksum256, PublicKey, model::TransactionLifecycle};
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_testkit::recorded;
-use dfuse_trx::{Error, IdPrefix, Status, block_transactions, recent_transactions};
+use dfuse_trx::{Error, IdPrefix, Signers, Status, block_transactions, recent_transactions};
 use serde_json::{Value, json};
 
 use crate::node::{Node, check};
@@ -94,9 +94,9 @@ fn ids_are_found_by_their_beginning() {
 fn signers_are_recovered() {
     let Some(node) = follow("small/small.dmlog.zst", |_| ()) else { return };
     let Some(answers) = recorded::json("small/answers.json.gz") else { return };
-    let chain_id = answers["get_info"]["chain_id"].as_str().unwrap().parse().unwrap();
+    let signers = Signers::new(answers["get_info"]["chain_id"].as_str().unwrap().parse().unwrap());
     let view = node.view();
-    let lifecycles = node.lifecycles(&view, Some(chain_id)).get_all(&node.model.all_ids()).unwrap();
+    let lifecycles = node.lifecycles(&view, Some(&signers)).get_all(&node.model.all_ids()).unwrap();
     let genesis: PublicKey = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV".parse().unwrap();
     let mut keys: BTreeMap<String, usize> = BTreeMap::new();
     for found in lifecycles.into_iter().flatten() {
