@@ -15,6 +15,7 @@
 //! | `answer` | errors as responses |
 //! | `peer`, `sender`, `params`, `bodies` | the other end of a connection and who asks there; the validator of parameters, which names all that is wrong at once; memory for bodies |
 //! | `limited` | limits and usage of callers |
+//! | `tls` | certificates, read again when they change |
 //! | `api`, `options`, `places`, `stopping` | what handlers share; limits; places for connections; the end of the server |
 //! | `streamed`, `json`, `json_body` | answers of any length, slice by slice; JSON answers and bodies |
 //! | `websocket` | WebSocket connections, whatever is said on them |
@@ -47,6 +48,7 @@ pub mod sender;
 mod server;
 mod stopping;
 pub mod streamed;
+mod tls;
 pub mod websocket;
 
 pub use api::Api;
@@ -65,3 +67,4 @@ pub use routes::{Routes, Shape, Shaped, ShapedError, Untouched};
 pub use schema::{AnswerForm, Field, Schema};
 pub use server::Server;
 pub use stopping::Stopping;
+pub use tls::{Tls, TlsError};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::IntegritySecret;
+use crate::{IntegritySecret, Tls};
 
 /// Limits of a server.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// What answers are proven with to clients that ask for it; without it there are no proofs.
     pub integrity_secret: Option<IntegritySecret>,
+    /// What connections are encrypted with; without it they are not.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
@@ -37,6 +39,7 @@ impl Default for Options {
             client_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(20),
             integrity_secret: None,
+            tls: None,
         }
     }
 }

@@ -19,10 +19,11 @@ use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::{interval, sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     Api, Endpoint, Routes,
@@ -91,7 +92,10 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                _ = upkeep.tick() => self.api().metrics().run_upkeep(),
+                _ = upkeep.tick() => {
+                    self.api().metrics().run_upkeep();
+                    self.look_at_certificate();
+                }
                 accepted = listener.accept(), if arrived.is_none() => match accepted {
                     Ok(accepted) => arrived = Some(accepted),
                     Err(error) => {
@@ -103,7 +107,7 @@ impl Server {
                 },
                 place = places.take(), if arrived.is_some() => if let Some((stream, peer)) = arrived.take() {
                     let server = self.clone();
-                    tokio::spawn(async move { server.connection(stream, peer, place).await });
+                    tokio::spawn(async move { server.arrive(stream, peer, place).await });
                 },
             }
         }
@@ -116,12 +120,46 @@ impl Server {
         }
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, place: ConnectionPlace) {
-        let mut stopping = self.api().stopping();
+    /// Has new connections use the certificate that is in the files now.
+    fn look_at_certificate(&self) {
+        let Some(tls) = self.api().http_options().tls.clone() else { return };
+        tokio::task::spawn_blocking(move || match tls.reload() {
+            Ok(true) => tracing::info!("the certificate was read again"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the new certificate is not used, the old one stays"),
+        });
+    }
+
+    /// Greets a client: what follows is encrypted if there is a certificate.
+    async fn arrive(&self, stream: TcpStream, peer: SocketAddr, place: ConnectionPlace) {
         // Answers are small, and wait for nothing.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+        let options = self.api().http_options();
+        let Some(tls) = &options.tls else { return self.connection(stream, peer, place).await };
+        let mut stopping = self.api().stopping();
+        let accepting = TlsAcceptor::from(tls.config()).accept(stream);
+        let accepted = tokio::select! {
+            accepted = timeout(options.header_timeout, accepting) => accepted,
+            () = place.asked_to_leave() => return,
+            () = stopping.begun() => return,
+        };
+        match accepted {
+            Ok(Ok(stream)) => {
+                drop(stopping);
+                self.connection(stream, peer, place).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, client = %peer, "no TLS connection"),
+            Err(_) => tracing::debug!(client = %peer, "a TLS connection was not made in time"),
+        }
+    }
+
+    async fn connection<S>(&self, stream: S, peer: SocketAddr, place: ConnectionPlace)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut stopping = self.api().stopping();
         let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -203,7 +241,7 @@ impl Server {
 
 /// Sends the answer and takes what the client is still sending for a while: closing with unread bytes would reset the
 /// connection, and the answer might be lost.
-async fn refuse(mut stream: TcpStream, answer: &[u8]) {
+async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) {
     let exchange = async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;

@@ -12,6 +12,7 @@ mod frame;
 mod search;
 mod state;
 mod support;
+mod tls;
 mod transactions;
 mod use_cases;
 mod walk;

@@ -7,26 +7,23 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{half_closed::HeldBackEnd, refusal::bare_error, targets::MendedTargets};
 use crate::places::ConnectionPlace;
 
 /// A client's connection as hyper has it.
 #[derive(Debug)]
-pub(super) struct ClientStream {
-    stream: TcpStream,
+pub(super) struct ClientStream<S> {
+    stream: S,
     targets: MendedTargets,
     end: HeldBackEnd,
     /// Status of hyper's own answer, which was kept back.
     refused: Option<u16>,
 }
 
-impl ClientStream {
-    pub(super) fn new(stream: TcpStream, place: ConnectionPlace) -> Self {
+impl<S> ClientStream<S> {
+    pub(super) fn new(stream: S, place: ConnectionPlace) -> Self {
         Self { stream, targets: MendedTargets::default(), end: HeldBackEnd::new(place), refused: None }
     }
 
@@ -35,12 +32,12 @@ impl ClientStream {
         self.refused
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> S {
         self.stream
     }
 }
 
-impl AsyncRead for ClientStream {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.end.has_come() {
@@ -54,7 +51,7 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncWrite for ClientStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.end.writes(bytes);
         if let Some(status) = bare_error(bytes) {

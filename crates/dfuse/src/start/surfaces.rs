@@ -47,8 +47,9 @@ pub(super) fn spawn(
         serving.serve(listener, stopped).await;
         Ok(())
     });
+    let s = if settings.http.tls_certificate.is_some() { "s" } else { "" };
     info!(
-        "REST at http://{address}/v0/, the node's API at http://{address}/v1/chain/, WebSocket at ws://{address}/v1/stream, GraphQL at http://{address}/graphql and its editor at http://{address}/graphiql/, metrics at http://{address}/metrics"
+        "REST at http{s}://{address}/v0/ and its description at http{s}://{address}/docs, the node's API at http{s}://{address}/v1/chain/, WebSocket at ws{s}://{address}/v1/stream, GraphQL at http{s}://{address}/graphql and its editor at http{s}://{address}/graphiql/, metrics at http{s}://{address}/metrics"
     );
     Ok(server)
 }
@@ -59,7 +60,11 @@ pub(super) fn server(
     (settings, shares): (&Settings, &Shares),
     nodes: Option<&Nodeos>,
 ) -> anyhow::Result<(Server, Endpoints)> {
-    let http = dfuse_http::Options { max_connections: shares.connections, ..settings.http.options() };
+    let http = dfuse_http::Options {
+        max_connections: shares.connections,
+        tls: settings.http.tls()?,
+        ..settings.http.options()
+    };
     let options = dfuse_api::Options {
         chain_api: settings.chain_api.options(nodes.and_then(Nodeos::api), shares)?,
         websocket: settings.websocket.options()?,

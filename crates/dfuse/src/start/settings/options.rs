@@ -131,7 +131,22 @@ impl Http {
             shutdown_grace: Duration::from_secs(self.shutdown_grace_seconds),
             client_timeout: Duration::from_secs(self.client_timeout_seconds),
             integrity_secret: self.integrity_secret.as_deref().map(dfuse_http::IntegritySecret::new),
+            tls: None,
         }
+    }
+
+    /// What connections are encrypted with, read from its files.
+    ///
+    /// # Errors
+    /// One of the files is not named, or the files cannot be used.
+    pub(crate) fn tls(&self) -> anyhow::Result<Option<dfuse_http::Tls>> {
+        let (certificate, key) = match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            (None, None) => return Ok(None),
+            _ => return Err(usage("http.tls_certificate and http.tls_key belong together: set both, or none")),
+        };
+        let tls = dfuse_http::Tls::load(certificate, key, &[b"http/1.1"]);
+        tls.map(Some).map_err(|error| usage(format!("http.tls_certificate and http.tls_key: {error}")))
     }
 }
 
