@@ -110,6 +110,33 @@ fn main() {
         bundle_files(log);
     }
     abis();
+    snapshots();
+}
+
+/// A recorded snapshot, of which sections that are longer than a limit have no rows.
+fn snapshots() {
+    let Some(file) = recorded::bytes("snapshots/small-345.bin.zst") else { return };
+    for limit in [8 << 10, 24 << 10] {
+        let (mut seed, mut at) = (file[..8].to_vec(), 8);
+        loop {
+            let size = u64::from_le_bytes(file[at..at + 8].try_into().unwrap());
+            if size == u64::MAX {
+                break;
+            }
+            let end = at + 8 + usize::try_from(size).unwrap();
+            let name = file[at + 16..].split_inclusive(|byte| *byte == 0).next().unwrap();
+            if end - at <= limit {
+                seed.extend(&file[at..end]);
+            } else {
+                seed.extend((8 + name.len() as u64).to_le_bytes());
+                seed.extend(0_u64.to_le_bytes());
+                seed.extend(name);
+            }
+            at = end;
+        }
+        seed.extend(u64::MAX.to_le_bytes());
+        write("snapshot", &seed);
+    }
 }
 
 /// A file in the corpus of `target`, named by its content.

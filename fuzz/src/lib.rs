@@ -8,6 +8,7 @@ mod blocks;
 mod log;
 mod mutate;
 mod search;
+mod snapshot;
 mod state;
 mod stream;
 mod text;
@@ -17,6 +18,7 @@ pub use blocks::bundle_file;
 pub use log::{log_lines, log_reader};
 pub use mutate::mutate_log;
 pub use search::{filter, query};
+pub use snapshot::snapshot;
 pub use state::{cursors, primary_keys};
 pub use stream::stream_message;
 pub use text::{assets, keys, names};
@@ -25,7 +27,7 @@ pub use text::{assets, keys, names};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("abi_decode", abi_decode),
     ("assets", assets),
     ("bundle_file", bundle_file),
@@ -37,5 +39,6 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("names", names),
     ("primary_keys", primary_keys),
     ("query", query),
+    ("snapshot", snapshot),
     ("stream_message", stream_message),
 ];

@@ -6,6 +6,7 @@ mod index;
 mod merge;
 mod print_blocks;
 mod read;
+mod snapshot;
 
 use std::io::{self, Read, Write};
 
@@ -35,6 +36,9 @@ pub(crate) enum Tool {
     Backup(backup::Backup),
     /// Build indexes anew from the block files
     Reindex(index::Reindex),
+    /// Look into a portable snapshot of nodeos
+    #[command(subcommand, arg_required_else_help = true)]
+    Snapshot(snapshot::Look),
     /// Print all settings of `dfuse start` with their defaults, as a configuration file
     PrintConfig,
 }
@@ -60,6 +64,7 @@ impl Tool {
             Self::Merge(tool) => tool.run(),
             Self::Backup(backup) => backup.run(),
             Self::Reindex(tool) => tool.run(),
+            Self::Snapshot(tool) => tool.run(),
             Self::PrintConfig => io::stdout().write_all(Settings::reference().as_bytes()).context(failure::STDOUT),
         };
         result.map_err(failure::explained)

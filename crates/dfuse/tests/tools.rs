@@ -405,3 +405,81 @@ fn forks_of_a_real_chain_are_put_aside() {
     ];
     assert_eq!(report.lines().collect::<Vec<_>>(), wanted);
 }
+
+/// A tar archive of one file, and another one before it.
+fn archived(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut archive = vec![];
+    for (name, content) in [("README", &b"hello"[..]), (name, content)] {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[257..263].copy_from_slice(b"ustar\0");
+        header[148..156].copy_from_slice(b"        ");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        archive.extend(header);
+        archive.extend(content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}
+
+#[test]
+fn snapshots_are_looked_into_whatever_they_are_packed_in() {
+    let Some(snapshot) = recorded::bytes("snapshots/small-345.bin.zst") else { return };
+    let directory = TempDir::new().unwrap();
+    let plain = write(directory.path(), "plain", &snapshot);
+    let info = succeeds(&["tools", "snapshot", "info", &plain]);
+    let id = "00000159fdda026cc7cd3f14888d984b62724b587a2161c84ceae2a6b673d161";
+    for line in [
+        "version: 6",
+        &format!("block: 345 {id}"),
+        "chain id: 7d8c6ca18b7c31972dbb92eafdde7da3916ecb4758652aa2a0fb71efd3147c7b",
+        "last global sequence: 1358",
+        "tables: 68, rows: 178, secondary rows: 141",
+    ] {
+        assert!(info.lines().any(|found| found == line), "{line}: {info}");
+    }
+    let archive = archived("snapshot.bin", &snapshot);
+    let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    gzip.write_all(&archive).unwrap();
+    for (name, packed) in [
+        ("zst", zstd::encode_all(&snapshot[..], 1).unwrap()),
+        ("tar", archive.clone()),
+        ("tar.gz", gzip.finish().unwrap()),
+        ("tar.zst", zstd::encode_all(&archive[..], 1).unwrap()),
+    ] {
+        // The name says nothing.
+        let file = write(directory.path(), &name.replace('.', "-"), &packed);
+        assert_eq!(succeeds(&["tools", "snapshot", "info", &file]), info, "{name}");
+    }
+    let cut = write(directory.path(), "cut", &snapshot[..snapshot.len() - 9]);
+    fails(&["tools", "snapshot", "info", &cut], 1, "copy");
+    let log = write(directory.path(), "log", &synthetic_log(3));
+    fails(&["tools", "snapshot", "info", &log], 1, "not a portable snapshot");
+    let none = write(directory.path(), "none", &archived("other", b"other"));
+    fails(&["tools", "snapshot", "info", &none], 2, "no portable snapshot in the archive");
+    let absent = directory.path().join("absent");
+    fails(&["tools", "snapshot", "info", absent.to_str().unwrap()], 2, "cannot open");
+}
+
+#[test]
+fn rows_of_a_snapshot_are_printed_by_the_abi_in_it() {
+    let Some(path) = recorded::find("snapshots/small-345.bin.zst") else { return };
+    let rows = |more: &[&str]| -> Vec<Value> {
+        let arguments = [&["tools", "snapshot", "rows", path.to_str().unwrap()], more].concat();
+        succeeds(&arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = rows(&[]);
+    assert_eq!(all.len(), 178);
+    assert!(all.iter().all(|row| row["hex"].is_string() && row.get("json").is_none()));
+    let issued = rows(&["--contract", "eosio.token", "--table", "stat"]);
+    assert!(!issued.is_empty());
+    for row in &issued {
+        assert_eq!((&row["contract"], &row["table"]), (&json!("eosio.token"), &json!("stat")));
+        assert!(row["json"]["max_supply"].is_string() && row.get("hex").is_none(), "{row}");
+    }
+    let scope = issued[0]["scope"].as_str().unwrap();
+    assert_eq!(rows(&["--contract", "eosio.token", "--table", "stat", "--scope", scope]), issued[..1]);
+}

@@ -1,0 +1,47 @@
+//! What nodes write besides deep-mind logs: portable snapshots, and logs of state history with their deltas, decoded to rows of
+//! chain state.
+//!
+//! No async, and nothing is opened: bytes come from any [`std::io::Read`], and a row at a time is held in memory. Every error
+//! names the offset at which the bytes are wrong.
+//!
+//! ```
+//! use dfuse_ship::{Snapshot, SnapshotRow};
+//!
+//! # fn rows(file: impl std::io::Read) -> dfuse_ship::Result<()> {
+//! let mut snapshot = Snapshot::open(file)?;
+//! while snapshot.next_section()?.is_some() {
+//!     while let Some(row) = snapshot.next_row()? {
+//!         if let SnapshotRow::Contract(row) = row {
+//!             println!("{} {} {}: {}", row.code, row.scope, row.table, row.primary_key);
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `snapshot` | the file: its `section`s, and their rows (`row`), decoded by `head`, `contracts` and `global` |
+//! | `history` | the log files of state history, entry by entry |
+//! | `deltas` | what an entry of the state's log says |
+//! | `state`, `rows` | rows of chain state, and their packed form |
+//! | `window` | decoding from a stream, of which a part is held |
+
+mod deltas;
+mod error;
+mod history;
+mod rows;
+mod snapshot;
+mod state;
+mod window;
+
+pub use deltas::{DeltaRow, Deltas, StateRow};
+pub use error::{Error, Result};
+pub use history::{Entry, HistoryLog};
+pub use snapshot::{Head, LegacyHead, SavannaHead, Section, Snapshot, SnapshotRow, is_snapshot};
+pub use state::{
+    Account, AccountMetadata, AccountSequences, Authority, ChainConfig, Code, CodeReference, ContractRow,
+    DeferredTimes, GeneratedTransaction, GlobalProperty, KeyValue, Permission, PermissionLink, ProtocolState,
+    ResourceLimits, ResourceUsage, SecondaryKey, SecondaryRow, Table, UsageAccumulator,
+};

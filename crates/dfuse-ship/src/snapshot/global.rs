@@ -1,0 +1,60 @@
+//! Rows of the chain as a whole.
+
+use dfuse_antelope::{PublicKey, Result, TimePoint, raw::Reader};
+
+use super::head::schedule;
+use crate::state::{ChainConfig, GlobalProperty, ProtocolState};
+
+pub(super) fn global_property(reader: &mut Reader<'_>, version: u32) -> Result<GlobalProperty> {
+    let property = GlobalProperty {
+        proposed_schedule_block_num: reader.option(Reader::u32)?,
+        proposed_schedule: schedule(reader, version)?,
+        configuration: chain_config(reader, version >= 5)?,
+        chain_id: if version >= 3 { Some(reader.checksum256()?) } else { None },
+    };
+    // The configuration of the key-value store, and that of WebAssembly.
+    let key_value = if (4..=6).contains(&version) { 3 * 4 } else { 0 };
+    let wasm = if version >= 4 { 11 * 4 } else { 0 };
+    reader.take(key_value + wasm, "configuration")?;
+    Ok(property)
+}
+
+fn chain_config(reader: &mut Reader<'_>, returns_values: bool) -> Result<ChainConfig> {
+    Ok(ChainConfig {
+        max_block_net_usage: reader.u64()?,
+        target_block_net_usage_pct: reader.u32()?,
+        max_transaction_net_usage: reader.u32()?,
+        base_per_transaction_net_usage: reader.u32()?,
+        net_usage_leeway: reader.u32()?,
+        context_free_discount_net_usage_num: reader.u32()?,
+        context_free_discount_net_usage_den: reader.u32()?,
+        max_block_cpu_usage: reader.u32()?,
+        target_block_cpu_usage_pct: reader.u32()?,
+        max_transaction_cpu_usage: reader.u32()?,
+        min_transaction_cpu_usage: reader.u32()?,
+        max_transaction_lifetime: reader.u32()?,
+        deferred_trx_expiration_window: reader.u32()?,
+        max_transaction_delay: reader.u32()?,
+        max_inline_action_size: reader.u32()?,
+        max_inline_action_depth: reader.u16()?,
+        max_authority_depth: reader.u16()?,
+        max_action_return_value_size: if returns_values { Some(reader.u32()?) } else { None },
+    })
+}
+
+/// `genesis_state`, whose hash is the chain's id: a time, a key and a configuration.
+pub(super) fn genesis(reader: &mut Reader<'_>) -> Result<()> {
+    TimePoint(reader.i64()?);
+    PublicKey::read(reader)?;
+    chain_config(reader, false).map(drop)
+}
+
+pub(super) fn protocol_state(reader: &mut Reader<'_>) -> Result<ProtocolState> {
+    let state = ProtocolState {
+        activated: reader.list(36, "activated features", |r| Ok((r.checksum256()?, r.u32()?)))?,
+        preactivated: reader.list(32, "preactivated features", Reader::checksum256)?,
+    };
+    reader.list(1, "intrinsics", |r| r.blob("intrinsic").map(drop))?;
+    reader.u32()?; // kinds of keys
+    Ok(state)
+}
