@@ -5,7 +5,7 @@ pub fn snapshot(data: &[u8]) {
     let read = read(data, |_| true);
     assert!(read.is_none_or(|end| end == data.len() as u64), "a snapshot that can be read ends with its file");
     // What can be read can be passed over.
-    let passed = self::read(data, |section| section % 2 == 0);
+    let passed = self::read(data, |_| false);
     assert!(read.is_none() || passed == read, "rows that are passed over take their place");
 }
 

@@ -121,7 +121,8 @@ impl<R: Read> Snapshot<R> {
         self.window.digest().filter(|_| self.ended).map(dfuse_antelope::Checksum)
     }
 
-    /// Goes to the next section, past the rows of this one that were not read. `None` is the end of the snapshot.
+    /// Goes to the next section, past the rows of this one that were not read. `None` is the end of the snapshot. In version 8,
+    /// rows of contracts can be read only if the section `table_id_object` was.
     ///
     /// # Errors
     /// The file is damaged, cut off, goes on after its end, or lacks sections.
