@@ -91,7 +91,9 @@ impl GraphqlExecutor for Executor {
         let service = self.service.on_behalf_of(caller).reading(Class::Search);
         let executor = Self { service, ..self.clone() };
         let parsed = self.parse(&request).and_then(|document| {
-            let operation = operation_of(&document, request.operation_name.as_deref())?.ty;
+            let operation = operation_of(&document, request.operation_name.as_deref())?;
+            self.limits.check(&document, operation)?;
+            let operation = operation.ty;
             Ok((document, operation))
         });
         match parsed {

@@ -24,8 +24,8 @@ pub(crate) use history::{AccountHistoryActionsConnection, SimpleActionTrace, Sim
 pub(crate) use operations::{DbOp, DtrxOp, RamOp, TableOp};
 pub(crate) use scalars::{Int64, Json, Time, Uint32, Uint64};
 pub(crate) use search::{
-    SearchTransactionBackwardResponse, SearchTransactionForwardResponse, SearchTransactionsBackwardResponse,
-    SearchTransactionsForwardResponse,
+    SearchCountResponse, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
+    SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse,
 };
 pub(crate) use tokens::{AccountBalanceConnection, TokenConnection};
 pub(crate) use transaction::{Transaction, TransactionTrace};

@@ -11,7 +11,7 @@ use crate::{
     read::Request,
     types::{
         AccountBalanceConnection, AccountBalanceOption, AccountBalancesSortField, AccountHistoryActionsConnection,
-        Block, BlockIdResponse, Comparator, Int64, SearchTransactionsBackwardResponse,
+        Block, BlockIdResponse, Comparator, Int64, SearchCountResponse, SearchTransactionsBackwardResponse,
         SearchTransactionsForwardResponse, SortOrder, Time, TokenBalancesSortField, TokenConnection, TokensSortField,
         Uint32,
     },
@@ -73,6 +73,21 @@ impl Query {
     ) -> ApiResult<SearchTransactionsBackwardResponse> {
         let arguments = Arguments { query, low_block_num, high_block_num, cursor, limit, irreversible_only };
         search::backward(Request::shared(ctx), &arguments)
+    }
+
+    /// Counts what a query matches, without reading it.
+    async fn search_count(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to look for, in the language of searches.")] query: String,
+        #[graphql(desc = "The first block; numbers below 0 count from the last one, which is -1.")]
+        low_block_num: Option<Int64>,
+        #[graphql(desc = "The last block, in the same manner.")] high_block_num: Option<Int64>,
+        #[graphql(desc = "Only blocks that can no longer be undone.", default_with = "Some(false)")]
+        irreversible_only: Option<bool>,
+    ) -> ApiResult<SearchCountResponse> {
+        let irreversible_only = irreversible_only.unwrap_or(false);
+        search::count(Request::of(ctx), &query, search::bounds(low_block_num, high_block_num), irreversible_only)
     }
 
     /// The block in which an account was created.

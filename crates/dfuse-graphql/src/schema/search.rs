@@ -16,7 +16,7 @@ use crate::{
     read::Request,
     source::{Blocks, Source},
     types::{
-        BlockHeader, Int64, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
+        BlockHeader, Int64, SearchCountResponse, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
         SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse, TransactionTrace,
     },
 };
@@ -71,14 +71,40 @@ impl Arguments {
             }
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
-        // 0 as the end stands for the last block.
-        let high = self.high_block_num.map(|high| high.0).filter(|high| *high != 0);
-        let bounds = Bounds { low: self.low_block_num.map(|low| low.0), high };
+        let bounds = bounds(self.low_block_num, self.high_block_num);
         let with_reversible = !self.irreversible_only.unwrap_or(false);
         let query = query_of(read, &self.query)?;
         let cursor = position_of(read, self.cursor.as_deref())?;
         Ok(SearchQuestion { query, span: BlockBounds { bounds, direction, with_reversible }.into(), limit, cursor })
     }
+}
+
+/// The blocks of a query; 0 as the end stands for the last block.
+pub(super) fn bounds(low: Option<Int64>, high: Option<Int64>) -> Bounds {
+    Bounds { low: low.map(|low| low.0), high: high.map(|high| high.0).filter(|high| *high != 0) }
+}
+
+/// Counts what a query matches.
+///
+/// # Errors
+/// Those of [`search::count`].
+pub(super) fn count(
+    request: &Request,
+    query: &str,
+    bounds: Bounds,
+    irreversible_only: bool,
+) -> ApiResult<SearchCountResponse> {
+    let read = request.begin(RouteClass::Search)?;
+    let blocks = BlockBounds { bounds, direction: Direction::Forward, with_reversible: !irreversible_only };
+    let counted = search::count(&read, &query_of(&read, query)?, &blocks.into())?;
+    request.count(1);
+    Ok(SearchCountResponse {
+        transactions: counted.transactions.into(),
+        actions: counted.actions.into(),
+        low_block_num: counted.blocks.as_ref().map(|blocks| (*blocks.start()).into()),
+        high_block_num: counted.blocks.as_ref().map(|blocks| (*blocks.end()).into()),
+        is_complete: counted.is_complete,
+    })
 }
 
 fn wrong_limit(message: String) -> ApiError {

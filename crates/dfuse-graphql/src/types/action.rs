@@ -30,6 +30,15 @@ pub(crate) fn authorization(action: &model::Action) -> Vec<PermissionLevel> {
     action.authorization.iter().map(level).collect()
 }
 
+/// How often an account has authorised actions.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct AuthSequence {
+    /// The account.
+    account: Option<String>,
+    /// How often, this action counted.
+    sequence: Uint64,
+}
+
 /// Proof that an action was executed.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct ActionReceipt {
@@ -43,6 +52,14 @@ pub(crate) struct ActionReceipt {
     code_sequence: Uint64,
     /// How often the contract's ABI had been set.
     abi_sequence: Uint64,
+    /// How often those who authorised it have authorised actions.
+    auth_sequences: Vec<AuthSequence>,
+}
+
+impl From<&model::AuthSequence> for AuthSequence {
+    fn from(entry: &model::AuthSequence) -> Self {
+        Self { account: Some(entry.account_name.to_string()), sequence: entry.sequence.into() }
+    }
 }
 
 impl From<&model::ActionReceipt> for ActionReceipt {
@@ -53,6 +70,7 @@ impl From<&model::ActionReceipt> for ActionReceipt {
             global_sequence: receipt.global_sequence.into(),
             code_sequence: receipt.code_sequence.into(),
             abi_sequence: receipt.abi_sequence.into(),
+            auth_sequences: receipt.auth_sequence.iter().map(Into::into).collect(),
         }
     }
 }

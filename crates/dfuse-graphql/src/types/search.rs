@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::SimpleObject;
 
-use super::{BlockHeader, TransactionTrace, Uint32};
+use super::{BlockHeader, TransactionTrace, Uint32, Uint64};
 use crate::source::Source;
 
 /// A page of results, oldest first.
@@ -23,6 +23,21 @@ pub(crate) struct SearchTransactionsBackwardResponse {
     pub(crate) cursor: String,
     /// The results.
     pub(crate) results: Option<Vec<SearchTransactionBackwardResponse>>,
+}
+
+/// How much a query matches.
+#[derive(SimpleObject)]
+pub(crate) struct SearchCountResponse {
+    /// Transactions with actions that match.
+    pub(crate) transactions: Uint64,
+    /// Actions that match.
+    pub(crate) actions: Uint64,
+    /// The first block that was counted; absent if none was.
+    pub(crate) low_block_num: Option<Uint32>,
+    /// The last block that was counted; absent if none was.
+    pub(crate) high_block_num: Option<Uint32>,
+    /// Whether all blocks were counted that were asked for. If not, ask again from the block after the last one.
+    pub(crate) is_complete: bool,
 }
 
 /// A result, oldest first; without a trace it only tells that the stream has come to the block.

@@ -8,7 +8,7 @@ use dfuse_search::{Count, Query, Request, count as count_in};
 use super::{
     budget::{budget, deadline},
     coverage::incomplete_from,
-    range::BlockSpan,
+    range::AskedBlocks,
 };
 use crate::{ApiResult, ReadContext, RouteClass};
 
@@ -37,9 +37,9 @@ pub struct Counted {
 ///
 /// # Errors
 /// `request_validation_error` if there can be no such blocks, `query_too_broad_error`, and those of reading.
-pub fn count(read: &ReadContext<'_>, query: &Query, span: &BlockSpan) -> ApiResult<Counted> {
+pub fn count(read: &ReadContext<'_>, query: &Query, asked: &AskedBlocks) -> ApiResult<Counted> {
     let deadline = deadline(read);
-    let range = span.resolve(read, None)?.blocks;
+    let range = asked.resolve(read, None)?.blocks;
     let incomplete_from = incomplete_from(read.snapshot(), query, read.chain().search.options(), &range)?;
     let mut work = read.service().options().search_work;
     let (mut total, mut slice, mut next) = (Count::default(), FIRST_BLOCKS, Some(*range.start()));

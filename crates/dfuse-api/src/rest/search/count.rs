@@ -24,7 +24,7 @@ pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
         let (query, start, count, with_reversible) = rule.finish(params, (query, start, count, reversible))?;
         (query, BlockSpan { start, count, direction: Direction::Forward, with_reversible })
     };
-    let counted = api.query(move |read| search::count(read, &query, &span)).await?;
+    let counted = api.query(move |read| search::count(read, &query, &span.into())).await?;
     let mut text = Vec::new();
     let mut json = JsonWriter::new(&mut text);
     json.begin_object();
