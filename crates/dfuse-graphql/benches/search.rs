@@ -5,7 +5,7 @@
 #[allow(dead_code, reason = "tests use more of it")]
 mod support;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use divan::{Bencher, counter::ItemsCount};
 use serde_json::json;
@@ -13,8 +13,8 @@ use support::{TestChain, request};
 use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-static CHAIN: LazyLock<Option<TestChain>> =
-    LazyLock::new(|| RUNTIME.block_on(TestChain::recorded("busy/busy.dmlog.zst")));
+static CHAIN: LazyLock<Mutex<Option<TestChain>>> =
+    LazyLock::new(|| Mutex::new(RUNTIME.block_on(TestChain::recorded("busy/busy.dmlog.zst"))));
 
 fn main() {
     divan::main();
@@ -22,7 +22,8 @@ fn main() {
 
 /// Pages of so many transfers with what is selected of each.
 fn pages(bencher: Bencher<'_, '_>, limit: usize, selected: &str) {
-    let Some(chain) = &*CHAIN else { return };
+    let chain = CHAIN.lock().unwrap();
+    let Some(chain) = &*chain else { return };
     let document = format!(
         "query($limit: Int64!){{searchTransactionsBackward(query: \"account:eosio.token action:transfer\", \
          limit: $limit){{results{{cursor {selected}}}}}}}"

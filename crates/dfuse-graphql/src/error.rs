@@ -51,3 +51,20 @@ pub(crate) fn of_parser(error: &async_graphql::parser::Error) -> ApiError {
     let position = json!({"line": at.line, "column": at.column});
     ApiError::new(ErrorCode::GraphqlSyntax, error.to_string()).detail("position", Value::from(position))
 }
+
+/// The answer, as transports take it. What a use case says ends a subscription.
+pub(crate) fn respond(
+    response: &async_graphql::Response,
+    documents: u64,
+    trace_id: TraceId,
+    is_subscription: bool,
+) -> GraphqlResponse {
+    let is_terminal = |error: &ServerError| is_subscription && error.source::<ApiError>().is_some();
+    let errors = response.errors.iter().map(|error| of_server(error, trace_id, is_terminal(error))).collect();
+    // An error with a path is of a field: the document was executed.
+    let of_field = response.errors.iter().any(|error| !error.path.is_empty());
+    let has_no_event = is_subscription && response.data == async_graphql::Value::Null;
+    let is_executed = response.errors.is_empty() || of_field && !has_no_event;
+    let data = is_executed.then(|| serde_json::to_string(&response.data).ok()).flatten();
+    GraphqlResponse { data, errors, documents }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    ServerError, Value, Variables,
+    Variables,
     parser::{
         parse_query,
         types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
@@ -66,7 +66,7 @@ impl Executor {
             let reading = Arc::new(Request::new(read, limits.answer_bytes));
             let prepared = prepared(request, document).data(reading.clone());
             let response = block_on(schema.execute(prepared));
-            Ok(respond(&response, reading.documents(), trace_id, false))
+            Ok(error::respond(&response, reading.documents(), trace_id, false))
         };
         service.query_owned(work).await.unwrap_or_else(|error| error::refusal(error, trace_id, false))
     }
@@ -138,21 +138,4 @@ fn prepared(request: GraphqlRequest, document: ExecutableDocument) -> async_grap
     prepared.operation_name = request.operation_name.filter(|name| !name.is_empty());
     prepared.set_parsed_query(document);
     prepared
-}
-
-/// The answer, as transports take it. What a use case says ends a subscription.
-pub(crate) fn respond(
-    response: &async_graphql::Response,
-    documents: u64,
-    trace_id: TraceId,
-    is_subscription: bool,
-) -> GraphqlResponse {
-    let is_terminal = |error: &ServerError| is_subscription && error.source::<ApiError>().is_some();
-    let errors = response.errors.iter().map(|error| error::of_server(error, trace_id, is_terminal(error))).collect();
-    // An error with a path is of a field: the document was executed.
-    let of_field = response.errors.iter().any(|error| !error.path.is_empty());
-    let has_no_event = is_subscription && response.data == Value::Null;
-    let is_executed = response.errors.is_empty() || of_field && !has_no_event;
-    let data = is_executed.then(|| serde_json::to_string(&response.data).ok()).flatten();
-    GraphqlResponse { data, errors, documents }
 }

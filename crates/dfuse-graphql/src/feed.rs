@@ -6,88 +6,35 @@
 use std::{
     any::Any,
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context as TaskContext, Poll, Waker},
 };
 
-use async_graphql::{Context, Response};
+use async_graphql::Response;
 use dfuse_kv::Direction;
 use dfuse_query::{
     ApiError, ApiResult, GraphqlResponse, OwnedRead, RouteClass, Service, TraceId,
     blocks::BlockWindow,
-    streams::{SearchFollow, SearchRow, SearchRowKind, SearchRows, SearchStream},
+    streams::{SearchRow, SearchRowKind, SearchRows, SearchStream},
     turns::Class,
 };
 use futures::{
-    Stream, StreamExt,
-    stream::{self, BoxStream, poll_fn as stream_of},
+    StreamExt,
+    stream::{self, BoxStream},
 };
 
 use crate::{
-    Limits, error,
-    executor::respond,
+    Limits,
+    error::{self, respond},
     read::Request,
     schema::DfuseSchema,
+    slot::{Asked, Slot},
     source::{Blocks, Source},
     types::{BlockHeader, SearchTransactionBackwardResponse, SearchTransactionForwardResponse, TransactionTrace},
 };
 
 /// Bytes of answers that are made in one turn, about.
 const TURN_BYTES: usize = 256 << 10;
-
-/// What a subscription is to stream.
-#[derive(Debug)]
-pub(crate) enum Asked {
-    /// What a query finds.
-    Search(SearchFollow),
-}
-
-/// Where a resolver leaves what it was asked for, and takes events.
-#[derive(Debug, Default)]
-pub(crate) struct Slot(Mutex<Held>);
-
-#[derive(Debug, Default)]
-struct Held {
-    asked: Option<Asked>,
-    event: Option<Box<dyn Any + Send>>,
-    /// Of the resolver's stream: the library asks no stream again that has not been woken.
-    waker: Option<Waker>,
-}
-
-impl Slot {
-    /// That of the subscription a resolver works for.
-    pub(crate) fn of<'a>(ctx: &Context<'a>) -> &'a Arc<Self> {
-        ctx.data_unchecked()
-    }
-
-    /// Leaves what is asked for, and gives the events that come of it.
-    pub(crate) fn stream<T: Any + Send>(self: &Arc<Self>, asked: Asked) -> impl Stream<Item = T> + use<T> {
-        self.held().asked = Some(asked);
-        let slot = self.clone();
-        stream_of(move |task| {
-            let mut held = slot.held();
-            let event = held.event.take().and_then(|event| event.downcast().ok());
-            if event.is_none() {
-                held.waker = Some(task.waker().clone());
-            }
-            event.map_or(Poll::Pending, |event| Poll::Ready(Some(*event)))
-        })
-    }
-
-    fn put(&self, event: Box<dyn Any + Send>) {
-        let mut held = self.held();
-        held.event = Some(event);
-        let waker = held.waker.take();
-        drop(held);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The answers of the library to a subscription.
 type Responses = BoxStream<'static, Response>;
@@ -155,7 +102,7 @@ impl Subscribed {
         if let Poll::Ready(first) = first {
             return Ok(Err(first.map_or_else(GraphqlResponse::default, |first| respond(&first, 0, trace_id, true))));
         }
-        let asked = slot.held().asked.take();
+        let asked = slot.taken();
         let events = match asked.ok_or_else(|| ApiError::unexpected("a subscription asked for nothing"))? {
             Asked::Search(follow) => {
                 let direction = follow.direction;

@@ -7,7 +7,7 @@
 //! | module | what |
 //! |---|---|
 //! | `executor`, `limits` | executes documents within limits |
-//! | `feed` | subscriptions, event by event |
+//! | `feed`, `slot` | subscriptions, event by event |
 //! | `schema` | the roots of the schema |
 //! | `types` | its objects, enums and scalars |
 //! | `source` | blocks, traces and ABIs, read when they are asked for |
@@ -28,6 +28,7 @@ mod limits;
 mod metrics;
 mod read;
 mod schema;
+mod slot;
 mod socket;
 mod source;
 mod types;

@@ -3,6 +3,8 @@
 mod action;
 mod block;
 mod blocks;
+mod call;
+mod deferred;
 mod enums;
 mod exception;
 mod history;
@@ -12,9 +14,10 @@ mod search;
 mod tokens;
 mod transaction;
 
-pub(crate) use action::{Action, ActionTrace};
+pub(crate) use action::ActionTrace;
 pub(crate) use block::Block;
 pub(crate) use blocks::{BlockHeader, BlockIdResponse, BlockRootMerkle, PageInfo};
+pub(crate) use deferred::Transaction;
 pub(crate) use enums::{
     AccountBalanceOption, AccountBalancesSortField, ActionSortOrder, AssetFormat, Comparator, DbOperation,
     DtrxOperation, RamAction, RamFamily, RamOperation, SortOrder, TableOperation, TokenBalancesSortField,
@@ -28,4 +31,4 @@ pub(crate) use search::{
     SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse,
 };
 pub(crate) use tokens::{AccountBalanceConnection, TokenConnection};
-pub(crate) use transaction::{Transaction, TransactionTrace};
+pub(crate) use transaction::TransactionTrace;

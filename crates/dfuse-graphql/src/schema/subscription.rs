@@ -11,8 +11,8 @@ use futures::Stream;
 
 use super::search::{position_of, query_of};
 use crate::{
-    feed::{Asked, Slot},
     read::Request,
+    slot::{Asked, Slot},
     types::{Int64, SearchTransactionBackwardResponse, SearchTransactionForwardResponse, Uint32},
 };
 

@@ -6,7 +6,8 @@ use dfuse_query::ApiResult;
 
 use super::{
     ActionTrace, Json, PageInfo, Time, Uint32, Uint64,
-    action::{ActionReceipt, PermissionLevel, authorization, hex_data, is_notify},
+    action::{ActionReceipt, is_notify},
+    call::{PermissionLevel, authorization, hex_data},
 };
 
 /// Some actions of an account.

@@ -13,7 +13,7 @@ use dfuse_render::RowRenderer;
 
 use super::{
     DbOperation, DtrxOperation, Int64, Json, RamAction, RamFamily, RamOperation, TableOperation, Time, Transaction,
-    Uint64, Uint64Encoding, action,
+    Uint64, Uint64Encoding, call,
 };
 use crate::source::{Source, Trace};
 
@@ -40,7 +40,7 @@ macro_rules! operations {
         pub(super) fn $all(source: &Arc<Source>, trace: &Arc<Trace>, action: u32) -> ApiResult<Vec<$name>> {
             let own = trace.$list.iter().enumerate().filter(|(_, op)| op.action_index == action);
             let own = own.map(|(at, _)| $name { $($source: source.clone(),)? trace: trace.clone(), at });
-            action::actions(source, own.collect())
+            call::actions(source, own.collect())
         }
     )*};
 }

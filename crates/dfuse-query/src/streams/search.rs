@@ -3,17 +3,17 @@
 
 mod live;
 mod past;
+mod told;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-use dfuse_antelope::model::Block;
-use dfuse_index::View;
 use dfuse_kv::Direction;
-use dfuse_search::{Bounds, LiveTail, Match, Position, Query};
+use dfuse_search::{Bounds, LiveTail, Position, Query};
 
 use crate::{ApiResult, Service};
 use live::Live;
 use past::Past;
+pub use told::{SearchRow, SearchRowKind, SearchRows};
 
 /// What a stream is about.
 #[derive(Debug)]
@@ -32,44 +32,6 @@ pub struct SearchFollow {
     pub marker_interval: u32,
     /// After how many matches the stream ends, those taken back among them.
     pub limit: Option<u64>,
-}
-
-/// Something that a stream tells.
-#[derive(Debug, Clone)]
-pub struct SearchRow {
-    /// What it tells.
-    pub kind: SearchRowKind,
-    /// Where the stream is after it.
-    pub position: Position,
-    /// The newest irreversible block as this one knows it; its own number if it is final.
-    pub irreversible: u32,
-}
-
-/// What a row of a stream tells.
-#[derive(Debug, Clone)]
-pub enum SearchRowKind {
-    /// This was found.
-    New(Match),
-    /// This was sent before, and its block was undone.
-    Undo(Match),
-    /// The stream has come to this block, and nothing else.
-    Marker,
-}
-
-/// Rows that are read from the same indexes.
-pub struct SearchRows {
-    /// The indexes, which have all blocks of the rows.
-    pub view: View,
-    /// The block, if all rows are of one that is in memory.
-    pub block: Option<Arc<Block>>,
-    /// The rows, in order.
-    pub rows: Vec<SearchRow>,
-}
-
-impl fmt::Debug for SearchRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SearchRows").field("rows", &self.rows).finish_non_exhaustive()
-    }
 }
 
 /// A stream of what a query finds.

@@ -10,7 +10,10 @@ use dfuse_blocks::{
 use dfuse_index::{ServingSnapshot, View};
 use dfuse_search::{LiveRow, LiveTail, Match, Position, Query};
 
-use super::{SearchRow, SearchRowKind, SearchRows, past::CaughtUp};
+use super::{
+    past::CaughtUp,
+    told::{SearchRow, SearchRowKind, SearchRows},
+};
 use crate::{
     ApiResult, Reading, Service,
     streams::{Steps, Taken, after, view_of},

@@ -10,7 +10,7 @@ use dfuse_search::{
 };
 use tokio::runtime::Handle;
 
-use super::{SearchRow, SearchRowKind, SearchRows};
+use super::told::{SearchRow, SearchRowKind, SearchRows};
 use crate::{
     ApiError, ApiResult, ReadContext, RouteClass, Service,
     search::{FeedLostBlocks, heads},
