@@ -29,7 +29,12 @@ fn bench() -> Bench {
 }
 
 fn request(bench: &Bench, address: IpAddr) {
-    let asking = Asking { token: Some(&bench.token), address: Some(address), origin: Some("https://app.example.com") };
+    let asking = Asking {
+        token: Some(&bench.token),
+        address: Some(address),
+        origin: Some("https://app.example.com"),
+        ..Asking::default()
+    };
     let grant = bench.gate.admit(&asking).expect("a valid token");
     grant.require(RouteClass::LookUp).expect("every route");
     let _ = divan::black_box(grant.take(RouteClass::LookUp));

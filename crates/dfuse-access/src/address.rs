@@ -18,19 +18,29 @@ pub struct Proxies {
     pub networks: Vec<IpNet>,
 }
 
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress {
+    /// The client's address, or that of the proxy which says nothing that can be read of its client.
+    pub address: IpAddr,
+    /// Whether it is such a proxy's. Then it proves nothing of the client.
+    pub is_proxy: bool,
+}
+
 impl Proxies {
     /// The client's address: the peer of the connection, unless that is a proxy that says otherwise. `forwarded` are the values of
     /// `X-Forwarded-For` in their order. What a client writes into that header itself is never believed.
-    pub fn client<'a>(&self, peer: IpAddr, forwarded: impl Iterator<Item = &'a str>) -> IpAddr {
+    pub fn client<'a>(&self, peer: IpAddr, forwarded: impl Iterator<Item = &'a str>) -> ClientAddress {
         let peer = peer.to_canonical();
         if self.hops == 0 && self.networks.is_empty() {
-            return peer;
+            return ClientAddress { address: peer, is_proxy: false };
         }
         let forwarded: Vec<&str> = forwarded.collect();
         let mut from_last =
             forwarded.iter().rev().flat_map(|header| header.rsplit(',')).take(MAX_ELEMENTS).map(address);
         if self.hops > 0 {
-            return from_last.nth(self.hops - 1).flatten().unwrap_or(peer);
+            let client = from_last.nth(self.hops - 1).flatten();
+            return ClientAddress { address: client.unwrap_or(peer), is_proxy: client.is_none() };
         }
         let mut client = peer;
         while self.is_proxy(client) {
@@ -39,7 +49,7 @@ impl Proxies {
                 Some(None) | None => break,
             }
         }
-        client
+        ClientAddress { address: client, is_proxy: self.is_proxy(client) }
     }
 
     fn is_proxy(&self, address: IpAddr) -> bool {
@@ -73,7 +83,21 @@ mod tests {
     use super::*;
 
     fn client(proxies: &Proxies, peer: &str, forwarded: &[&str]) -> String {
-        proxies.client(peer.parse().unwrap(), forwarded.iter().copied()).to_string()
+        proxies.client(peer.parse().unwrap(), forwarded.iter().copied()).address.to_string()
+    }
+
+    #[test]
+    fn a_proxy_that_says_nothing_is_told_apart() {
+        let by_network = Proxies { hops: 0, networks: vec!["10.0.0.0/8".parse().unwrap()] };
+        let by_number = Proxies { hops: 1, networks: Vec::new() };
+        let is_proxy = |proxies: &Proxies, forwarded: &[&str]| {
+            proxies.client("10.0.0.1".parse().unwrap(), forwarded.iter().copied()).is_proxy
+        };
+        for forwarded in [&[][..], &[""], &["garbage"], &["1.2.3.4, garbage"]] {
+            assert!(is_proxy(&by_network, forwarded) && is_proxy(&by_number, forwarded), "{forwarded:?}");
+            assert!(!is_proxy(&Proxies::default(), forwarded));
+        }
+        assert!(!is_proxy(&by_network, &["1.2.3.4"]) && !is_proxy(&by_number, &["1.2.3.4"]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use dfuse_blocks::{Clock, Entropy};
 use quick_cache::sync::Cache;
@@ -6,8 +6,8 @@ use ring::digest::{SHA256, digest};
 use tokio::sync::watch;
 
 use crate::{
-    AccessStore, ApiKey, Asking, Error, Grant, IssuedToken, KeyText, Keyring, Meter, Mode, NewKey, Options,
-    OriginPattern, Refusal, Result, RouteClass, Standing, Subject, Tier, Tiers,
+    AccessStore, ApiKey, Asking, ClientAddress, Error, Grant, IssuedToken, KeyText, Keyring, Meter, Mode, NewKey,
+    Options, OriginPattern, Refusal, Result, Subject, Tier, Tiers,
     address::contains,
     grant::{Inner, some_address},
     issuers::Issuers,
@@ -76,7 +76,7 @@ impl Gate {
     }
 
     /// The client's address, behind the proxies that are configured.
-    pub fn client<'a>(&self, peer: IpAddr, forwarded: impl Iterator<Item = &'a str>) -> IpAddr {
+    pub fn client<'a>(&self, peer: IpAddr, forwarded: impl Iterator<Item = &'a str>) -> ClientAddress {
         self.0.options.proxies.client(peer, forwarded)
     }
 
@@ -108,7 +108,7 @@ impl Gate {
             return Err(self.0.in_maintenance());
         }
         let address = some_address(asking.address);
-        let held = self.may_guess(address).map_err(Refusal::Rate).and_then(|()| {
+        let held = self.may_guess(address).and_then(|()| {
             let held = self.0.keyring.by_text(api_key);
             if held.is_none() {
                 self.guessed_wrong(address);
@@ -121,7 +121,9 @@ impl Gate {
     /// What follows from who somebody is found to be; absent where they do not say.
     fn decide(&self, known: Option<Result<Grant, Refusal>>, asking: &Asking<'_>) -> Result<Grant, Refusal> {
         let shared = &self.0;
-        let is_free = asking.address.is_some_and(|address| contains(&shared.options.networks, address));
+        // A proxy that says nothing of its client may ask for anybody.
+        let is_free =
+            !asking.is_proxy && asking.address.is_some_and(|address| contains(&shared.options.networks, address));
         match (known, shared.options.mode) {
             (Some(Ok(grant)), _) => Ok(grant),
             (None | Some(Err(_)), _) if is_free => Ok(self.grant(asking, Subject::Network, shared.tiers.unlimited())),
@@ -148,8 +150,9 @@ impl Gate {
         }
         let address = some_address(address);
         let bucket = shared.limits.bucket(Counts::Issues(address), None, shared.options.issue_rate);
-        if let Err(standing) = bucket.take().and_then(|_| self.may_guess(address)) {
-            return Ok(Err(Refusal::Rate(standing)));
+        let taken = bucket.take().map(drop).map_err(Refusal::Rate);
+        if let Err(refusal) = taken.and_then(|()| self.may_guess(address)) {
+            return Ok(Err(refusal));
         }
         let now = shared.now();
         let held = shared.keyring.by_text(api_key).filter(|held| held.key.is_valid(now));
@@ -206,6 +209,13 @@ impl Gate {
             return Err(Error::Invalid(format!("there is no tier \"{tier}\"; the tiers are {known}")));
         }
         self.0.keyring.create(new, self.0.now())
+    }
+
+    /// Tiers of valid keys that are not in the table, so that these keys may do nothing.
+    pub fn unknown_tiers(&self) -> BTreeSet<String> {
+        let now = self.0.now();
+        let valid = self.0.keyring.list().into_iter().filter(|key| key.is_valid(now));
+        valid.filter_map(|key| key.spec.tier).filter(|tier| self.0.tiers.find(Some(tier)).is_none()).collect()
     }
 
     /// Ends an API key with all its tokens and streams. May block on a disk.
@@ -313,7 +323,7 @@ impl Gate {
         let address = some_address(address);
         let is_open = shared.options.mode == Mode::Open;
         if !is_open {
-            self.may_guess(address).map_err(Refusal::Rate)?;
+            self.may_guess(address)?;
         }
         let checked = token::header(token).and_then(|header| {
             let kid = header.kid.as_deref();
@@ -339,9 +349,10 @@ impl Gate {
         }
     }
 
-    fn may_guess(&self, address: IpAddr) -> Result<(), Standing> {
+    fn may_guess(&self, address: IpAddr) -> Result<(), Refusal> {
         let shared = &self.0;
-        shared.limits.bucket(Counts::Guesses(address), None, shared.options.guess_rate).may_take()
+        let bucket = shared.limits.bucket(Counts::Guesses(address), None, shared.options.guess_rate);
+        bucket.may_take().map_err(Refusal::Guesses)
     }
 
     fn guessed_wrong(&self, address: IpAddr) {
@@ -373,13 +384,16 @@ impl Gate {
     }
 
     fn with_foreign(&self, asking: &Asking<'_>, claims: &Claims, position: usize) -> Result<Grant, Refusal> {
-        let issuer = self.0.options.issuers.get(position).map_or("", |issuer| &issuer.name);
+        let known = self.0.options.issuers.get(position);
+        let issuer = known.map_or("", |issuer| &issuer.name);
         if let (Some(allowed), Some(origin)) = (&claims.origin, asking.origin)
             && !allowed.parse::<OriginPattern>().is_ok_and(|pattern| pattern.matches(origin))
         {
             return Err(Refusal::Origin { origin: shortened(origin) });
         }
-        let tier = self.tier(Some(&*claims.tier).filter(|tier| !tier.is_empty()))?;
+        // An issuer that knows nothing of tiers does not lift all limits.
+        let of_issuer = known.and_then(|issuer| issuer.tier.as_deref()).unwrap_or(Tiers::ANONYMOUS);
+        let tier = self.tier(Some(&*claims.tier).filter(|tier| !tier.is_empty()).or(Some(of_issuer)))?;
         let holder = if claims.aki.is_empty() { &claims.sub } else { &claims.aki };
         let name: String = format!("{issuer}:{holder}").chars().filter(|it| !it.is_control()).collect();
         let name = &name[..name.floor_char_boundary(MAX_SUBJECT_BYTES)];
@@ -397,10 +411,7 @@ impl Gate {
     /// The tier of this name.
     fn tier(&self, name: Option<&str>) -> Result<&Arc<Tier>, Refusal> {
         let tiers = &self.0.tiers;
-        tiers.find(name).ok_or_else(|| Refusal::Tier {
-            tier: name.unwrap_or_default().to_owned(),
-            required: tiers.with(RouteClass::LookUp).name().to_owned(),
-        })
+        tiers.find(name).ok_or_else(|| Refusal::TierUnknown { tier: shortened(name.unwrap_or_default()) })
     }
 
     fn anonymous(&self, asking: &Asking<'_>) -> Grant {

@@ -21,6 +21,8 @@ pub struct Issuer {
     pub name: String,
     /// What its tokens must have in `aud`, if that matters.
     pub audience: Option<String>,
+    /// The tier of its tokens that name none: by default that of [`Tiers::ANONYMOUS`](crate::Tiers::ANONYMOUS).
+    pub tier: Option<String>,
 }
 
 /// The other issuers with their public keys, which come from files or addresses.
@@ -79,7 +81,7 @@ impl Issuers {
                 None => keys.first().filter(|_| keys.len() == 1),
             };
             if let Some(key) = key {
-                let Issuer { name, audience } = &known.issuer;
+                let Issuer { name, audience, .. } = &known.issuer;
                 let claims = token::verify(token, &key.key, key.algorithm, name, audience.as_deref());
                 return Some(claims.map(|claims| (claims, position)));
             }

@@ -48,7 +48,7 @@ mod tier;
 mod token;
 mod usage;
 
-pub use address::{Proxies, network};
+pub use address::{ClientAddress, Proxies, network};
 pub use error::{Error, Result};
 pub use gate::Gate;
 pub use grant::{Grant, Subject};

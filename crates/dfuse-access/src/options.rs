@@ -119,6 +119,8 @@ pub struct Asking<'a> {
     pub token: Option<&'a str>,
     /// The client's address: see [`Proxies::client`].
     pub address: Option<IpAddr>,
+    /// Whether that is the address of a proxy which does not say whom it asks for: see [`ClientAddress`](crate::ClientAddress).
+    pub is_proxy: bool,
     /// The `Origin` of a web page.
     pub origin: Option<&'a str>,
 }

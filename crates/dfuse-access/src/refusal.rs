@@ -54,6 +54,15 @@ pub enum Refusal {
         /// One that has them.
         required: String,
     },
+    /// The server has no such tier.
+    #[error("This server has no tier \"{tier}\": whoever runs it can add it, or change that of the key or token.")]
+    TierUnknown {
+        /// The caller's, shortened.
+        tier: String,
+    },
+    /// Too many wrong tokens or keys.
+    #[error("Too many wrong tokens or API keys came from this address: try again in {} s.", .0.reset_seconds)]
+    Guesses(Standing),
     /// Too many requests in too little time.
     #[error("Too many requests: try again in {} s.", .0.reset_seconds)]
     Rate(Standing),

@@ -68,7 +68,11 @@ async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
         "conditions": conditions.keys().collect::<Vec<_>>(),
         "connections": {"open": places.taken(), "most": places.most()},
     });
-    let warnings: BTreeMap<_, _> = api.readiness().warnings().into_iter().collect();
+    let mut warnings: BTreeMap<_, _> = api.readiness().warnings().into_iter().collect();
+    if api.access().closed().is_some() {
+        let told = "everything but health and metrics is answered with 503; `dfuse maintenance off` ends it";
+        warnings.insert("maintenance".into(), told.to_owned());
+    }
     if !warnings.is_empty() {
         let warnings = warnings.iter().map(|(name, text)| (name.to_string(), without_places(text).into()));
         answer["warnings"] = Value::Object(warnings.collect());

@@ -62,16 +62,19 @@ pub struct Producer {
     pub signing_key: String,
 }
 
-/// Blocks of the best chain, newest first, from that number or the head down.
+/// Blocks of the best chain, newest first, from that number or the head down to the first that the caller may read.
 ///
 /// # Errors
+/// `auth_invalid_history_error` if they may read none of them;
 /// `app_state_unavailable_error` if all of them are of before the first block that is indexed; those of reading.
 pub fn list(read: &ReadContext<'_>, highest: u32, limit: usize) -> ApiResult<Vec<BlockSummary>> {
     if let Some(first) = read.snapshot().mid_chain_start().filter(|first| highest < *first) {
         let message = format!("Blocks up to {highest} are unknown: the indexes begin with block {first}, {MID_CHAIN}");
         return Err(state_unavailable(first, message));
     }
-    let blocks = blocks::range(read.view(), 0..=highest, Direction::Reverse)?.take(limit);
+    let head = read.snapshot().head().map_or(0, |head| head.number);
+    read.may_read(highest.min(head))?;
+    let blocks = blocks::range(read.view(), read.first_block()..=highest, Direction::Reverse)?.take(limit);
     let blocks = blocks.map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }));
     let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
     summaries(read, &read.blocks(), blocks)

@@ -16,8 +16,9 @@ impl GateAccess {
     /// What the gate is to know, with the client's address behind proxies.
     fn asking<'a>(&self, asking: &Asking<'a>) -> dfuse_access::Asking<'a> {
         let Asking { token, peer, forwarded_for, origin, .. } = *asking;
-        let address = peer.map(|peer| self.0.client(peer, forwarded_for.into_iter()));
-        dfuse_access::Asking { token, address, origin }
+        let client = peer.map(|peer| self.0.client(peer, forwarded_for.into_iter()));
+        let is_proxy = client.is_some_and(|client| client.is_proxy);
+        dfuse_access::Asking { token, address: client.map(|client| client.address), is_proxy, origin }
     }
 }
 
@@ -72,11 +73,8 @@ impl From<Refusal> for ApiError {
             Refusal::Tier { tier, required } => {
                 Self::new(ErrorCode::TierNotAllowed, message).detail("tier", tier).detail("required_tier", required)
             }
-            Refusal::Rate(Standing { limit, remaining, reset_seconds }) => Self::new(ErrorCode::RateLimited, message)
-                .detail("limit", limit)
-                .detail("remaining", remaining)
-                .detail("reset", reset_seconds)
-                .retry_after(u32::try_from(reset_seconds).unwrap_or(u32::MAX)),
+            Refusal::TierUnknown { tier } => Self::new(ErrorCode::TierNotAllowed, message).detail("tier", tier),
+            Refusal::Rate(standing) | Refusal::Guesses(standing) => rate_limited(standing, message),
             Refusal::Number { counted, limit } => {
                 Self::new(ErrorCode::TooManyOpen, message).detail("kind", counted.to_string()).detail("limit", limit)
             }
@@ -85,4 +83,13 @@ impl From<Refusal> for ApiError {
             }
         }
     }
+}
+
+fn rate_limited(standing: Standing, message: String) -> ApiError {
+    let Standing { limit, remaining, reset_seconds } = standing;
+    ApiError::new(ErrorCode::RateLimited, message)
+        .detail("limit", limit)
+        .detail("remaining", remaining)
+        .detail("reset", reset_seconds)
+        .retry_after(u32::try_from(reset_seconds).unwrap_or(u32::MAX))
 }

@@ -1,6 +1,9 @@
 //! Transactions: lifecycles, one by one or in lists.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    ops::{ControlFlow, Not},
+    sync::Arc,
+};
 
 use dfuse_antelope::{
     Checksum256,
@@ -126,13 +129,21 @@ pub struct TransactionPage {
     end: Option<Place>,
 }
 
-/// The newest first: what the blocks of the best chain name, not what the chain itself made. The last page has no cursor.
+/// The newest first, down to the first block that the caller may read: what the blocks of the best chain name, not what the chain
+/// itself made. The last page has no cursor.
 ///
 /// # Errors
+/// `auth_invalid_history_error` if the page would begin below that block;
 /// Those of reading.
 pub fn recent(read: &ReadContext<'_>, limit: usize, before: Option<Place>) -> ApiResult<TransactionPage> {
+    if let Some(place) = before {
+        read.may_read(place.block_number)?;
+    }
+    let first = read.first_block();
     let mut items = Vec::new();
-    let mut transactions = recent_transactions(read.view(), before)?;
+    let transactions = recent_transactions(read.view(), before)?;
+    let mut transactions =
+        transactions.take_while(|it| it.as_ref().is_ok_and(|it| it.place.block_number < first).not());
     let mut passed = None;
     for transaction in transactions.by_ref().take(PASSED) {
         read.go_on()?;

@@ -19,7 +19,7 @@ const NAME: &str = "https://issuer.example.com";
 fn gate(audience: Option<&str>) -> TestGate {
     TestGate::new(Options {
         mode: Mode::Required,
-        issuers: vec![Issuer { name: NAME.into(), audience: audience.map(str::to_owned) }],
+        issuers: vec![Issuer { name: NAME.into(), audience: audience.map(str::to_owned), tier: None }],
         tiers: vec![TierOptions { name: "free-v1".into(), history: Some(10), ..TierOptions::default() }],
         ..Options::default()
     })
@@ -72,7 +72,12 @@ fn rsa_keys_of_another_issuer() {
     assert!(reason(with(|claims| claims["exp"] = json!(1_600_000_000))).contains("expired"));
     assert!(reason(with(|claims| claims["nbf"] = json!(1_800_000_000))).contains("future"));
     assert!(reason(with(|claims| drop(claims.as_object_mut().unwrap().remove("iss")))).contains("lacks a claim"));
-    assert!(matches!(with(|claims| claims["tier"] = json!("gold")), Err(Refusal::Tier { tier, .. }) if tier == "gold"));
+    assert!(
+        matches!(with(|claims| claims["tier"] = json!("gold")), Err(Refusal::TierUnknown { tier }) if tier == "gold")
+    );
+    // An issuer that knows nothing of tiers does not lift all limits.
+    let without = with(|claims| drop(claims.as_object_mut().unwrap().remove("tier")));
+    assert_eq!(without.unwrap().tier().name(), "anonymous");
     assert_eq!(with(|claims| claims["stblk"] = json!(50)).unwrap().first_block(100), 50);
     // An HMAC with what is known of the key is none.
     let mut own = header.clone();
@@ -121,7 +126,8 @@ fn origins_of_their_tokens() {
     let rsa = rsa();
     gate.set_issuer_keys(NAME, json!({"keys": [rsa_jwk(&rsa)]}).to_string().as_bytes()).unwrap();
     let token = rsa_token(&rsa, &json!({"alg": "RS256", "kid": "r1"}), &claims(&gate));
-    let ask = |origin| gate.admit(&dfuse_access::Asking { token: Some(&token), address: None, origin });
+    let ask =
+        |origin| gate.admit(&dfuse_access::Asking { token: Some(&token), origin, ..dfuse_access::Asking::default() });
     ask(Some("https://a.b")).unwrap();
     ask(None).unwrap();
     assert!(matches!(ask(Some("https://c.d")), Err(Refusal::Origin { .. })));

@@ -83,7 +83,7 @@ impl TestGate {
 
     /// Asks with a token from an address.
     pub(crate) fn at(&self, token: Option<&str>, address: &str) -> Result<Grant, Refusal> {
-        self.admit(&Asking { token, address: Some(address.parse().unwrap()), origin: None })
+        self.admit(&Asking { token, address: Some(address.parse().unwrap()), ..Asking::default() })
     }
 }
 

@@ -163,7 +163,7 @@ fn origins_of_web_keys() {
     assert_eq!(gate.issue(&key, None, Some(evil)).unwrap().unwrap_err(), refused);
     let token = gate.issue(&key, None, Some("https://a.example.org")).unwrap().unwrap().token;
     assert_eq!(part(&token, 1)["origin"], "https://a.example.org");
-    let ask = |origin| gate.admit(&Asking { token: Some(&token), address: None, origin });
+    let ask = |origin| gate.admit(&Asking { token: Some(&token), origin, ..Asking::default() });
     assert!(matches!(ask(Some("https://app.example.com")).unwrap().subject(), Subject::Key(_)));
     ask(None).unwrap();
     assert_eq!(ask(Some(evil)).unwrap_err(), refused);

@@ -407,6 +407,7 @@ async fn history_ends_where_it_says() {
     let of_rows = "/v0/state/table/diff?account=eosio.token&scope=eosio.token&table=accounts";
     for refused in [
         format!("{table}&block_num={before}"),
+        format!("/v0/blocks?limit=1&skip={before}"),
         format!("{search}&start_block={before}"),
         format!("{search}&start_block={before}&sort=desc"),
         format!("/v0/search/count?q=receiver:eosio.token&with_reversible=true&start_block={before}"),
@@ -429,7 +430,23 @@ async fn history_ends_where_it_says() {
     for allowed in [table.to_owned(), format!("{table}&block_num={first}"), format!("{search}&start_block={first}")] {
         assert_ne!(guarded.with_token(&allowed, &token).await.status, StatusCode::FORBIDDEN, "{allowed}");
     }
+    // Lists end where it ends.
+    let blocks = guarded.with_token("/v0/blocks?limit=100", &token).await.json();
+    assert_eq!(blocks.as_array().unwrap().last().unwrap()["num"], first);
+    let listed = guarded.with_token("/v0/transactions?limit=100", &token).await.json();
+    let numbers: Vec<_> = listed["transactions"].as_array().unwrap().iter().map(|it| &it["execution_trace"]).collect();
+    assert!(
+        !numbers.is_empty() && numbers.iter().all(|it| it["block_num"].as_u64() >= Some(first.into())),
+        "{numbers:?}"
+    );
+    assert_eq!(listed["cursor"], "", "that was all");
+    let all = guarded.with_token("/v0/transactions?limit=100", &free).await.json();
+    assert!(all["transactions"].as_array().unwrap().len() > numbers.len());
     // A cursor is no way around.
+    let older = format!("/v0/transactions?limit=100&cursor={}", all["cursor"].as_str().unwrap());
+    if all["cursor"] != "" {
+        assert_eq!(guarded.with_token(&older, &token).await.error().0, ErrorCode::HistoryNotAllowed);
+    }
     let page = guarded.with_token(&format!("{search}&limit=1&start_block=2"), &free).await.json();
     let cursor = page["cursor"].as_str().unwrap();
     let answer = guarded.with_token(&format!("{search}&cursor={cursor}"), &token).await;

@@ -74,6 +74,7 @@ pub(crate) async fn read(stream: UnixStream, target: String) -> anyhow::Result<(
 }
 
 async fn reach(path: &Path) -> anyhow::Result<Reached> {
+    DataDir::must_be_ours(path)?;
     let socket = path.join(SOCKET);
     let mut refused = None;
     for _ in 0..TRIES.0 {
@@ -82,7 +83,7 @@ async fn reach(path: &Path) -> anyhow::Result<Reached> {
             Err(error) if is_nobody(&error) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot use {}", socket.display())),
         }
-        match DataDir::open(Some(path)) {
+        match DataDir::of_this_user(path) {
             Ok(data_dir) => return Ok(Reached::Directory(data_dir)),
             // It starts or stops: one of both will do soon.
             Err(error) => refused = Some(error),

@@ -9,7 +9,10 @@ use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
 use super::{data_dir::DataDir, issuers::IssuerKeys, settings::Access};
-use crate::control::{Commanded, Control};
+use crate::{
+    control::{Commanded, Control},
+    failure::usage,
+};
 
 /// Usage that a crash may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -35,7 +38,13 @@ pub(super) async fn open(
         let store = Arc::new(KvAccessStore::open(&path)?);
         Gate::open(store, clock, Arc::new(SystemEntropy), options)
     });
-    let gate = Arc::new(opened.await??);
+    let gate = Arc::new(opened.await?.map_err(|error| match error {
+        dfuse_access::Error::Invalid(why) => usage(why),
+        error => error.into(),
+    })?);
+    for tier in gate.unknown_tiers() {
+        warn!(tier, "there are keys of this tier, which is not in access.tiers: whoever has them may do nothing");
+    }
     if settings.maintenance {
         gate.begin_maintenance();
     }

@@ -4,11 +4,13 @@ use std::{
     ffi::OsString,
     fs::{File, TryLockError},
     io::{Read, Seek, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
 use dfuse_blocks::{BlockStore, StoreOptions};
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use crate::failure::usage;
@@ -47,15 +49,31 @@ impl DataDir {
     /// Opens the directory at `path`, which is made if it is not there; the default one without a path.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let path = path.unwrap_or(Path::new(Self::DEFAULT));
-        must_be_ours(path)?;
+        Self::must_be_ours(path)?;
         Self::lock(path.to_owned(), None)
+    }
+
+    /// Opens a directory that is already there, for a command that does what a server would.
+    ///
+    /// # Errors
+    /// Root is refused where the directory is another user's: what root writes, the server could not read.
+    pub(crate) fn of_this_user(path: &Path) -> anyhow::Result<Self> {
+        let owner = std::fs::metadata(path).with_context(|| path.display().to_string())?.uid();
+        if geteuid().is_root() && owner != 0 {
+            return Err(usage(format!(
+                "the data directory {} belongs to the user {owner}, and no server runs on it: run the command as that user (sudo -u '#{owner}' \
+                 dfuse ...), or while the server runs",
+                path.display()
+            )));
+        }
+        Self::open(Some(path))
     }
 
     /// Opens a directory that is already there.
     pub(crate) fn existing(path: Option<&Path>) -> anyhow::Result<Self> {
         let path = path.unwrap_or(Path::new(Self::DEFAULT));
         Self::must_have_indexes(path)?;
-        Self::open(Some(path))
+        Self::of_this_user(path)
     }
 
     /// Refuses what is no data directory.
@@ -110,6 +128,33 @@ impl DataDir {
         BlockStore::open(&place.map_or_else(own, str::to_owned), StoreOptions { fsync, credentials })
     }
 
+    /// Refuses a directory with files of others only: whoever named it meant another one, most likely.
+    pub(crate) fn must_be_ours(path: &Path) -> anyhow::Result<()> {
+        // What cannot be read is found out when it is locked.
+        let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+        let blocks = path.join("blocks");
+        let is_ours = [LOCK, "cursor.key"].iter().any(|file| path.join(file).is_file())
+            || path.join("index").is_dir()
+            || BLOCK_FOLDERS.iter().any(|folder| blocks.join(folder).is_dir());
+        if is_ours {
+            return Ok(());
+        }
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut foreign: Vec<_> =
+            names.filter(|name| !name.starts_with('.') && !BESIDE.contains(&name.as_str())).collect();
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        foreign.sort_unstable();
+        let more = if foreign.len() > NAMED { ", ..." } else { "" };
+        foreign.truncate(NAMED);
+        Err(usage(format!(
+            "{} is not a data directory of dfuse and not empty ({}{more}); name an empty or a new directory with --data-dir",
+            path.display(),
+            foreign.join(", ")
+        )))
+    }
+
     /// Where the indexes are.
     pub(crate) fn index(&self) -> PathBuf {
         Self::index_in(&self.path)
@@ -129,32 +174,6 @@ impl DataDir {
     pub(crate) fn blocks_in(path: &Path) -> PathBuf {
         path.join("blocks")
     }
-}
-
-/// Refuses a directory with files of others only: whoever named it meant another one, most likely.
-fn must_be_ours(path: &Path) -> anyhow::Result<()> {
-    // What cannot be read is found out when it is locked.
-    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
-    let blocks = path.join("blocks");
-    let is_ours = [LOCK, "cursor.key"].iter().any(|file| path.join(file).is_file())
-        || path.join("index").is_dir()
-        || BLOCK_FOLDERS.iter().any(|folder| blocks.join(folder).is_dir());
-    if is_ours {
-        return Ok(());
-    }
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut foreign: Vec<_> = names.filter(|name| !name.starts_with('.') && !BESIDE.contains(&name.as_str())).collect();
-    if foreign.is_empty() {
-        return Ok(());
-    }
-    foreign.sort_unstable();
-    let more = if foreign.len() > NAMED { ", ..." } else { "" };
-    foreign.truncate(NAMED);
-    Err(usage(format!(
-        "{} is not a data directory of dfuse and not empty ({}{more}); name an empty or a new directory with --data-dir",
-        path.display(),
-        foreign.join(", ")
-    )))
 }
 
 #[cfg(test)]

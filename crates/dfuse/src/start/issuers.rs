@@ -2,7 +2,6 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use dfuse_access::Gate;
 use dfuse_node::rpc::{NodeClient, NodeOptions};
 use tokio::{task::spawn_blocking, time::sleep};
@@ -75,10 +74,11 @@ impl IssuerKeys {
                     let path = path.clone();
                     move || std::fs::read(path)
                 });
-                read.await?.with_context(|| format!("access.issuers: cannot read {}", path.display()))?
+                let unreadable = |error| usage(format!("access.issuers: cannot read {}: {error}", path.display()));
+                read.await?.map_err(unreadable)?
             }
         };
-        let count = gate.set_issuer_keys(&self.name, &document)?;
+        let count = gate.set_issuer_keys(&self.name, &document).map_err(|error| usage(error.to_string()))?;
         if !self.has_keys {
             info!(issuer = self.name, keys = count, "tokens of the issuer count");
         }

@@ -195,10 +195,10 @@ async fn work(
         }
         .run(),
     );
-    let stopped = stop.clone();
     parts.spawn("indexing", async move {
         match indexing.run(pipeline, Box::pin(received(offered))).await {
-            Err(dfuse_index::Error::Blocks(dfuse_blocks::Error::Closed)) if stopped.is_cancelled() => Ok(()),
+            // Whoever took the feed says why.
+            Err(dfuse_index::Error::Blocks(dfuse_blocks::Error::Closed)) => Ok(()),
             result => Ok(result?),
         }
     });

@@ -36,7 +36,7 @@ section! {
         /// The iss claim of tokens that this server issues
         issuer: String = options.issuer,
         /// Other issuers whose tokens count, each a table [[access.issuers]]: name (their iss); keys (their JSON Web Key
-        /// Set, a file or an address); and if wanted audience (their aud)
+        /// Set, a file or an address); and if wanted audience (their aud), tier (that of tokens which name none; "anonymous" without it)
         issuers: Vec<IssuerSettings> = Vec::new(),
         /// How many tokens one address may request
         issue_rate: Rate = options.issue_rate,
@@ -62,6 +62,9 @@ pub(crate) struct IssuerSettings {
     pub(crate) keys: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) audience: Option<String>,
+    /// The tier of tokens that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tier: Option<String>,
 }
 
 impl Access {
@@ -90,11 +93,21 @@ impl Access {
             return Err(usage("access.rotate_days must be 1 or more"));
         }
         for issuer in &self.issuers {
+            if issuer.name == self.issuer {
+                return Err(usage(format!(
+                    "access.issuers: \"{}\" is the name of this server's own tokens (access.issuer); give one of both another name",
+                    issuer.name
+                )));
+            }
             if issuer.name.is_empty() || issuer.keys.is_empty() {
                 return Err(usage("each of access.issuers needs a name and its keys, a file or an address"));
             }
         }
-        let issuers = self.issuers.iter().map(|it| Issuer { name: it.name.clone(), audience: it.audience.clone() });
+        let issuers = self.issuers.iter().map(|it| Issuer {
+            name: it.name.clone(),
+            audience: it.audience.clone(),
+            tier: it.tier.clone(),
+        });
         Ok(Options {
             mode,
             secret: self.secret.clone().map(Into::into),
