@@ -118,14 +118,18 @@ impl Progress {
 }
 
 impl Ingest {
+    /// Says what the server waits for, if it has not all that the indexes have had.
+    pub(crate) fn tell_begin(&self) {
+        if self.is_behind() {
+            self.readiness.fails(SOURCE, "waiting for the first block".to_owned());
+        }
+    }
+
     /// Takes blocks until the source ends or this is told to stop. Then all blocks are in files; the feed goes on, for
     /// those who read from it.
     pub(crate) async fn run(mut self) -> anyhow::Result<(Ended, Feed)> {
         // What was there at the start is served at once.
         let mut progress = Progress::new(self.is_behind(), self.clock.elapsed());
-        if progress.catching_up {
-            self.readiness.fails(SOURCE, "waiting for the first block".to_owned());
-        }
         let stop = self.stop.clone();
         let ended = loop {
             let asked = self.clock.elapsed();

@@ -13,7 +13,7 @@ use tokio::{
     task::spawn_blocking,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     DataDir, Settings, access,
@@ -26,7 +26,7 @@ use super::{
     parts::Parts,
     repair,
     signals::Signals,
-    surfaces::{self, Listeners},
+    surfaces::{Listeners, Surfaces},
 };
 use crate::{control::Commanded, failure::usage};
 
@@ -136,18 +136,22 @@ async fn begin(
 
     let serving = opened.pipeline.serving().clone();
     let mut parts = Parts::new(stop.clone(), opened.handle(), serving, conditions.clone(), nodes.clone());
-    let server =
-        surfaces::spawn(&mut parts, listeners, service, (settings, shares), (nodes.as_deref(), &conditions), &stop)?;
+    let surfaces = Surfaces::new(service, (settings, shares), nodes.as_deref())?;
+    if let Some(shortage) = shares.shortage(settings.http.max_connections) {
+        warn!("{shortage}");
+        conditions.warn("open_files", shortage);
+    }
     let report = nodes::report(nodes.clone(), source.queue().cloned(), conditions.clone());
     spawn_until(&mut parts, "reporting on nodes", &stop, report);
     let commanded = Commanded {
         gate: opened.access.gate.clone(),
-        server,
+        server: surfaces.http().clone(),
         store: opened.store.clone(),
         data_dir: given.data_dir.path().into(),
         with_blocks: settings.blocks.store.is_none(),
     };
     work(given, opened, (nodes, source), commanded, &conditions, &stop, &mut parts).await?;
+    surfaces.serve(&mut parts, listeners, &stop)?;
     Ok(parts)
 }
 
@@ -177,24 +181,24 @@ async fn work(
     for dump in repair::usable_dumps(&files, &pipeline).await? {
         dumps.send(dump)?;
     }
-    parts.spawn_ingest(
-        Ingest {
-            live: !given.origin.repeats(),
-            log: LogState::new(nodes, given.settings.blocks.first_block),
-            origin: given.origin.clone(),
-            source,
-            feed,
-            store: files,
-            dumps,
-            forked,
-            clock: given.clock.clone(),
-            readiness: conditions.clone(),
-            stop: stop.clone(),
-            indexed_from: pipeline.first_number(),
-            committed: pipeline.serving().status().committed.map_or(0, |block| block.number),
-        }
-        .run(),
-    );
+    let ingest = Ingest {
+        live: !given.origin.repeats(),
+        log: LogState::new(nodes, given.settings.blocks.first_block),
+        origin: given.origin.clone(),
+        source,
+        feed,
+        store: files,
+        dumps,
+        forked,
+        clock: given.clock.clone(),
+        readiness: conditions.clone(),
+        stop: stop.clone(),
+        indexed_from: pipeline.first_number(),
+        committed: pipeline.serving().status().committed.map_or(0, |block| block.number),
+    };
+    // Before anybody asks whether the server is ready.
+    ingest.tell_begin();
+    parts.spawn_ingest(ingest.run());
     parts.spawn("indexing", async move {
         match indexing.run(pipeline, Box::pin(received(offered))).await {
             // Whoever took the feed says why.

@@ -18,7 +18,7 @@ use super::{
     descriptors::{Shares, raise_limit},
     opened::{Given, Opened},
     origin::Origin,
-    surfaces,
+    surfaces::Surfaces,
 };
 use crate::answer::Answer;
 
@@ -45,7 +45,7 @@ pub(crate) async fn answer(
         clock: Arc::new(SystemClock::new()),
     };
     let opened = Opened::open(&given).await?;
-    let (server, _) = surfaces::server(opened.service(&given), (settings, &shares), None)?;
+    let server = Surfaces::new(opened.service(&given), (settings, &shares), None)?.http().clone();
     let indexing = opened.indexing(&given);
     let Opened { feed, pipeline, store, access, .. } = opened;
     let (handle, serving, gate) = (feed.handle(), pipeline.serving().clone(), access.gate.clone());
