@@ -2,7 +2,7 @@
 
 use async_graphql::{PathSegment, ServerError};
 use dfuse_query::{ApiError, ErrorCode, GraphqlError, GraphqlLocation, GraphqlResponse, TraceId};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 /// An answer that has nothing but an error.
 pub(crate) fn refusal(error: ApiError, trace_id: TraceId, is_terminal: bool) -> GraphqlResponse {
@@ -49,7 +49,7 @@ fn number(value: usize) -> u32 {
 pub(crate) fn of_parser(error: &async_graphql::parser::Error) -> ApiError {
     let at = error.positions().next().unwrap_or_default();
     let position = json!({"line": at.line, "column": at.column});
-    ApiError::new(ErrorCode::GraphqlSyntax, error.to_string()).detail("position", Value::from(position))
+    ApiError::new(ErrorCode::GraphqlSyntax, error.to_string()).detail("position", position)
 }
 
 /// The answer, as transports take it. What a use case says ends a subscription.

@@ -153,7 +153,7 @@ impl Subscribed {
         let class = if found.block.is_some() { Class::Live } else { Class::Past };
         let (responses, made, left) = self
             .service
-            .at_turn_owned(self.service.turns().turn(class).await, move |read| turn.render(read, found))
+            .at_turn_owned(self.service.turns().turn(class).await, move |read| turn.render(&read, found))
             .await?;
         self.responses = Some(responses);
         self.made.extend(made);
@@ -175,7 +175,7 @@ impl Turn {
     /// The answers for some rows, and the rows that are left for another turn.
     fn render(
         mut self,
-        read: OwnedRead,
+        read: &OwnedRead,
         found: SearchRows,
     ) -> ApiResult<(Responses, Vec<GraphqlResponse>, Option<SearchRows>)> {
         let SearchRows { view, block, rows } = found;

@@ -53,7 +53,7 @@ pub(crate) struct Trace {
 }
 
 enum Body {
-    Own(TransactionTrace),
+    Own(Box<TransactionTrace>),
     In(Arc<Block>, usize),
 }
 
@@ -97,7 +97,7 @@ impl Source {
                 let trace = window.parts(block)?.trace(position).map_err(ApiError::unexpected)?;
                 let trace = trace.ok_or_else(unknown)?;
                 let is_result = matches!(self.blocks, Blocks::Results(_));
-                Body::Own(if is_result && trace.scheduled { self.with_deferring(trace)? } else { trace })
+                Body::Own(Box::new(if is_result && trace.scheduled { self.with_deferring(trace)? } else { trace }))
             }
             Blocks::Whole(whole) => {
                 let position = position as usize;

@@ -79,7 +79,7 @@ impl Health for OwnHealth {
                         false => HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() },
                     };
                     if Some(&now) != last.as_ref() {
-                        return Some((Ok((now.clone(), 0)), Some(now)));
+                        return Some((Ok((now, 0)), Some(now)));
                     }
                     sleep(POLL).await;
                 }

@@ -367,7 +367,7 @@ impl Write for ThreadLog {
 fn collect_log() {
     static SUBSCRIBER: Once = Once::new();
     SUBSCRIBER.call_once(|| {
-        tracing_subscriber::fmt().json().with_max_level(tracing::Level::DEBUG).with_writer(|| ThreadLog).init()
+        tracing_subscriber::fmt().json().with_max_level(tracing::Level::DEBUG).with_writer(|| ThreadLog).init();
     });
     LOG.set(Some(vec![]));
 }
@@ -416,7 +416,7 @@ async fn one_line_of_log_for_each_request() {
     assert_eq!(*lines[1], expected);
     assert_eq!((&lines[4]["message"], &lines[4]["status"]), (&json!("the client left"), &json!(0)));
     // An operator reads of what failed; the rest is there for who looks for it.
-    let levels: Vec<_> = log.lines().filter(|line| line.contains("dfuse_api::request")).map(|line| &line[..]).collect();
-    let is_debug = |line: &&str| serde_json::from_str::<serde_json::Value>(line).unwrap()["level"] == "DEBUG";
-    assert_eq!(levels.iter().map(is_debug).collect::<Vec<_>>(), [false, false, true, true, true]);
+    let requests = log.lines().filter(|line| line.contains("dfuse_api::request"));
+    let is_debug = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["level"] == "DEBUG";
+    assert_eq!(requests.map(is_debug).collect::<Vec<_>>(), [false, false, true, true, true]);
 }

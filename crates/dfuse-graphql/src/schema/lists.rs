@@ -40,7 +40,7 @@ fn parse<T: FromStr>(argument: &'static str, what: &str, text: &str) -> ApiResul
 }
 
 fn shorten(text: &str) -> String {
-    dfuse_query::shorten(text).to_string()
+    dfuse_query::shorten(text)
 }
 
 fn name(argument: &'static str, text: &str) -> ApiResult<Name> {

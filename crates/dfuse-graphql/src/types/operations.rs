@@ -96,22 +96,22 @@ impl RamOp {
 
     /// What was done with that.
     async fn action(&self) -> RamAction {
-        (**self).action.into()
+        self.action.into()
     }
 
     /// The account.
     async fn payer(&self) -> String {
-        (**self).payer.to_string()
+        self.payer.to_string()
     }
 
     /// How many bytes more, or less if it is below 0.
     async fn delta(&self) -> Int64 {
-        (**self).delta.into()
+        self.delta.into()
     }
 
     /// Bytes that the account uses after it.
     async fn usage(&self) -> Uint64 {
-        (**self).usage.into()
+        self.usage.into()
     }
 }
 
@@ -120,38 +120,38 @@ impl RamOp {
 impl DtrxOp {
     /// What it was.
     async fn operation(&self) -> DtrxOperation {
-        (**self).operation.into()
+        self.operation.into()
     }
 
     /// The contract that made the transaction.
     async fn sender(&self) -> Option<String> {
-        text((**self).sender)
+        text(self.sender)
     }
 
     /// The number that the sender gave it, in decimal.
     #[graphql(name = "senderID")]
     async fn sender_id(&self) -> Option<String> {
-        non_empty(&(**self).sender_id)
+        non_empty(&self.sender_id)
     }
 
     /// Who pays for keeping it.
     async fn payer(&self) -> Option<String> {
-        text((**self).payer)
+        text(self.payer)
     }
 
     /// When it was made.
     async fn published_at(&self) -> Option<Time> {
-        Time::parse_utc(&(**self).published_at)
+        Time::parse_utc(&self.published_at)
     }
 
     /// Before when it is not executed.
     async fn delay_until(&self) -> Option<Time> {
-        Time::parse_utc(&(**self).delay_until)
+        Time::parse_utc(&self.delay_until)
     }
 
     /// After when it is not executed.
     async fn expiration_at(&self) -> Option<Time> {
-        Time::parse_utc(&(**self).expiration_at)
+        Time::parse_utc(&self.expiration_at)
     }
 
     /// Its id.
@@ -174,7 +174,7 @@ impl DtrxOp {
 impl TableOp {
     /// What happened to it.
     async fn operation(&self) -> TableOperation {
-        (**self).operation.into()
+        self.operation.into()
     }
 
     /// Which table.
@@ -219,17 +219,17 @@ impl TableOpKey {
 impl DbOp {
     /// What happened to it.
     async fn operation(&self) -> DbOperation {
-        (**self).operation.into()
+        self.operation.into()
     }
 
     /// Who paid for the row before.
     async fn old_payer(&self) -> Option<String> {
-        text((**self).old_payer)
+        text(self.old_payer)
     }
 
     /// Who pays for the row after.
     async fn new_payer(&self) -> Option<String> {
-        text((**self).new_payer)
+        text(self.new_payer)
     }
 
     /// Which row.
@@ -239,24 +239,24 @@ impl DbOp {
 
     /// The bytes of the row before, in hex.
     async fn old_data(&self) -> Option<ApiResult<String>> {
-        self.hex(&(**self).old_data).transpose()
+        self.hex(&self.old_data).transpose()
     }
 
     /// The bytes of the row after, in hex.
     async fn new_data(&self) -> Option<ApiResult<String>> {
-        self.hex(&(**self).new_data).transpose()
+        self.hex(&self.new_data).transpose()
     }
 
     /// The row before, by the ABI that was in force.
     #[graphql(name = "oldJSON")]
     async fn old_json(&self) -> ApiResult<DecodedObject> {
-        self.decoded(&(**self).old_data)
+        self.decoded(&self.old_data)
     }
 
     /// The row after, by the ABI that was in force.
     #[graphql(name = "newJSON")]
     async fn new_json(&self) -> ApiResult<DecodedObject> {
-        self.decoded(&(**self).new_data)
+        self.decoded(&self.new_data)
     }
 }
 

@@ -1,4 +1,5 @@
 //! Documents executed over recorded and synthetic chains.
+#![allow(clippy::unwrap_used)]
 
 mod limits;
 mod replay;

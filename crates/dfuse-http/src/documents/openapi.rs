@@ -31,7 +31,7 @@ pub(super) fn write(endpoints: &[Endpoint]) -> String {
     let mut items: BTreeMap<String, PathItem> = BTreeMap::new();
     for endpoint in endpoints {
         for method in methods(endpoint.methods) {
-            let item = PathItem::new(method.clone(), operation(endpoint, method, &mut named));
+            let item = PathItem::new(method.clone(), operation(endpoint, &method, &mut named));
             items.entry(path(endpoint)).or_default().merge_operations(item);
         }
     }
@@ -60,7 +60,7 @@ fn methods(methods: Methods) -> Vec<HttpMethod> {
     }
 }
 
-fn operation(endpoint: &Endpoint, method: HttpMethod, named: &mut values::Named) -> Operation {
+fn operation(endpoint: &Endpoint, method: &HttpMethod, named: &mut values::Named) -> Operation {
     let is_post = matches!(method, HttpMethod::Post);
     let method_name = if is_post { "post" } else { "get" };
     let words = endpoint.path.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());

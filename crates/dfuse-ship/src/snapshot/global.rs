@@ -1,6 +1,6 @@
 //! Rows of the chain as a whole.
 
-use dfuse_antelope::{PublicKey, Result, TimePoint, raw::Reader};
+use dfuse_antelope::{PublicKey, Result, raw::Reader};
 
 use super::head::schedule;
 use crate::state::{ChainConfig, GlobalProperty, ProtocolState};
@@ -44,7 +44,7 @@ fn chain_config(reader: &mut Reader<'_>, returns_values: bool) -> Result<ChainCo
 
 /// `genesis_state`, whose hash is the chain's id: a time, a key and a configuration.
 pub(super) fn genesis(reader: &mut Reader<'_>) -> Result<()> {
-    TimePoint(reader.i64()?);
+    reader.i64()?; // when the chain began
     PublicKey::read(reader)?;
     chain_config(reader, false).map(drop)
 }
