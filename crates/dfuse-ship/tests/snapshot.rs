@@ -308,7 +308,7 @@ fn damage_is_an_error_or_other_rows_and_never_a_panic() {
     for (begin, size, rows) in sections(&whole) {
         match &whole[begin + 16..rows - 1] {
             name @ b"eosio::chain::block_summary_object" => {
-                section(&mut bytes, std::str::from_utf8(name).unwrap(), 0, b"")
+                section(&mut bytes, std::str::from_utf8(name).unwrap(), 0, b"");
             }
             _ => bytes.extend(&whole[begin..rows + size]),
         }

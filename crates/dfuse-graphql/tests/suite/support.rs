@@ -168,7 +168,7 @@ impl TestChain {
 
 /// A request for the only operation of a document.
 pub(crate) fn request(query: &str, variables: Value) -> GraphqlRequest {
-    let variables = variables.as_object().cloned().unwrap_or_default();
+    let variables = if let Value::Object(variables) = variables { variables } else { Map::new() };
     GraphqlRequest { query: query.to_owned(), operation_name: None, variables }
 }
 

@@ -45,7 +45,7 @@ impl Backup {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let copied = match runtime.block_on(Reached::for_reading(data_dir))? {
             Reached::Server(stream) => {
-                match runtime.block_on(say_at_length(stream, &Command::Backup { directory: directory.clone() }))? {
+                match runtime.block_on(say_at_length(stream, &Command::Backup { directory }))? {
                     Reply::BackedUp { copied } => copied,
                     _ => bail!("the running server is of another version; use the same one for commands"),
                 }
