@@ -149,12 +149,15 @@ fn guessing_is_limited_and_others_are_not() {
     for guess in 0..100 {
         match gate.issue(&format!("server_{guess:064x}"), address, None).unwrap() {
             Err(Refusal::KeyInvalid) => refused += 1,
-            Err(Refusal::Guesses(standing)) => assert!(standing.reset_seconds > 0),
+            // After 20 guesses and 60 requests.
+            Err(Refusal::Guesses(standing) | Refusal::Rate(standing)) => assert!(standing.reset_seconds > 0),
             other => panic!("{other:?}"),
         }
     }
     assert!((20..25).contains(&refused), "{refused}");
     // Not even a right one is looked at, as it would tell.
+    assert!(matches!(gate.issue(&key, address, None).unwrap(), Err(Refusal::Rate(_))));
+    gate.clock.advance(2);
     assert!(matches!(gate.issue(&key, address, None).unwrap(), Err(Refusal::Guesses(_))));
     assert!(matches!(gate.at(Some("a.b.c"), attacker), Err(Refusal::Guesses(_))));
     // Who has a token at the same address goes on, and so does everybody else.
