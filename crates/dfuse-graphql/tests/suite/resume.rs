@@ -112,6 +112,12 @@ async fn streams(seed: u64, blocks: u32, forks: (u32, u32), lib_lag: u32) {
     assert!(calm.left().len() > 10);
 }
 
+/// A fork that begins below the first block that is asked for: a stream that was killed in between was given what lies there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_that_begins_below_the_range() {
+    streams(5_979_614_471_410_159_413, 34, (227, 4), 11).await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 20, ..ProptestConfig::default() })]
 

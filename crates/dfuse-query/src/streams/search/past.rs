@@ -148,7 +148,8 @@ impl Past {
         let newest = if self.irreversible_only { snapshot.lib() } else { snapshot.head() };
         let end = newest.map_or(0, |newest| newest.number);
         let blocks = match (self.direction, position) {
-            (Direction::Forward, Some(position)) => position.block.number..=self.high.min(end),
+            // Where a fork begins below the first block that is asked for, what is between is none of the stream's.
+            (Direction::Forward, Some(position)) => position.block.number.max(self.first_asked)..=self.high.min(end),
             _ => self.low..=self.high.min(end),
         };
         let request = Request { query, blocks, direction: self.direction, after: position, limit: AT_ONCE };
