@@ -63,6 +63,8 @@ pub struct Endpoint {
     pub form: AnswerForm,
     /// What it may fail with, beside [`COMMON_ERRORS`].
     pub errors: &'static [ErrorCode],
+    /// Whether it answers under maintenance, too.
+    pub under_maintenance: bool,
     route: MethodRouter<Api>,
 }
 
@@ -170,6 +172,7 @@ impl Endpoint {
             answer: "",
             form: AnswerForm::Unsaid,
             errors: &[],
+            under_maintenance: false,
             route,
         }
     }
@@ -212,6 +215,12 @@ impl Endpoint {
     #[must_use]
     pub fn fails(self, errors: &'static [ErrorCode]) -> Self {
         Self { errors, ..self }
+    }
+
+    /// It answers under maintenance, too. Its path has no parameters.
+    #[must_use]
+    pub fn under_maintenance(self) -> Self {
+        Self { under_maintenance: true, ..self }
     }
 
     /// Whether it may fail so.

@@ -37,9 +37,6 @@ use crate::{
 /// The header with the trace id.
 pub const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
-/// The public keys of tokens.
-const PUBLIC_KEYS: &str = "/.well-known/jwks.json";
-
 /// Answers requests, whatever comes.
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -85,6 +82,10 @@ impl Frame {
         self.shapes.iter().find(|(prefix, _)| is_below(prefix)).map(|(_, shape)| *shape)
     }
 
+    fn is_told_under_maintenance(&self, path: &str) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.under_maintenance && endpoint.path == path)
+    }
+
     pub(crate) async fn handle(&self, mut request: Request) -> Response {
         let trace_id = self.trace_ids.next();
         let record = Record::begin(&self.api, trace_id, &request);
@@ -119,8 +120,7 @@ impl Frame {
         }
         if let Some(error) = self.api.access().closed()
             && !health::is_below(&path)
-            // Others verify tokens with them, and never ask here.
-            && path != PUBLIC_KEYS
+            && !self.is_told_under_maintenance(&path)
         {
             return HttpError(error).into_response();
         }

@@ -1,9 +1,6 @@
 //! Transactions: lifecycles, one by one or in lists.
 
-use std::{
-    ops::{ControlFlow, Not},
-    sync::Arc,
-};
+use std::{ops::ControlFlow, sync::Arc};
 
 use dfuse_antelope::{
     Checksum256,
@@ -142,8 +139,7 @@ pub fn recent(read: &ReadContext<'_>, limit: usize, before: Option<Place>) -> Ap
     let first = read.first_block();
     let mut items = Vec::new();
     let transactions = recent_transactions(read.view(), before)?;
-    let mut transactions =
-        transactions.take_while(|it| it.as_ref().is_ok_and(|it| it.place.block_number < first).not());
+    let mut transactions = transactions.take_while(|it| !it.as_ref().is_ok_and(|it| it.place.block_number < first));
     let mut passed = None;
     for transaction in transactions.by_ref().take(PASSED) {
         read.go_on()?;

@@ -21,10 +21,13 @@ const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     let issue = Endpoint::post_json("/v1/auth/issue", Charge::open(Class::LookUp), issue)
         .answers("A token for the API key in the body, `api_key`, and until when it lives: `token`, and `expires_at` in seconds since 1970.", AnswerForm::Json(answers::ISSUED));
-    let keys = Endpoint::get("/.well-known/jwks.json", Charge::open(Class::LookUp), public_keys).answers(
-        "The public keys that tokens of this server are verified with: a JSON Web Key Set.",
-        AnswerForm::Json(answers::KEY_SET),
-    );
+    // Others verify tokens with them, and ask nothing else here.
+    let keys = Endpoint::get("/.well-known/jwks.json", Charge::open(Class::LookUp), public_keys)
+        .answers(
+            "The public keys that tokens of this server are verified with: a JSON Web Key Set.",
+            AnswerForm::Json(answers::KEY_SET),
+        )
+        .under_maintenance();
     vec![issue, keys]
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use dfuse_query::OpenAccess;
 use tokio::{
@@ -69,6 +69,17 @@ async fn both_versions_of_reflection_name_all_services() {
     for name in ["dfuse.graphql.v1.GraphQL", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }
+    // None is named that is not served.
+    let of_chain: Vec<_> = names.iter().filter(|name| !name.starts_with("grpc.")).copied().collect();
+    let served = [
+        "dfuse.eosio.v1.GraphQL",
+        "dfuse.graphql.v1.GraphQL",
+        "sf.firehose.v2.EndpointInfo",
+        "sf.firehose.v2.Fetch",
+        "sf.firehose.v2.Stream",
+        "sf.graphql.v1.GraphQL",
+    ];
+    assert_eq!(BTreeSet::from_iter(of_chain), BTreeSet::from(served));
     let symbol = "sf.antelope.type.v1.Block".to_owned();
     let message_request = Some(v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(symbol));
     let asked = v1alpha::ServerReflectionRequest { host: String::new(), message_request };

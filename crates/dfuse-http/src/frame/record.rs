@@ -114,7 +114,7 @@ impl Drop for Record {
         let route = self.route.0.get().map_or(NO_ROUTE, MatchedPath::as_str);
         request_ends(self.api.metrics(), route, method_label(&self.method), self.status, taken.as_secs_f64());
         macro_rules! log {
-            ($level:expr, $text:literal) => {
+            ($level:expr) => {
                 tracing::event!(
                     target: TARGET,
                     $level,
@@ -127,15 +127,14 @@ impl Drop for Record {
                     forwarded_for = self.forwarded_for,
                     traceparent = self.traceparent,
                     cloud_trace_context = self.cloud_trace_context,
-                    $text
+                    "{}", if self.status == 0 { "the client left" } else { "answered" }
                 )
             };
         }
         // What succeeds is counted; a busy server would write nothing else.
         match self.status {
-            0 => log!(Level::DEBUG, "the client left"),
-            1..400 => log!(Level::DEBUG, "answered"),
-            _ => log!(Level::INFO, "answered"),
+            0..400 => log!(Level::DEBUG),
+            _ => log!(Level::INFO),
         }
     }
 }

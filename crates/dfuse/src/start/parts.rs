@@ -21,6 +21,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long what supervised nodes have logged may take to be taken, once they have stopped.
 const LAST_BLOCKS: Duration = Duration::from_secs(30);
 
+/// The part that takes blocks.
+const INGEST: &str = "taking blocks";
+
 /// What runs. Each part is a task that ends when it is told to stop, and says by itself what it could not do.
 pub(super) struct Parts {
     tasks: JoinSet<End>,
@@ -75,7 +78,7 @@ impl Parts {
     /// Runs the part that takes blocks.
     pub(super) fn spawn_ingest(&mut self, part: impl Future<Output = anyhow::Result<(Ended, Feed)>> + Send + 'static) {
         let task = self.tasks.spawn(async move { End::Ingest(Box::new(part.await)) });
-        self.names.insert(task.id(), "taking blocks");
+        self.names.insert(task.id(), INGEST);
     }
 
     /// Waits for a reason to end, then ends every part in order. A second signal ends the process at once.
@@ -119,7 +122,7 @@ impl Parts {
         Some(end.unwrap_or_else(|panic| {
             let name = self.names.get(&panic.id()).copied().unwrap_or_default();
             if let Ingest::AtWork = self.ingest
-                && name == "taking blocks"
+                && name == INGEST
             {
                 return End::Ingest(Box::new(Err(panic.into())));
             }
@@ -187,11 +190,11 @@ impl Parts {
             // First, so that all that they log is taken.
             nodes.stop().await;
             if let Ok(Err(error)) = timeout(LAST_BLOCKS, self.end_of_ingest()).await {
-                tell_failure("taking blocks", Err(error));
+                tell_failure(INGEST, Err(error));
             }
         }
         self.stop.cancel();
-        tell_failure("taking blocks", self.end_of_ingest().await);
+        tell_failure(INGEST, self.end_of_ingest().await);
         let mut result = Ok(());
         if let Ingest::Ended(feed) = std::mem::replace(&mut self.ingest, Ingest::Failed) {
             result = close(*feed).await;
