@@ -1,13 +1,19 @@
 //! Writes first inputs into the corpus of every target, from recorded and synthetic chains: `cargo run --example seeds`.
 //! `README.md` says how to keep only those that add coverage.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Cursor, Read},
+    path::Path,
+};
 
 use dfuse_antelope::{
     Asset, ExtendedAsset, Name, PublicKey, Signature, abi::Abi, model::wire::ReverseWriter, raw::Writer,
 };
 use dfuse_blocks::{CursorKey, CursorKind, EncodedBlock, bundle};
 use dfuse_deep_mind::{Event, Reader};
+use dfuse_ship::{BlocksRequest, HistoryLog, Position, Request};
 use dfuse_testkit::{
     recorded,
     synthetic::{Fork, Software, SyntheticChain},
@@ -111,6 +117,33 @@ fn main() {
     }
     abis();
     snapshots();
+    histories();
+}
+
+/// Recorded logs of state history and of blocks, cut after their first entries, and what these entries say.
+fn histories() {
+    for (file, kept) in [("state-history/trace_history.log", 14), ("state-history/chain_state_history.log", 14)] {
+        let Some(log) = recorded::tar_member("small/ship-and-blocks.tar.zst", file) else { return };
+        let (mut reader, mut end) = (HistoryLog::open(Cursor::new(&log)).unwrap(), 0);
+        for number in 0..kept {
+            let entry = reader.next_entry().unwrap().unwrap();
+            end = entry.offset;
+            let mut content = vec![];
+            reader.content(&entry).unwrap().read_to_end(&mut content).unwrap();
+            if number % 3 == 1 {
+                write("history_message", &content);
+            }
+        }
+        write("history_log", &log[..usize::try_from(end).unwrap()]);
+    }
+    let Some(log) = recorded::tar_member("small/ship-and-blocks.tar.zst", "blocks/blocks.log") else { return };
+    write("history_log", &log[..3000]);
+    let request = BlocksRequest { have_positions: vec![Position::default(); 2], ..BlocksRequest::default() };
+    write("history_message", &Request::Blocks(request).pack());
+    let mut result = vec![1];
+    result.extend([7; 72]);
+    result.extend([0, 0, 1, 3, 1, 2, 3, 1, 1, 0, 0]);
+    write("history_message", &result);
 }
 
 /// A recorded snapshot, of which sections that are longer than a limit have no rows.

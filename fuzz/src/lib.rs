@@ -5,6 +5,7 @@
 
 mod abi;
 mod blocks;
+mod history;
 mod log;
 mod mutate;
 mod search;
@@ -15,6 +16,7 @@ mod text;
 
 pub use abi::abi_decode;
 pub use blocks::bundle_file;
+pub use history::{history_log, history_message};
 pub use log::{log_lines, log_reader};
 pub use mutate::mutate_log;
 pub use search::{filter, query};
@@ -27,12 +29,14 @@ pub use text::{assets, keys, names};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus`.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("abi_decode", abi_decode),
     ("assets", assets),
     ("bundle_file", bundle_file),
     ("cursors", cursors),
     ("filter", filter),
+    ("history_log", history_log),
+    ("history_message", history_message),
     ("keys", keys),
     ("log_lines", log_lines),
     ("log_reader", log_reader),

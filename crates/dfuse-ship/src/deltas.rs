@@ -129,7 +129,7 @@ fn complete(error: antelope::Error) -> antelope::Error {
 }
 
 /// LEB128 of at most 64 bits: lengths of rows, which can be longer than lists elsewhere.
-fn varuint64(reader: &mut Reader<'_>) -> Decoded<u64> {
+pub(crate) fn varuint64(reader: &mut Reader<'_>) -> Decoded<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let byte = reader.u8()?;

@@ -1,6 +1,6 @@
 use std::io;
 
-/// Why a snapshot or a log of state history cannot be read. Offsets count bytes of the uncompressed content.
+/// Why a snapshot, a log of state history or of blocks, or a message of a node cannot be read. Offsets count bytes of the uncompressed content.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The stream failed.
@@ -40,6 +40,18 @@ pub enum Error {
     NotALog {
         /// What is there instead.
         why: &'static str,
+    },
+    /// The file is something else than a block log, or of software whose log cannot be read.
+    #[error("not a block log that can be read: {why}")]
+    NotABlockLog {
+        /// What is there instead.
+        why: String,
+    },
+    /// A node speaks another protocol of state history than this client.
+    #[error("the node's protocol of state history cannot be used: {why}")]
+    Protocol {
+        /// What is different.
+        why: String,
     },
     /// A version that this reader does not know.
     #[error("the snapshot has version {version}, written by {software}; versions 2 to 6 and 8 can be read")]

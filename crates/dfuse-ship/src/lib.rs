@@ -1,5 +1,5 @@
-//! What nodes write besides deep-mind logs: portable snapshots, and logs of state history with their deltas, decoded to rows of
-//! chain state.
+//! What nodes write and send besides deep-mind logs: portable snapshots, logs of state history and of blocks, and the messages
+//! of state history.
 //!
 //! No async, and nothing is opened: bytes come from any [`std::io::Read`], and a row at a time is held in memory. Every error
 //! names the offset at which the bytes are wrong.
@@ -24,24 +24,36 @@
 //! |---|---|
 //! | `snapshot` | the file: its `section`s, and their rows (`row`), decoded by `head`, `contracts` and `global` |
 //! | `history` | the log files of state history, entry by entry |
+//! | `block_log` | the block log, block by block |
+//! | `protocol`, `messages` | what a node's WebSocket of state history speaks |
+//! | `traces`, `creation` | what an entry of the traces' log says, and what follows from it |
 //! | `deltas` | what an entry of the state's log says |
 //! | `state`, `rows` | rows of chain state, and their packed form |
 //! | `window` | decoding from a stream, of which a part is held |
 
+mod block_log;
+mod creation;
 mod deltas;
 mod error;
 mod history;
+mod messages;
+mod protocol;
 mod rows;
 mod snapshot;
 mod state;
+mod traces;
 mod window;
 
+pub use block_log::{BlockLog, GenesisState, LoggedBlock};
 pub use deltas::{DeltaRow, Deltas, StateRow};
 pub use error::{Error, Result};
 pub use history::{Entry, HistoryLog};
+pub use messages::{BlocksRequest, Position, Request, Response, Results, Status};
+pub use protocol::Protocol;
 pub use snapshot::{Head, LegacyHead, SavannaHead, Section, Snapshot, SnapshotRow, is_snapshot};
 pub use state::{
     Account, AccountMetadata, AccountSequences, Authority, ChainConfig, Code, CodeReference, ContractRow,
     DeferredTimes, GeneratedTransaction, GlobalProperty, KeyValue, Permission, PermissionLink, ProtocolState,
     ResourceLimits, ResourceUsage, SecondaryKey, SecondaryRow, Table, UsageAccumulator,
 };
+pub use traces::{Trace, traces};

@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{self, Read};
 
 use dfuse_antelope::{self as antelope, raw::Reader};
 use sha2::{Digest, Sha256};
@@ -26,6 +26,25 @@ pub(crate) struct Window<R> {
 impl<R: Read> Window<R> {
     pub(crate) fn new(source: R) -> Self {
         Self { source, held: Vec::new(), start: 0, offset: 0, ended: false, digest: None }
+    }
+
+    /// Begins at a place of the stream, at which the source stands.
+    pub(crate) fn at(source: R, offset: u64) -> Self {
+        Self { offset, ..Self::new(source) }
+    }
+
+    /// Gives the source back. What was read of it and not consumed is lost.
+    pub(crate) fn into_source(self) -> R {
+        self.source
+    }
+
+    /// Decodes the next value, and does not consume it.
+    pub(crate) fn peek<T>(
+        &mut self,
+        what: &str,
+        decode: impl FnMut(&mut Reader<'_>) -> antelope::Result<T>,
+    ) -> Result<T> {
+        Ok(self.decode(what, u64::MAX, decode)?.0)
     }
 
     /// Bytes consumed so far.
@@ -60,6 +79,11 @@ impl<R: Read> Window<R> {
         let (value, size) = self.decode(what, u64::MAX, decode)?;
         self.consume(size);
         Ok(value)
+    }
+
+    /// Reads so many bytes as they are. What is left unread comes next.
+    pub(crate) fn content(&mut self, size: u64) -> Content<'_, R> {
+        Content { window: self, left: size }
     }
 
     /// The next row, which has at most `left` bytes.
@@ -146,5 +170,33 @@ impl<R: Read> Window<R> {
         let read = read.map_err(|source| Error::Io { offset: self.offset + self.held.len() as u64, source })?;
         self.ended = read == 0;
         Ok(())
+    }
+}
+
+/// Bytes of a window as they are.
+pub(crate) struct Content<'a, R> {
+    window: &'a mut Window<R>,
+    left: u64,
+}
+
+impl<R: Read> Read for Content<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let window = &mut *self.window;
+        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let held = &window.held[window.start..];
+        let size = if held.is_empty() {
+            window.source.read(&mut buffer[..wanted])?
+        } else {
+            let size = wanted.min(held.len());
+            buffer[..size].copy_from_slice(&held[..size]);
+            window.start += size;
+            size
+        };
+        if size == 0 && wanted > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        window.offset += size as u64;
+        self.left -= size as u64;
+        Ok(size)
     }
 }
