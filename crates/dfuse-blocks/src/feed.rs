@@ -6,6 +6,7 @@
 //!                          Keeper: bundles of what is final and committed; lost blocks aside
 //! ```
 
+mod arrivals;
 mod aside;
 mod block;
 mod handle;
@@ -20,6 +21,7 @@ mod shared;
 mod subscription;
 mod writer;
 
+pub use arrivals::Arrivals;
 pub use block::FeedBlock;
 pub use handle::FeedHandle;
 pub use keeper::{Committer, Keeper};

@@ -1,4 +1,4 @@
-//! Firehose: streams of whole blocks with cursors, single blocks, and what this endpoint serves.
+//! Firehose: streams of whole blocks with cursors, single blocks, what this endpoint serves, and the live feed.
 //!
 //! Blocks pass as the store and the source have them: nothing of them is decoded or encoded.
 
@@ -6,9 +6,10 @@ mod cursor;
 mod family;
 mod fetch;
 mod info;
+mod live;
 mod message;
 mod stream;
 
-/// The three services.
+/// The services.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Firehose;

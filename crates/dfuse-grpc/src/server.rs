@@ -72,6 +72,8 @@ impl GrpcServer {
             sf::firehose::v2::stream_server::StreamServer<Firehose>, Firehose;
             sf::firehose::v2::fetch_server::FetchServer<Firehose>, Firehose;
             sf::firehose::v2::endpoint_info_server::EndpointInfoServer<Firehose>, Firehose;
+            sf::bstream::v1::block_stream_server::BlockStreamServer<Firehose>, Firehose;
+            sf::headinfo::v1::head_info_server::HeadInfoServer<Firehose>, Firehose;
         }
         let health = HealthServer::new(OwnHealth::new(names, stopping.clone()));
         let routes = with_reflection(routes.add_service(health));

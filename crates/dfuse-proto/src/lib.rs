@@ -6,7 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`dfuse`] | GraphQL, under its current name and an older one |
-//! | [`sf`] | Firehose, and a later name of GraphQL |
+//! | [`sf`] | Firehose, its live feed of blocks, the end of the chain, and a later name of GraphQL |
 
 use bytes::Bytes;
 
@@ -42,6 +42,11 @@ pub mod dfuse {
 /// The schemas `sf.*`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod sf {
+    pub mod bstream {
+        pub mod v1 {
+            include!("generated/sf.bstream.v1.rs");
+        }
+    }
     pub mod firehose {
         pub mod v2 {
             include!("generated/sf.firehose.v2.rs");
@@ -50,6 +55,11 @@ pub mod sf {
     pub mod graphql {
         pub mod v1 {
             include!("generated/sf.graphql.v1.rs");
+        }
+    }
+    pub mod headinfo {
+        pub mod v1 {
+            include!("generated/sf.headinfo.v1.rs");
         }
     }
 }

@@ -13,11 +13,13 @@ use prost::Message;
 use protox::Compiler;
 
 /// Schemas of services. Blocks have a codec of their own in `dfuse-antelope`.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 6] = [
     "dfuse/eosio/v1/graphql.proto",
     "dfuse/graphql/v1/graphql.proto",
+    "sf/bstream/v1/blockstream.proto",
     "sf/firehose/v2/firehose.proto",
     "sf/graphql/v1/graphql.proto",
+    "sf/headinfo/v1/headinfo.proto",
 ];
 /// Of what is in blocks: clients find it by reflection.
 const BLOCKS: &str = "sf/antelope/type/v1/type.proto";
@@ -42,6 +44,7 @@ fn generated() -> BTreeMap<String, Vec<u8>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .extern_path(".google.protobuf.Any", "crate::Any")
+        .bytes(".sf.bstream.v1")
         .out_dir(folder.path())
         .compile_fds(compiler(&SERVICES).include_source_info(true).file_descriptor_set())
         .unwrap();

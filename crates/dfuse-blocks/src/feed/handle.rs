@@ -3,6 +3,7 @@ use std::{collections::BTreeSet, future::ready, ops::RangeInclusive, sync::Arc};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::{
+    arrivals::Arrivals,
     block::FeedBlock,
     hub,
     keeper::Committer,
@@ -25,6 +26,11 @@ impl FeedHandle {
     /// [`Error::Usage`] if it stops before it begins.
     pub async fn subscribe(&self, request: impl Into<Request>) -> Result<Subscription> {
         Subscription::new(self.shared.clone(), request.into()).await
+    }
+
+    /// Blocks as they come, those of forks included, from that height or the lowest that is in memory on.
+    pub fn arrivals(&self, from: u32) -> Arrivals {
+        Arrivals::new(self.shared.clone(), from)
     }
 
     /// Registers one who commits final blocks elsewhere: from now on bundles hold only what it has acknowledged.
@@ -84,11 +90,7 @@ impl FeedHandle {
 
     /// The block of the best chain at a height, from memory, one-block files or bundles.
     pub async fn canonical_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
-        let entry = self.shared.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
-        match entry {
-            Some(entry) => self.shared.load(entry).await,
-            None => self.shared.past.single(number).await,
-        }
+        self.shared.canonical_block(number).await
     }
 
     /// The same for whoever will want the blocks after it, too: those of bundles are read together.
@@ -105,16 +107,7 @@ impl FeedHandle {
 
     /// A block of any branch, also of one that was lost and is still kept.
     pub async fn block(&self, block: BlockRef) -> Result<Arc<FeedBlock>> {
-        match self.shared.standing(block).await? {
-            hub::Standing::OnChain => {
-                let found = self.canonical_block(block.number).await?;
-                let same = found.encoded().id() == block.id;
-                // It was forked out meanwhile, or it is there.
-                if same { Ok(found) } else { Err(Error::NotFound(format!("block {block}"))) }
-            }
-            hub::Standing::Lost(entry) => self.shared.load(entry).await,
-            hub::Standing::Unknown => Err(Error::NotFound(format!("block {block}"))),
-        }
+        self.shared.block(block).await
     }
 
     /// The blocks at these heights that are kept and off the best chain, each after its parent.

@@ -263,6 +263,13 @@ impl Hub {
         (added, links)
     }
 
+    /// Blocks above the floor that came with that arrival or later, of all branches.
+    pub(super) fn arrived(&self, from: u64) -> Vec<(u64, BlockRef)> {
+        let lost = self.lost.values().map(|lost| &lost.entry);
+        let entries = self.tail.iter().chain(self.forks.blocks()).chain(lost);
+        entries.filter(|entry| entry.arrival >= from).map(|entry| (entry.arrival, entry.into())).collect()
+    }
+
     // What is in memory
 
     /// Keeps a block that was read again, unless another reader was faster: then returns that one's.

@@ -134,6 +134,29 @@ impl Shared {
         found.ok_or_else(|| aside.unwrap_or_else(|| Error::NotFound(format!("block {block}"))))
     }
 
+    /// The block of the best chain at a height, from memory, one-block files or bundles.
+    pub(super) async fn canonical_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
+        let entry = self.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
+        match entry {
+            Some(entry) => self.load(entry).await,
+            None => self.past.single(number).await,
+        }
+    }
+
+    /// A block of any branch, also of one that was lost and is still kept.
+    pub(super) async fn block(&self, block: BlockRef) -> Result<Arc<FeedBlock>> {
+        match self.standing(block).await? {
+            Standing::OnChain => {
+                let found = self.canonical_block(block.number).await?;
+                let same = found.encoded().id() == block.id;
+                // It was forked out meanwhile, or it is there.
+                if same { Ok(found) } else { Err(Error::NotFound(format!("block {block}"))) }
+            }
+            Standing::Lost(entry) => self.load(entry).await,
+            Standing::Unknown => Err(Error::NotFound(format!("block {block}"))),
+        }
+    }
+
     /// A block of bundles, for a stream that goes on with those after it.
     pub(super) async fn past_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
         let bundled = self.hub().as_ref().map_or(0, Hub::bundled);

@@ -19,9 +19,8 @@ use dfuse_proto::sf::firehose::v2::{
 use dfuse_query::OpenAccess;
 use tonic::{Code, Status, Streaming, codec::CompressionEncoding, transport::Channel};
 
-use crate::support::{TestChain, code};
+use crate::support::{FORKS, TestChain, code};
 
-const FORKS: &str = "fork/fork.dmlog.zst";
 const NEW: i32 = ForkStep::StepNew as i32;
 const UNDO: i32 = ForkStep::StepUndo as i32;
 const FINAL: i32 = ForkStep::StepFinal as i32;

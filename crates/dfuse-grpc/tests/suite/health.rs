@@ -74,10 +74,12 @@ async fn both_versions_of_reflection_name_all_services() {
     let served = [
         "dfuse.eosio.v1.GraphQL",
         "dfuse.graphql.v1.GraphQL",
+        "sf.bstream.v1.BlockStream",
         "sf.firehose.v2.EndpointInfo",
         "sf.firehose.v2.Fetch",
         "sf.firehose.v2.Stream",
         "sf.graphql.v1.GraphQL",
+        "sf.headinfo.v1.HeadInfo",
     ];
     assert_eq!(BTreeSet::from_iter(of_chain), BTreeSet::from(served));
     let symbol = "sf.antelope.type.v1.Block".to_owned();

@@ -5,4 +5,5 @@ mod access;
 mod firehose;
 mod graphql;
 mod health;
+mod live;
 mod support;

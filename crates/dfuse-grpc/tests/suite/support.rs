@@ -33,6 +33,9 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt;
 
+/// The recorded chain that has forks.
+pub(crate) const FORKS: &str = "fork/fork.dmlog.zst";
+
 /// A time that stands still.
 #[derive(Debug)]
 pub(crate) struct StoppedClock;
