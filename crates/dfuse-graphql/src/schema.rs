@@ -3,7 +3,9 @@
 mod lists;
 mod query;
 mod search;
+mod state;
 mod subscription;
+mod transactions;
 
 use async_graphql::{EmptyMutation, Schema};
 

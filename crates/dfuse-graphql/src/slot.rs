@@ -7,7 +7,8 @@ use std::{
 };
 
 use async_graphql::Context;
-use dfuse_query::streams::SearchFollow;
+use dfuse_antelope::Checksum256;
+use dfuse_query::streams::{RowFollow, SearchFollow};
 use futures::{Stream, stream::poll_fn as stream_of};
 
 /// What a subscription is to stream.
@@ -15,6 +16,20 @@ use futures::{Stream, stream::poll_fn as stream_of};
 pub(crate) enum Asked {
     /// What a query finds.
     Search(SearchFollow),
+    /// What becomes of the rows of a table.
+    Rows(RowFollow),
+    /// What becomes of a transaction.
+    Lifecycle {
+        /// The transaction.
+        id: Checksum256,
+        /// When a block counts that is not final.
+        confirmations: u32,
+    },
+    /// The heads of the chain.
+    Head {
+        /// How many blocks stand on top of each.
+        confirmations: u32,
+    },
 }
 
 /// Where a resolver leaves what it was asked for, and takes events.

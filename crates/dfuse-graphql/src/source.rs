@@ -10,7 +10,7 @@ use async_graphql::Value;
 use dfuse_antelope::{
     Name,
     abi::{AbiSerializer, AbiType, Rendering},
-    model::{Block, BlockHeader, TransactionTrace},
+    model::{Block, BlockHeader, ExtDtrxOp, TransactionTrace},
 };
 use dfuse_index::{
     BlockRef, View,
@@ -111,6 +111,33 @@ impl Source {
         }
         traces.push_back((block, position, trace.clone()));
         Ok(trace)
+    }
+
+    /// Has a trace that is decoded already.
+    pub(crate) fn keep(&self, block: BlockRef, position: u32, trace: TransactionTrace) {
+        let trace = Arc::new(Trace { body: Body::Own(Box::new(trace)), first_sequence: OnceLock::new() });
+        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        traces.push_back((block, position, trace));
+    }
+
+    /// A trace that has nothing but what an action did with a deferred transaction: what stands there is decoded with the ABIs in
+    /// force at that action.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn trace_of_deferring(&self, op: &ExtDtrxOp) -> ApiResult<Arc<Trace>> {
+        let read = self.request.read();
+        let abis = ViewAbis::remembering(&self.view, read.service().abis(), &self.abis);
+        let number = u32::try_from(op.block_num).unwrap_or(u32::MAX);
+        let first = abis.sequence(number, op.source_transaction_id, op.dtrx_op.action_index)?;
+        let own = vec![op.dtrx_op.clone()];
+        let trace = TransactionTrace { block_num: op.block_num, dtrx_ops: own, ..TransactionTrace::default() };
+        Ok(Arc::new(Trace { body: Body::Own(Box::new(trace)), first_sequence: first.into() }))
+    }
+
+    /// A trace of nothing, where the newest ABIs are in force.
+    pub(crate) fn no_trace(&self) -> Arc<Trace> {
+        Arc::new(Trace { body: Body::Own(Box::default()), first_sequence: u64::MAX.into() })
     }
 
     /// A deferred transaction's trace, with what its deferring did before if it was pushed with a delay.

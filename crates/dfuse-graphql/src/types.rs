@@ -8,9 +8,12 @@ mod deferred;
 mod enums;
 mod exception;
 mod history;
+mod lifecycle;
 mod operations;
 mod scalars;
 mod search;
+mod state;
+mod streams;
 mod tokens;
 mod transaction;
 
@@ -21,14 +24,17 @@ pub(crate) use deferred::Transaction;
 pub(crate) use enums::{
     AccountBalanceOption, AccountBalancesSortField, ActionSortOrder, AssetFormat, Comparator, DbOperation,
     DtrxOperation, RamAction, RamFamily, RamOperation, SortOrder, TableOperation, TokenBalancesSortField,
-    TokensSortField, TransactionStatus, Uint64Encoding,
+    TokensSortField, TransactionLifecycleStatus, TransactionStatus, Uint64Encoding,
 };
 pub(crate) use history::{AccountHistoryActionsConnection, SimpleActionTrace, SimpleActionTraceEdge};
-pub(crate) use operations::{DbOp, DtrxOp, RamOp, TableOp};
+pub(crate) use lifecycle::TransactionLifecycle;
+pub(crate) use operations::{DbOp, DecodedObject, DtrxOp, RamOp, TableOp};
 pub(crate) use scalars::{Int64, Json, Time, Uint32, Uint64};
 pub(crate) use search::{
     SearchCountResponse, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
     SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse,
 };
-pub(crate) use tokens::{AccountBalanceConnection, TokenConnection};
+pub(crate) use state::{StateHeight, Table, TableDiffResponse, TableRowDiff, TableRowResponse, TableRowsResponse};
+pub(crate) use streams::{HeadResponse, TableDeltasResponse};
+pub(crate) use tokens::{AccountBalanceConnection, BlockRef, TokenConnection};
 pub(crate) use transaction::TransactionTrace;

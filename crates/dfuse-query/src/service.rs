@@ -11,7 +11,7 @@ use crate::{
     options::{Options, StreamOptions, cores},
     outbox::Memory,
     readers::Readers,
-    streams::Recent,
+    streams::{Recent, RowItem},
     turns::{Turn, Turns},
 };
 
@@ -24,6 +24,10 @@ const SMALL_BODY: usize = 16 << 10;
 /// Newest blocks of which it is kept which transactions they mention, and how much that may take.
 const MENTIONING_BLOCKS: usize = 512;
 const MENTIONS_BYTES: usize = 8 << 20;
+
+/// Newest blocks of which it is kept which rows they change, and how much that may take.
+const ROW_BLOCKS: usize = 32;
+const ROWS_BYTES: usize = 8 << 20;
 
 /// What the use cases answer from.
 #[derive(Debug, Clone)]
@@ -77,6 +81,8 @@ struct Shared {
     signers: Option<Signers>,
     /// The transactions that a block says something of, in the order of ids, by the block's id.
     mentions: Recent<Checksum256, Arc<[Checksum256]>>,
+    /// The changes of rows in the newest blocks, by table.
+    row_items: Recent<Checksum256, Arc<[RowItem]>>,
     /// What queries find in the newest blocks, for all who follow them.
     evaluations: Evaluations,
 }
@@ -97,6 +103,7 @@ impl Service {
             abis: AbiCache::new(ABI_CACHE_BYTES),
             signers,
             mentions: Recent::new(MENTIONING_BLOCKS, MENTIONS_BYTES),
+            row_items: Recent::new(ROW_BLOCKS, ROWS_BYTES),
             evaluations,
             options,
         });
@@ -199,6 +206,11 @@ impl Service {
     /// What blocks mention, for all who follow transactions.
     pub(crate) fn mentions(&self) -> &Recent<Checksum256, Arc<[Checksum256]>> {
         &self.shared.mentions
+    }
+
+    /// Which rows blocks change, for all who follow tables.
+    pub(crate) fn row_items(&self) -> &Recent<Checksum256, Arc<[RowItem]>> {
+        &self.shared.row_items
     }
 
     /// What queries find in single blocks, for all who follow them.

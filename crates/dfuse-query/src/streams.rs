@@ -6,9 +6,11 @@
 
 mod actions;
 mod blocks;
+mod deltas;
 mod follow;
 mod heads;
 mod lifecycle;
+mod lifecycles;
 mod past;
 mod places;
 mod progress;
@@ -19,9 +21,11 @@ mod start;
 
 pub use actions::{ActionFilter, ActionItem, actions_of};
 pub use blocks::{BlockName, BlockSteps, BlocksAsked, BlocksStart, after_undo, not_ready, whole_block};
+pub use deltas::{RowChanges, RowFollow, RowStart, RowStream};
 pub use follow::{Check, Steps, Taken, after, confirmed, confirmed_view, next_step, read_after, view_of};
 pub use heads::{HeadInfo, NewHeads, current_head};
 pub use lifecycle::{LifecycleBegin, LifecycleSeen, LifecycleState, LifecycleWatch};
+pub use lifecycles::LifecycleStream;
 pub use past::{PastReader, PastStep};
 pub use places::Places;
 pub use progress::Progress;

@@ -64,13 +64,32 @@ fn a_browser_opens_the_editor() {
     server.stop();
 }
 
-#[test]
-fn a_python_client_speaks_both_protocols() {
+/// A script of Python, for one that has the packages of all of them; says what is skipped if there is none.
+fn python(name: &str) -> Option<Command> {
     let Some(python) = env::var_os("DFUSE_TEST_GQL").map(PathBuf::from).filter(|python| python.is_file()) else {
         println!("skipped: DFUSE_TEST_GQL names no Python with the packages of crates/dfuse/tests/python");
-        return;
+        return None;
     };
+    let mut python = Command::new(python);
+    python.arg(scripts("python").join(name));
+    Some(python)
+}
+
+#[test]
+fn a_python_client_speaks_both_protocols() {
+    let Some(mut client) = python("graphql_clients.py") else { return };
     let mut server = server();
-    succeeds(Command::new(python).arg(scripts("python").join("graphql_clients.py")), &mut server);
+    succeeds(&mut client, &mut server);
+    server.stop();
+}
+
+#[test]
+fn a_client_finds_the_grpc_service_by_reflection() {
+    let Some(mut client) = python("grpc_graphql.py") else { return };
+    let mut server = Server::start(&["--source", "demo", "--grpc-listen", "127.0.0.1:0"]);
+    let line = server.wait_for("gRPC at ");
+    let (_, address) = line.split_once("gRPC at ").unwrap();
+    server.wait_for("ready");
+    succeeds(client.env("DFUSE_GRPC", address.trim()), &mut server);
     server.stop();
 }

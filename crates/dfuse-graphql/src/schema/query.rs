@@ -6,14 +6,16 @@ use dfuse_query::{ApiResult, RouteClass, blocks, state::RankedBy};
 use super::{
     lists::{self, Listed},
     search::{self, Arguments},
+    state::{self, At, Rows},
+    transactions,
 };
 use crate::{
     read::Request,
     types::{
         AccountBalanceConnection, AccountBalanceOption, AccountBalancesSortField, AccountHistoryActionsConnection,
         Block, BlockIdResponse, Comparator, Int64, SearchCountResponse, SearchTransactionsBackwardResponse,
-        SearchTransactionsForwardResponse, SortOrder, Time, TokenBalancesSortField, TokenConnection, TokensSortField,
-        Uint32,
+        SearchTransactionsForwardResponse, SortOrder, TableDiffResponse, TableRowResponse, TableRowsResponse, Time,
+        TokenBalancesSortField, TokenConnection, TokensSortField, TransactionLifecycle, Uint32, Uint64Encoding,
     },
 };
 
@@ -121,6 +123,92 @@ impl Query {
         #[graphql(desc = "Its height.")] num: Option<Uint32>,
     ) -> Option<ApiResult<Block>> {
         Some(lists::block(Request::shared(ctx), id.as_deref(), num))
+    }
+
+    /// All that is known of a transaction: where it was executed, what made it or cancelled it, and whether that can still change.
+    async fn transaction_lifecycle(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its id, or 8 digits or more of its beginning.")] id: String,
+        #[graphql(desc = "Only blocks count that are final or have so many on top.", default_with = "Some(Uint32(0))")]
+        confirmations: Option<Uint32>,
+    ) -> Option<ApiResult<TransactionLifecycle>> {
+        let confirmations = confirmations.map_or(0, |it| it.0);
+        Some(transactions::lifecycle(Request::shared(ctx), &id, confirmations))
+    }
+
+    /// Rows of a table of a contract, as they were after a block.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn table_rows(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The contract.")] code: String,
+        #[graphql(desc = "The table.")] table: String,
+        #[graphql(desc = "The scope; a name, a symbol such as 4,EOS, or the letters of one. May be empty.")]
+        scope: String,
+        #[graphql(desc = "The first primary key.")] lower_key: Option<String>,
+        #[graphql(desc = "The last primary key.")] upper_key: Option<String>,
+        #[graphql(desc = "How the keys are written.", default_with = "Some(Uint64Encoding::Name)")]
+        key_encoding: Option<Uint64Encoding>,
+        #[graphql(desc = "After which block; 0 or nothing for the newest.")] block_num: Option<Uint32>,
+        #[graphql(
+            desc = "Whether a block that can still be undone is refused, and the newest is the last one that cannot.",
+            default_with = "Some(false)"
+        )]
+        irreversible_only: Option<bool>,
+        #[graphql(desc = "Most rows, up to 1000.", default_with = "Some(Uint32(100))")] limit: Option<Uint32>,
+        #[graphql(desc = "The cursor after which the rows begin.")] cursor: Option<String>,
+    ) -> ApiResult<TableRowsResponse> {
+        let rows = Rows { lower_key, upper_key, key_encoding, limit, cursor };
+        let key = state::table(&code, &table, &scope)?;
+        state::rows(Request::shared(ctx), key, At { block_num, irreversible_only }, &rows)
+    }
+
+    /// A row of a table of a contract, as it was after a block.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn table_row(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The contract.")] code: String,
+        #[graphql(desc = "The table.")] table: String,
+        #[graphql(desc = "The scope; a name, a symbol such as 4,EOS, or the letters of one. May be empty.")]
+        scope: String,
+        #[graphql(desc = "The primary key.")] key: String,
+        #[graphql(desc = "How the key is written.", default_with = "Some(Uint64Encoding::Name)")] key_encoding: Option<
+            Uint64Encoding,
+        >,
+        #[graphql(desc = "After which block; 0 or nothing for the newest.")] block_num: Option<Uint32>,
+        #[graphql(
+            desc = "Whether a block that can still be undone is refused, and the newest is the last one that cannot.",
+            default_with = "Some(false)"
+        )]
+        irreversible_only: Option<bool>,
+    ) -> Option<ApiResult<TableRowResponse>> {
+        let at = At { block_num, irreversible_only };
+        let row = |own| state::row(Request::shared(ctx), own, &scope, (&key, key_encoding), at);
+        Some(state::table(&code, &table, &scope).and_then(row))
+    }
+
+    /// The rows of a table of a contract that differ between two blocks.
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn table_diff(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The contract.")] code: String,
+        #[graphql(desc = "The table.")] table: String,
+        #[graphql(desc = "The scope; a name, a symbol such as 4,EOS, or the letters of one. May be empty.")]
+        scope: String,
+        #[graphql(desc = "The block after which the old rows were there.")] from_block_num: Uint32,
+        #[graphql(desc = "The block after which the new rows were there; 0 or nothing for the newest.")]
+        to_block_num: Option<Uint32>,
+        #[graphql(
+            desc = "Whether blocks that can still be undone are refused, and the newest is the last one that cannot.",
+            default_with = "Some(false)"
+        )]
+        irreversible_only: Option<bool>,
+    ) -> ApiResult<TableDiffResponse> {
+        let to = At { block_num: to_block_num, irreversible_only };
+        state::difference(Request::shared(ctx), state::table(&code, &table, &scope)?, from_block_num, to)
     }
 
     /// Tokens at the last irreversible block.

@@ -1,4 +1,4 @@
-//! Deferred transactions.
+//! Transactions as they were made, by whoever signed them or by a contract.
 
 use std::sync::Arc;
 
@@ -12,33 +12,70 @@ use super::{
 };
 use crate::source::{Source, Trace};
 
-/// The transaction of an operation with deferred transactions.
+/// A transaction as it was made.
 pub(crate) struct Transaction {
-    pub(super) source: Arc<Source>,
-    pub(super) trace: Arc<Trace>,
-    /// The operation, by its position in the trace.
-    pub(super) op: usize,
+    source: Arc<Source>,
+    /// The trace with whose ABIs it is decoded.
+    trace: Arc<Trace>,
+    made: Made,
+}
+
+/// Where a transaction stands.
+enum Made {
+    /// In an operation with deferred transactions, by its position in the trace.
+    Op(usize),
+    /// In a block. The trace is of its execution, if it was executed.
+    Signed(Box<model::Transaction>),
 }
 
 impl Transaction {
-    fn op(&self) -> &model::DtrxOp {
-        &self.trace.dtrx_ops[self.op]
+    /// That of an operation with deferred transactions, by its position in the trace.
+    pub(super) fn deferred(source: &Arc<Source>, trace: &Arc<Trace>, op: usize) -> Self {
+        Self { source: source.clone(), trace: trace.clone(), made: Made::Op(op) }
+    }
+
+    /// One of a block, with the trace of its execution or of what made it.
+    pub(super) fn signed(source: &Arc<Source>, trace: &Arc<Trace>, signed: &model::SignedTransaction) -> Self {
+        let made = Made::Signed(Box::new(signed.transaction.clone()));
+        Self { source: source.clone(), trace: trace.clone(), made }
+    }
+
+    fn own(&self) -> Option<&model::Transaction> {
+        match &self.made {
+            Made::Op(op) => self.trace.dtrx_ops[*op].transaction.as_ref().map(|signed| &signed.transaction),
+            Made::Signed(transaction) => Some(transaction),
+        }
     }
 
     fn header(&self) -> model::TransactionHeader {
-        self.op().transaction.as_ref().map(|signed| signed.transaction.header.clone()).unwrap_or_default()
+        self.own().map(|transaction| transaction.header.clone()).unwrap_or_default()
     }
 
-    fn actions_of(&self, of: fn(&model::Transaction) -> &Vec<model::Action>) -> ApiResult<Vec<Action>> {
-        let signed = self.op().transaction.as_ref();
-        let all = signed.map(|signed| of(&signed.transaction)).into_iter().flatten();
-        let action = |action: &model::Action| Action {
+    /// The position of the action in force at which an action of this transaction is decoded; `at` is its own position, context-free
+    /// actions first.
+    fn decoded_at(&self, at: usize) -> u32 {
+        match &self.made {
+            Made::Op(op) => self.trace.dtrx_ops[*op].action_index,
+            // Those of the transaction itself have the first ordinals, in their order. There is no action at the last position:
+            // that one stands for the beginning.
+            Made::Signed(_) => {
+                let is_own =
+                    |it: &model::ActionTrace| it.is_input() && it.action_ordinal as usize == at.saturating_add(1);
+                let executed = self.trace.action_traces.iter().position(is_own);
+                executed.and_then(|executed| u32::try_from(executed).ok()).unwrap_or(u32::MAX)
+            }
+        }
+    }
+
+    /// Some of its actions, of which the first stands at `from` among all.
+    fn actions_of(&self, from: usize, list: &[model::Action]) -> ApiResult<Vec<Action>> {
+        let action = |(at, action): (usize, &model::Action)| Action {
             source: self.source.clone(),
             trace: self.trace.clone(),
-            position: self.op().action_index,
+            position: self.decoded_at(at),
             action: action.clone(),
         };
-        actions(&self.source, all.map(action).collect())
+        actions(&self.source, (from..).zip(list).map(action).collect())
     }
 }
 
@@ -78,11 +115,11 @@ impl Transaction {
 
     /// Its context-free actions.
     async fn context_free_actions(&self) -> ApiResult<Vec<Action>> {
-        self.actions_of(|transaction| &transaction.context_free_actions)
+        self.own().map_or(Ok(Vec::new()), |own| self.actions_of(0, &own.context_free_actions))
     }
 
     /// Its actions.
     async fn actions(&self) -> ApiResult<Vec<Action>> {
-        self.actions_of(|transaction| &transaction.actions)
+        self.own().map_or(Ok(Vec::new()), |own| self.actions_of(own.context_free_actions.len(), &own.actions))
     }
 }

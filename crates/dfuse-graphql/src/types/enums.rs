@@ -45,6 +45,26 @@ enums! {
         Unknown: None | Unknown,
     }
 
+    /// What has become of a transaction.
+    TransactionLifecycleStatus = "TRANSACTION_LIFECYCLE_STATUS" of TransactionStatus {
+        /// It was in a block that was undone, and can still come into another one.
+        Pending: None,
+        /// It waits for its time.
+        Delayed: Delayed,
+        /// It was executed.
+        Executed: Executed,
+        /// It failed, and its sender handled that.
+        SoftFail: SoftFail,
+        /// It failed, and nobody handled that.
+        HardFail: HardFail,
+        /// Its time ran out before it was executed.
+        Expired: Expired,
+        /// It was cancelled before it was executed.
+        Canceled: Canceled,
+        /// It is in no block.
+        Unknown: Unknown,
+    }
+
     /// What happened to a table.
     TableOperation = "TABLE_OPERATION" of TableOperation {
         /// It has its first row.

@@ -36,10 +36,18 @@ macro_rules! operations {
             }
         }
 
+        impl $name {
+            /// The one at a position of its list.
+            #[allow(unused_variables, reason = "not every operation reads more")]
+            pub(super) fn new(source: &Arc<Source>, trace: &Arc<Trace>, at: usize) -> Self {
+                Self { $($source: source.clone(),)? trace: trace.clone(), at }
+            }
+        }
+
         /// Those of the action at a position, as the block has them.
         pub(super) fn $all(source: &Arc<Source>, trace: &Arc<Trace>, action: u32) -> ApiResult<Vec<$name>> {
             let own = trace.$list.iter().enumerate().filter(|(_, op)| op.action_index == action);
-            let own = own.map(|(at, _)| $name { $($source: source.clone(),)? trace: trace.clone(), at });
+            let own = own.map(|(at, _)| $name::new(source, trace, at));
             call::actions(source, own.collect())
         }
     )*};
@@ -165,7 +173,7 @@ impl DtrxOp {
     async fn transaction(&self) -> Option<Transaction> {
         let op: &model::DtrxOp = self;
         op.transaction.as_ref()?;
-        Some(Transaction { source: self.source.clone(), trace: self.trace.clone(), op: self.at })
+        Some(Transaction::deferred(&self.source, &self.trace, self.at))
     }
 }
 
@@ -355,13 +363,13 @@ impl DbOpKey {
 #[derive(Debug, Default, SimpleObject)]
 pub(crate) struct DecodedObject {
     /// The row.
-    object: Option<Json>,
+    pub(super) object: Option<Json>,
     /// Why there is none.
-    error: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 /// A 64-bit value, of which blocks keep the name.
-fn encoded(value: Name, encoding: Option<Uint64Encoding>) -> String {
+pub(super) fn encoded(value: Name, encoding: Option<Uint64Encoding>) -> String {
     match encoding.unwrap_or(Uint64Encoding::Name) {
         Uint64Encoding::Name => value.to_string(),
         Uint64Encoding::Decimal => value.0.to_string(),

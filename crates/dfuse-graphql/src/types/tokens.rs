@@ -20,7 +20,7 @@ pub(crate) struct BlockRef {
 }
 
 /// Which block a list is of.
-fn block_of(height: &Height) -> ApiResult<Option<BlockRef>> {
+pub(super) fn block_of(height: &Height) -> ApiResult<Option<BlockRef>> {
     let block = height.block()?;
     Ok(block.map(|block| BlockRef { number: u64::from(block.number).into(), id: block.id.to_string() }))
 }

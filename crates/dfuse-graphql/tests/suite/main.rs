@@ -1,9 +1,11 @@
 //! Documents executed over recorded and synthetic chains.
 #![allow(clippy::unwrap_used)]
 
+mod follow;
 mod limits;
 mod replay;
 mod resume;
 mod schema;
+mod state;
 mod streams;
 mod support;

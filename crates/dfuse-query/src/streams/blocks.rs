@@ -107,7 +107,11 @@ fn first_number(asked: i64, feed: &FeedHandle) -> ApiResult<u32> {
     Ok(number.max(feed.first_block().unwrap_or(0)))
 }
 
-fn may_begin(number: u32, feed: &FeedHandle, caller: &Caller) -> ApiResult<()> {
+/// Whether a stream may begin with the block of that number.
+///
+/// # Errors
+/// `auth_invalid_streaming_start_block_error`.
+pub(super) fn may_begin(number: u32, feed: &FeedHandle, caller: &Caller) -> ApiResult<()> {
     let floor = caller.first_block(feed.head().map_or(0, |head| head.number));
     if number >= floor {
         return Ok(());

@@ -30,9 +30,13 @@ impl HeadInfo {
     pub async fn read(service: &Service, head: BlockRef, lib: BlockRef) -> ApiResult<Self> {
         let _turn = service.turns().turn(Class::Live).await;
         let block = service.chain().feed.block(head).await?.block().await?;
-        // A head that came late may be below the last irreversible block by now.
-        let lib = if lib.number < head.number { lib } else { head };
+        let lib = Self::lib_below(head, lib);
         Ok(Self { head, time: block.header.timestamp, producer: block.header.producer, lib })
+    }
+
+    /// The last irreversible block as it is told with a head: one that came late may be below it by now.
+    pub fn lib_below(head: BlockRef, lib: BlockRef) -> BlockRef {
+        if lib.number < head.number { lib } else { head }
     }
 }
 

@@ -1,0 +1,200 @@
+//! Rows of contract tables at a height, and between two.
+
+use std::sync::{Arc, OnceLock};
+
+use async_graphql::{Object, SimpleObject};
+use dfuse_antelope::Name;
+use dfuse_query::{
+    ApiResult,
+    state::{Height, lenient_form},
+};
+use dfuse_render::{RenderedRow, RowForm};
+use dfuse_state::{TableKey, TableRow as RowOfTable};
+
+use super::{BlockRef, DecodedObject, Json, Uint32, Uint64Encoding, operations::encoded, tokens::block_of};
+use crate::read::Request;
+
+/// The table of some rows at a height. Its ABI is read when a row is to be decoded.
+pub(crate) struct Table {
+    request: Arc<Request>,
+    height: Height,
+    key: TableKey,
+    form: OnceLock<RowForm>,
+}
+
+impl Table {
+    pub(crate) fn new(request: &Arc<Request>, height: &Height, key: TableKey) -> Arc<Self> {
+        Arc::new(Self { request: request.clone(), height: height.clone(), key, form: OnceLock::new() })
+    }
+
+    fn form(&self) -> ApiResult<&RowForm> {
+        if let Some(form) = self.form.get() {
+            return Ok(form);
+        }
+        let TableKey { contract, table, .. } = self.key;
+        let form = lenient_form(self.request.read().service(), &self.height, contract, table, true)?;
+        Ok(self.form.get_or_init(|| form))
+    }
+
+    /// A row, for which there must be room.
+    ///
+    /// # Errors
+    /// Those of [`Request::take_room`].
+    pub(crate) fn row(self: &Arc<Self>, row: RowOfTable) -> ApiResult<TableRow> {
+        self.request.take_room(ROW_BYTES + row.row.data.len())?;
+        Ok(TableRow { table: self.clone(), row })
+    }
+}
+
+/// About what a row takes beside its bytes.
+const ROW_BYTES: usize = 128;
+
+/// A row of a contract's table at a height.
+pub(crate) struct TableRow {
+    table: Arc<Table>,
+    row: RowOfTable,
+}
+
+/// A row of a contract's table at a height.
+#[Object]
+impl TableRow {
+    /// Its primary key.
+    async fn key(
+        &self,
+        #[graphql(desc = "How it is shown.", default_with = "Some(Uint64Encoding::Name)")] encoding: Option<
+            Uint64Encoding,
+        >,
+    ) -> String {
+        encoded(Name(self.row.primary_key), encoding)
+    }
+
+    /// Who pays for its RAM, where that is known.
+    async fn payer(&self) -> Option<String> {
+        Some(self.row.row.payer).filter(|payer| payer.0 != 0).map(|payer| payer.to_string())
+    }
+
+    /// The block that last wrote it.
+    async fn block_num(&self) -> Uint32 {
+        self.row.block_number.into()
+    }
+
+    /// Its bytes, in hex.
+    async fn data(&self) -> ApiResult<String> {
+        self.table.request.take_room(2 * self.row.row.data.len())?;
+        Ok(const_hex::encode(&self.row.row.data))
+    }
+
+    /// The row by the ABI that was in force at the height.
+    async fn json(&self) -> ApiResult<DecodedObject> {
+        let renderer = match self.table.form()? {
+            RowForm::Json(renderer) => renderer,
+            RowForm::NoAbi(error) => return Ok(DecodedObject { object: None, error: Some(error.clone()) }),
+            RowForm::Hex => return Ok(DecodedObject::default()),
+        };
+        let decoded = match renderer.render(&self.row.row.data) {
+            RenderedRow::Json(text) => {
+                self.table.request.take_room(text.len())?;
+                serde_json::from_slice(&text).map_err(|error| error.to_string())
+            }
+            RenderedRow::Hex { error, .. } => Err(error),
+        };
+        Ok(match decoded {
+            Ok(object) => DecodedObject { object: Some(Json(object)), error: None },
+            Err(error) => DecodedObject { object: None, error: Some(error) },
+        })
+    }
+}
+
+/// The height of an answer.
+#[derive(SimpleObject)]
+pub(crate) struct StateHeight {
+    /// The block after which it was so; absent before the first one.
+    pub(crate) block_ref: Option<BlockRef>,
+    /// Whether that block can no longer be undone.
+    pub(crate) is_irreversible: bool,
+    /// The last block that can no longer be undone.
+    pub(crate) irreversible_block_num: Uint32,
+    /// The first block whose changes are known, if the chain had begun before it.
+    pub(crate) state_from_block_num: Option<Uint32>,
+    /// Whether nothing is lacking that was written before that block.
+    pub(crate) is_complete: bool,
+}
+
+impl StateHeight {
+    pub(crate) fn new(height: &Height, is_complete: bool) -> ApiResult<Self> {
+        Ok(Self {
+            block_ref: block_of(height)?,
+            is_irreversible: height.reversible_block().is_none(),
+            irreversible_block_num: height.last_irreversible_block().map_or(0, |lib| lib.number).into(),
+            state_from_block_num: height.mid_chain_start().map(Into::into),
+            is_complete,
+        })
+    }
+}
+
+/// A page of rows of a table, in the order of their primary keys.
+#[derive(SimpleObject)]
+pub(crate) struct TableRowsResponse {
+    /// When the rows were so.
+    #[graphql(flatten)]
+    pub(crate) height: StateHeight,
+    /// Where the next page begins, which is of the same height; absent if nothing is left.
+    pub(crate) cursor: Option<String>,
+    /// The rows.
+    pub(crate) rows: Vec<TableRow>,
+}
+
+/// A row of a table.
+#[derive(SimpleObject)]
+pub(crate) struct TableRowResponse {
+    /// When the row was so.
+    #[graphql(flatten)]
+    pub(crate) height: StateHeight,
+    /// The row.
+    pub(crate) row: TableRow,
+}
+
+/// The rows of a table that differ between two heights, in the order of their primary keys.
+#[derive(SimpleObject)]
+pub(crate) struct TableDiffResponse {
+    /// The height that the difference leads to.
+    #[graphql(flatten)]
+    pub(crate) height: StateHeight,
+    /// The height that the difference begins at.
+    pub(crate) from_block_num: Uint32,
+    /// The height that it leads to.
+    pub(crate) to_block_num: Uint32,
+    /// The rows.
+    pub(crate) rows: Vec<TableRowDiff>,
+}
+
+/// A row that differs between two heights.
+pub(crate) struct TableRowDiff {
+    pub(crate) key: u64,
+    pub(crate) old: Option<TableRow>,
+    pub(crate) new: Option<TableRow>,
+}
+
+/// A row that differs between two heights.
+#[Object]
+impl TableRowDiff {
+    /// Its primary key.
+    async fn key(
+        &self,
+        #[graphql(desc = "How it is shown.", default_with = "Some(Uint64Encoding::Name)")] encoding: Option<
+            Uint64Encoding,
+        >,
+    ) -> String {
+        encoded(Name(self.key), encoding)
+    }
+
+    /// The row before; absent if it is new.
+    async fn old(&self) -> Option<&TableRow> {
+        self.old.as_ref()
+    }
+
+    /// The row after; absent if it is gone.
+    async fn new(&self) -> Option<&TableRow> {
+        self.new.as_ref()
+    }
+}
