@@ -45,6 +45,8 @@ pub(crate) struct Frame {
     /// Below which paths errors have a structure of a surface's own.
     shapes: Vec<(&'static str, Shape)>,
     endpoints: Vec<Endpoint>,
+    /// Where browsers are answered that ask for `/`.
+    home: Option<&'static str>,
     trace_ids: TraceIds,
 }
 
@@ -56,16 +58,18 @@ impl Frame {
             all.endpoints.extend(surface.endpoints);
             all.shapes.extend(surface.shapes);
             all.addresses.extend(surface.addresses);
+            all.home = all.home.or(surface.home);
         }
         let documents = Documents::default();
         let of_server = [health::endpoints(all.addresses.clone()), documents.endpoints()].concat();
-        let Routes { router, endpoints, shapes, .. } = all.with((&api, Surface::Rest), of_server, |routes| routes);
+        let Routes { router, endpoints, shapes, home, .. } =
+            all.with((&api, Surface::Rest), of_server, |routes| routes);
         documents.write(&endpoints);
         let router = router.with_state(api.clone());
         let routes =
             router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
-        Self { api, routes, shapes, endpoints, trace_ids }
+        Self { api, routes, shapes, endpoints, home, trace_ids }
     }
 
     pub(crate) fn api(&self) -> &Api {
@@ -92,6 +96,9 @@ impl Frame {
         request.extensions_mut().insert(trace_id);
         request.extensions_mut().insert(record.route_slot());
         path::without_empty_segments(&mut request);
+        if let Some(home) = self.home {
+            path::at_home(&mut request, home);
+        }
         let method = request.method().clone();
         let shape = self.shape(request.uri().path());
         // Every line that is logged on the way says whose request it is.

@@ -12,6 +12,7 @@ pub struct Routes {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) shapes: Vec<(&'static str, Shape)>,
     pub(crate) addresses: Vec<&'static str>,
+    pub(crate) home: Option<&'static str>,
 }
 
 /// An error in a structure of a surface's own. As a response it has a status only ([`crate::answer::without_body`]): the request
@@ -50,6 +51,13 @@ impl Routes {
     #[must_use]
     pub fn with_errors(mut self, path: &'static str, shape: Shape) -> Self {
         self.shapes.push((path, shape));
+        self
+    }
+
+    /// Where browsers are answered that ask for `/`: those who name `text/html` in `Accept`.
+    #[must_use]
+    pub fn with_home(mut self, path: &'static str) -> Self {
+        self.home = Some(path);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::Request,
-    http::{Uri, uri::PathAndQuery},
+    http::{Method, Uri, header, uri::PathAndQuery},
 };
 use percent_encoding::percent_decode_str;
 
@@ -40,6 +40,16 @@ pub(super) fn without_empty_segments(request: &mut Request) {
     }
 }
 
+/// Leads a browser that asks for `/` to the page for it.
+pub(super) fn at_home(request: &mut Request, home: &'static str) {
+    let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut media_types = accepted.flat_map(|list| list.split(',')).filter_map(|range| range.split(';').next());
+    let is_asked = request.uri().path() == "/" && [Method::GET, Method::HEAD].contains(request.method());
+    if is_asked && media_types.any(|media_type| media_type.trim().eq_ignore_ascii_case("text/html")) {
+        *request.uri_mut() = Uri::from_static(home);
+    }
+}
+
 /// What is wrong with a path.
 pub(super) fn problem(path: &str) -> Option<&'static str> {
     percent_encoding_problem(path)
@@ -51,6 +61,23 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
+
+    #[test]
+    fn browsers_are_led_home() {
+        for (target, accept, path) in [
+            ("/", Some("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"), "/home"),
+            ("/?a=b", Some("application/json, TEXT/HTML;q=0.5"), "/home"),
+            ("/", Some("*/*"), "/"),
+            ("/", Some("application/json"), "/"),
+            ("/", None, "/"),
+            ("/v0/blocks", Some("text/html"), "/v0/blocks"),
+        ] {
+            let mut request = Request::get(target).body(Body::empty()).unwrap();
+            request.headers_mut().extend(accept.map(|it| (header::ACCEPT, it.parse().unwrap())));
+            at_home(&mut request, "/home");
+            assert_eq!(request.uri().path(), path, "{target} {accept:?}");
+        }
+    }
 
     #[test]
     fn empty_segments_are_taken_out() {

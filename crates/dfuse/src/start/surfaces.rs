@@ -47,7 +47,8 @@ impl Surfaces {
         let api = Api::new(service, http);
         let endpoints = Endpoints::new(&api, options);
         let graphql = dfuse_graphql::Endpoints::new(&api, executor, settings.graphql.options(&settings.websocket));
-        let http = Server::new(api, [endpoints.routes(), graphql.routes()]);
+        let pages = dfuse_web::Endpoints::new(&api);
+        let http = Server::new(api, [endpoints.routes(), graphql.routes(), pages.routes()]);
         Ok(Self { http, endpoints, grpc })
     }
 
@@ -78,7 +79,7 @@ impl Surfaces {
         parts.spawn("the gRPC server", async move { Ok(grpc.serve(listeners.grpc, stopped).await?) });
         info!("gRPC at {grpc_address}");
         info!(
-            "REST at http{s}://{address}/v0/ and its description at http{s}://{address}/docs, the node's API at http{s}://{address}/v1/chain/, WebSocket at ws{s}://{address}/v1/stream, GraphQL at http{s}://{address}/graphql and its editor at http{s}://{address}/graphiql/, metrics at http{s}://{address}/metrics"
+            "REST at http{s}://{address}/v0/ and its description at http{s}://{address}/docs, the node's API at http{s}://{address}/v1/chain/, WebSocket at ws{s}://{address}/v1/stream, GraphQL at http{s}://{address}/graphql and its editor at http{s}://{address}/graphiql/, metrics at http{s}://{address}/metrics, pages for people at http{s}://{address}/"
         );
         Ok(())
     }

@@ -1,0 +1,37 @@
+//! Pages for people: the explorer. The server renders them; a small script keeps them up to date.
+//!
+//! ```text
+//! request -> Endpoint -> Service::query: use cases, and dfuse JSON of what they found -> Page: HTML
+//! ```
+//!
+//! Values of the chain are made by `dfuse-render`, which makes the API's answers too, so that a page shows what the API answers.
+//! Every page names the request that gives the same as JSON.
+//!
+//! | module | what |
+//! |---|---|
+//! | `endpoints` | the routes, and what is around them: cookies with tokens, errors as pages |
+//! | `page` | what all pages have in common, and their headers |
+//! | `assets` | the style sheet and the script |
+//! | `json` | dfuse JSON that keeps its order |
+//! | `shown` | texts and values of the chain as HTML, within limits |
+//! | `links` | links between pages |
+//! | `home`, `block`, `transaction`, `account`, `tables`, `contract`, `search`, `tokens` | the pages |
+//! | `transactions` | lists of transactions |
+
+mod account;
+mod assets;
+mod block;
+mod contract;
+mod endpoints;
+mod home;
+mod json;
+mod links;
+mod page;
+mod search;
+mod shown;
+mod tables;
+mod tokens;
+mod transaction;
+mod transactions;
+
+pub use endpoints::Endpoints;

@@ -1,0 +1,6 @@
+//! Pages over recorded chains: what they show equals what the API answers.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod hostile;
+mod support;
+mod walk;

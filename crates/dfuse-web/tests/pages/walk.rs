@@ -1,0 +1,266 @@
+use axum::http::{StatusCode, header};
+use serde_json::Value;
+
+use crate::support::{TestChain, assert_promises};
+
+const SMALL: &str = "small/small.dmlog.zst";
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} of {value}"))
+}
+
+/// Every text of a JSON value is in the page, escaped as HTML is.
+#[track_caller]
+fn assert_shows(page: &str, value: &Value) {
+    match value {
+        Value::String(text) => {
+            let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+            assert!(page.contains(&escaped), "the page lacks {text}");
+        }
+        Value::Array(items) => items.iter().for_each(|item| assert_shows(page, item)),
+        Value::Object(fields) => fields.values().for_each(|field| assert_shows(page, field)),
+        Value::Number(number) => assert!(page.contains(&number.to_string()), "the page lacks {number}"),
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+#[tokio::test]
+async fn browsers_get_a_page_at_the_root_and_others_what_they_always_got() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let page = chain.page("/").await;
+    let blocks = chain.json("/v0/blocks?limit=12").await;
+    for block in blocks.as_array().unwrap() {
+        assert!(page.contains(&format!("/block/{}", text(block, "/id"))));
+    }
+    let transactions = chain.json("/v0/transactions?limit=15").await;
+    for transaction in transactions["transactions"].as_array().unwrap() {
+        assert!(page.contains(&format!("/tx/{}", text(transaction, "/id"))));
+    }
+    for accept in ["*/*", "application/json"] {
+        let answer = chain.request("/", accept).await;
+        assert_eq!(serde_json::from_str::<Value>(&answer.text).unwrap()["name"], "dfuse");
+    }
+}
+
+#[tokio::test]
+async fn a_block_is_shown_by_number_and_id() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let list = chain.json("/v0/blocks?limit=5&skip=300").await;
+    let id = text(&list[0], "/id");
+    let block = chain.json(&format!("/v0/blocks/{id}")).await;
+    for page in [chain.page("/block/300").await, chain.page(&format!("/block/{id}")).await] {
+        assert_shows(&page, &block["header"]["producer"]);
+        assert_shows(&page, &block["header"]["previous"]);
+        for sibling in block["sibling_blocks"].as_array().unwrap() {
+            assert_shows(&page, &sibling["id"]);
+        }
+        assert!(page.contains("Irreversible"));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_block_is_shown_as_such() {
+    let Some(chain) = TestChain::recorded("fork/fork.dmlog.zst").await else { return };
+    let mut lost = None;
+    let head = chain.json("/v0/blocks?limit=1").await[0]["block_num"].as_u64().unwrap();
+    for number in (2..head).step_by(5) {
+        let best = chain.json(&format!("/v0/blocks?limit=1&skip={number}")).await;
+        let near = chain.json(&format!("/v0/blocks/{}", text(&best[0], "/id"))).await;
+        let all = near["sibling_blocks"].as_array().unwrap();
+        lost = all
+            .iter()
+            .find(|it| all.iter().any(|other| other["block_num"] == it["block_num"] && other != *it))
+            .cloned();
+        if lost.is_some() {
+            break;
+        }
+    }
+    let number = lost.expect("the chain has forks")["block_num"].as_u64().unwrap();
+    let best = chain.page(&format!("/block/{number}")).await;
+    assert!(best.contains("Others of this height"));
+    let other = best.split("Others of this height").nth(1).unwrap();
+    let other = other.split("/block/").nth(1).unwrap().get(..64).unwrap().to_owned();
+    let page = chain.page(&format!("/block/{other}")).await;
+    assert!(page.contains("Forked out") && page.contains("Others of this height"));
+}
+
+#[tokio::test]
+async fn a_transaction_shows_its_actions_and_changes() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let found = chain.json("/v0/search/transactions?q=receiver:eosio.token+action:transfer&limit=5").await;
+    for item in found["transactions"].as_array().unwrap() {
+        let id = text(item, "/lifecycle/id");
+        let lifecycle = chain.json(&format!("/v0/transactions/{id}")).await;
+        let page = chain.page(&format!("/tx/{id}")).await;
+        for action in lifecycle["execution_trace"]["action_traces"].as_array().unwrap() {
+            assert_shows(&page, &action["act"]["data"]);
+            assert_shows(&page, &action["act"]["account"]);
+        }
+        assert_shows(&page, &lifecycle["pub_keys"]);
+        assert!(page.contains("Irreversible") && page.contains("Rows that changed") && page.contains("changed"));
+        assert!(!page.contains("data-live"), "a final transaction is not followed");
+    }
+    let unknown = "ab".repeat(32);
+    let page = chain.page(&format!("/tx/{unknown}")).await;
+    assert!(page.contains("data-live") && page.contains("get_transaction_lifecycle"));
+}
+
+/// Finds an account with a balance of a token: contract, symbol code, account, balance.
+async fn a_holder(chain: &TestChain) -> [String; 4] {
+    let tokens = chain.json("/v0/tokens").await;
+    let token = &tokens["tokens"][0];
+    let (contract, symbol) = (text(token, "/contract"), text(token, "/symbol"));
+    let holders = chain.json(&format!("/v0/tokens/{contract}/{symbol}/holders")).await;
+    let (account, balance) = (text(&holders, "/accounts/0/account"), text(&holders, "/accounts/0/balance"));
+    [contract, symbol, account, balance].map(str::to_owned)
+}
+
+#[tokio::test]
+async fn an_account_shows_what_it_has_now_and_had_earlier() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let [contract, symbol, account, balance] = a_holder(&chain).await;
+    let page = chain.page(&format!("/account/{account}")).await;
+    let balances = chain.json(&format!("/v0/accounts/{account}/balances")).await;
+    for held in balances["balances"].as_array().unwrap() {
+        assert_shows(&page, &held["balance"]);
+    }
+    assert!(page.contains(&balance) && page.contains("owner") && page.contains("active"));
+    let history = chain.json(&format!("/v0/accounts/{account}/actions?limit=20")).await;
+    for item in history["transactions"].as_array().unwrap() {
+        assert_shows(&page, &item["lifecycle"]["id"]);
+    }
+    // As a reader would: the link to the table a hundred blocks ago.
+    let link = page.split("href=\"").find(|it| it.starts_with("/table?") && it.contains("block_num")).unwrap();
+    let link = link.split('"').next().unwrap().replace("&amp;", "&");
+    let earlier = chain.page(&link).await;
+    let query = link.split_once('?').unwrap().1;
+    let rows = chain.json(&format!("/v0/state/table?{query}&json=true")).await;
+    assert!(!rows["rows"].as_array().unwrap().is_empty());
+    for row in rows["rows"].as_array().unwrap() {
+        assert_shows(&earlier, &row["json"]);
+        assert_shows(&earlier, &row["key"]);
+    }
+    let of_row = format!("account={contract}&table=accounts&scope={account}&key_type=symbol_code&primary_key={symbol}");
+    let page = chain.page(&format!("/table/row?{of_row}")).await;
+    let changes = chain.json(&format!("/v0/state/table/row/history?{of_row}&json=true")).await;
+    for change in changes["changes"].as_array().unwrap() {
+        assert_shows(&page, &change["new"]["json"]);
+        assert_shows(&page, &change["trx_ids"]);
+    }
+}
+
+#[tokio::test]
+async fn a_table_shows_its_scopes_and_how_it_changed() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let [contract, _, account, _] = a_holder(&chain).await;
+    let page = chain.page(&format!("/table?account={contract}&table=accounts")).await;
+    let scopes = chain.json(&format!("/v0/state/table_scopes?account={contract}&table=accounts")).await;
+    assert_shows(&page, &scopes["scopes"]);
+    let query = format!("account={contract}&table=accounts&scope={account}&from_block=2");
+    let page = chain.page(&format!("/table/difference?{query}")).await;
+    let difference = chain.json(&format!("/v0/state/table/diff?{query}&json=true")).await;
+    assert!(!difference["rows"].as_array().unwrap().is_empty());
+    assert_shows(&page, &difference["rows"][0]["new"]["json"]);
+}
+
+#[tokio::test]
+async fn an_abi_is_documentation() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let page = chain.page("/contract/eosio.token").await;
+    let abi = chain.json("/v0/state/abi?account=eosio.token&json=true").await;
+    for action in abi["abi"]["actions"].as_array().unwrap() {
+        assert_shows(&page, &action["name"]);
+    }
+    for table in abi["abi"]["tables"].as_array().unwrap() {
+        assert_shows(&page, &table["name"]);
+    }
+}
+
+#[tokio::test]
+async fn tokens_and_their_holders_are_listed() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let [contract, symbol, ..] = a_holder(&chain).await;
+    let page = chain.page("/tokens").await;
+    let tokens = chain.json("/v0/tokens?limit=50").await;
+    assert_shows(&page, &tokens["tokens"]);
+    let page = chain.page(&format!("/token/{contract}/{symbol}")).await;
+    let holders = chain.json(&format!("/v0/tokens/{contract}/{symbol}/holders?limit=50")).await;
+    assert_shows(&page, &holders["accounts"]);
+    assert!(chain.page(&format!("/tokens?symbol={symbol}")).await.contains(&symbol));
+}
+
+#[tokio::test]
+async fn the_search_box_understands_what_is_typed() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let [_, symbol, account, _] = a_holder(&chain).await;
+    let block = chain.json("/v0/blocks?limit=1&skip=200").await;
+    let (block_id, time) = (text(&block[0], "/id"), text(&block[0], "/header/timestamp"));
+    let found = chain.json("/v0/search/transactions?q=account:eosio.token+action:transfer&limit=1").await;
+    let id = text(&found, "/transactions/0/lifecycle/id");
+    let key = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV";
+    for (typed, leads) in [
+        ("200", format!("/block/{block_id}")),
+        (block_id, format!("/block/{block_id}")),
+        (time, format!("/block/{block_id}")),
+        (id, format!("/tx/{id}")),
+        (&id[..20], format!("/tx/{id}")),
+        (&account, format!("/account/{account}")),
+        (key, format!("/key/{key}")),
+        (&symbol, format!("/tokens?symbol={symbol}")),
+    ] {
+        let answer = chain.request(&format!("/search?q={typed}"), "text/html").await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{typed}: {}", answer.text);
+        assert_eq!(answer.headers[header::LOCATION], leads, "{typed}");
+        chain.page(&leads).await;
+    }
+}
+
+#[tokio::test]
+async fn a_search_goes_on_with_its_cursor_and_finds_all() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let query = "q=action:transfer&sort=asc&with_reversible=true";
+    let mut expected = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let found = chain.json(&format!("/v0/search/transactions?{query}&limit=100&cursor={cursor}")).await;
+        let items = found["transactions"].as_array().unwrap();
+        expected.extend(items.iter().map(|item| text(item, "/lifecycle/id").to_owned()));
+        cursor = text(&found, "/cursor").to_owned();
+        if found["range"]["complete"] == true || expected.len() > 200 {
+            break;
+        }
+    }
+    let mut shown = Vec::new();
+    let mut next = Some(format!("/search?{query}"));
+    while let Some(address) = next.filter(|_| shown.len() < expected.len()) {
+        let page = chain.page(&address).await;
+        let rows = page.split("<tbody>").nth(1).unwrap_or_default();
+        shown.extend(rows.split("href=\"/tx/").skip(1).map(|it| it[..64].to_owned()));
+        next =
+            page.split("class=\"more\" href=\"").nth(1).map(|it| it.split('"').next().unwrap().replace("&amp;", "&"));
+    }
+    assert!(!expected.is_empty());
+    assert_eq!(shown[..expected.len()], expected[..]);
+    let help = chain.page("/search?q=nonsense").await;
+    assert!(help.contains("not a query") || help.contains("names nothing"));
+}
+
+#[tokio::test]
+async fn errors_are_pages_with_their_code() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    for (uri, status, code) in [
+        ("/block/999999", StatusCode::NOT_FOUND, "data_block_not_found_error"),
+        ("/block/x", StatusCode::BAD_REQUEST, "request_validation_error"),
+        ("/account/nobody.here", StatusCode::NOT_FOUND, "data_account_not_found_error"),
+        ("/contract/nobody.here", StatusCode::NOT_FOUND, "data_abi_not_found_error"),
+        ("/token/eosio.token/NONE", StatusCode::NOT_FOUND, "data_token_not_found_error"),
+        ("/table?account=eosio.token&table=none&scope=", StatusCode::NOT_FOUND, "data_table_not_found_error"),
+        ("/tx/zz", StatusCode::BAD_REQUEST, "request_validation_error"),
+        ("/search?q=action:transfer&cursor=zz", StatusCode::BAD_REQUEST, "request_validation_error"),
+    ] {
+        let answer = chain.request(uri, "text/html").await;
+        assert_eq!(answer.status, status, "{uri}: {}", answer.text);
+        assert_promises(uri, &answer.headers, &answer.text);
+        assert!(answer.text.contains(code), "{uri}: {}", answer.text);
+    }
+}
