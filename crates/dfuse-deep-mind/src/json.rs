@@ -145,6 +145,7 @@ impl PermissionJson {
             },
             id,
             parent_id: self.parent.0,
+            parent: Name::default(),
         }
     }
 }

@@ -111,11 +111,9 @@ fn used(context: &BlockContext<'_>) -> Vec<Name> {
         used.extend([executed.action.receiver, action.account]);
         used.extend(action.authorization.iter().map(|level| level.actor));
     }
-    for trace in context.block().transaction_traces().iter().filter(|trace| !trace.is_reverted()) {
-        let permissions = trace.perm_ops.iter().flat_map(|op| [&op.old_perm, &op.new_perm]);
-        used.extend(permissions.flatten().map(|permission| permission.owner));
-        used.extend(trace.ram_ops.iter().map(|op| op.payer));
-    }
+    let permissions = context.block().permission_operations().flat_map(|op| [&op.old_perm, &op.new_perm]);
+    used.extend(permissions.flatten().map(|permission| permission.owner));
+    used.extend(context.block().ram_operations().map(|op| op.payer));
     used
 }
 

@@ -6,13 +6,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use bytes::Bytes;
 use dfuse_antelope::{
-    self as antelope, Checksum256, PublicKey, Signature, TimePoint,
+    self as antelope, Checksum256, Name, PublicKey, Signature, TimePoint,
     chain::unpack_extensions,
     model::BlockHeader,
     raw::{Reader, Writer},
 };
 
-use crate::{Error, Result, window::Window};
+use crate::{DeltaRow, Error, Result, StateRow, window::Window};
 
 /// In the version: old blocks were punched out of the file.
 const PRUNED: u32 = 1 << 31;
@@ -28,10 +28,21 @@ const CHAIN_CONFIG: usize = 8 + 14 * 4 + 2 * 2;
 /// What a chain begins with, as far as its first block needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenesisState {
-    /// When the chain begins.
-    pub initial_timestamp: TimePoint,
     /// The key of the only producer.
     pub initial_key: PublicKey,
+}
+
+impl GenesisState {
+    /// As the deltas of the first blocks tell it: the first producer is `eosio`, whose permissions have the key.
+    pub fn of_state(deltas: &[DeltaRow]) -> Option<Self> {
+        let keys = deltas.iter().find_map(|delta| match &delta.row {
+            StateRow::Permission(permission) if permission.owner == Name::literal("eosio") => {
+                Some(&permission.authority.keys)
+            }
+            _ => None,
+        })?;
+        keys.first().map(|(key, _)| Self { initial_key: key.clone() })
+    }
 }
 
 /// A block of a log.
@@ -160,7 +171,7 @@ fn preamble(reader: &mut Reader<'_>) -> antelope::Result<Preamble> {
         packed.i64(initial_timestamp.0);
         initial_key.write(&mut packed);
         packed.take(configuration);
-        (Checksum256::sha256(&packed.bytes), Some(GenesisState { initial_timestamp, initial_key }))
+        (Checksum256::sha256(&packed.bytes), Some(GenesisState { initial_key }))
     } else {
         (reader.checksum256()?, None)
     };

@@ -53,6 +53,14 @@ pub enum Error {
         /// What is different.
         why: String,
     },
+    /// The parts of a block contradict each other, or what is known before it.
+    #[error("block {number}: {why}")]
+    Block {
+        /// The block's number.
+        number: u32,
+        /// What is wrong.
+        why: String,
+    },
     /// A version that this reader does not know.
     #[error("the snapshot has version {version}, written by {software}; versions 2 to 6 and 8 can be read")]
     Version {

@@ -98,11 +98,32 @@ impl<F: Read + Seek> HistoryLog<F> {
     pub fn content(&mut self, entry: &Entry) -> Result<impl Read> {
         let begin = entry.offset + HEADER;
         let form = if entry.size >= 4 { self.bytes::<4>(begin)? } else { [0; 4] };
-        // Leap 4 and later write 1 and the decompressed size; before, there was the compressed size alone.
-        let before = if u32::from_le_bytes(form) == 1 && entry.size > 5 { 12 } else { 4 };
+        let before = before_content(form, entry.size);
         let size = entry.size.checked_sub(before).ok_or_else(|| damaged(entry.offset, "its payload is too short"))?;
         self.seek(begin + before)?;
         Ok(ZlibDecoder::new(BufReader::new(self.file.by_ref().take(size))))
+    }
+
+    /// The entry at a place, which an index knows.
+    ///
+    /// # Errors
+    /// The file cannot be read, or there is no complete entry.
+    pub fn entry_at(&mut self, offset: u64) -> Result<Entry> {
+        self.next = offset;
+        self.next_entry()?.ok_or_else(|| truncated(offset))
+    }
+
+    /// The payload of an entry as it is. [`inflated`] decompresses it.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn payload(&mut self, entry: &Entry) -> Result<Vec<u8>> {
+        let offset = entry.offset + HEADER;
+        self.seek(offset)?;
+        let mut payload = vec![];
+        let read = self.file.by_ref().take(entry.size).read_to_end(&mut payload);
+        read.map_err(|source| Error::Io { offset, source })?;
+        if payload.len() as u64 == entry.size { Ok(payload) } else { Err(truncated(entry.offset)) }
     }
 
     /// Goes back from the end of a pruned log by the places at the ends of entries.
@@ -162,6 +183,19 @@ impl<F: Read + Seek> HistoryLog<F> {
     fn seek(&mut self, offset: u64) -> Result<()> {
         self.file.seek(SeekFrom::Start(offset)).map(drop).map_err(|source| Error::Io { offset, source })
     }
+}
+
+/// The content of an entry's payload, decompressed while it is read.
+pub fn inflated(payload: &[u8]) -> impl Read {
+    let form = payload.first_chunk().copied().unwrap_or_default();
+    let before = before_content(form, payload.len() as u64);
+    ZlibDecoder::new(payload.get(before as usize..).unwrap_or_default())
+}
+
+/// Bytes of a payload before the compressed ones. Leap 4 and later write 1 and the decompressed size; before, there was the
+/// compressed size alone.
+fn before_content(form: [u8; 4], size: u64) -> u64 {
+    if u32::from_le_bytes(form) == 1 && size > 5 { 12 } else { 4 }
 }
 
 fn truncated(offset: u64) -> Error {

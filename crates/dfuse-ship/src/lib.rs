@@ -28,10 +28,12 @@
 //! | `protocol`, `messages` | what a node's WebSocket of state history speaks |
 //! | `traces`, `creation` | what an entry of the traces' log says, and what follows from it |
 //! | `deltas` | what an entry of the state's log says |
+//! | `blocks` | blocks made of all of these: `transactions`, `consensus` over a `merkle` tree, and operations on `rows`, `deferred` transactions and `resources`, from what is `known` before and by the `authors` that are certain |
 //! | `state`, `rows` | rows of chain state, and their packed form |
 //! | `window` | decoding from a stream, of which a part is held |
 
 mod block_log;
+mod blocks;
 mod creation;
 mod deltas;
 mod error;
@@ -45,9 +47,10 @@ mod traces;
 mod window;
 
 pub use block_log::{BlockLog, GenesisState, LoggedBlock};
+pub use blocks::{Assembler, Consensus, HistoryBlock};
 pub use deltas::{DeltaRow, Deltas, StateRow};
 pub use error::{Error, Result};
-pub use history::{Entry, HistoryLog};
+pub use history::{Entry, HistoryLog, inflated};
 pub use messages::{BlocksRequest, Position, Request, Response, Results, Status};
 pub use protocol::Protocol;
 pub use snapshot::{Head, LegacyHead, SavannaHead, Section, Snapshot, SnapshotRow, is_snapshot};

@@ -57,10 +57,9 @@ impl Index for KeyAccounts {
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
         let number = context.block().number;
-        let traces = context.block().transaction_traces().iter().filter(|trace| !trace.is_reverted());
         // By permission: all keys that the operations tell, and those that are in it in the end.
         let mut permissions: BTreeMap<_, (BTreeSet<_>, BTreeSet<_>)> = BTreeMap::new();
-        for op in traces.flat_map(|trace| &trace.perm_ops) {
+        for op in context.block().permission_operations() {
             let [old, new] = [&op.old_perm, &op.new_perm].map(|it| it.as_ref().map(keys).unwrap_or_default());
             let Some(permission) = op.new_perm.as_ref().or(op.old_perm.as_ref()) else { continue };
             let (told, last) = permissions.entry((permission.owner, permission.name)).or_default();

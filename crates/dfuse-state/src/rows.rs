@@ -49,8 +49,7 @@ pub(crate) struct RowWrite {
 /// What a block makes of every row that its `wanted` operations touch, in the order of keys. Rows that come and go within it
 /// are not among them.
 pub(crate) fn row_writes(context: &BlockContext<'_>, wanted: impl Fn(&DbOp) -> bool) -> Vec<RowWrite> {
-    let traces = context.block().transaction_traces().iter().filter(|trace| !trace.is_reverted());
-    let operations = traces.flat_map(|trace| &trace.db_ops);
+    let operations = context.block().row_operations();
     let operations = operations.filter(|op| op.operation != DbOperation::Unknown && wanted(op));
     let mut operations: Vec<_> = operations.map(|op| (RowKey::of(op), op)).collect();
     // Stable: operations on one row stay in their order.

@@ -45,10 +45,10 @@ impl Index for Scopes {
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
         let number = context.block().number;
-        let traces = context.block().transaction_traces().iter().filter(|trace| !trace.is_reverted());
         let mut delta = DeltaBuilder::new();
-        let mut operations: Vec<_> = traces
-            .flat_map(|trace| &trace.table_ops)
+        let mut operations: Vec<_> = context
+            .block()
+            .table_operations()
             .filter(|op| op.operation != TableOperation::Unknown)
             .map(|op| (TableKey { contract: op.code, table: op.table_name, scope: op.scope }, op))
             .collect();

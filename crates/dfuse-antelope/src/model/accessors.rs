@@ -1,6 +1,9 @@
 //! What the fields of several messages say together.
 
-use super::{ActionTrace, Block, TransactionReceipt, TransactionStatus, TransactionTrace, TrxOp};
+use super::{
+    ActionTrace, Block, DbOp, PermOp, RamOp, RlimitOp, StateHistory, TableOp, TransactionReceipt, TransactionStatus,
+    TransactionTrace, TrxOp,
+};
 use crate::Name;
 
 impl Block {
@@ -26,6 +29,41 @@ impl Block {
         } else {
             &self.unfiltered_implicit_transaction_ops
         }
+    }
+
+    /// Traces of what happened, in the order of execution.
+    pub fn executed_traces(&self) -> impl Iterator<Item = &TransactionTrace> + Clone {
+        self.transaction_traces().iter().filter(|trace| !trace.is_reverted())
+    }
+
+    /// Changes of rows: those of actions in the order of execution, then those of the block as a whole.
+    pub fn row_operations(&self) -> impl Iterator<Item = &DbOp> + Clone {
+        self.executed_traces().flat_map(|trace| &trace.db_ops).chain(self.of_block(|block| &block.db_ops))
+    }
+
+    /// Tables that came and went, in the order of [`Block::row_operations`], as are those below.
+    pub fn table_operations(&self) -> impl Iterator<Item = &TableOp> + Clone {
+        self.executed_traces().flat_map(|trace| &trace.table_ops).chain(self.of_block(|block| &block.table_ops))
+    }
+
+    /// Changes of permissions.
+    pub fn permission_operations(&self) -> impl Iterator<Item = &PermOp> + Clone {
+        self.executed_traces().flat_map(|trace| &trace.perm_ops).chain(self.of_block(|block| &block.perm_ops))
+    }
+
+    /// Changes of the RAM that accounts use.
+    pub fn ram_operations(&self) -> impl Iterator<Item = &RamOp> + Clone {
+        self.executed_traces().flat_map(|trace| &trace.ram_ops).chain(self.of_block(|block| &block.ram_ops))
+    }
+
+    /// Changes of what accounts may use and do use.
+    pub fn account_resource_operations(&self) -> impl Iterator<Item = &RlimitOp> + Clone {
+        self.executed_traces().flat_map(|trace| &trace.rlimit_ops).chain(self.of_block(|block| &block.rlimit_ops))
+    }
+
+    /// What no single action is known to have done.
+    fn of_block<T>(&self, list: impl Fn(&StateHistory) -> &Vec<T>) -> std::slice::Iter<'_, T> {
+        self.state_history.as_ref().map(|history| list(history).iter()).unwrap_or_default()
     }
 
     /// Computes the four unfiltered counts (fields 22 to 25) from the lists.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{
     message::{enums, messages},
-    operation::{KeyWeight, RlimitOp, TrxOp},
+    operation::{DbOp, ExtDtrxOp, KeyWeight, PermOp, RamOp, RlimitOp, TableOp, TrxOp},
     trace::TransactionTrace,
     transaction::{Extension, TransactionReceipt},
 };
@@ -88,6 +88,22 @@ messages! {
         49 filtered_implicit_transaction_ops: Vec<TrxOp>;
         /// Same.
         50 filtering_system_actions_include_filter_expr: String;
+        /// Ours, outside of the numbers that the family of schemas uses. Present in blocks that were made of state history.
+        9001 state_history: Option<StateHistory>;
+    }
+
+    /// Ours: what a block that was made of state history changed, as far as no single action is known to have done it. There is
+    /// one change a row and block, and `action_index` means nothing.
+    StateHistory {
+        1 db_ops: Vec<DbOp>;
+        2 table_ops: Vec<TableOp>;
+        3 perm_ops: Vec<PermOp>;
+        /// With the transaction, if that is known.
+        4 dtrx_ops: Vec<ExtDtrxOp>;
+        /// Limits and usage of accounts.
+        5 rlimit_ops: Vec<RlimitOp>;
+        /// Usage that the actions do not explain.
+        6 ram_ops: Vec<RamOp>;
     }
 
     /// What producers sign, without the signature.

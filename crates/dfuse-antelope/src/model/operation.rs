@@ -267,6 +267,8 @@ messages! {
         /// 0 in v12.
         10 id: u64;
         11 parent_id: u64;
+        /// Ours: the permission above, where there are no ids.
+        9001 parent: Name;
     }
 
     /// A permission as the node's API shows it.

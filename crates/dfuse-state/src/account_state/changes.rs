@@ -3,10 +3,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use dfuse_antelope::{
     BlockTimestamp, Name,
-    model::{
-        Authority, Block, Message, PermOp, PermissionLevel, PermissionLevelWeight, PermissionObject, RlimitKind,
-        TransactionTrace,
-    },
+    model::{Authority, Block, Message, PermOp, PermissionLevel, PermissionLevelWeight, PermissionObject, RlimitKind},
     raw::Reader,
 };
 use dfuse_index::{BlockContext, ExecutedAction, Result, View};
@@ -37,10 +34,7 @@ pub(super) struct Changes {
 impl Changes {
     pub(super) fn of(context: &BlockContext<'_>, view: &View) -> Result<Self> {
         let mut changes = Self::default();
-        let traces = context.block().transaction_traces().iter().filter(|trace| !trace.is_reverted());
-        for trace in traces {
-            changes.operations(trace, view)?;
-        }
+        changes.operations(context.block(), view)?;
         let system = |it: &ExecutedAction<'_>| it.action.receiver == EOSIO && it.action.action.account == EOSIO;
         let mut actions: Vec<_> = context.executed_actions().filter(system).collect();
         actions.sort_unstable_by_key(|it| it.global_sequence);
@@ -51,14 +45,14 @@ impl Changes {
         Ok(changes)
     }
 
-    fn operations(&mut self, trace: &TransactionTrace, view: &View) -> Result<()> {
-        for op in &trace.perm_ops {
+    fn operations(&mut self, block: &Block, view: &View) -> Result<()> {
+        for op in block.permission_operations() {
             self.permission(op, view)?;
         }
-        for op in &trace.ram_ops {
+        for op in block.ram_operations() {
             self.ram.insert(op.payer, op.usage);
         }
-        for op in &trace.rlimit_ops {
+        for op in block.account_resource_operations() {
             if let Some(RlimitKind::AccountLimits(limits)) = &op.kind {
                 let (net_weight, cpu_weight, ram_bytes) = (limits.net_weight, limits.cpu_weight, limits.ram_bytes);
                 self.limits.insert(limits.owner, AccountLimits { net_weight, cpu_weight, ram_bytes });

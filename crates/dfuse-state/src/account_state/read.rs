@@ -37,6 +37,8 @@ pub fn permissions(view: &View, account: Name) -> Result<Vec<AccountPermission>>
     let names: HashMap<_, _> = objects.iter().map(|it| (it.id, it.name)).collect();
     let permission = |it: PermissionObject| {
         let parent = names.get(&it.parent_id).filter(|_| it.parent_id != 0).copied();
+        // State history tells the parent itself.
+        let parent = parent.or((it.parent != Name::default()).then_some(it.parent));
         let parent = parent.unwrap_or_else(|| usual_parent(it.owner, it.name));
         AccountPermission { name: it.name, parent, authority: it.authority }
     };

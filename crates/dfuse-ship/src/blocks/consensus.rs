@@ -1,0 +1,306 @@
+//! What consensus makes of a chain of headers: producers, LIB, features. Nodes keep it as the state of a header, and say nothing of
+//! it in state history.
+
+use std::collections::BTreeMap;
+
+use dfuse_antelope::{
+    Checksum256, Error, Name, PublicKey, Result,
+    model::{
+        ActivatedProtocolFeatures, Block, BlockHeader, BlockRootMerkle, BlockSigningAuthority, BlockSigningAuthorityV0,
+        KeyWeight, PendingProducerSchedule, ProducerAuthority, ProducerAuthoritySchedule, ProducerSchedule,
+        ProducerToLastImpliedIrb, ProducerToLastProduced,
+    },
+    raw::{Reader, Writer},
+};
+
+use super::merkle::IncrementalMerkle;
+use crate::{LegacyHead, block_log::GenesisState};
+
+/// Blocks that a producer makes in a row.
+const PRODUCER_REPETITIONS: u32 = 12;
+/// Most blocks whose confirmations are counted.
+const MAX_CONFIRMS: usize = 1024;
+/// Blocks whose claims are remembered: a certificate is for one of the last blocks.
+const MAX_CLAIMS: usize = 4096;
+/// A header extension with a new schedule.
+const PRODUCER_SCHEDULE_CHANGE: u32 = 1;
+/// A header extension of Savanna consensus.
+const FINALITY: u32 = 2;
+
+/// The state of a block's header, from which that of the next one follows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Consensus {
+    number: u32,
+    id: Checksum256,
+    proposed: u32,
+    irreversible: u32,
+    schedule: ProducerAuthoritySchedule,
+    merkle: IncrementalMerkle,
+    last_produced: BTreeMap<Name, u32>,
+    last_implied: BTreeMap<Name, u32>,
+    confirms: Vec<u8>,
+    pending: Pending,
+    features: Vec<[u8; 32]>,
+    /// Under Savanna: what the last blocks claim to be final, by number.
+    claims: BTreeMap<u32, u32>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Pending {
+    lib_num: u32,
+    hash: [u8; 32],
+    schedule: ProducerAuthoritySchedule,
+}
+
+impl Consensus {
+    /// After the first block of a chain.
+    pub fn genesis(genesis: &GenesisState, id: Checksum256) -> Self {
+        let eosio = Name::literal("eosio");
+        let schedule = ProducerAuthoritySchedule {
+            version: 0,
+            producers: vec![ProducerAuthority {
+                account_name: eosio,
+                block_signing_authority: single_key(genesis.initial_key.to_string()),
+            }],
+        };
+        // What is pending is the same schedule without producers, hashed as nodes of that time did.
+        let mut packed = Writer::new();
+        packed.u32(0);
+        packed.count(1);
+        packed.name(eosio);
+        genesis.initial_key.write(&mut packed);
+        let hash = Checksum256::sha256(&packed.bytes).0;
+        Self {
+            number: 1,
+            id,
+            proposed: 0,
+            irreversible: 0,
+            schedule,
+            merkle: IncrementalMerkle::default(),
+            last_produced: BTreeMap::from([(eosio, 1)]),
+            last_implied: BTreeMap::from([(eosio, 0)]),
+            confirms: vec![],
+            pending: Pending { hash, ..Pending::default() },
+            features: vec![],
+            claims: BTreeMap::new(),
+        }
+    }
+
+    /// After the block that a snapshot is of.
+    pub fn of_snapshot(head: &LegacyHead) -> Self {
+        Self {
+            number: head.block_num,
+            id: head.id,
+            proposed: head.dpos_proposed_irreversible_block_num,
+            irreversible: head.dpos_irreversible_block_num,
+            schedule: head.active_schedule.clone(),
+            merkle: IncrementalMerkle {
+                nodes: head.blockroot_merkle.active_nodes.clone(),
+                count: head.blockroot_merkle.node_count.into(),
+            },
+            last_produced: head.producer_to_last_produced.iter().copied().collect(),
+            last_implied: head.producer_to_last_implied_irb.iter().copied().collect(),
+            confirms: head.confirm_count.clone(),
+            pending: Pending {
+                lib_num: head.pending_schedule_lib_num,
+                hash: head.pending_schedule_hash.0,
+                schedule: head.pending_schedule.clone(),
+            },
+            features: head.activated_protocol_features.iter().map(|digest| digest.0).collect(),
+            claims: BTreeMap::new(),
+        }
+    }
+
+    /// The block.
+    pub fn id(&self) -> Checksum256 {
+        self.id
+    }
+
+    /// The LIB as of the block.
+    pub fn irreversible(&self) -> u32 {
+        self.irreversible
+    }
+
+    /// After a block, which must be the next one.
+    ///
+    /// # Errors
+    /// It is of another producer than the one whose turn it is, or follows another block.
+    pub fn next(&self, header: &BlockHeader, id: Checksum256) -> Result<Self> {
+        let invalid = |why: String| Err(Error::invalid("block", why));
+        if header.previous != self.id {
+            return invalid(format!("block {} follows {} instead of {}", header.block_num(), header.previous, self.id));
+        }
+        if header.block_num() != id.block_num() {
+            return invalid(format!("block {} has the id {id}", header.block_num()));
+        }
+        let mut next = self.clone();
+        (next.number, next.id) = (header.block_num(), id);
+        next.merkle.append(self.id.0);
+        for digest in header.activated_features()? {
+            if let Err(at) = next.features.binary_search(&digest) {
+                next.features.insert(at, digest);
+            }
+        }
+        match claim(header)? {
+            Some((block_num, is_strong)) => next.savanna(self, block_num, is_strong),
+            None => next.legacy(self, header)?,
+        }
+        Ok(next)
+    }
+
+    /// The LIB is what the block claimed for which this one brings a strong certificate.
+    fn savanna(&mut self, parent: &Self, block_num: u32, is_strong: bool) {
+        if is_strong {
+            let final_num = parent.claims.get(&block_num).copied().unwrap_or(parent.irreversible);
+            self.irreversible = final_num.max(parent.irreversible);
+        }
+        self.claims.insert(self.number, block_num);
+        while self.claims.len() > MAX_CLAIMS {
+            self.claims.pop_first();
+        }
+    }
+
+    fn legacy(&mut self, parent: &Self, header: &BlockHeader) -> Result<()> {
+        let producer = header.producer;
+        let producers = &parent.schedule.producers;
+        let count = producers.len() as u32;
+        let turn = header.timestamp.0.checked_div(PRODUCER_REPETITIONS).and_then(|turn| turn.checked_rem(count));
+        let scheduled = turn.and_then(|turn| producers.get(turn as usize)).map(|it| it.account_name);
+        if scheduled != Some(producer) {
+            let why = format!("block {} is of {producer} in the turn of {scheduled:?}", self.number);
+            return Err(Error::invalid("block", why));
+        }
+        self.confirm(count, header.confirmed);
+        self.irreversible = parent.calculate_irreversible(producer);
+        let promoted = !parent.pending.schedule.producers.is_empty() && self.irreversible >= parent.pending.lib_num;
+        if promoted {
+            self.schedule = std::mem::take(&mut self.pending.schedule);
+            self.pending.schedule.version = self.schedule.version;
+            let names: Vec<_> = self.schedule.producers.iter().map(|it| it.account_name).collect();
+            let irreversible = self.irreversible;
+            for numbers in [&mut self.last_produced, &mut self.last_implied] {
+                let kept = |name: &Name| (*name, numbers.get(name).copied().unwrap_or(irreversible));
+                *numbers = names.iter().map(kept).collect();
+            }
+        }
+        self.last_produced.insert(producer, self.number);
+        if !promoted || self.last_implied.contains_key(&producer) {
+            self.last_implied.insert(producer, parent.proposed);
+        }
+        if let Some(pending) = new_schedule(header, self.number)? {
+            self.pending = pending;
+        }
+        Ok(())
+    }
+
+    /// A block confirms itself and some before. What two thirds confirm is proposed as irreversible.
+    fn confirm(&mut self, producers: u32, confirmed: u32) {
+        if self.confirms.len() >= MAX_CONFIRMS {
+            self.confirms.remove(0);
+        }
+        self.confirms.push((producers * 2 / 3 + 1) as u8);
+        for back in 0..=confirmed as usize {
+            let Some(at) = self.confirms.len().checked_sub(1 + back) else { return };
+            self.confirms[at] = self.confirms[at].saturating_sub(1);
+            if self.confirms[at] == 0 {
+                self.proposed = self.number - back as u32;
+                self.confirms.drain(..=at);
+                return;
+            }
+        }
+    }
+
+    /// What two thirds of the producers take as irreversible, once this one has made its block.
+    fn calculate_irreversible(&self, producer: Name) -> u32 {
+        let implied = self.last_implied.iter();
+        let mut numbers: Vec<u32> =
+            implied.map(|(name, number)| if *name == producer { self.proposed } else { *number }).collect();
+        numbers.sort_unstable();
+        numbers.get(numbers.len().saturating_sub(1) / 3).copied().unwrap_or(0)
+    }
+
+    /// Writes the state into its block.
+    pub(super) fn fill(&self, block: &mut Block) {
+        block.dpos_proposed_irreversible_blocknum = self.proposed;
+        block.dpos_irreversible_blocknum = self.irreversible;
+        block.active_schedule_v2 = Some(self.schedule.clone());
+        block.activated_protocol_features =
+            Some(ActivatedProtocolFeatures { protocol_features: self.features.clone() });
+        if !self.claims.is_empty() {
+            // Nodes keep nothing of the rest under Savanna.
+            return;
+        }
+        block.blockroot_merkle = Some(BlockRootMerkle {
+            // The schema has 32 bits for the count.
+            node_count: self.merkle.count as u32,
+            active_nodes: self.merkle.nodes.clone(),
+        });
+        let numbers = |numbers: &BTreeMap<Name, u32>| numbers.clone().into_iter();
+        let produced = numbers(&self.last_produced);
+        block.producer_to_last_produced = produced
+            .map(|(name, last_block_num_produced)| ProducerToLastProduced { name, last_block_num_produced })
+            .collect();
+        let implied = numbers(&self.last_implied);
+        block.producer_to_last_implied_irb = implied
+            .map(|(name, last_block_num_produced)| ProducerToLastImpliedIrb { name, last_block_num_produced })
+            .collect();
+        block.confirm_count = self.confirms.iter().map(|count| u32::from(*count)).collect();
+        block.pending_schedule = Some(PendingProducerSchedule {
+            schedule_lib_num: self.pending.lib_num,
+            schedule_hash: self.pending.hash,
+            schedule_v1: None,
+            schedule_v2: Some(self.pending.schedule.clone()),
+        });
+    }
+
+    /// What may sign for a producer of the next block.
+    pub(super) fn signing_authority(&self, producer: Name) -> Option<BlockSigningAuthority> {
+        let authority = self.schedule.producers.iter().find(|it| it.account_name == producer);
+        authority.map(|it| it.block_signing_authority.clone())
+    }
+}
+
+/// Which block a header claims to be certified, and whether strongly. Only headers of Savanna consensus do.
+fn claim(header: &BlockHeader) -> Result<Option<(u32, bool)>> {
+    let extension = header.header_extensions.iter().find(|extension| extension.r#type == FINALITY);
+    let claim = extension.map(|extension| {
+        let mut reader = Reader::new(&extension.data);
+        Ok((reader.u32()?, reader.bool()?))
+    });
+    claim.transpose()
+}
+
+/// The schedule that a header announces.
+fn new_schedule(header: &BlockHeader, number: u32) -> Result<Option<Pending>> {
+    if let Some(legacy) = &header.new_producers_v1 {
+        let mut packed = Writer::new();
+        packed.u32(legacy.version);
+        packed.count(legacy.producers.len());
+        for producer in &legacy.producers {
+            packed.name(producer.account_name);
+            producer.block_signing_key.parse::<PublicKey>()?.write(&mut packed);
+        }
+        let hash = Checksum256::sha256(&packed.bytes).0;
+        return Ok(Some(Pending { lib_num: number, hash, schedule: of_legacy(legacy) }));
+    }
+    let Some(extension) = header.header_extensions.iter().find(|it| it.r#type == PRODUCER_SCHEDULE_CHANGE) else {
+        return Ok(None);
+    };
+    let mut reader = Reader::new(&extension.data);
+    let schedule = ProducerAuthoritySchedule::unpack(&mut reader, &mut |r| Ok(PublicKey::read(r)?.to_string()))?;
+    Ok(Some(Pending { lib_num: number, hash: Checksum256::sha256(&extension.data).0, schedule }))
+}
+
+fn of_legacy(legacy: &ProducerSchedule) -> ProducerAuthoritySchedule {
+    let producers = legacy.producers.iter().map(|producer| ProducerAuthority {
+        account_name: producer.account_name,
+        block_signing_authority: single_key(producer.block_signing_key.clone()),
+    });
+    ProducerAuthoritySchedule { version: legacy.version, producers: producers.collect() }
+}
+
+fn single_key(public_key: String) -> BlockSigningAuthority {
+    BlockSigningAuthority {
+        v0: Some(BlockSigningAuthorityV0 { threshold: 1, keys: vec![KeyWeight { public_key, weight: 1 }] }),
+    }
+}
