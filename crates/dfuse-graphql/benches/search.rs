@@ -1,54 +1,146 @@
-//! Pages of searches, of a recorded chain with a thousand transfers a minute. Needs `DFUSE_TEST_DATA`.
-#![allow(clippy::unwrap_used)]
+//! Pages of searches by many at a time, and a thousand subscriptions, in one process without a network. Of a recorded chain with a
+//! thousand transfers a minute. Needs `DFUSE_TEST_DATA`.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
 #[path = "../tests/suite/support.rs"]
 #[allow(dead_code, reason = "tests use more of it")]
 mod support;
 
-use std::sync::{LazyLock, Mutex};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use divan::{Bencher, counter::ItemsCount};
-use serde_json::json;
+use dfuse_graphql::Executor;
+use dfuse_query::{Caller, Chain, Client, GraphqlExecutor, GraphqlRequest, GraphqlResponse, Service, TraceIds};
+use dfuse_testkit::recorded;
+use futures::{StreamExt, stream::BoxStream};
+use serde_json::{Value, json};
 use support::{TestChain, request};
-use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-static CHAIN: LazyLock<Mutex<Option<TestChain>>> =
-    LazyLock::new(|| Mutex::new(RUNTIME.block_on(TestChain::recorded("busy/busy.dmlog.zst"))));
+const LOG: &str = "busy/busy.dmlog.zst";
+/// How long each kind of page is asked for.
+const LONG: Duration = Duration::from_secs(6);
+const SUBSCRIPTIONS: usize = 1000;
 
-fn main() {
-    divan::main();
+/// Whoever asks: cloned for each that asks at the same time.
+#[derive(Clone)]
+struct Asking(Executor, Service);
+
+impl Asking {
+    fn of(chain: &TestChain, client: u64) -> Self {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&client.to_le_bytes());
+        let caller = Caller::unrestricted(Client::with_key(key));
+        Self(chain.executor.clone(), chain.service.on_behalf_of(caller))
+    }
+
+    fn execute(&self, request: GraphqlRequest) -> BoxStream<'static, GraphqlResponse> {
+        let Chain { entropy, clock, .. } = self.1.chain();
+        let trace_id = TraceIds::new(entropy.clone(), clock.clone()).next();
+        self.0.execute(request, self.1.caller().clone(), trace_id)
+    }
 }
 
-/// Pages of so many transfers with what is selected of each.
-fn pages(bencher: Bencher<'_, '_>, limit: usize, selected: &str) {
-    let chain = CHAIN.lock().unwrap();
-    let Some(chain) = &*chain else { return };
+/// Asks for the same page again and again, and tells how long each time took.
+async fn ask(asking: Asking, document: String, limit: usize, until: Instant) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while Instant::now() < until {
+        let begun = Instant::now();
+        let mut answers = asking.execute(request(&document, json!({"limit": limit})));
+        let answer = answers.next().await.unwrap();
+        assert!(answer.errors.is_empty() && answer.data.is_some_and(|data| data.len() > limit * 20));
+        times.push(begun.elapsed());
+    }
+    times
+}
+
+async fn pages(chain: &TestChain, name: &str, limit: usize, selected: &str) {
     let document = format!(
         "query($limit: Int64!){{searchTransactionsBackward(query: \"account:eosio.token action:transfer\", \
          limit: $limit){{results{{cursor {selected}}}}}}}"
     );
-    bencher.counter(ItemsCount::new(limit)).bench_local(|| {
-        let answer = RUNTIME.block_on(chain.answer(request(&document, json!({"limit": limit}))));
-        assert_eq!(answer["data"]["searchTransactionsBackward"]["results"].as_array().unwrap().len(), limit);
-        answer
-    });
+    for clients in [1, 16, 50] {
+        let begun = Instant::now();
+        let mut tasks = JoinSet::new();
+        for client in 0..clients {
+            tasks.spawn(ask(Asking::of(chain, client), document.clone(), limit, begun + LONG));
+        }
+        let mut times: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+        let seconds = begun.elapsed().as_secs_f64();
+        times.sort_unstable();
+        let at = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
+        let rate = times.len() as f64 / seconds;
+        println!("{name}, {clients}: {rate:.1}/s, p50 {:.2} ms, p99 {:.2} ms", at(50), at(99));
+    }
 }
 
-/// No block is read for them.
-#[divan::bench]
-fn ids_alone(bencher: Bencher<'_, '_>) {
-    pages(bencher, 100, "trace{id}");
+/// Bytes that the process has in memory.
+fn resident() -> usize {
+    let text = fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-#[divan::bench]
-fn with_json(bencher: Bencher<'_, '_>) {
-    pages(bencher, 100, "trace{id matchingActions{receiver account name json}}");
+/// Follows until the block of that number was told of. Returns how many results came.
+async fn follow(mut answers: BoxStream<'static, GraphqlResponse>, last: u32) -> usize {
+    let mut results = 0;
+    while let Some(answer) = answers.next().await {
+        assert!(answer.errors.is_empty(), "{:?}", answer.errors);
+        let data: Value = serde_json::from_str(&answer.data.unwrap()).unwrap();
+        let result = &data["searchTransactionsForward"];
+        results += usize::from(!result["trace"].is_null());
+        if result["trace"].is_null() && result["block"]["num"] == last {
+            break;
+        }
+    }
+    results
 }
 
-#[divan::bench]
-fn ten_with_operations(bencher: Bencher<'_, '_>) {
+async fn subscriptions() {
+    let Some(log) = recorded::open(LOG) else { return };
+    let mut chain = TestChain::new(Box::new(log)).await;
+    chain.grow(380).await;
+    let before = resident();
+    let document = "subscription{searchTransactionsForward(query: \"account:eosio.token action:transfer\", \
+        liveMarkerInterval: 1){undo cursor block{num id} trace{id matchingActions{receiver account name json}}}}";
+    let mut tasks = JoinSet::new();
+    for client in 0..SUBSCRIPTIONS {
+        let answers = Asking::of(&chain, client as u64).execute(request(document, json!({})));
+        tasks.spawn(follow(answers, 400));
+    }
+    let begun = Instant::now();
+    // Those that have not begun yet begin with a later block.
+    chain.grow(20).await;
+    let mut most = resident();
+    let mut results = Vec::new();
+    while let Some(result) = tasks.join_next().await {
+        results.push(result.unwrap());
+        most = most.max(resident());
+    }
+    let (least, all) = (results.iter().min().unwrap(), results.iter().sum::<usize>());
+    println!(
+        "{SUBSCRIPTIONS} subscriptions: all served to block 400 in {:.1} s; {all} results, {least} for the last to begin; \
+         {:.0} MB before, {:.0} MB at most",
+        begun.elapsed().as_secs_f64(),
+        before as f64 / 1e6,
+        most as f64 / 1e6
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    // What `cargo test --benches` asks for: nothing is measured.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let Some(chain) = TestChain::recorded(LOG).await else { return };
+    pages(&chain, "100 ids", 100, "trace{id}").await;
+    pages(&chain, "100 with JSON", 100, "trace{id matchingActions{receiver account name json}}").await;
     let operations =
         "dbOps{operation key{code table scope key} oldJSON{object} newJSON{object}} ramOps{operation delta}";
-    pages(bencher, 10, &format!("block{{num id timestamp}} trace{{id matchingActions{{receiver json {operations}}}}}"));
+    let selected = format!("block{{num id timestamp}} trace{{id matchingActions{{receiver json {operations}}}}}");
+    pages(&chain, "10 with operations", 10, &selected).await;
+    drop(chain);
+    subscriptions().await;
 }

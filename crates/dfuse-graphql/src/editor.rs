@@ -21,7 +21,7 @@ const JSON: &str = "application/json";
 
 const PAGE: File = File { path: "/graphiql", media_type: HTML, text: include_str!("editor/index.html") };
 /// What the page loads.
-const FILES: [File; 7] = [
+const FILES: [File; 8] = [
     File { path: "/graphiql/editor.css", media_type: STYLE, text: include_str!("editor/editor.css") },
     File { path: "/graphiql/editor.js", media_type: SCRIPT, text: include_str!("editor/editor.js") },
     File { path: "/graphiql/transport.js", media_type: SCRIPT, text: include_str!("editor/transport.js") },
@@ -33,6 +33,8 @@ const FILES: [File; 7] = [
         media_type: JSON,
         text: include_str!("editor/predefined_examples.json"),
     },
+    // Pages of others choose the variables of an example by the network.
+    File { path: "/graphiql/config.json", media_type: JSON, text: include_str!("editor/config.json") },
 ];
 
 /// Nothing is loaded from elsewhere, no script stands in the page, and no other page shows it in a frame.
@@ -115,6 +117,8 @@ mod tests {
             let variables = &example["variables"];
             assert!(variables.is_null() || variables["generic"].is_object(), "{example}");
         }
+        let config: Value = serde_json::from_str(FILES[7].text).unwrap();
+        assert_eq!(config["network"], "generic", "the examples have variables for it");
     }
 
     #[test]

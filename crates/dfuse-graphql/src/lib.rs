@@ -36,4 +36,4 @@ mod types;
 pub use endpoints::Endpoints;
 pub use executor::Executor;
 pub use limits::Limits;
-pub use socket::SocketOptions;
+pub use socket::{SocketOptions, read_socket_message};

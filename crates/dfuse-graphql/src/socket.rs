@@ -26,10 +26,24 @@ use dfuse_http::{
     sender::Sender,
     websocket::{Connection, End, SocketLimits, upgrade},
 };
-use dfuse_query::{ApiError, Caller, ErrorCode, GraphqlExecutor, TraceId, TraceIds, outbox::outbox};
+use dfuse_query::{ApiError, Caller, ErrorCode, GraphqlExecutor, GraphqlRequest, TraceId, TraceIds, outbox::outbox};
 use protocol::Protocol;
+use serde_json::Value;
 use session::Session;
 use tokio::{sync::watch, time::timeout};
+
+/// Reads a message of a client as a connection does, in either protocol: the document that it asks to execute, if it asks for one.
+/// For tests of the reader.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_socket_message(text: &str) -> Result<Option<GraphqlRequest>, String> {
+    let mut envelope = protocol::Envelope::parse(text)?;
+    if let Some(Value::Object(payload)) = &envelope.payload {
+        protocol::token(payload)?;
+    }
+    Ok(envelope.request())
+}
 
 /// Limits of WebSocket connections.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     ops::Deref,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
 };
 
 use async_graphql::Value;
@@ -20,7 +20,7 @@ use dfuse_index::{
 use dfuse_query::{ApiError, ApiResult, blocks::BlockWindow, transactions};
 use dfuse_render::{first_sequence, sequence_at};
 
-use crate::read::Request;
+use crate::{metrics::Costs, read::Request};
 
 /// Traces that are kept decoded: all fields of a result are made before those of the next one.
 const KEPT_TRACES: usize = 4;
@@ -34,6 +34,17 @@ pub(crate) struct Source {
     blocks: Blocks,
     abis: KnownAbis,
     traces: Mutex<VecDeque<(BlockRef, u32, Arc<Trace>)>>,
+    costs: Costs,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let blocks = match &self.blocks {
+            Blocks::Window(window) | Blocks::Results(window) => window.read(),
+            Blocks::Whole(_) => 0,
+        };
+        self.costs.count(self.request.read().service().metrics(), blocks);
+    }
 }
 
 /// What is decoded already, and what is not.
@@ -70,7 +81,8 @@ impl Deref for Trace {
 
 impl Source {
     pub(crate) fn new(request: &Arc<Request>, view: View, blocks: Blocks) -> Arc<Self> {
-        Arc::new(Self { request: request.clone(), view, blocks, abis: KnownAbis::default(), traces: Mutex::default() })
+        let (abis, traces) = (KnownAbis::default(), Mutex::default());
+        Arc::new(Self { request: request.clone(), view, blocks, abis, traces, costs: Costs::default() })
     }
 
     pub(crate) fn request(&self) -> &Request {
@@ -94,6 +106,7 @@ impl Source {
         let unknown = || ApiError::unexpected(format!("block {block} has no transaction {position}"));
         let body = match &self.blocks {
             Blocks::Window(window) | Blocks::Results(window) => {
+                self.costs.traces.fetch_add(1, Ordering::Relaxed);
                 let trace = window.parts(block)?.trace(position).map_err(ApiError::unexpected)?;
                 let trace = trace.ok_or_else(unknown)?;
                 let is_result = matches!(self.blocks, Blocks::Results(_));
@@ -165,6 +178,7 @@ impl Source {
     /// # Errors
     /// Those of reading.
     pub(crate) fn abi(&self, account: Name, trace: &Trace, action: u32) -> ApiResult<Option<Arc<AbiSerializer>>> {
+        self.costs.abis.fetch_add(1, Ordering::Relaxed);
         let read = self.request.read();
         let abis = ViewAbis::remembering(&self.view, read.service().abis(), &self.abis);
         let first = match trace.first_sequence.get() {

@@ -12,7 +12,7 @@ use dfuse_render::{RenderedRow, RowForm};
 use dfuse_state::{TableKey, TableRow as RowOfTable};
 
 use super::{BlockRef, DecodedObject, Json, Uint32, Uint64Encoding, operations::encoded, tokens::block_of};
-use crate::read::Request;
+use crate::{metrics::Costs, read::Request};
 
 /// The table of some rows at a height. Its ABI is read when a row is to be decoded.
 pub(crate) struct Table {
@@ -32,7 +32,10 @@ impl Table {
             return Ok(form);
         }
         let TableKey { contract, table, .. } = self.key;
-        let form = lenient_form(self.request.read().service(), &self.height, contract, table, true)?;
+        let read = self.request.read();
+        let mut costs = Costs { abis: 1.into(), ..Costs::default() };
+        costs.count(read.service().metrics(), 0);
+        let form = lenient_form(read.service(), &self.height, contract, table, true)?;
         Ok(self.form.get_or_init(|| form))
     }
 

@@ -1,6 +1,9 @@
 //! Documents executed over recorded and synthetic chains.
 #![allow(clippy::unwrap_used)]
 
+mod costs;
+mod enums;
+mod fields;
 mod follow;
 mod limits;
 mod replay;

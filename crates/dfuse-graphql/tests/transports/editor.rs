@@ -8,7 +8,7 @@ async fn the_editor_is_served_with_a_strict_policy() {
     let text = String::from_utf8(page.body.to_vec()).unwrap();
     // Each file that it names is there.
     let mut files: Vec<_> = text.split('"').filter(|text| text.starts_with("/graphiql/")).collect();
-    files.push("/graphiql/predefined_examples.json");
+    files.extend(["/graphiql/predefined_examples.json", "/graphiql/config.json"]);
     assert!(files.len() > 2, "{files:?}");
     for path in files {
         let file = server.get(path).await;
