@@ -36,5 +36,9 @@ pub use definition::{
 pub use rendering::Rendering;
 pub use resolve::{AbiSerializer, AbiType};
 
+/// The packed ABI that `eosio` has from the first block of a chain on, before anybody sets another one. It is built into nodes, the
+/// same in all versions.
+pub const NATIVE_EOSIO_ABI: &[u8] = include_bytes!("abi/eosio.abi");
+
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 mod accessors;
 mod block;
 pub mod bstream;
+mod json;
 mod lifecycle;
 mod message;
 mod operation;

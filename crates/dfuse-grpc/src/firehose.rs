@@ -2,6 +2,7 @@
 //!
 //! Blocks pass as the store and the source have them: nothing of them is decoded or encoded.
 
+mod abi_dumps;
 mod cursor;
 mod family;
 mod fetch;

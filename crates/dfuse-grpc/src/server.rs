@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use dfuse_proto::{
     DESCRIPTORS,
-    dfuse::{eosio, graphql},
+    dfuse::{blocks, eosio, graphql},
     sf,
 };
 use dfuse_query::{GraphqlExecutor, Service};
@@ -74,6 +74,7 @@ impl GrpcServer {
             sf::firehose::v2::endpoint_info_server::EndpointInfoServer<Firehose>, Firehose;
             sf::bstream::v1::block_stream_server::BlockStreamServer<Firehose>, Firehose;
             sf::headinfo::v1::head_info_server::HeadInfoServer<Firehose>, Firehose;
+            blocks::v1::abi_dumps_server::AbiDumpsServer<Firehose>, Firehose;
         }
         let health = HealthServer::new(OwnHealth::new(names, stopping.clone()));
         let routes = with_reflection(routes.add_service(health));

@@ -4,8 +4,22 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The specification of a source is wrong.
-    #[error("unknown source \"{0}\": use demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL or nodeos")]
+    #[error(
+        "unknown source \"{0}\": use demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL, firehose:HOST:PORT, \
+         firehoses:HOST:PORT (with TLS) or nodeos"
+    )]
     Spec(String),
+    /// The specification of Firehose endpoints is wrong, or how they are to be followed.
+    #[error("{0}")]
+    Endpoint(String),
+    /// No endpoint can be followed, and trying again does not help.
+    #[error("{endpoints} cannot be followed: {why}")]
+    Firehose {
+        /// The source.
+        endpoints: String,
+        /// What is wrong with each of them.
+        why: String,
+    },
     /// The file cannot be opened.
     #[error("cannot open {place}: {source}")]
     Open {

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dfuse_antelope::{AbiDump, model::Block};
+use dfuse_antelope::{AbiDump, Checksum256, model::Block};
 use dfuse_blocks::{EncodedBlock, StoreOptions};
 use dfuse_deep_mind::MAX_LINE;
 use tokio::sync::mpsc;
 
-use crate::Result;
+use crate::{Result, firehose::FirehoseOptions};
 
 pub(crate) type Sender = mpsc::Sender<Result<SourceEvent>>;
 
@@ -26,6 +26,10 @@ pub enum SourceEvent {
     /// A supervised node was started, for the first time or again: what follows may repeat what came before, or begin behind
     /// blocks that were never read.
     LogBegins,
+    /// The source has blocks up to that number at least.
+    HasUpTo(u32),
+    /// The source gives no blocks for this reason, or does again.
+    Interrupted(Option<String>),
 }
 
 /// How to read a source.
@@ -43,6 +47,15 @@ pub struct SourceOptions {
     pub max_line_bytes: usize,
     /// How to open a block store.
     pub store: StoreOptions,
+    /// How to follow Firehose endpoints.
+    pub firehose: FirehoseOptions,
+    /// The id of the chain, as far as it is known. Endpoints that say that theirs is another one are not followed.
+    pub chain_id: Option<Checksum256>,
+    /// Whether no block is there yet: the history may then begin later than with the first block of interest, if the endpoints have
+    /// none before.
+    pub is_empty: bool,
+    /// Blocks of the ABI dumps that are there.
+    pub known_dumps: Vec<u32>,
 }
 
 impl Default for SourceOptions {
@@ -54,6 +67,10 @@ impl Default for SourceOptions {
             queue_bytes: 256 << 20,
             max_line_bytes: MAX_LINE,
             store: StoreOptions::default(),
+            firehose: FirehoseOptions::default(),
+            chain_id: None,
+            is_empty: true,
+            known_dumps: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where blocks come from, and the node beside them.
 //!
-//! A [`SourceSpec`] names a place: a deep-mind log in a file or on standard input, or an existing block store.
+//! A [`SourceSpec`] names a place: a deep-mind log in a file or on standard input, an existing block store, or Firehose endpoints.
 //! [`Source::open`] begins to read it in the background, [`Source::next`] hands out blocks and ABI dumps in the order of
 //! the source, forks included. Every source can start again from its beginning; whoever takes the blocks knows which it
 //! has.
@@ -12,11 +12,13 @@
 //! |---|---|
 //! | `spec`, `event`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
 //! | `queue` | what is read from a pipe and not decoded yet |
+//! | [`firehose`] | endpoints of others: `client` calls one, `follow` takes blocks of several, `position` knows how far they were taken |
 //! | [`nodeos`] | supervised nodes: `config` and `check` what a node is told and what is wrong with it, `process` its process, `output` its own log, `shared` what tasks of others see of it, `monitor` its state, `snapshots` and `restore` how it gets a state again, `supervisor` the task that keeps it running |
 //! | [`rpc`] | the client of nodeos' HTTP API |
 
 mod error;
 mod event;
+pub mod firehose;
 mod log;
 pub mod nodeos;
 mod queue;

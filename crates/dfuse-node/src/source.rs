@@ -4,7 +4,7 @@ use dfuse_blocks::BlockStore;
 use dfuse_deep_mind::MAX_LINE;
 use tokio::sync::mpsc;
 
-use crate::{Error, Queue, Result, SourceEvent, SourceOptions, SourceSpec, event::Sender, log, store};
+use crate::{Error, Queue, Result, SourceEvent, SourceOptions, SourceSpec, event::Sender, firehose, log, store};
 
 /// Blocks that are read ahead. With the one at work on either side this bounds memory.
 const AHEAD: usize = 32;
@@ -46,6 +46,15 @@ impl Source {
                 tokio::spawn(async move {
                     if let Err(error) = store::read(&place, store, &options, &sender).await {
                         // The receiver is gone if this fails: nobody wants to know.
+                        let _ = sender.send(Err(error)).await;
+                    }
+                });
+            }
+            SourceSpec::Firehose(endpoints) => {
+                firehose::check(endpoints, &options.firehose).map_err(Error::Endpoint)?;
+                let endpoints = endpoints.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = firehose::read(&endpoints, options, &sender).await {
                         let _ = sender.send(Err(error)).await;
                     }
                 });

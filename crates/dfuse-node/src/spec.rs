@@ -1,6 +1,6 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use crate::Error;
+use crate::{Error, firehose::Endpoints};
 
 /// Names a source, as on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum SourceSpec {
     StandardInput,
     /// `blocks:URL`: an existing block store, a directory or the URL of an object store.
     Blocks(String),
+    /// `firehose:HOST:PORT,...` or `firehoses:...`: Firehose endpoints of the chain.
+    Firehose(Endpoints),
 }
 
 impl FromStr for SourceSpec {
@@ -21,6 +23,7 @@ impl FromStr for SourceSpec {
             Some(("deep-mind", "-")) => Ok(Self::StandardInput),
             Some(("deep-mind", file)) if !file.is_empty() => Ok(Self::Log(file.into())),
             Some(("blocks", place)) if !place.is_empty() => Ok(Self::Blocks(place.to_owned())),
+            Some(("firehose" | "firehoses", _)) => text.parse().map(Self::Firehose).map_err(Error::Endpoint),
             _ => Err(Error::Spec(text.chars().take(80).collect())),
         }
     }
@@ -32,6 +35,7 @@ impl fmt::Display for SourceSpec {
             Self::Log(file) => write!(f, "deep-mind:{}", file.display()),
             Self::StandardInput => f.write_str("deep-mind:-"),
             Self::Blocks(place) => write!(f, "blocks:{place}"),
+            Self::Firehose(endpoints) => endpoints.fmt(f),
         }
     }
 }
@@ -42,11 +46,15 @@ mod tests {
 
     #[test]
     fn specifications_round_trip() {
-        for text in ["deep-mind:-", "deep-mind:/a/b.zst", "deep-mind:c:d", "blocks:s3://bucket/x", "blocks:./store"] {
+        let firehose = "firehoses:a.example.com:443,b.example.com:443";
+        for text in
+            ["deep-mind:-", "deep-mind:/a/b.zst", "deep-mind:c:d", "blocks:s3://bucket/x", "blocks:./store", firehose]
+        {
             assert_eq!(text.parse::<SourceSpec>().unwrap().to_string(), text);
         }
         for wrong in ["", "deep-mind", "deep-mind:", "blocks:", "deepmind:x", "file"] {
             assert!(matches!(wrong.parse::<SourceSpec>(), Err(Error::Spec(_))), "{wrong}");
         }
+        assert!(matches!("firehose:x".parse::<SourceSpec>(), Err(Error::Endpoint(_))));
     }
 }

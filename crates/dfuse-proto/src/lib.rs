@@ -5,7 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`dfuse`] | GraphQL, under its current name and an older one |
+//! | [`dfuse`] | GraphQL, under its current name and an older one; what machines hand to each other |
 //! | [`sf`] | Firehose, its live feed of blocks, the end of the chain, and a later name of GraphQL |
 
 use bytes::Bytes;
@@ -27,6 +27,11 @@ pub const DESCRIPTORS: &[u8] = include_bytes!("../descriptors.bin");
 /// The schemas `dfuse.*`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod dfuse {
+    pub mod blocks {
+        pub mod v1 {
+            include!("generated/dfuse.blocks.v1.rs");
+        }
+    }
     pub mod graphql {
         pub mod v1 {
             include!("generated/dfuse.graphql.v1.rs");

@@ -13,7 +13,8 @@ use prost::Message;
 use protox::Compiler;
 
 /// Schemas of services. Blocks have a codec of their own in `dfuse-antelope`.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
+    "dfuse/blocks/v1/abi_dumps.proto",
     "dfuse/eosio/v1/graphql.proto",
     "dfuse/graphql/v1/graphql.proto",
     "sf/bstream/v1/blockstream.proto",

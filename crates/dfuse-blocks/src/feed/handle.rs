@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, future::ready, ops::RangeInclusive, sync::Arc};
 
+use dfuse_antelope::AbiDump;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -148,6 +149,22 @@ impl FeedHandle {
             async move { shared.load(entry).await }
         });
         Ok(kept.chain(recent))
+    }
+
+    /// Blocks at which a node dumped its ABIs.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn abi_dumps(&self) -> Result<Vec<u32>> {
+        self.shared.store.abi_dumps().await
+    }
+
+    /// The dump at a block.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn abi_dump(&self, block_number: u32) -> Result<AbiDump> {
+        self.shared.store.read_abi_dump(block_number).await
     }
 
     /// What cursors are sealed with, for positions of other kinds.

@@ -37,6 +37,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// Names of conditions of readiness.
 const SOURCE: &str = "source";
+const CONNECTION: &str = "source_connection";
 const BLOCK_STORE: &str = "block_store";
 const BUNDLES: &str = "bundles";
 
@@ -101,6 +102,8 @@ struct Progress {
     catching_up: bool,
     /// Blocks that were taken.
     taken: u64,
+    /// Number of a block that the source has; 0 where it does not say.
+    source_has: u32,
     /// When catching up was told of last.
     reported: Duration,
     /// How long the source let wait for the block at work.
@@ -113,7 +116,8 @@ impl Progress {
     fn new(catching_up: bool, now: Duration) -> Self {
         let mut demo_pace = interval(DEMO_PACE);
         demo_pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { catching_up, taken: 0, reported: now, waited: Duration::ZERO, chain_pace: Pace::default(), demo_pace }
+        let (waited, chain_pace) = (Duration::ZERO, Pace::default());
+        Self { catching_up, taken: 0, source_has: 0, reported: now, waited, chain_pace, demo_pace }
     }
 }
 
@@ -139,6 +143,9 @@ impl Ingest {
                 next = timeout(IDLE, self.source.next()) => next,
             };
             let Ok(event) = next else {
+                if self.has_more(&progress) {
+                    continue;
+                }
                 self.caught_up(&mut progress.catching_up).await?;
                 continue;
             };
@@ -149,6 +156,8 @@ impl Ingest {
                     self.log.dumps.clear();
                 }
                 Some(SourceEvent::AbiDump(dump)) => self.log.dumps.push(dump),
+                Some(SourceEvent::HasUpTo(number)) => progress.source_has = number,
+                Some(SourceEvent::Interrupted(why)) => self.readiness.set(CONNECTION, why.map_or(Ok(()), Err)),
                 Some(SourceEvent::Block { .. }) if self.log.passing_over => {}
                 Some(SourceEvent::Block { block, encoded }) => {
                     progress.waited = self.clock.elapsed() - asked;
@@ -345,6 +354,11 @@ impl Ingest {
             )),
             _ => Err(error),
         }
+    }
+
+    /// Whether the source has said that it has blocks that did not come yet.
+    fn has_more(&self, progress: &Progress) -> bool {
+        self.feed.handle().head().map_or(0, |head| head.number) < progress.source_has
     }
 
     /// Whether there is no block, or the indexes have blocks that were lost with a kill.

@@ -3,7 +3,7 @@
 use dfuse_antelope::{Checksum256, Genesis};
 use dfuse_node::{Source, SourceOptions, SourceSpec};
 
-use super::settings::{Nodeos, Settings};
+use super::settings::Settings;
 use crate::{
     failure::{one_line, usage},
     input,
@@ -21,6 +21,18 @@ pub(crate) enum Origin {
     Nodeos,
     /// Somewhere else.
     Spec(SourceSpec),
+}
+
+/// What is there of the chain when the source begins.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The first block that is not there for good.
+    pub(crate) start_block: u32,
+    /// Whether there is no block.
+    pub(crate) is_empty: bool,
+    pub(crate) chain_id: Option<Checksum256>,
+    /// Blocks of the ABI dumps.
+    pub(crate) dumps: Vec<u32>,
 }
 
 impl Origin {
@@ -46,18 +58,23 @@ impl Origin {
         !matches!(self, Self::Spec(SourceSpec::StandardInput))
     }
 
-    /// Begins to read. `start_block` is the first block of interest. Supervised nodes have their source from the start.
-    /// A store that others write is followed unless it is to be read to its end only.
-    pub(crate) fn open(&self, start_block: u32, settings: &Nodeos, to_end: bool) -> anyhow::Result<Source> {
+    /// Begins to read what is not `known`. Supervised nodes have their source from the start. What others go on writing or sending is
+    /// followed unless it is to be read to its end only.
+    pub(crate) fn open(&self, settings: &Settings, known: Known) -> anyhow::Result<Source> {
         match self {
             Self::Demo => Ok(Source::of_log(input::DEMO)?),
             Self::Nodeos => anyhow::bail!("the logs of supervised nodes are read by their supervision"),
             Self::Spec(spec) => {
+                let Known { start_block, is_empty, chain_id, dumps: known_dumps } = known;
                 let options = SourceOptions {
                     start_block,
-                    follow: !to_end,
-                    queue_bytes: settings.queue_mib << 20,
-                    max_line_bytes: settings.max_line_mib << 20,
+                    follow: !settings.exit_at_end,
+                    queue_bytes: settings.nodeos.queue_mib << 20,
+                    max_line_bytes: settings.nodeos.max_line_mib << 20,
+                    firehose: settings.firehose.options()?,
+                    chain_id,
+                    is_empty,
+                    known_dumps,
                     ..SourceOptions::default()
                 };
                 Source::open(spec, options).map_err(|error| usage(one_line(&error.into())))

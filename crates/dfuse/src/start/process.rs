@@ -22,7 +22,7 @@ use super::{
     ingest::{Ingest, LogState, keep},
     nodes,
     opened::{Given, Opened},
-    origin::Origin,
+    origin::{Known, Origin},
     parts::Parts,
     repair,
     signals::Signals,
@@ -126,8 +126,13 @@ async fn begin(
     let (nodes, source) = match nodes {
         Some((nodes, source)) => (Some(nodes), source),
         None => {
-            let resume = opened.feed.resume_number();
-            (None, given.origin.open(resume, &settings.nodeos, settings.exit_at_end)?)
+            let known = Known {
+                start_block: opened.feed.resume_number(),
+                is_empty: opened.handle().head().is_none(),
+                chain_id: opened.pipeline.chain_id(),
+                dumps: opened.files.abi_dumps().await?,
+            };
+            (None, given.origin.open(settings, known)?)
         }
     };
     tell_nodes(nodes.as_deref(), &service, opened.pipeline.chain_id());

@@ -1,6 +1,7 @@
 //! Configuration: defaults, a TOML file, `DFUSE_*` variables and flags, in rising order.
 
 mod access;
+mod firehose;
 mod nodeos;
 mod options;
 mod section;
@@ -22,6 +23,7 @@ use tracing::warn;
 use self::section::section;
 pub(crate) use self::{
     access::{Access, IssuerSettings},
+    firehose::Firehose,
     nodeos::{Node, Nodeos},
     sections::{Blocks, ChainApi, Graphql, Http, Index, Search, WebSocket},
 };
@@ -34,8 +36,9 @@ section! {
     /// Everything that can be set. Field names are the keys of the file, and in capitals, after `DFUSE_`, the variables.
     pub(crate) struct Settings in ""
     {
-        /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL, or nodeos (supervised
-        /// nodes, see nodeos.nodes). Flag: --source
+        /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL, firehose:HOST:PORT or
+        /// firehoses:HOST:PORT (with TLS), several endpoints separated by commas, or nodeos (supervised nodes, see
+        /// nodeos.nodes). Flag: --source
         source: String = "demo".to_owned(),
         /// Directory in which dfuse keeps its data. Not set: ./dfuse-data; the demo uses a temporary directory, which is
         /// removed when the process ends. Flag: --data-dir
@@ -68,6 +71,7 @@ section! {
         http: Http,
         chain_api: ChainApi,
         nodeos: Nodeos,
+        firehose: Firehose,
         websocket: WebSocket,
         graphql: Graphql,
         access: Access,
@@ -113,8 +117,13 @@ impl Settings {
 
     /// Paths that the file names are seen from its directory, so that it can be used from anywhere.
     fn resolve(&mut self, folder: &Path, is_in_file: impl Fn(&str) -> bool) {
-        let Self { data_dir, genesis, nodeos, .. } = self;
-        let optional = [("data_dir", data_dir), ("genesis", genesis), ("nodeos.snapshot", &mut nodeos.snapshot)];
+        let Self { data_dir, genesis, nodeos, firehose, .. } = self;
+        let optional = [
+            ("data_dir", data_dir),
+            ("genesis", genesis),
+            ("nodeos.snapshot", &mut nodeos.snapshot),
+            ("firehose.ca_certificates", &mut firehose.ca_certificates),
+        ];
         let optional = optional.into_iter().filter_map(|(key, path)| Some((key, path.as_mut()?)));
         let binary = Some(&mut nodeos.binary).filter(|binary| binary.components().count() > 1);
         let given = [("nodeos.dir", &mut nodeos.dir)].into_iter().chain(binary.map(|binary| ("nodeos.binary", binary)));

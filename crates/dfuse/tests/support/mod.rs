@@ -5,6 +5,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod nodes;
+pub(crate) mod proxy;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -154,6 +155,25 @@ impl Server {
             self.address = Some(rest.split('/').next().unwrap().to_owned());
         }
         self.address.clone().unwrap()
+    }
+
+    /// Address and port of gRPC.
+    pub(crate) fn grpc_address(&mut self) -> String {
+        let line = self.wait_for("gRPC at ");
+        line.rsplit("gRPC at ").next().unwrap().split_whitespace().next().unwrap().to_owned()
+    }
+
+    /// Waits until it answers that path with 200.
+    pub(crate) fn wait_until_it_has(&mut self, path: &str) {
+        let until = deadline();
+        loop {
+            let answer = self.get(path);
+            if answer.status == 200 {
+                return;
+            }
+            assert!(Instant::now() < until, "{path}: {answer:?}: {:#?}", self.log);
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {

@@ -1,0 +1,205 @@
+use std::time::Duration;
+
+use dfuse_antelope::{AbiDump, Name};
+use dfuse_proto::{
+    dfuse::blocks::v1::{
+        AbiDumpPart, ReadAbiDumpsRequest,
+        abi_dump_part::{Beginning, ContractAbi, Part},
+        abi_dumps_client::AbiDumpsClient,
+    },
+    sf::firehose::v2::{
+        InfoRequest, InfoResponse, Request, Response, SingleBlockRequest, SingleBlockResponse,
+        endpoint_info_client::EndpointInfoClient, fetch_client::FetchClient, stream_client::StreamClient,
+    },
+};
+use tokio::time::timeout;
+use tonic::{
+    Request as Call, Streaming,
+    codec::CompressionEncoding,
+    metadata::{Ascii, MetadataValue},
+    transport::{Certificate, Channel, ClientTlsConfig},
+};
+
+use super::{Credential, Endpoint, Failure, FirehoseOptions, Received};
+
+/// Bytes that an endpoint may send ahead: a round trip over a long way takes less than these.
+const WINDOW: u32 = 8 << 20;
+/// How long an endpoint may take to send the second of two blocks that it has.
+const SECOND_BLOCK: Duration = Duration::from_secs(1);
+/// Most bytes of the ABIs of a dump: many times what the largest chain has.
+const MAX_DUMP_BYTES: usize = 1 << 30;
+
+/// A client of a Firehose endpoint.
+#[derive(Debug, Clone)]
+pub struct FirehoseClient {
+    channel: Channel,
+    credential: Option<(&'static str, MetadataValue<Ascii>)>,
+    options: FirehoseOptions,
+}
+
+/// A client of one of the services, with the limits and the compressions of all.
+macro_rules! service {
+    ($client:ident, $of:expr) => {{
+        let client = $client::new($of.channel.clone()).max_decoding_message_size($of.options.max_block_bytes);
+        match $of.options.compression {
+            true => client.accept_compressed(CompressionEncoding::Zstd).accept_compressed(CompressionEncoding::Gzip),
+            false => client,
+        }
+    }};
+}
+
+impl FirehoseClient {
+    /// Connects to an endpoint.
+    ///
+    /// # Errors
+    /// [`Failure::Lasting`] for certificates and credentials that are none, [`Failure::Passing`] if it cannot be reached.
+    pub async fn connect(endpoint: &Endpoint, options: &FirehoseOptions) -> Result<Self, Failure> {
+        let lasting = |error: tonic::transport::Error| Failure::Lasting(chained(&error));
+        let mut connecting = Channel::from_shared(endpoint.url())
+            .map_err(|error| Failure::Lasting(error.to_string()))?
+            .connect_timeout(options.timeout)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .http2_keep_alive_interval(options.keepalive)
+            .keep_alive_timeout(options.keepalive_timeout)
+            .keep_alive_while_idle(true);
+        if endpoint.is_tls() {
+            let mut tls = ClientTlsConfig::new().with_native_roots();
+            if let Some(certificates) = &options.certificates {
+                tls = tls.ca_certificate(Certificate::from_pem(certificates));
+            }
+            connecting = connecting.tls_config(tls).map_err(lasting)?;
+        }
+        let credential = options.credential.as_ref().map(header).transpose()?;
+        let channel = within(options, connecting.connect()).await?;
+        let channel = channel.map_err(|error| Failure::Passing(chained(&error)))?;
+        Ok(Self { channel, credential, options: options.clone() })
+    }
+
+    /// What the endpoint serves.
+    ///
+    /// # Errors
+    /// Those of the endpoint.
+    pub async fn info(&self) -> Result<InfoResponse, Failure> {
+        let mut client = service!(EndpointInfoClient, self);
+        Ok(within(&self.options, client.info(self.call(InfoRequest {}))).await??.into_inner())
+    }
+
+    /// One block.
+    ///
+    /// # Errors
+    /// Those of the endpoint.
+    pub async fn block(&self, request: SingleBlockRequest) -> Result<SingleBlockResponse, Failure> {
+        let mut client = service!(FetchClient, self);
+        Ok(within(&self.options, client.block(self.call(request))).await??.into_inner())
+    }
+
+    /// A stream of blocks.
+    ///
+    /// # Errors
+    /// Those of the endpoint.
+    pub async fn blocks(&self, request: Request) -> Result<Streaming<Response>, Failure> {
+        let mut client = service!(StreamClient, self);
+        // An endpoint that has nothing to send yet need not answer before it has.
+        Ok(client.blocks(self.call(request)).await?.into_inner())
+    }
+
+    /// Number of the head.
+    ///
+    /// # Errors
+    /// Those of the endpoint.
+    pub async fn head(&self) -> Result<u32, Failure> {
+        let request = Request { start_block_num: -1, ..Request::default() };
+        let mut stream = within(&self.options, self.blocks(request)).await??;
+        let first = within(&self.options, stream.message()).await??;
+        let first = first
+            .and_then(number)
+            .ok_or_else(|| Failure::Passing("it does not say where its chain ends".to_owned()))?;
+        // The block before the head, unless there is only one.
+        let second = timeout(SECOND_BLOCK, stream.message()).await;
+        Ok(second.ok().and_then(Result::ok).flatten().and_then(number).unwrap_or(first))
+    }
+
+    /// The ABI dumps that the endpoint has, but for those of the blocks `known`.
+    ///
+    /// # Errors
+    /// [`Failure::Unimplemented`] from an endpoint that is not a server of ours, and others.
+    pub async fn abi_dumps(&self, known: Vec<u32>) -> Result<Vec<AbiDump>, Failure> {
+        let mut client = service!(AbiDumpsClient, self);
+        let mut parts =
+            within(&self.options, client.read(self.call(ReadAbiDumpsRequest { known }))).await??.into_inner();
+        let (mut dumps, mut missing, mut bytes) = (Vec::<AbiDump>::new(), 0, 0);
+        while let Some(part) = within(&self.options, parts.message()).await?? {
+            match (part, dumps.last_mut()) {
+                (AbiDumpPart { part: Some(Part::Beginning(beginning)) }, _) if missing == 0 => {
+                    let Beginning { block_num, global_sequence, abi_count } = beginning;
+                    missing = abi_count;
+                    dumps.push(AbiDump { block_num, global_sequence, abis: Vec::new() });
+                }
+                (AbiDumpPart { part: Some(Part::Abi(ContractAbi { contract, abi })) }, Some(dump)) if missing > 0 => {
+                    let contract: Name = contract.parse().map_err(|_| not_dumps())?;
+                    bytes += abi.len();
+                    missing -= 1;
+                    dump.abis.push((contract, abi.into()));
+                }
+                _ => return Err(not_dumps()),
+            }
+            if bytes > MAX_DUMP_BYTES {
+                return Err(Failure::Lasting("its ABI dumps are too large".to_owned()));
+            }
+        }
+        if missing == 0 { Ok(dumps) } else { Err(Failure::Passing("its ABI dumps end too early".to_owned())) }
+    }
+
+    fn call<M>(&self, message: M) -> Call<M> {
+        let mut call = Call::new(message);
+        if let Some((name, value)) = &self.credential {
+            call.metadata_mut().insert(*name, value.clone());
+        }
+        call
+    }
+}
+
+/// The height of the block in a message.
+fn number(response: Response) -> Option<u32> {
+    match &response.metadata {
+        Some(metadata) => metadata.num.try_into().ok(),
+        None => Received::read(response).ok().map(|received| received.encoded.number()),
+    }
+}
+
+fn not_dumps() -> Failure {
+    Failure::Lasting("what it sends is not an ABI dump".to_owned())
+}
+
+async fn within<T>(options: &FirehoseOptions, work: impl Future<Output = T>) -> Result<T, Failure> {
+    let too_slow = |_| Failure::Passing(format!("no answer within {} s", options.timeout.as_secs()));
+    timeout(options.timeout, work).await.map_err(too_slow)
+}
+
+/// The header that says who asks.
+fn header(credential: &Credential) -> Result<(&'static str, MetadataValue<Ascii>), Failure> {
+    let (name, text) = match credential {
+        Credential::Token(token) => ("authorization", format!("Bearer {token}")),
+        Credential::ApiKey(key) => ("x-api-key", key.clone()),
+    };
+    let unusable = |_| Failure::Lasting("the token or API key has characters that cannot be sent".to_owned());
+    let mut value: MetadataValue<Ascii> = text.parse().map_err(unusable)?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// An error and its causes.
+fn chained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,353 @@
+//! Blocks of several endpoints, of which one is followed at a time.
+
+use std::{collections::BTreeSet, pin::pin, time::Duration};
+
+use dfuse_antelope::{AbiDump, Name};
+use dfuse_blocks::{
+    Backoff, Entropy, SystemEntropy,
+    bundle::{BUNDLE_BLOCKS, base_of},
+};
+use dfuse_proto::sf::firehose::v2::Response;
+use futures::{Stream, StreamExt};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+use tonic::Status;
+use tracing::{info, warn};
+
+use super::{
+    Endpoint, Endpoints, Failure, FirehoseClient, FirehoseOptions, Received, identity,
+    position::{Mismatch, News, Position},
+};
+use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
+
+/// Blocks of an endpoint that are decoded at the same time.
+const DECODED_AT_ONCE: usize = 4;
+
+const EOSIO: Name = Name::literal("eosio");
+
+/// Whether endpoints can be followed with these options.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub(crate) fn check(endpoints: &Endpoints, options: &FirehoseOptions) -> Result<(), String> {
+    let open = |endpoint: &&Endpoint| !endpoint.is_tls() && !endpoint.is_local();
+    match endpoints.all().iter().find(open) {
+        Some(endpoint) if options.credential.is_some() && !options.credential_in_plain_text => Err(format!(
+            "the token or API key would be sent to {endpoint} without encryption: write firehoses: for an endpoint with TLS, or \
+             set firehose.credential_in_plain_text = true if nobody else can listen"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Takes blocks of the endpoints until they end, or nobody wants them.
+///
+/// # Errors
+/// [`Error::Firehose`] if none of them can be followed, and trying again does not help.
+pub(crate) async fn read(endpoints: &Endpoints, options: SourceOptions, sender: &Sender) -> Result<()> {
+    let mut backoff = Backoff::new(options.firehose.pauses.0, options.firehose.pauses.1);
+    let mut following = Following::new(endpoints.all(), options, sender);
+    loop {
+        let taken = following.taken;
+        let mut problems = Vec::new();
+        for (at, endpoint) in endpoints.all().iter().enumerate() {
+            if following.refused[at].is_some() {
+                continue;
+            }
+            let failure = match following.follow(at).await {
+                Ok(Ended::All | Ended::Unwanted) => return Ok(()),
+                Ok(Ended::Preferred) => {
+                    problems.clear();
+                    break;
+                }
+                Err(failure) => failure,
+            };
+            let problem = format!("{endpoint}: {failure}");
+            warn!(block = following.position.next(), "the Firehose endpoint {problem}");
+            // Whoever was served before may be again.
+            let for_ever = match failure {
+                Failure::Lasting(_) | Failure::Unimplemented => true,
+                Failure::Denied(_) => !following.position.has_begun(),
+                Failure::Passing(_) | Failure::Position(_) => false,
+            };
+            if for_ever {
+                following.refused[at] = Some(problem);
+            } else {
+                problems.push(problem);
+            }
+        }
+        if following.refused.iter().all(Option::is_some) {
+            let why = following.refused.into_iter().flatten().collect::<Vec<_>>().join("; ");
+            return Err(Error::Firehose { endpoints: endpoints.to_string(), why });
+        }
+        if following.taken > taken {
+            backoff.reset();
+        }
+        if problems.is_empty() {
+            continue;
+        }
+        if following.tell(SourceEvent::Interrupted(Some(problems.join("; ")))).await.is_err() {
+            return Ok(());
+        }
+        following.interrupted = true;
+        tokio::select! {
+            () = sender.closed() => return Ok(()),
+            () = sleep(varied(backoff.next_pause())) => {}
+        }
+    }
+}
+
+/// A pause that is up to a quarter longer, so that those who lost the same endpoint do not come back all at once.
+fn varied(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness they do.
+    let _ = SystemEntropy.fill(&mut byte);
+    pause + pause / 4 * u32::from(byte[0]) / 255
+}
+
+/// How following an endpoint ended, if it did not fail.
+enum Ended {
+    /// There are no more blocks.
+    All,
+    /// Nobody wants them.
+    Unwanted,
+    /// An endpoint that is preferred is back.
+    Preferred,
+}
+
+struct Following<'a> {
+    endpoints: &'a [Endpoint],
+    options: SourceOptions,
+    sender: &'a Sender,
+    /// Why an endpoint is not asked any more.
+    refused: Vec<Option<String>>,
+    position: Position,
+    /// Blocks that were handed on.
+    taken: u64,
+    /// Blocks of the ABI dumps that were handed on or are there.
+    dumps: BTreeSet<u32>,
+    /// Whether the first ABI of `eosio` was handed on.
+    has_native_abi: bool,
+    /// Endpoints without the first blocks of interest.
+    lacking: BTreeSet<usize>,
+    /// The last message that did not follow those before it.
+    mismatch: Option<Mismatch>,
+    interrupted: bool,
+}
+
+/// Nobody wants the blocks.
+struct Unwanted;
+
+impl<'a> Following<'a> {
+    fn new(endpoints: &'a [Endpoint], options: SourceOptions, sender: &'a Sender) -> Self {
+        let position = Position::new(options.start_block);
+        let dumps = options.known_dumps.iter().copied().collect();
+        let has_native_abi = !options.is_empty;
+        Self {
+            endpoints,
+            options,
+            sender,
+            refused: vec![None; endpoints.len()],
+            position,
+            taken: 0,
+            dumps,
+            has_native_abi,
+            lacking: BTreeSet::new(),
+            mismatch: None,
+            interrupted: false,
+        }
+    }
+
+    async fn tell(&self, event: SourceEvent) -> Result<(), Unwanted> {
+        self.sender.send(Ok(event)).await.map_err(|_| Unwanted)
+    }
+
+    /// Follows an endpoint as long as it goes.
+    async fn follow(&mut self, at: usize) -> Result<Ended, Failure> {
+        let endpoint = &self.endpoints[at];
+        let client = FirehoseClient::connect(endpoint, &self.options.firehose).await?;
+        self.examine(at, &client).await?;
+        if self.prepare(&client).await?.is_err() {
+            return Ok(Ended::Unwanted);
+        }
+        let by_cursor = self.position.has_cursor_of(at);
+        let request = self.position.request(at);
+        info!(from = self.position.next(), "following the Firehose endpoint {endpoint}");
+        let followed = self.take_all(at, &client, request).await;
+        match followed {
+            // Its cursors are sealed with another key now, or lead to blocks that it has lost.
+            Err(Failure::Position(why)) if by_cursor => {
+                self.position.forget_cursor();
+                Err(Failure::Passing(format!("it does not take its cursor any more ({why})")))
+            }
+            Err(Failure::Position(why)) => {
+                let next = self.position.next();
+                Err(Failure::Lasting(format!("it does not begin with block {next} ({why})")))
+            }
+            ended => ended,
+        }
+    }
+
+    /// Whether the endpoint serves the chain, and has what is wanted of it.
+    async fn examine(&mut self, at: usize, client: &FirehoseClient) -> Result<(), Failure> {
+        let info = match client.info().await {
+            Ok(info) => info,
+            // Older ones do not say what they serve.
+            Err(Failure::Unimplemented) => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        identity::check(&info, self.options.chain_id).map_err(Failure::Lasting)?;
+        let first = u32::try_from(info.first_streamable_block_num)
+            .map_err(|_| Failure::Lasting("it begins with a block that no chain has".to_owned()))?;
+        let next = self.position.next();
+        if first <= next {
+            return Ok(());
+        }
+        let missing = format!("it has blocks from {first} on only; blocks {next} to {} are missing there", first - 1);
+        if self.position.has_begun() {
+            return Err(Failure::Passing(missing));
+        }
+        if !self.options.is_empty {
+            return Err(Failure::Lasting(format!("{missing}; name an endpoint that has them")));
+        }
+        if self.lacking.insert(at) && self.endpoints.len() > 1 {
+            return Err(Failure::Passing(missing));
+        }
+        let begin = if base_of(first) == first { first } else { base_of(first).saturating_add(BUNDLE_BLOCKS) };
+        warn!(
+            begin,
+            "{missing}: the history that is kept begins with block {begin}, and what was set before it, such as rows and ABIs, is \
+             not known"
+        );
+        self.position.begin_at(begin);
+        Ok(())
+    }
+
+    /// Hands on what belongs before the blocks: ABIs, and how far the endpoint is.
+    async fn prepare(&mut self, client: &FirehoseClient) -> Result<Result<(), Unwanted>, Failure> {
+        let dumps = match client.abi_dumps(self.dumps.iter().copied().collect()).await {
+            Ok(dumps) => dumps,
+            // That of another maker.
+            Err(Failure::Unimplemented) => Vec::new(),
+            Err(failure) => return Err(failure),
+        };
+        let is_native = |dump: &AbiDump| dump.abis.iter().any(|(contract, _)| *contract == EOSIO);
+        let native = (!self.has_native_abi && !dumps.iter().any(is_native)).then(AbiDump::native);
+        for dump in dumps.into_iter().chain(native) {
+            self.dumps.insert(dump.block_num);
+            self.has_native_abi = true;
+            if self.tell(SourceEvent::AbiDump(dump)).await.is_err() {
+                return Ok(Err(Unwanted));
+            }
+        }
+        match client.head().await {
+            Ok(head) => {
+                if !self.options.follow && !self.position.has_stop() {
+                    self.position.stop_at(head);
+                }
+                Ok(self.tell(SourceEvent::HasUpTo(head)).await)
+            }
+            // It cannot count from its head.
+            Err(Failure::Position(_) | Failure::Unimplemented) if self.options.follow => Ok(Ok(())),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Takes what the endpoint sends.
+    async fn take_all(
+        &mut self,
+        at: usize,
+        client: &FirehoseClient,
+        request: dfuse_proto::sf::firehose::v2::Request,
+    ) -> Result<Ended, Failure> {
+        let silence = self.options.firehose.silence;
+        let silent = |_| Failure::Passing(format!("it was silent for {} s", silence.as_secs()));
+        let sender = self.sender;
+        let before = self.endpoints[..at].iter().zip(&self.refused);
+        let before = before.filter(|(_, refused)| refused.is_none()).map(|(endpoint, _)| endpoint);
+        let mut better = pin!(preferred(before.cloned().collect(), self.options.clone()));
+        let stream = tokio::select! {
+            () = sender.closed() => return Ok(Ended::Unwanted),
+            stream = timeout(silence, client.blocks(request)) => stream.map_err(silent)??,
+        };
+        let mut received = pin!(decoded(stream));
+        if std::mem::take(&mut self.interrupted) && self.tell(SourceEvent::Interrupted(None)).await.is_err() {
+            return Ok(Ended::Unwanted);
+        }
+        loop {
+            let next = tokio::select! {
+                () = sender.closed() => return Ok(Ended::Unwanted),
+                () = &mut better => return Ok(Ended::Preferred),
+                next = timeout(silence, received.next()) => next.map_err(silent)?,
+            };
+            match next {
+                Some(next) => {
+                    if self.take(at, next?).await?.is_err() {
+                        return Ok(Ended::Unwanted);
+                    }
+                }
+                None if self.position.has_stop() => return Ok(Ended::All),
+                None => return Err(Failure::Passing("it ended its stream".to_owned())),
+            }
+        }
+    }
+
+    /// Takes a message, and hands its block on.
+    async fn take(&mut self, at: usize, received: Received) -> Result<Result<(), Unwanted>, Failure> {
+        let news = self.position.news(&received).map_err(|mismatch| self.failure_of(mismatch))?;
+        self.mismatch = None;
+        let Received { step, cursor, block, encoded } = received;
+        if news == News::Block {
+            self.taken += 1;
+            let event = SourceEvent::Block { block: Some(block), encoded: encoded.clone() };
+            if self.tell(event).await.is_err() {
+                return Ok(Err(Unwanted));
+            }
+        }
+        self.position.taken(at, step, &encoded, cursor);
+        Ok(Ok(()))
+    }
+
+    /// A message that does not follow may be the fault of a position: only if it comes again it is of another chain.
+    fn failure_of(&mut self, mismatch: Mismatch) -> Failure {
+        self.position.forget_cursor();
+        let text = format!("after block {} it sent {}", mismatch.tip, mismatch.why);
+        if self.mismatch.replace(mismatch.clone()) == Some(mismatch) {
+            return Failure::Lasting(format!("it is of another chain, or has lost blocks: {text}"));
+        }
+        Failure::Passing(text)
+    }
+}
+
+/// The messages of a stream, some of them decoded at once, in their order.
+fn decoded(stream: impl Stream<Item = Result<Response, Status>>) -> impl Stream<Item = Result<Received, Failure>> {
+    let decode = async |message: Result<Response, Status>| {
+        let response = message.map_err(Failure::from)?;
+        let read = spawn_blocking(move || Received::read(response)).await;
+        read.map_err(|_| Failure::Passing("the process stops".to_owned()))?.map_err(Failure::Lasting)
+    };
+    stream.map(decode).buffered(DECODED_AT_ONCE)
+}
+
+/// Waits until one of the endpoints that are preferred can be followed.
+async fn preferred(endpoints: Vec<Endpoint>, options: SourceOptions) {
+    if endpoints.is_empty() {
+        return std::future::pending().await;
+    }
+    loop {
+        sleep(options.firehose.prefer_again).await;
+        for endpoint in &endpoints {
+            let Ok(client) = FirehoseClient::connect(endpoint, &options.firehose).await else { continue };
+            let serves = match client.info().await {
+                Ok(info) => identity::check(&info, options.chain_id).is_ok(),
+                Err(failure) => failure == Failure::Unimplemented,
+            };
+            if serves {
+                info!("the Firehose endpoint {endpoint}, which is preferred, is back");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Settings of Firehose endpoints that are followed.
+
+use std::{path::PathBuf, time::Duration};
+
+use dfuse_node::firehose::{Credential, FirehoseOptions};
+use serde::{Deserialize, Serialize};
+
+use super::section::section;
+use crate::failure::usage;
+
+section! {
+    /// Firehose endpoints that blocks come from.
+    pub(crate) struct Firehose in "firehose."
+    with options = FirehoseOptions::default();
+    {
+        /// The token that endpoints ask for: a JWT, sent as authorization: Bearer. Without it, the variable
+        /// FIREHOSE_API_TOKEN counts
+        token: Option<String> = None,
+        /// The API key that endpoints ask for instead, sent as x-api-key. Without it, the variable FIREHOSE_API_KEY counts
+        api_key: Option<String> = None,
+        /// Whether token or key may be sent to other machines without TLS. Set it in networks where nobody else can listen
+        credential_in_plain_text: bool = options.credential_in_plain_text,
+        /// File with certificates in PEM that those of endpoints are signed with, beside those that the system trusts
+        ca_certificates: Option<PathBuf> = None,
+        /// Whether endpoints may compress what they send. Many public ones refuse clients that do not allow it; between
+        /// machines of one network, blocks come faster without
+        compression: bool = options.compression,
+        /// Maximum size of a block
+        max_block_mib: usize = options.max_block_bytes >> 20,
+        /// How long an endpoint may take to accept a connection and to answer short requests
+        timeout_seconds: u64 = options.timeout.as_secs(),
+        /// How long an endpoint may send no block before the next one is tried
+        silence_seconds: u64 = options.silence.as_secs(),
+        /// Time between two attempts to return to an endpoint that stands before the one in use
+        prefer_again_seconds: u64 = options.prefer_again.as_secs(),
+        /// Maximum time to wait before lost endpoints are tried again
+        retry_pause_seconds: u64 = options.pauses.1.as_secs(),
+    }
+}
+
+impl Firehose {
+    /// How endpoints are followed.
+    pub(crate) fn options(&self) -> anyhow::Result<FirehoseOptions> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let credential = match (given(self.token.clone()), given(self.api_key.clone())) {
+            (Some(_), Some(_)) => {
+                return Err(usage("firehose.token and firehose.api_key are both set: set one of them"));
+            }
+            (Some(token), None) => Some(Credential::Token(token)),
+            (None, Some(key)) => Some(Credential::ApiKey(key)),
+            (None, None) => given(variable("FIREHOSE_API_TOKEN"))
+                .map(Credential::Token)
+                .or_else(|| given(variable("FIREHOSE_API_KEY")).map(Credential::ApiKey)),
+        };
+        let certificates = self.ca_certificates.as_ref().map(|file| {
+            std::fs::read(file).map_err(|error| usage(format!("firehose.ca_certificates {}: {error}", file.display())))
+        });
+        let seconds = |seconds: u64| Duration::from_secs(seconds.max(1));
+        let default = FirehoseOptions::default();
+        let longest = seconds(self.retry_pause_seconds);
+        Ok(FirehoseOptions {
+            credential,
+            credential_in_plain_text: self.credential_in_plain_text,
+            certificates: certificates.transpose()?,
+            compression: self.compression,
+            max_block_bytes: self.max_block_mib.max(1) << 20,
+            timeout: seconds(self.timeout_seconds),
+            silence: seconds(self.silence_seconds),
+            prefer_again: seconds(self.prefer_again_seconds),
+            pauses: (default.pauses.0.min(longest), longest),
+            ..default
+        })
+    }
+}
