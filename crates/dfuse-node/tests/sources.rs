@@ -32,7 +32,7 @@ async fn read(mut source: Source) -> Result<(Vec<Checksum256>, usize), Error> {
                 ids.push(encoded.id());
             }
             SourceEvent::AbiDump(_) => dumps += 1,
-            SourceEvent::LogBegins => panic!("there is no node"),
+            other => panic!("{other:?}"),
         }
     }
     Ok((ids, dumps))
@@ -45,7 +45,7 @@ async fn merge(spec: &SourceSpec, store: &BlockStore) {
         match event {
             SourceEvent::Block { encoded, .. } => merger.push(encoded).await.unwrap(),
             SourceEvent::AbiDump(dump) => store.write_abi_dump(dump).await.unwrap(),
-            SourceEvent::LogBegins => panic!("there is no node"),
+            other => panic!("{other:?}"),
         }
     }
     merger.finish().await.unwrap();
