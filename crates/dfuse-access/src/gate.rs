@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
 
 use dfuse_blocks::{Clock, Entropy};
 use quick_cache::sync::Cache;
@@ -6,8 +10,8 @@ use ring::digest::{SHA256, digest};
 use tokio::sync::watch;
 
 use crate::{
-    AccessStore, ApiKey, Asking, ClientAddress, Error, Grant, IssuedToken, KeyText, Keyring, Meter, Mode, NewKey,
-    Options, OriginPattern, Refusal, Result, Subject, Tier, Tiers,
+    AccessStore, ApiKey, Asking, ClientAddress, Error, Grant, IssuedToken, IssuerKeys, KeyText, Keyring, Meter, Mode,
+    NewKey, Options, OriginPattern, Refusal, Result, Subject, Tier, Tiers, UsedSinceStart,
     address::contains,
     grant::{Inner, some_address},
     issuers::Issuers,
@@ -243,15 +247,15 @@ impl Gate {
         if self.0.now() < made.saturating_add(seconds) { Ok(None) } else { self.rotate().map(Some) }
     }
 
-    /// Takes the public keys of another issuer, a JSON Web Key Set, instead of those that it had. Returns how many there are.
+    /// Takes the public keys of another issuer, a JSON Web Key Set, instead of those that it had.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a document that is none, or has no key that can be used.
-    pub fn set_issuer_keys(&self, issuer: &str, document: &[u8]) -> Result<usize> {
-        let count = self.0.issuers.set_keys(issuer, document)?;
+    pub fn set_issuer_keys(&self, issuer: &str, document: &[u8]) -> Result<IssuerKeys> {
+        let keys = self.0.issuers.set_keys(issuer, document)?;
         // Tokens of keys that are gone do not count any more.
         self.0.verified.0.clear();
-        Ok(count)
+        Ok(keys)
     }
 
     /// Whether the server is under maintenance.
@@ -285,6 +289,11 @@ impl Gate {
     /// Those of the store; nothing is lost then.
     pub fn flush_usage(&self) -> Result<()> {
         self.0.meter.flush(&*self.0.store, self.0.now())
+    }
+
+    /// What callers used since the start, for who looks at the server from outside.
+    pub fn used_since_start(&self) -> UsedSinceStart {
+        self.0.meter.since_start()
     }
 
     /// Where keys and usage are kept.
@@ -443,6 +452,7 @@ impl Gate {
             counters,
             key: None,
             subject,
+            standing: Mutex::default(),
         }
     }
 }

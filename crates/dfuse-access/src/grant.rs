@@ -1,7 +1,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::watch;
@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) counts_here: Option<Counts>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) key: Option<Arc<Held>>,
+    /// Where the caller stood when a request was last taken.
+    pub(crate) standing: Mutex<Option<Standing>>,
 }
 
 impl fmt::Debug for Grant {
@@ -165,12 +167,25 @@ impl Grant {
             match bucket.take() {
                 Ok(taken) => standing = Some(taken.tighter(standing)),
                 Err(refused) => {
+                    self.note(Some(refused));
                     self.record(Usage { rate_limited: 1, ..Usage::default() });
                     return Err(Refusal::Rate(refused));
                 }
             }
         }
+        self.note(standing);
         Ok(standing)
+    }
+
+    /// Where the caller stood when a request was last taken, if there was a limit: for surfaces that tell it after the fact.
+    pub fn standing(&self) -> Option<Standing> {
+        *self.0.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, standing: Option<Standing>) {
+        if standing.is_some() {
+            *self.0.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        }
     }
 
     /// Charges work beyond what a request is worth, in the units of its class. It never fails: what is not there any more is

@@ -1,5 +1,6 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Error, KeyId, KeyKind, Refusal, Result};
 
@@ -11,6 +12,9 @@ pub(crate) const LEEWAY_SECONDS: u64 = 60;
 
 /// Longest token that is looked at.
 pub(crate) const MAX_TOKEN_BYTES: usize = 8 << 10;
+
+const LACKS_CLAIM: &str = "it lacks a claim: exp and iss are needed, and aud where an audience is set";
+const NO_TOKEN_OF_OURS: &str = "it is not a JSON Web Token as this server issues them";
 
 /// A token and when it ends.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -141,13 +145,37 @@ pub(crate) fn verify(
     let mut validation = Validation::new(algorithm);
     // By our clock, below.
     validation.validate_exp = false;
-    validation.set_required_spec_claims(if audience.is_some() { &["exp", "iss", "aud"][..] } else { &["exp", "iss"] });
+    // What has no number in exp is told apart below from what has none.
+    validation.set_required_spec_claims(if audience.is_some() { &["iss", "aud"][..] } else { &["iss"] });
     validation.set_issuer(&[issuer]);
     match audience {
         Some(audience) => validation.set_audience(&[audience]),
         None => validation.validate_aud = false,
     }
-    jsonwebtoken::decode(token, key, &validation).map(|token| token.claims).map_err(|error| refusal(&error))
+    jsonwebtoken::decode::<Value>(token, key, &validation)
+        .map_err(|error| refusal(&error))
+        .and_then(|token| claims(token.claims))
+}
+
+/// What a token says, with its times in whole seconds: other issuers write fractions of them, too.
+fn claims(mut said: Value) -> Result<Claims, Refusal> {
+    let invalid = |reason| Refusal::TokenInvalid { reason };
+    if said.get("exp").is_none() {
+        return Err(invalid(LACKS_CLAIM));
+    }
+    let times = [
+        ("exp", "its exp must be a number of seconds since 1970, such as 1800000000, and not a text"),
+        ("iat", "its iat must be a number of seconds since 1970, such as 1800000000, and not a text"),
+        ("nbf", "its nbf must be a number of seconds since 1970, such as 1800000000, and not a text"),
+    ];
+    for (name, wrong) in times {
+        if let Some(time) = said.get_mut(name) {
+            let seconds = time.as_f64().ok_or_else(|| invalid(wrong))?;
+            // What is before 1970 or beyond all times is cut to the nearest.
+            *time = time.as_u64().unwrap_or(seconds as u64).into();
+        }
+    }
+    serde_json::from_value(said).map_err(|_| invalid(NO_TOKEN_OF_OURS))
 }
 
 /// Our own words: those of the library may repeat what came.
@@ -160,10 +188,8 @@ fn refusal(error: &jsonwebtoken::errors::Error) -> Refusal {
         ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm | ErrorKind::InvalidAlgorithmName => {
             "its algorithm is not that of its key"
         }
-        ErrorKind::MissingRequiredClaim(_) => {
-            "it lacks a claim: exp and iss are needed, and aud where an audience is set"
-        }
-        _ => "it is not a JSON Web Token as this server issues them",
+        ErrorKind::MissingRequiredClaim(_) => LACKS_CLAIM,
+        _ => NO_TOKEN_OF_OURS,
     };
     Refusal::TokenInvalid { reason }
 }

@@ -24,6 +24,8 @@ use crate::{
 };
 
 pub(crate) const TARGET: &str = "dfuse_grpc::call";
+/// Digits of a key's id that the log has: as many as lists of keys show, by which every command finds it.
+const KEY_DIGITS: usize = 12;
 
 /// Messages of an answer.
 pub(crate) type Messages<M> = BoxStream<'static, Result<M, Status>>;
@@ -173,7 +175,8 @@ impl Drop for Inner {
         let method = if status == "route_not_found_error" { "none" } else { &*self.method };
         call_ends(self.service.metrics(), method, status, messages, seconds);
         let peer = self.peer.map(|Peer(peer)| tracing::field::display(peer));
-        tracing::info!(target: TARGET, trace_id = %self.trace_id, method, status, messages, seconds, client = peer, "call");
+        let key = self.service.caller().key_id().map(|id| id.to_string()[..KEY_DIGITS].to_owned());
+        tracing::info!(target: TARGET, trace_id = %self.trace_id, method, status, messages, seconds, client = peer, key, "call");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     call::{Call, panicked},
     connection::Peer,
     health,
-    status::{TRACE_ID, of_library},
+    status::{LIMIT, TRACE_ID, of_library, tell},
 };
 
 /// Services that are open to all.
@@ -78,7 +78,14 @@ impl Frame {
             }
             None => response,
         };
-        marked(response, trace_id)
+        let mut response = marked(response, trace_id);
+        // Those of a refusal stand there.
+        if let Some(standing) = call.caller().standing()
+            && !response.headers().contains_key(LIMIT)
+        {
+            tell(standing, response.headers_mut());
+        }
+        response
     }
 }
 

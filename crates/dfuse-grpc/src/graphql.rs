@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dfuse_proto::dfuse::graphql::v1::{Error, Request, Response, SourceLocation};
 use dfuse_query::{GraphqlError, GraphqlExecutor, GraphqlOperation, GraphqlRequest, GraphqlResponse, Place};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use tonic::Status;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct GraphQl(pub(crate) Arc<dyn GraphqlExecutor>);
 
 impl GraphQl {
-    fn answer(&self, request: tonic::Request<Request>) -> Result<tonic::Response<Messages<Response>>, Status> {
+    async fn answer(&self, request: tonic::Request<Request>) -> Result<tonic::Response<Messages<Response>>, Status> {
         let call = Call::of(&request)?;
         let message = request.into_inner();
         let Request { query, variables, operation_name } = message.clone();
@@ -27,12 +27,17 @@ impl GraphQl {
             variables: variables.map(object_of).unwrap_or_default(),
         };
         // What is wrong with it is in the answer.
-        let place = match self.0.operation(&document) {
-            Ok(GraphqlOperation::Subscription) => call.caller().stream().map_err(|error| call.fail(error))?,
-            Ok(GraphqlOperation::Query) | Err(_) => Place::default(),
-        };
+        let is_subscription = matches!(self.0.operation(&document), Ok(GraphqlOperation::Subscription));
+        let place =
+            if is_subscription { call.caller().stream().map_err(|error| call.fail(error))? } else { Place::default() };
         let answers = self.0.execute(document, call.caller().clone(), call.trace_id());
-        Ok(call.stream(&message, place, answers.map(|answer| Ok((to_message(&answer), answer.documents)))))
+        let answers = call.stream(&message, place, answers.map(|answer| Ok((to_message(&answer), answer.documents))));
+        if is_subscription {
+            return Ok(answers);
+        }
+        // The metadata that goes before the answer says where the caller stands after it.
+        let (first, rest) = answers.into_inner().into_future().await;
+        Ok(tonic::Response::new(stream::iter(first).chain(rest).boxed()))
     }
 }
 
@@ -63,7 +68,7 @@ macro_rules! named {
                     &self,
                     request: tonic::Request<Request>,
                 ) -> Result<tonic::Response<Self::ExecuteStream>, Status> {
-                    self.answer(request)
+                    self.answer(request).await
                 }
             }
         )+

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dfuse_query::{ApiError, ErrorCode, TraceId};
+use dfuse_query::{ApiError, ErrorCode, Standing, TraceId};
 use http::HeaderMap;
 use serde_json::Value;
 use tonic::{
@@ -16,6 +16,10 @@ use tonic_types::{ErrorDetails, StatusExt};
 pub(crate) const ERROR_CODE: &str = "x-error-code";
 /// Metadata with the trace id, of answers too.
 pub(crate) const TRACE_ID: &str = "x-trace-id";
+/// Metadata that says where a caller stands within a limit, as the headers of HTTP do.
+pub(crate) const LIMIT: &str = "x-ratelimit-limit";
+const REMAINING: &str = "x-ratelimit-remaining";
+const RESET: &str = "x-ratelimit-reset";
 /// What `google.rpc.ErrorInfo` names as the place of its reasons.
 const DOMAIN: &str = "dfuse";
 
@@ -37,7 +41,20 @@ pub(crate) fn status(error: ApiError, trace_id: TraceId) -> Status {
     let mut metadata = MetadataMap::new();
     metadata.insert(ERROR_CODE, AsciiMetadataValue::from_static(row.code));
     metadata.insert(TRACE_ID, trace_id_value(trace_id));
+    if error.code() == ErrorCode::RateLimited {
+        for (name, detail) in [(LIMIT, "limit"), (REMAINING, "remaining"), (RESET, "reset")] {
+            let number = error.details().get(detail).and_then(Value::as_u64);
+            metadata.insert(name, number.unwrap_or_default().into());
+        }
+    }
     Status::with_error_details_and_metadata(Code::from(row.grpc as i32), error.message(), details, metadata)
+}
+
+/// Says where a caller stands.
+pub(crate) fn tell(standing: Standing, headers: &mut HeaderMap) {
+    headers.insert(LIMIT, standing.limit.into());
+    headers.insert(REMAINING, standing.remaining.into());
+    headers.insert(RESET, standing.reset_seconds.into());
 }
 
 /// The trace id as metadata.

@@ -1,5 +1,6 @@
 //! What is around every request, of unknown routes too: trace id, CORS, errors in their one form, log line, counts.
 
+mod caller_slot;
 mod cors;
 pub(crate) mod integrity;
 pub(crate) mod path;
@@ -15,6 +16,7 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
+pub(crate) use caller_slot::CallerSlot;
 use dfuse_query::{ApiError, ErrorCode, Surface, TraceId, TraceIds, shorten};
 use futures::FutureExt;
 use record::{Record, RouteSlot};
@@ -95,6 +97,7 @@ impl Frame {
         let record = Record::begin(&self.api, trace_id, &request);
         request.extensions_mut().insert(trace_id);
         request.extensions_mut().insert(record.route_slot());
+        request.extensions_mut().insert(record.caller_slot());
         path::without_empty_segments(&mut request);
         if let Some(home) = self.home {
             path::at_home(&mut request, home);

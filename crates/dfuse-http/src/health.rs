@@ -18,7 +18,8 @@ use crate::{
     answer::HttpError,
     metrics::{
         BODY_BYTES, COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT,
-        INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, WS_QUEUED_BYTES,
+        INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, USAGE_UNWRITTEN,
+        WS_QUEUED_BYTES, usage_of,
     },
 };
 
@@ -140,6 +141,11 @@ async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
         gauge!(CONNECTIONS_MOST).set(places.most() as f64);
         counter!(SENT_AWAY).absolute(places.sent_away());
         gauge!(BODY_BYTES).set(api.body_bytes() as f64);
+        let used = api.access().used_since_start();
+        gauge!(USAGE_UNWRITTEN).set(used.unwritten_requests as f64);
+        for (caller, usage) in used.by_caller {
+            usage_of(&caller, usage);
+        }
         gauge!(READY).set(u32::from(conditions.values().all(Result::is_ok)));
         for index in &status.indexes {
             gauge!(INDEX_LIVE, "index" => index.name).set(u32::from(index.state == IndexState::Live));

@@ -1,6 +1,6 @@
 //! What is counted, under which names.
 
-use dfuse_query::Metrics;
+use dfuse_query::{Metrics, Usage};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 pub(crate) fn request_begins(metrics: &Metrics) {
@@ -37,7 +37,27 @@ pub(crate) const WS_MESSAGES: &str = "dfuse_websocket_messages_total";
 pub(crate) const WS_CLOSED: &str = "dfuse_websocket_closed_total";
 pub(crate) const WS_QUEUED_BYTES: &str = "dfuse_websocket_queued_bytes";
 pub(crate) const BODY_BYTES: &str = "dfuse_http_body_bytes";
+pub(crate) const USAGE_UNWRITTEN: &str = "dfuse_usage_unwritten_requests";
+const USED_REQUESTS: &str = "dfuse_usage_requests_total";
+const USED_DOCUMENTS: &str = "dfuse_usage_documents_total";
+const USED_INGRESS: &str = "dfuse_usage_ingress_bytes_total";
+const USED_EGRESS: &str = "dfuse_usage_egress_bytes_total";
+const USED_LIMITED: &str = "dfuse_usage_rate_limited_total";
 pub(crate) const READY: &str = "dfuse_ready";
+
+/// What a caller has used since the start: an API key by its id, or all of a kind.
+pub(crate) fn usage_of(caller: &str, usage: Usage) {
+    let Usage { requests, documents, ingress_bytes, egress_bytes, rate_limited } = usage;
+    for (name, value) in [
+        (USED_REQUESTS, requests),
+        (USED_DOCUMENTS, documents),
+        (USED_INGRESS, ingress_bytes),
+        (USED_EGRESS, egress_bytes),
+        (USED_LIMITED, rate_limited),
+    ] {
+        counter!(name, "key" => caller.to_owned()).absolute(value);
+    }
+}
 
 /// For `/metrics`.
 pub(crate) fn describe() {
@@ -65,5 +85,12 @@ pub(crate) fn describe() {
     describe_gauge!(CONNECTIONS, "Open connections, WebSocket among them.");
     describe_gauge!(CONNECTIONS_MOST, "Most connections that may be open.");
     describe_counter!(SENT_AWAY, "Idle connections that were closed to make room for others.");
+    let keys = "by id of the API key, or anonymous, network, secret and foreign; the 1,000 first, and others together.";
+    describe_counter!(USED_REQUESTS, format!("Requests since the start, {keys}"));
+    describe_counter!(USED_DOCUMENTS, format!("Documents since the start, {keys}"));
+    describe_counter!(USED_INGRESS, format!("Bytes that came since the start, {keys}"));
+    describe_counter!(USED_EGRESS, format!("Bytes that went since the start, before compression, {keys}"));
+    describe_counter!(USED_LIMITED, format!("Requests that a limit refused since the start, {keys}"));
+    describe_gauge!(USAGE_UNWRITTEN, "Requests that are not in the table of usage yet: what a crash would lose.");
     describe_gauge!(READY, "1 if all conditions of readiness hold.");
 }

@@ -4,14 +4,16 @@ use std::{borrow::Cow, net::IpAddr};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, header, request::Parts},
+    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
 use dfuse_query::{ApiResult, Asking, Caller, IssuedToken, Surface};
 
-use crate::{Api, answer::HttpError, charge::Tariff, limited, params::body::declared_length, peer::peer};
+use crate::{
+    Api, answer::HttpError, charge::Tariff, frame::CallerSlot, limited, params::body::declared_length, peer::peer,
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -28,14 +30,19 @@ async fn check(State((api, tariff)): State<(Api, Tariff)>, request: Request, nex
         Ok(caller) => caller,
         Err(error) => return HttpError(error).into_response(),
     };
-    let standing = match tariff.class.map(|class| caller.take(class)).transpose() {
-        Ok(standing) => standing.flatten(),
-        Err(error) => return HttpError(error).into_response(),
-    };
+    if let Some(slot) = parts.extensions.get::<CallerSlot>() {
+        slot.set(&caller);
+    }
+    if let Some(Err(error)) = tariff.class.map(|class| caller.take(class)) {
+        return HttpError(error).into_response();
+    }
     parts.extensions.insert(caller.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
     let mut response = limited::counted(response, &caller, tariff.counts, ingress_bytes);
-    if let Some(standing) = standing {
+    // What was taken on the way counts, too. Who was refused is told so by the error.
+    if let Some(standing) = caller.standing()
+        && response.status() != StatusCode::TOO_MANY_REQUESTS
+    {
         limited::tell(standing, response.headers_mut());
     }
     response

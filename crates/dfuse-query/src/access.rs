@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use async_trait::async_trait;
-use dfuse_access::{Grant, IssuedToken, Place, RouteClass, Standing, Usage};
+use dfuse_access::{Grant, IssuedToken, KeyId, Place, RouteClass, Standing, Usage, UsedSinceStart};
 use serde_json::{Value, json};
 
 use crate::{ApiError, ApiResult, Client, ErrorCode};
@@ -38,6 +38,11 @@ pub trait Access: fmt::Debug + Send + Sync {
     /// The public keys that tokens are verified with, as a JSON Web Key Set.
     fn public_keys(&self) -> Value {
         json!({"keys": []})
+    }
+
+    /// What callers used since the start.
+    fn used_since_start(&self) -> UsedSinceStart {
+        UsedSinceStart::default()
     }
 
     /// Why nobody is answered at the moment, if that is so.
@@ -126,6 +131,16 @@ impl Caller {
         let Some(grant) = &self.grant else { return Ok(None) };
         grant.require(class)?;
         Ok(grant.take(class)?)
+    }
+
+    /// Where they stood when a request was last taken, if there was a limit.
+    pub fn standing(&self) -> Option<Standing> {
+        self.grant.as_ref()?.standing()
+    }
+
+    /// The id of their API key, if they have one that was made here. It is no secret.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.grant.as_ref()?.key().map(|(id, _)| id)
     }
 
     /// Charges work that was done beyond what a request is worth.

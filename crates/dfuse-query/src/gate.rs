@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dfuse_access::{Gate, Grant, IssuedToken, KeyKind, Refusal, Standing};
+use dfuse_access::{Gate, Grant, IssuedToken, KeyKind, Refusal, Standing, UsedSinceStart};
 use serde_json::Value;
 
 use crate::{Access, ApiError, ApiResult, Asking, Caller, Client, ErrorCode};
@@ -42,6 +42,10 @@ impl Access for GateAccess {
 
     fn public_keys(&self) -> Value {
         self.0.public_keys()
+    }
+
+    fn used_since_start(&self) -> UsedSinceStart {
+        self.0.used_since_start()
     }
 
     fn closed(&self) -> Option<ApiError> {

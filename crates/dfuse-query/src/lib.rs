@@ -54,7 +54,7 @@ pub use access::{Access, Asking, Caller, OpenAccess, Surface};
 pub use client::Client;
 pub use context::{OwnedRead, ReadContext};
 pub use cursor::ListCursor;
-pub use dfuse_access::{IssuedToken, Place, RouteClass, Standing, Usage};
+pub use dfuse_access::{IssuedToken, KeyId, Place, RouteClass, Standing, Usage, UsedSinceStart};
 pub use error::{
     ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, convert::query_position,
 };

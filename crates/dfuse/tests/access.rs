@@ -90,11 +90,14 @@ fn keys_come_and_go_while_it_runs() {
     let answer = server.get(&rows);
     assert!(answer.status == 200 && answer.headers.contains("x-ratelimit-limit: 1000"), "{}", answer.headers);
     assert_eq!(server.get(&format!("/v0/blocks?limit=1&token={token}")).json()["code"], "auth_invalid_tier_error");
+    // The log says whose key it was.
+    server.wait_for(&format!("key={}", &id[..12]));
 
     maintenance(&data, "on");
     assert_eq!(server.get(&rows).json()["code"], "service_maintenance_error");
     let log = server.stop();
     assert!(!log.iter().any(|line| line.contains(token)), "the token is in the log");
+    assert!(!log.iter().any(|line| line.contains(&key["server_".len()..])), "the key is in the log");
     let used = dfuse(&data, &["keys", "usage", id]);
     assert_eq!((&used[0]["requests"], &used[0]["documents"], &used[0]["subject"]), (&json!(1), &json!(1), &json!(id)));
     assert_eq!(used[0]["egress_bytes"], answer.body.len());
@@ -109,6 +112,42 @@ fn keys_come_and_go_while_it_runs() {
     dfuse(&data, &["keys", "revoke", id]);
     assert_eq!(server.get(&rows).json()["code"], "auth_api_key_revoked_error");
     assert_eq!(issue(&mut server, key).1["code"], "auth_invalid_api_key_error");
+    server.stop();
+}
+
+#[test]
+fn usage_outlives_a_kill() {
+    let data = TempDir::new().unwrap();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        command.args(["start", "--listen", "127.0.0.1:0", "--source", "demo", "--data-dir", text(data.path())]);
+        let mut server = Server::spawn(command.env("DFUSE_ACCESS__MODE", "required").stdin(Stdio::null()));
+        server.wait_for("ready");
+        server
+    };
+    let mut server = start();
+    let created = dfuse(data.path(), &["keys", "create", "--kind", "server", "--name", "a"]);
+    let (key, id) = (created["key"].as_str().unwrap(), created["id"].as_str().unwrap());
+    let token = issue(&mut server, key).1["token"].as_str().unwrap().to_owned();
+    let mut asked = 0;
+    for _ in 0..3 {
+        for _ in 0..7 {
+            assert_eq!(server.get(&format!("/v0/blocks?limit=1&token={token}")).status, 200);
+            asked += 1;
+        }
+        // Nobody asks for the usage: the server writes it by itself.
+        let is_written = |server: &mut Server| {
+            let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+            metrics.lines().any(|line| line == "dfuse_usage_unwritten_requests 0")
+        };
+        while !is_written(&mut server) {}
+        server.signal("KILL");
+        server.wait();
+        let used = dfuse(data.path(), &["keys", "usage", id]);
+        let requests: u64 = used.as_array().unwrap().iter().map(|row| row["requests"].as_u64().unwrap()).sum();
+        assert_eq!(requests, asked, "{used}");
+        server = start();
+    }
     server.stop();
 }
 

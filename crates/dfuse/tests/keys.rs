@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
     process::{Command, Output},
@@ -61,6 +61,19 @@ fn life_of_a_key(data: &Path) -> Value {
     created
 }
 
+/// Those who connect and never say what they want hold up nobody.
+fn half_said(data: &Path, socket: &Path) {
+    let mut waiting: Vec<_> = (0..64).map(|_| UnixStream::connect(socket).unwrap()).collect();
+    for stream in &mut waiting {
+        stream.write_all(b"{").unwrap();
+        stream.set_nonblocking(true).unwrap();
+    }
+    json_of(data, &["keys", "list"]);
+    // Their time was not over before that.
+    let is_open = |mut stream: &UnixStream| stream.read(&mut [0]).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
+    assert!(waiting.iter().all(is_open), "the command waited for others");
+}
+
 /// Whether any file below a folder contains the text.
 fn stands_below(folder: &Path, text: &str) -> bool {
     fs::read_dir(folder).unwrap().any(|entry| {
@@ -90,6 +103,7 @@ fn without_a_server_and_with_one() {
     );
     json_of(data.path(), &["keys", "rotate"]);
     let socket = data.path().join("control.sock");
+    half_said(data.path(), &socket);
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(data.path().join("access")).unwrap().permissions().mode() & 0o777, 0o700);
     // What is no command is answered, and harms nothing.

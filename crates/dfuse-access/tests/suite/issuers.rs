@@ -54,7 +54,8 @@ fn rsa_keys_of_another_issuer() {
     let header = json!({"alg": "RS256", "kid": "r1"});
     let token = rsa_token(&rsa, &header, &claims(&gate));
     assert!(gate.with(&token).is_err());
-    assert_eq!(gate.set_issuer_keys(NAME, set.as_bytes()).unwrap(), 1);
+    let keys = gate.set_issuer_keys(NAME, set.as_bytes()).unwrap();
+    assert_eq!((keys.count, keys.refused), (1, vec![]));
     let grant = gate.with(&token).unwrap();
     assert_eq!(*grant.subject(), Subject::Foreign(format!("{NAME}:uid:someone").into()));
     assert_eq!((grant.tier().name(), grant.first_block(100)), ("free-v1", 90));
@@ -79,6 +80,20 @@ fn rsa_keys_of_another_issuer() {
     let without = with(|claims| drop(claims.as_object_mut().unwrap().remove("tier")));
     assert_eq!(without.unwrap().tier().name(), "anonymous");
     assert_eq!(with(|claims| claims["stblk"] = json!(50)).unwrap().first_block(100), 50);
+    // A time may have a fraction, and nothing but a number is one.
+    let fraction = with(|claims| {
+        claims["exp"] = json!(claims["exp"].as_f64().unwrap() + 0.5);
+        claims["iat"] = json!(1_699_999_999.75);
+        claims["nbf"] = json!(1.5e9);
+    });
+    fraction.unwrap();
+    assert!(reason(with(|claims| claims["exp"] = json!(1_600_000_000.5))).contains("expired"));
+    assert!(reason(with(|claims| claims["exp"] = json!(-1))).contains("expired"));
+    assert!(reason(with(|claims| claims["exp"] = json!("1800000000"))).contains("its exp must be a number"));
+    assert!(reason(with(|claims| claims["exp"] = json!(null))).contains("its exp must be a number"));
+    assert!(reason(with(|claims| claims["iat"] = json!("now"))).contains("its iat must be a number"));
+    assert!(reason(with(|claims| claims["nbf"] = json!([]))).contains("its nbf must be a number"));
+    assert!(reason(with(|claims| drop(claims.as_object_mut().unwrap().remove("exp")))).contains("lacks a claim"));
     // An HMAC with what is known of the key is none.
     let mut own = header.clone();
     own["alg"] = json!("HS256");
@@ -87,6 +102,31 @@ fn rsa_keys_of_another_issuer() {
     own["alg"] = json!("RS256");
     own["kid"] = part(&gate.token(&gate.key().0), 0)["kid"].clone();
     assert!(reason(gate.with(&rsa_token(&rsa, &own, &claims(&gate)))).contains("algorithm"));
+}
+
+#[test]
+fn weak_keys_are_told_and_do_not_count() {
+    let gate = gate(None);
+    let weak = |bits: usize| {
+        let modulus = URL_SAFE_NO_PAD.encode([&[0x80][..], &vec![1; bits / 8 - 1]].concat());
+        json!({"kty": "RSA", "kid": format!("w{bits}"), "n": modulus, "e": "AQAB"})
+    };
+    let encrypts = json!({"kty": "RSA", "kid": "enc", "use": "enc", "n": "AQ", "e": "AQAB"});
+    let unreadable = json!({"kty": "RSA", "kid": "x", "n": "=", "e": "AQAB"});
+    let set = json!({"keys": [weak(1024), rsa_jwk(&rsa()), encrypts, unreadable, weak(16384)]}).to_string();
+    let keys = gate.set_issuer_keys(NAME, set.as_bytes()).unwrap();
+    let refused = [
+        "the key \"w1024\": it is an RSA key of 1024 bits, and must have 2048 to 8192",
+        "the key \"x\": its n is not base64url without padding",
+        "the key \"w16384\": it is an RSA key of 16384 bits, and must have 2048 to 8192",
+    ];
+    assert_eq!((keys.count, keys.refused), (1, refused.map(str::to_owned).to_vec()));
+    let none = json!({"keys": [weak(2040)]}).to_string();
+    let error = gate.set_issuer_keys(NAME, none.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("none that signatures") && error.contains("of 2040 bits"), "{error}");
+    // Those that it had count still.
+    let token = rsa_token(&rsa(), &json!({"alg": "RS256", "kid": "r1"}), &claims(&gate));
+    gate.with(&token).unwrap();
 }
 
 #[test]

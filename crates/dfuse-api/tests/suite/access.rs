@@ -33,7 +33,7 @@ impl Guarded {
         Self::with(access, Options::default()).await
     }
 
-    async fn with(access: dfuse_access::Options, options: Options) -> Self {
+    pub(crate) async fn with(access: dfuse_access::Options, options: Options) -> Self {
         let store = KvAccessStore::over(Arc::new(MemoryStore::new(&KvAccessStore::KEYSPACES))).unwrap();
         let clock = Arc::new(SystemClock::new());
         let gate = Arc::new(Gate::open(Arc::new(store), clock, Arc::new(SystemEntropy), access).unwrap());
@@ -396,6 +396,16 @@ async fn usage_is_counted() {
     assert_eq!((after.requests, after.documents), (4, 4));
     assert_eq!(after.ingress_bytes - before.ingress_bytes, request.len() as u64);
     assert!(after.egress_bytes > before.egress_bytes);
+    // In the counts for operators, too, by the id of the key.
+    let metrics = guarded.get("/metrics", &[]).await;
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    for (name, count) in [("requests", 4), ("documents", 4), ("rate_limited", 0), ("egress_bytes", after.egress_bytes)]
+    {
+        let line = format!("dfuse_usage_{name}_total{{key=\"{id}\"}} {count}");
+        assert!(metrics.lines().any(|it| it == line), "{line}: {metrics}");
+    }
+    assert!(metrics.contains("dfuse_usage_unwritten_requests 0"), "{metrics}");
+    assert!(!metrics.contains(&key["server_".len()..]) && !metrics.contains(&token), "no secrets");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -454,6 +464,7 @@ async fn history_ends_where_it_says() {
     let cursor = page["cursor"].as_str().unwrap();
     let answer = guarded.with_token(&format!("{search}&cursor={cursor}"), &token).await;
     assert_eq!(answer.error().0, ErrorCode::HistoryNotAllowed);
+    cursor_of_a_row(&guarded, &token, &free, first).await;
     let listening = guarded.chain.listen().await;
     let mut client = connect(&listening, &token).await.unwrap();
     let mut request = listen("a");
@@ -462,6 +473,37 @@ async fn history_ends_where_it_says() {
     request["start_block"] = json!(first);
     client.ask(request).await;
     client.of("listening", "a").await;
+}
+
+/// The cursor of a row's history that somebody was given who may read further back.
+async fn cursor_of_a_row(guarded: &Guarded, token: &str, free: &str, first: u32) {
+    let scopes = guarded.with_token(BLOCKS, free).await.json();
+    let scopes = scopes["scopes"].as_array().unwrap().iter().filter_map(Value::as_str).map(str::to_owned);
+    let mut refused = 0;
+    for scope in scopes.collect::<Vec<_>>() {
+        let table = format!("account=eosio.token&table=accounts&scope={scope}&key_type=symbol_code");
+        let rows = guarded.with_token(&format!("/v0/state/table?{table}"), free).await.json();
+        let Some(key) = rows["rows"][0]["key"].as_str() else { continue };
+        let history = format!("/v0/state/table/row/history?{table}&primary_key={key}");
+        for sort in ["asc", "desc"] {
+            let history = format!("{history}&sort={sort}&limit=1");
+            let page = guarded.with_token(&history, free).await.json();
+            let (block, cursor) = (page["changes"][0]["block_num"].as_u64().unwrap(), page["cursor"].as_str().unwrap());
+            if cursor.is_empty() {
+                continue;
+            }
+            let answer = guarded.with_token(&format!("{history}&cursor={cursor}"), token).await;
+            if block >= first.into() {
+                assert_eq!(answer.status, StatusCode::OK, "{history}: {block}");
+                continue;
+            }
+            let (code, error) = answer.error();
+            let details = json!({"request_block_num": block, "first_block_num": first});
+            assert_eq!((code, &error["details"]), (ErrorCode::HistoryNotAllowed, &details), "{history}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "no row was written before {first} and again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

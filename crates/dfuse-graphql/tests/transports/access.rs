@@ -12,23 +12,27 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, TestServer};
 
-struct Guarded {
-    server: TestServer,
-    gate: Arc<Gate>,
-    token: String,
+pub(crate) struct Guarded {
+    pub(crate) server: TestServer,
+    pub(crate) gate: Arc<Gate>,
+    /// Of a key of the tier that is tested.
+    pub(crate) token: String,
 }
 
 impl Guarded {
     /// Where everybody needs a token; there is one of that tier.
     async fn new(tier: TierOptions) -> Self {
+        Self::with(tier, dfuse_access::Options::default()).await
+    }
+
+    /// The same with further options.
+    pub(crate) async fn with(tier: TierOptions, options: dfuse_access::Options) -> Self {
         let store = KvAccessStore::over(Arc::new(MemoryStore::new(&KvAccessStore::KEYSPACES))).unwrap();
         let tiers = vec![TierOptions { name: "tested".into(), ..tier }];
-        let options = dfuse_access::Options { mode: Mode::Required, tiers, ..dfuse_access::Options::default() };
+        let options = dfuse_access::Options { mode: Mode::Required, tiers, ..options };
         let clock = Arc::new(SystemClock::new());
         let gate = Arc::new(Gate::open(Arc::new(store), clock, Arc::new(SystemEntropy), options).unwrap());
-        let new = NewKey { tier: Some("tested".into()), ..NewKey::new(KeyKind::Server, "test") };
-        let (key, _) = gate.create_key(new).unwrap();
-        let token = gate.issue(key.reveal(), None, None).unwrap().unwrap().token;
+        let token = token(&gate, NewKey { tier: Some("tested".into()), ..NewKey::new(KeyKind::Server, "test") });
         let server = TestServer::new(Arc::new(GateAccess(gate.clone())), SocketOptions::default()).await;
         Self { server, gate, token }
     }
@@ -36,6 +40,12 @@ impl Guarded {
     fn init(&self) -> Value {
         json!({"type": "connection_init", "payload": {"Authorization": self.token}})
     }
+}
+
+/// A token for a new key.
+pub(crate) fn token(gate: &Gate, new: NewKey) -> String {
+    let (key, _) = gate.create_key(new).unwrap();
+    gate.issue(key.reveal(), None, None).unwrap().unwrap().token
 }
 
 fn subscribe(id: &str, kind: &str, document: &str) -> Value {
@@ -123,6 +133,13 @@ async fn limits_hold_and_usage_is_counted() {
     let rate: Rate = "3/h".parse().unwrap();
     let tier = TierOptions { rate: Some(rate), max_connections: Some(1), ..TierOptions::default() };
     let guarded = Guarded::new(tier).await;
+    let over_http = Guarded::new(TierOptions { rate: Some(rate), ..TierOptions::default() }).await;
+    for remaining in ["2", "1", "0"] {
+        let answer = over_http.server.get(&format!("/graphql?query=query&token={}", over_http.token)).await;
+        let told = (answer.header("x-ratelimit-limit"), answer.header("x-ratelimit-remaining"));
+        assert_eq!((answer.status.as_u16(), told), (200, ("3", remaining)));
+        assert!(answer.header("x-ratelimit-reset").parse::<u32>().unwrap() > 0);
+    }
     let listening = guarded.server.listen().await;
     let mut client = Client::connect(&listening, "graphql-transport-ws").await;
     client.send(guarded.init()).await;

@@ -92,11 +92,24 @@ impl GraphqlExecutor for Executor {
         }
     }
 
-    fn execute(&self, request: GraphqlRequest, caller: Caller, _: TraceId) -> BoxStream<'static, GraphqlResponse> {
+    fn execute(
+        &self,
+        request: GraphqlRequest,
+        caller: Caller,
+        trace_id: TraceId,
+    ) -> BoxStream<'static, GraphqlResponse> {
         let words = self.0.clone();
         if let Err(error) = caller.take(RouteClass::Search) {
             let mut refused = failure(error.row().code, false, Some("null"));
-            refused.errors[0].extensions.insert("details".to_owned(), error.details().clone().into());
+            let refusal = &mut refused.errors[0];
+            refusal.message = format!("no (trace_id: {trace_id})");
+            for (key, value) in [
+                ("details", error.details().clone().into()),
+                ("trace_id", trace_id.to_string().into()),
+                ("status", "ResourceExhausted".into()),
+            ] {
+                refusal.extensions.insert(key.to_owned(), value);
+            }
             return stream::iter([refused]).boxed();
         }
         *words.asked.lock().unwrap() = Some(request.clone());

@@ -5,11 +5,18 @@ use std::sync::Arc;
 use dfuse_access::{Gate, KeyKind, KvAccessStore, Mode, NewKey, Options, TierOptions};
 use dfuse_blocks::SystemEntropy;
 use dfuse_kv::MemoryStore;
-use dfuse_proto::dfuse::graphql::v1::{Request, Response, graph_ql_client::GraphQlClient};
+use dfuse_proto::{
+    dfuse::graphql::v1::{Request, Response, graph_ql_client::GraphQlClient},
+    sf::firehose::v2::{InfoRequest, endpoint_info_client::EndpointInfoClient},
+};
 use dfuse_query::GateAccess;
 use prost::Message;
 use prost_types::{Struct, Value, value::Kind};
-use tonic::{Code, Status, Streaming, metadata::MetadataValue, transport::Channel};
+use tonic::{
+    Code, Status, Streaming,
+    metadata::{MetadataMap, MetadataValue},
+    transport::Channel,
+};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{StoppedClock, TestChain, code};
@@ -24,7 +31,8 @@ impl Guarded {
     async fn new() -> Self {
         let store = KvAccessStore::over(Arc::new(MemoryStore::new(&KvAccessStore::KEYSPACES))).unwrap();
         let few = TierOptions { name: "few".into(), max_streams: Some(1), ..TierOptions::default() };
-        let options = Options { mode: Mode::Required, tiers: vec![few], ..Options::default() };
+        let slow = TierOptions { name: "slow".into(), rate: "2/h".parse().ok(), ..TierOptions::default() };
+        let options = Options { mode: Mode::Required, tiers: vec![few, slow], ..Options::default() };
         let entropy = Arc::new(SystemEntropy);
         let gate = Arc::new(Gate::open(Arc::new(store), Arc::new(StoppedClock), entropy, options).unwrap());
         let chain = TestChain::synthetic(1, Arc::new(GateAccess(gate.clone()))).await;
@@ -129,6 +137,43 @@ async fn streams_are_counted_while_they_are_open() {
     drop(open);
     // The server learns of it a moment later.
     while guarded.call(&metadata, asked(1.0)).await.is_err() {}
+}
+
+/// The limits that metadata tells.
+fn standing(metadata: &MetadataMap) -> [Option<u64>; 2] {
+    let reset = metadata.get("x-ratelimit-reset").map(|reset| reset.to_str().unwrap().parse::<u64>().unwrap());
+    assert!(reset.is_none_or(|reset| reset > 0));
+    ["x-ratelimit-limit", "x-ratelimit-remaining"]
+        .map(|name| metadata.get(name).map(|value| value.to_str().unwrap().parse().unwrap()))
+}
+
+#[tokio::test]
+async fn limits_are_told() {
+    let guarded = Guarded::new().await;
+    let (slow, free) = (guarded.key(Some("slow")).0, guarded.key(None).0);
+    let query = |key: &str| {
+        let mut request = tonic::Request::new(Request { query: "{ x }".to_owned(), ..Request::default() });
+        request.metadata_mut().insert("x-api-key", MetadataValue::try_from(key).unwrap());
+        request
+    };
+    let mut client = guarded.client();
+    for remaining in [1, 0] {
+        let answer = client.execute(query(&slow)).await.unwrap();
+        assert_eq!(standing(answer.metadata()), [Some(2), Some(remaining)]);
+        assert!(answer.into_inner().message().await.unwrap().is_some());
+    }
+    // In a class of its own, and where the call is refused or fails.
+    let mut info = EndpointInfoClient::new(guarded.chain.channel.clone());
+    for (remaining, expected) in
+        [(1, "app_not_ready_error"), (0, "app_not_ready_error"), (0, "rate_limit_exceeded_error")]
+    {
+        let mut request = tonic::Request::new(InfoRequest::default());
+        request.metadata_mut().insert("x-api-key", MetadataValue::try_from(&slow).unwrap());
+        let status = info.info(request).await.unwrap_err();
+        assert_eq!((&*code(&status), standing(status.metadata())), (expected, [Some(2), Some(remaining)]));
+    }
+    // Who has no limit is told of none.
+    assert_eq!(standing(client.execute(query(&free)).await.unwrap().metadata()), [None, None]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks
 use dfuse_kv::MemoryStore;
 use dfuse_query::{
     Access, ApiResult, Caller, Chain, GraphqlError, GraphqlExecutor, GraphqlLocation, GraphqlOperation, GraphqlRequest,
-    GraphqlResponse, OpenAccess, Service, TraceId,
+    GraphqlResponse, OpenAccess, RouteClass, Service, TraceId,
 };
 use dfuse_search::SearchIndex;
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
@@ -76,7 +76,14 @@ impl GraphqlExecutor for Echo {
         Ok(if is_subscription { GraphqlOperation::Subscription } else { GraphqlOperation::Query })
     }
 
-    fn execute(&self, request: GraphqlRequest, _: Caller, trace_id: TraceId) -> BoxStream<'static, GraphqlResponse> {
+    fn execute(
+        &self,
+        request: GraphqlRequest,
+        caller: Caller,
+        trace_id: TraceId,
+    ) -> BoxStream<'static, GraphqlResponse> {
+        // Nobody asks for more than they may.
+        caller.take(RouteClass::Search).unwrap();
         if request.query == "fail" {
             let extensions = json!({"code": "x", "trace_id": trace_id.to_string(), "terminal": true});
             let error = GraphqlError {
@@ -141,6 +148,11 @@ impl TestChain {
         Self::new(Box::new(Cursor::new(log)), access, Options::default()).await
     }
 
+    /// Without blocks, with a server of those options.
+    pub(crate) async fn with(options: Options) -> Self {
+        Self::new(Box::new(std::io::empty()), Arc::new(OpenAccess), options).await
+    }
+
     async fn new(log: Box<dyn BufRead + Send>, access: Arc<dyn Access>, options: Options) -> Self {
         let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
         let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
@@ -171,7 +183,7 @@ impl TestChain {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move { server.serve(listener, async { drop(stopped.await) }).await.unwrap() });
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         let stop = Some(stop);
         let (blocks, reader) = (Vec::new(), Reader::new(log));
         Self { service, channel, address, blocks, reader, feed, follower, stop, server, keeper }

@@ -13,6 +13,7 @@ use axum::{
 use dfuse_query::{TraceId, secrets, shorten_to};
 use tracing::Level;
 
+use super::caller_slot::CallerSlot;
 use crate::{
     Api,
     metrics::{request_begins, request_ends},
@@ -70,6 +71,7 @@ pub(super) struct Record {
     /// For whom, as a proxy says. Anybody can say so.
     forwarded_for: Option<String>,
     route: RouteSlot,
+    caller: CallerSlot,
     traceparent: Option<String>,
     cloud_trace_context: Option<String>,
     /// 0 until there is an answer.
@@ -88,6 +90,7 @@ impl Record {
             client: peer::peer(request.extensions()),
             forwarded_for: header(request.headers(), "x-forwarded-for", is_forwarded_for),
             route: RouteSlot::default(),
+            caller: CallerSlot::default(),
             traceparent: header(request.headers(), "traceparent", is_traceparent),
             cloud_trace_context: header(request.headers(), "x-cloud-trace-context", is_cloud_trace_context),
             status: 0,
@@ -96,6 +99,10 @@ impl Record {
 
     pub(super) fn route_slot(&self) -> RouteSlot {
         self.route.clone()
+    }
+
+    pub(super) fn caller_slot(&self) -> CallerSlot {
+        self.caller.clone()
     }
 
     /// The address of the client, for the log.
@@ -124,6 +131,7 @@ impl Drop for Record {
                     micros = taken.as_micros() as u64,
                     trace_id = %self.trace_id,
                     client = self.client(),
+                    key = self.caller.key().map(tracing::field::display),
                     forwarded_for = self.forwarded_for,
                     traceparent = self.traceparent,
                     cloud_trace_context = self.cloud_trace_context,

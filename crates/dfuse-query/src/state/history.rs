@@ -75,7 +75,7 @@ pub struct WrittenRow {
 ///
 /// # Errors
 /// Those of [`Height::asked`]; `request_validation_error` for blocks that end before they begin, for a cursor of another list
-/// or of a block that was undone.
+/// or of a block that was undone; `auth_invalid_history_error` for one of somebody who may read further back.
 pub fn row_history<'a>(
     read: &'a ReadContext<'a>,
     mut question: HistoryQuestion,
@@ -99,6 +99,7 @@ pub fn row_history<'a>(
     if let Some(page) = page {
         let (id, []) = page.place(&subject(&key))?;
         let passed = cursor::block_num(read.snapshot(), Checksum(id), 0)?;
+        read.may_read(passed)?;
         match question.direction {
             Direction::Reverse => last = passed.checked_sub(1).min(last),
             Direction::Forward => question.first_block = question.first_block.max(passed.saturating_add(1)),

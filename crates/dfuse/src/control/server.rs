@@ -31,8 +31,12 @@ use crate::{
     start::DataDir,
 };
 
-/// Commands at a time.
+/// Connections at a time. Who is connected and says nothing takes the place of no command.
+const MAX_CONNECTIONS: usize = 256;
+/// Commands that are done at a time.
 const MAX_COMMANDS: usize = 16;
+/// How long the beginning of a line may take: whoever connects has a command.
+const FIRST_BYTE: Duration = Duration::from_secs(2);
 /// How long a line may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -89,7 +93,8 @@ impl Control {
 
     /// Does what commands ask for, until this is dropped.
     pub(crate) async fn run(self) {
-        let places = Arc::new(Semaphore::new(MAX_COMMANDS));
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let at_work = Arc::new(Semaphore::new(MAX_COMMANDS));
         while let Ok(place) = places.clone().acquire_owned().await {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -99,9 +104,9 @@ impl Control {
                     continue;
                 }
             };
-            let commanded = self.commanded.clone();
+            let (commanded, at_work) = (self.commanded.clone(), at_work.clone());
             tokio::spawn(async move {
-                if let Err(error) = answer(stream, commanded).await {
+                if let Err(error) = answer(stream, commanded, &at_work).await {
                     warn!(%error, "a command was not answered");
                 }
                 drop(place);
@@ -110,9 +115,9 @@ impl Control {
     }
 }
 
-async fn answer(mut stream: UnixStream, commanded: Commanded) -> io::Result<()> {
-    let mut line = String::new();
-    timeout(PATIENCE, BufReader::new(&mut stream).take(MAX_LINE).read_line(&mut line)).await??;
+async fn answer(mut stream: UnixStream, commanded: Commanded, at_work: &Semaphore) -> io::Result<()> {
+    let Some(line) = line(&mut stream).await? else { return Ok(()) };
+    let _at_work = at_work.acquire().await.map_err(io::Error::other)?;
     let reply = match serde_json::from_str::<Command>(&line) {
         Ok(Command::Read { target }) => return read(stream, &commanded.server, &target).await,
         Ok(command) => {
@@ -126,6 +131,17 @@ async fn answer(mut stream: UnixStream, commanded: Commanded) -> io::Result<()> 
     };
     send(&mut stream, &reply).await?;
     stream.shutdown().await
+}
+
+/// The line that stands for a command; nothing of somebody who only looked in.
+async fn line(stream: &mut UnixStream) -> io::Result<Option<String>> {
+    let mut reader = BufReader::new(stream);
+    if timeout(FIRST_BYTE, reader.fill_buf()).await??.is_empty() {
+        return Ok(None);
+    }
+    let mut line = String::new();
+    timeout(PATIENCE, reader.take(MAX_LINE).read_line(&mut line)).await??;
+    Ok(Some(line))
 }
 
 async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {

@@ -23,6 +23,8 @@ pub(super) struct IssuerKeys {
     name: String,
     place: Place,
     has_keys: bool,
+    /// Keys that could not be used, which are told when there are others.
+    refused: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -44,7 +46,7 @@ impl IssuerKeys {
         } else {
             Place::File(Path::new(&settings.keys).into())
         };
-        let mut keys = Self { name: settings.name.clone(), place, has_keys: false };
+        let mut keys = Self { name: settings.name.clone(), place, has_keys: false, refused: Vec::new() };
         if let Place::File(_) = keys.place {
             keys.load(gate).await?;
         }
@@ -78,7 +80,14 @@ impl IssuerKeys {
                 read.await?.map_err(unreadable)?
             }
         };
-        let count = gate.set_issuer_keys(&self.name, &document).map_err(|error| usage(error.to_string()))?;
+        let dfuse_access::IssuerKeys { count, refused } =
+            gate.set_issuer_keys(&self.name, &document).map_err(|error| usage(error.to_string()))?;
+        if refused != self.refused {
+            for key in &refused {
+                warn!(issuer = self.name, key, "a key of the issuer cannot be used: tokens that it signs are refused");
+            }
+            self.refused = refused;
+        }
         if !self.has_keys {
             info!(issuer = self.name, keys = count, "tokens of the issuer count");
         }
