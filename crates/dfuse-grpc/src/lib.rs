@@ -24,5 +24,5 @@ mod server;
 mod status;
 mod value;
 
-pub use options::Options;
+pub use options::{Encryption, Options};
 pub use server::GrpcServer;

@@ -100,7 +100,7 @@ impl GrpcServer {
             shutdown.await;
             stopping.cancel();
         };
-        let serving = server.serve_with_incoming_shutdown(frame, accepted(listener, options.max_connections), stop);
+        let serving = server.serve_with_incoming_shutdown(frame, accepted(listener, &options), stop);
         let given_up = async {
             stopping.cancelled().await;
             sleep(options.shutdown_grace).await;

@@ -90,6 +90,13 @@ impl Tls {
     pub fn config(&self) -> Arc<ServerConfig> {
         self.0.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The same for a listener that speaks other protocols, as ALPN names them.
+    pub fn config_for(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.config());
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Arc::new(config)
+    }
 }
 
 impl Files {

@@ -7,3 +7,4 @@ mod graphql;
 mod health;
 mod live;
 mod support;
+mod tls;

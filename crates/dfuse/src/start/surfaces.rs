@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::Context;
 use dfuse_api::Endpoints;
 use dfuse_graphql::{Executor, Limits};
-use dfuse_grpc::GrpcServer;
+use dfuse_grpc::{Encryption, GrpcServer};
 use dfuse_http::{Api, Server};
 use dfuse_node::nodeos::Nodeos;
 use dfuse_query::{GraphqlExecutor, Service};
@@ -33,6 +33,9 @@ impl Surfaces {
             tls: settings.http.tls()?,
             ..settings.http.options()
         };
+        // The same certificate, which the HTTP server reads again for both.
+        let encryption =
+            http.tls.clone().map(|tls| Encryption(Arc::new(move || tls.config_for(&Encryption::PROTOCOLS))));
         let options = dfuse_api::Options {
             chain_api: settings.chain_api.options(nodes.and_then(Nodeos::api), shares)?,
             websocket: settings.websocket.options()?,
@@ -40,6 +43,8 @@ impl Surfaces {
         let grpc = dfuse_grpc::Options {
             max_connections: shares.grpc_connections,
             shutdown_grace: settings.http.options().shutdown_grace,
+            greeting_timeout: http.header_timeout,
+            encryption,
             ..dfuse_grpc::Options::default()
         };
         let executor: Arc<dyn GraphqlExecutor> = Arc::new(Executor::new(service.clone(), Limits::default()));
@@ -77,7 +82,7 @@ impl Surfaces {
         });
         let stopped = stop.clone().cancelled_owned();
         parts.spawn("the gRPC server", async move { Ok(grpc.serve(listeners.grpc, stopped).await?) });
-        info!("gRPC at {grpc_address}");
+        info!("gRPC at {grpc_address}{}", if s.is_empty() { "" } else { ", encrypted" });
         info!(
             "REST at http{s}://{address}/v0/ and its description at http{s}://{address}/docs, the node's API at http{s}://{address}/v1/chain/, WebSocket at ws{s}://{address}/v1/stream, GraphQL at http{s}://{address}/graphql and its editor at http{s}://{address}/graphiql/, metrics at http{s}://{address}/metrics, pages for people at http{s}://{address}/"
         );

@@ -103,7 +103,7 @@ section! {
         client_timeout_seconds: u64 = http.client_timeout.as_secs(),
         /// A secret that proves answers to clients which ask for X-Data-Integrity-Proof. Not set: no proofs
         integrity_secret: Option<String> = None,
-        /// File with the certificate chain in PEM, that of the server first: connections at `listen` are then encrypted. It
+        /// File with the certificate chain in PEM, that of the server first: connections at `listen` and `grpc_listen` are then encrypted. It
         /// is read again when it changes. Not set: no TLS
         tls_certificate: Option<PathBuf> = None,
         /// File with the private key of that certificate, in PEM
