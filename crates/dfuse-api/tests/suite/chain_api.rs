@@ -43,7 +43,7 @@ fn post(call: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<
 
 /// Asserts that the answer is an error of ours in the structure of the node, and returns it.
 #[track_caller]
-fn node_shaped(answer: &Answer, status: u16, code: i64) -> Value {
+pub(crate) fn node_shaped(answer: &Answer, status: u16, code: i64) -> Value {
     let body = answer.json();
     assert_eq!((answer.status.as_u16(), &body["code"]), (status, &json!(status)), "{body}");
     assert_eq!((&body["error"]["code"], &body["trace_id"]), (&json!(code), &json!(answer.trace_id())), "{body}");

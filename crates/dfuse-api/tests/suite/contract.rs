@@ -1,5 +1,8 @@
 //! The error contract: every endpoint, with every method, and every reason to refuse.
 
+mod node;
+mod stream;
+
 use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode};
@@ -9,7 +12,7 @@ use dfuse_query::ErrorCode;
 use serde_json::json;
 
 use crate::{
-    access::{Guarded, connect},
+    access::Guarded,
     support::{Answer, Options, TestChain},
 };
 
@@ -188,29 +191,4 @@ async fn before_the_first_block_nothing_is_a_fault() {
             assert!(answer.header("retry-after").parse::<u32>().is_ok(), "{uri} does not say when to ask again");
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_stream_message_is_refused_in_one_form() {
-    let slow = TierOptions { routes: vec![RouteClass::Stream], history: Some(5), ..TierOptions::default() };
-    let guarded = Guarded::required(slow).await;
-    let listening = guarded.chain.listen().await;
-    let mut client = connect(&listening, &guarded.slow_token()).await.unwrap();
-    let mut refused = 0;
-    let kinds = dfuse_api::stream_message_types().into_iter().filter(|kind| kind.starts_with("get_"));
-    for (number, kind) in kinds.enumerate() {
-        let wrong_data = json!({"type": kind, "req_id": format!("d{number}"), "listen": true, "data": 7});
-        let neither = json!({"type": kind, "req_id": format!("n{number}"), "data": {}});
-        let expected = [ErrorCode::WsInvalidJsonMessageData, ErrorCode::WsMessageDataValidation];
-        for request in [wrong_data, neither] {
-            // That it has the one form, and a trace id of its own, is asserted there.
-            let (code, details) = client.refused(request).await;
-            assert!(expected.contains(&code), "{kind}: {code:?} {details}");
-            refused += 1;
-        }
-    }
-    assert!(refused > 10, "{refused}");
-    let data = json!({"accounts": "eosio.token"});
-    let from_afar = json!({"type": "get_action_traces", "req_id": "h", "listen": true, "start_block": 2, "data": data});
-    assert_eq!(client.refused(from_afar).await.0, ErrorCode::StreamStartNotAllowed);
 }

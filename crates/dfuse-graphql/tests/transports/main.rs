@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod contract;
 mod editor;
 mod http;
 mod legacy;
