@@ -20,17 +20,21 @@ impl Endpoint {
             let shown: String = text.chars().take(80).collect();
             format!("\"{shown}\" is not a Firehose endpoint: {why}; write HOST:PORT, such as blocks.example.com:443")
         };
-        let uri: Uri = format!("http://{text}").parse().map_err(|_| wrong("not a host and a port"))?;
-        let authority = uri.authority().filter(|authority| authority.as_str() == text);
-        let authority = authority.ok_or_else(|| wrong("there is more than a host and a port"))?;
         if text.contains('@') {
             return Err(wrong("tokens and keys are settings (firehose.token, firehose.api_key), not part of it"));
         }
-        match authority.port_u16() {
-            None | Some(0) => Err(wrong("the port is missing")),
-            Some(_) if authority.host().is_empty() => Err(wrong("the host is missing")),
-            Some(_) => Ok(Self { authority: text.to_owned(), tls }),
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| wrong("the port is missing"))?;
+        if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+            return Err(wrong("its port must be a number from 1 to 65535"));
         }
+        if host.is_empty() {
+            return Err(wrong("the host is missing"));
+        }
+        let authority = format!("http://{text}").parse().ok().and_then(|uri: Uri| uri.into_parts().authority);
+        if authority.is_none_or(|authority| authority.as_str() != text) {
+            return Err(wrong("that is no host"));
+        }
+        Ok(Self { authority: text.to_owned(), tls })
     }
 
     /// Whether the connection is encrypted.
@@ -111,13 +115,14 @@ mod tests {
         for (wrong, why) in [
             ("firehose:", "\"\" is not"),
             ("firehose:host", "the port is missing"),
-            ("firehose:host:0", "the port is missing"),
-            ("firehose:host:70000", "not a host and a port"),
-            ("firehose::9000", "not a host and a port"),
+            ("firehose:host:0", "its port must be"),
+            ("firehose:host:70000", "its port must be"),
+            ("firehose::9000", "the host is missing"),
             ("firehose:a:1,", "\"\" is not"),
             ("firehose:a:1,b", "\"b\" is not"),
-            ("firehose:a:1/x", "more than"),
-            ("firehose:a b:1", "not a host"),
+            ("firehose:a:1/x", "its port must be"),
+            ("firehose:a/x:1", "that is no host"),
+            ("firehose:a b:1", "that is no host"),
             ("firehose:key@host:1", "firehose.api_key"),
             ("firehose:a:1,b:1,a:1", "a:1 is there twice"),
             ("grpc:a:1", "begin with"),
