@@ -5,8 +5,8 @@ use std::io;
 pub enum Error {
     /// The specification of a source is wrong.
     #[error(
-        "unknown source \"{0}\": use demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL, firehose:HOST:PORT, \
-         firehoses:HOST:PORT (with TLS) or nodeos"
+        "unknown source \"{0}\": use demo, deep-mind:FILE, deep-mind:- (standard input), ship:HOST:PORT, ship:unix:PATH, \
+         ship-log:DIR, blocks:URL, firehose:HOST:PORT, firehoses:HOST:PORT (with TLS) or nodeos"
     )]
     Spec(String),
     /// The specification of Firehose endpoints is wrong, or how they are to be followed.
@@ -42,6 +42,17 @@ pub enum Error {
     /// The log says something that cannot be; nothing after it can be trusted.
     #[error(transparent)]
     Log(#[from] dfuse_deep_mind::Error),
+    /// What state history says is damaged, or contradicts itself.
+    #[error("{place}: {source}")]
+    History {
+        /// Where it was read.
+        place: String,
+        /// What is wrong.
+        source: dfuse_ship::Error,
+    },
+    /// Something of the chain's history is not there.
+    #[error("{0}")]
+    HistoryMissing(String),
     /// The block store is damaged or does not answer, or a block contradicts itself.
     #[error(transparent)]
     Blocks(#[from] dfuse_blocks::Error),

@@ -5,11 +5,16 @@ use std::{sync::Arc, time::Duration};
 use dfuse_antelope::{AbiDump, Checksum256, model::Block};
 use dfuse_blocks::{EncodedBlock, StoreOptions};
 use dfuse_deep_mind::MAX_LINE;
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{Result, firehose::FirehoseOptions};
 
 pub(crate) type Sender = mpsc::Sender<Result<SourceEvent>>;
+
+/// Waits on a thread for at most that long. True: nobody wants more events.
+pub(crate) fn closes_within(sender: &Sender, time: Duration, runtime: &Handle) -> bool {
+    runtime.block_on(async { tokio::time::timeout(time, sender.closed()).await.is_ok() })
+}
 
 /// What a source gives.
 #[derive(Debug, Clone)]
@@ -49,7 +54,7 @@ pub struct SourceOptions {
     pub store: StoreOptions,
     /// How to follow Firehose endpoints.
     pub firehose: FirehoseOptions,
-    /// The id of the chain, as far as it is known. Endpoints that say that theirs is another one are not followed.
+    /// The id of the chain, as far as it is known. Nodes and endpoints that say that theirs is another one are not followed.
     pub chain_id: Option<Checksum256>,
     /// Whether no block is there yet: the history may then begin later than with the first block of interest, if the endpoints have
     /// none before.

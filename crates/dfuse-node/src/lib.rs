@@ -1,6 +1,7 @@
 //! Where blocks come from, and the node beside them.
 //!
-//! A [`SourceSpec`] names a place: a deep-mind log in a file or on standard input, an existing block store, or Firehose endpoints.
+//! A [`SourceSpec`] names a place: a deep-mind log in a file or on standard input, the data directory or the address of a node with
+//! the state-history plugin, an existing block store, or Firehose endpoints.
 //! [`Source::open`] begins to read it in the background, [`Source::next`] hands out blocks and ABI dumps in the order of
 //! the source, forks included. Every source can start again from its beginning; whoever takes the blocks knows which it
 //! has.
@@ -11,6 +12,8 @@
 //! | module | what |
 //! |---|---|
 //! | `spec`, `event`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
+//! | `history` | the logs of a node with the state-history plugin: their `files`, and what the `logs` say of each block |
+//! | `ship` | nodes that serve state history: `address`, the `socket` to one, and what a `session` takes from it |
 //! | `queue` | what is read from a pipe and not decoded yet |
 //! | [`firehose`] | endpoints of others: `client` calls one, `follow` takes blocks of several, `position` knows how far they were taken |
 //! | [`nodeos`] | supervised nodes: `config` and `check` what a node is told and what is wrong with it, `process` its process, `output` its own log, `shared` what tasks of others see of it, `monitor` its state, `snapshots` and `restore` how it gets a state again, `supervisor` the task that keeps it running |
@@ -19,10 +22,12 @@
 mod error;
 mod event;
 pub mod firehose;
+mod history;
 mod log;
 pub mod nodeos;
 mod queue;
 pub mod rpc;
+mod ship;
 mod source;
 mod spec;
 mod store;
@@ -31,5 +36,6 @@ pub use error::{Error, Result};
 pub use event::{SourceEvent, SourceOptions};
 pub use log::{decompressed, open_log};
 pub use queue::{Queue, QueueState};
+pub use ship::Addresses;
 pub use source::Source;
 pub use spec::SourceSpec;

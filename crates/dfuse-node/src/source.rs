@@ -1,10 +1,12 @@
-use std::{io, thread};
+use std::{fs, io, thread};
 
 use dfuse_blocks::BlockStore;
 use dfuse_deep_mind::MAX_LINE;
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
-use crate::{Error, Queue, Result, SourceEvent, SourceOptions, SourceSpec, event::Sender, firehose, log, store};
+use crate::{
+    Error, Queue, Result, SourceEvent, SourceOptions, SourceSpec, event::Sender, firehose, history, log, ship, store,
+};
 
 /// Blocks that are read ahead. With the one at work on either side this bounds memory.
 const AHEAD: usize = 32;
@@ -29,6 +31,7 @@ impl Source {
         let (sender, events) = mpsc::channel(AHEAD);
         let opened = |e| Error::Open { place: spec.to_string(), source: e };
         let mut queue = None;
+        let runtime = Handle::current();
         match spec {
             SourceSpec::Log(file) => {
                 let stream = log::open_log(file)?;
@@ -39,6 +42,27 @@ impl Source {
                 let stdin = queue.insert(Queue::new(options.queue_bytes)).clone();
                 stdin.fill(io::stdin(), "dfuse-pipe").map_err(opened)?;
                 spawn(sender, options.max_line_bytes, || log::decompressed(stdin)).map_err(opened)?;
+            }
+            SourceSpec::HistoryLogs(folder) => {
+                fs::metadata(folder).map_err(opened)?;
+                let folder = folder.clone();
+                let read = move || {
+                    if let Err(error) = history::read(&folder, &options, &sender, &runtime) {
+                        // The receiver is gone if this fails: nobody wants to know.
+                        let _ = sender.blocking_send(Err(error));
+                    }
+                };
+                thread::Builder::new().name("dfuse-history".to_owned()).spawn(read).map(drop).map_err(opened)?;
+            }
+            SourceSpec::History(addresses) => {
+                let addresses = addresses.clone();
+                let follow = move || {
+                    if let Err(error) = ship::follow(&addresses, &options, &sender, &runtime) {
+                        // The receiver is gone if this fails: nobody wants to know.
+                        let _ = sender.blocking_send(Err(error));
+                    }
+                };
+                thread::Builder::new().name("dfuse-history".to_owned()).spawn(follow).map(drop).map_err(opened)?;
             }
             SourceSpec::Blocks(place) => {
                 let store = BlockStore::open_existing(place, options.store.clone())?;

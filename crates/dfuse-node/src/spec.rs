@@ -1,6 +1,6 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use crate::{Error, firehose::Endpoints};
+use crate::{Error, firehose::Endpoints, ship::Addresses};
 
 /// Names a source, as on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,10 @@ pub enum SourceSpec {
     Log(PathBuf),
     /// `deep-mind:-`: the log of a node, piped into this process.
     StandardInput,
+    /// `ship:HOST:PORT` or `ship:unix:PATH`, several with commas between: nodes that serve state history.
+    History(Addresses),
+    /// `ship-log:DIR`: the data directory of a node with the state-history plugin.
+    HistoryLogs(PathBuf),
     /// `blocks:URL`: an existing block store, a directory or the URL of an object store.
     Blocks(String),
     /// `firehose:HOST:PORT,...` or `firehoses:...`: Firehose endpoints of the chain.
@@ -22,6 +26,8 @@ impl FromStr for SourceSpec {
         match text.split_once(':') {
             Some(("deep-mind", "-")) => Ok(Self::StandardInput),
             Some(("deep-mind", file)) if !file.is_empty() => Ok(Self::Log(file.into())),
+            Some(("ship-log", folder)) if !folder.is_empty() => Ok(Self::HistoryLogs(folder.into())),
+            Some(("ship", addresses)) => addresses.parse().map(Self::History),
             Some(("blocks", place)) if !place.is_empty() => Ok(Self::Blocks(place.to_owned())),
             Some(("firehose" | "firehoses", _)) => text.parse().map(Self::Firehose).map_err(Error::Endpoint),
             _ => Err(Error::Spec(text.chars().take(80).collect())),
@@ -34,6 +40,8 @@ impl fmt::Display for SourceSpec {
         match self {
             Self::Log(file) => write!(f, "deep-mind:{}", file.display()),
             Self::StandardInput => f.write_str("deep-mind:-"),
+            Self::HistoryLogs(folder) => write!(f, "ship-log:{}", folder.display()),
+            Self::History(addresses) => write!(f, "ship:{addresses}"),
             Self::Blocks(place) => write!(f, "blocks:{place}"),
             Self::Firehose(endpoints) => endpoints.fmt(f),
         }
@@ -46,13 +54,31 @@ mod tests {
 
     #[test]
     fn specifications_round_trip() {
-        let firehose = "firehoses:a.example.com:443,b.example.com:443";
-        for text in
-            ["deep-mind:-", "deep-mind:/a/b.zst", "deep-mind:c:d", "blocks:s3://bucket/x", "blocks:./store", firehose]
-        {
+        for text in [
+            "deep-mind:-",
+            "deep-mind:/a/b.zst",
+            "deep-mind:c:d",
+            "ship-log:/data",
+            "ship:127.0.0.1:8080",
+            "ship:unix:/s,[::1]:80",
+            "blocks:s3://bucket/x",
+            "blocks:./store",
+            "firehoses:a.example.com:443,b.example.com:443",
+        ] {
             assert_eq!(text.parse::<SourceSpec>().unwrap().to_string(), text);
         }
-        for wrong in ["", "deep-mind", "deep-mind:", "blocks:", "deepmind:x", "file"] {
+        for wrong in [
+            "",
+            "deep-mind",
+            "deep-mind:",
+            "blocks:",
+            "ship-log:",
+            "ship:host",
+            "ship:host:x",
+            "ship:",
+            "deepmind:x",
+            "file",
+        ] {
             assert!(matches!(wrong.parse::<SourceSpec>(), Err(Error::Spec(_))), "{wrong}");
         }
         assert!(matches!("firehose:x".parse::<SourceSpec>(), Err(Error::Endpoint(_))));

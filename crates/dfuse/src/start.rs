@@ -43,7 +43,8 @@ pub(crate) struct Start {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
-    /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:DIR, firehose:HOST:PORT (another
+    /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), ship:HOST:PORT or ship:unix:PATH (nodes with
+    /// the state-history plugin), ship-log:DIR (the data directory of such a node), blocks:DIR, firehose:HOST:PORT (another
     /// server; firehoses:HOST:PORT with TLS; several separated by commas) or nodeos (supervised nodes).
     /// For blocks in an object store (blocks:s3://BUCKET/PREFIX) dfuse is built with the feature aws, gcp or azure
     /// [default: demo]

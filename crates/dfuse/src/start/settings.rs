@@ -36,9 +36,10 @@ section! {
     /// Everything that can be set. Field names are the keys of the file, and in capitals, after `DFUSE_`, the variables.
     pub(crate) struct Settings in ""
     {
-        /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), blocks:URL, firehose:HOST:PORT or
-        /// firehoses:HOST:PORT (with TLS), several endpoints separated by commas, or nodeos (supervised nodes, see
-        /// nodeos.nodes). Flag: --source
+        /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), ship:HOST:PORT or ship:unix:PATH (nodes
+        /// with the state-history plugin, several separated by commas), ship-log:DIR (the data directory of such a node),
+        /// blocks:URL, firehose:HOST:PORT or firehoses:HOST:PORT (with TLS), several endpoints separated by commas, or nodeos
+        /// (supervised nodes, see nodeos.nodes). Flag: --source
         source: String = "demo".to_owned(),
         /// Directory in which dfuse keeps its data. Not set: ./dfuse-data; the demo uses a temporary directory, which is
         /// removed when the process ends. Flag: --data-dir

@@ -1,0 +1,120 @@
+//! What a node with the state-history plugin leaves on disk, read directly: logs of traces and deltas beside the block log.
+//!
+//! The block log has final blocks only, so that there are no forks in what comes of it. Blocks are read and decoded in batches, on
+//! all cores and ahead of where they are put together: that goes in order, since what a block changed can be told only from what its
+//! parent left.
+
+mod files;
+mod logs;
+
+use std::{path::Path, sync::mpsc, thread};
+
+use dfuse_antelope::{AbiDump, model::wire::ReverseWriter};
+use dfuse_blocks::EncodedBlock;
+use dfuse_ship::{Assembler, HistoryBlock};
+use logs::{Logs, Raw};
+use tokio::runtime::Handle;
+
+use crate::{
+    Error, Result, SourceEvent, SourceOptions,
+    event::{Sender, closes_within},
+};
+
+type Batch = Result<Vec<HistoryBlock>>;
+
+/// Reads the logs of a node's data directory, until their end or, if it is to be followed, for as long as blocks are wanted.
+pub(crate) fn read(folder: &Path, options: &SourceOptions, sender: &Sender, runtime: &Handle) -> Result<()> {
+    let mut logs = Logs::open(folder)?;
+    let first = logs.genesis()?;
+    if let Some(wanted) = options.chain_id.filter(|wanted| *wanted != first.chain_id) {
+        let why = format!("{} is of chain {} instead of {wanted}", folder.display(), first.chain_id);
+        return Err(Error::HistoryMissing(why));
+    }
+    tracing::info!(chain_id = %first.chain_id, folder = %folder.display(), "logs of state history");
+    // A chain begins with an ABI that no action has set.
+    if sender.blocking_send(Ok(SourceEvent::AbiDump(AbiDump::native()))).is_err() {
+        return Ok(());
+    }
+    let mut assembler = Assembler::genesis(&first.genesis, first.block.id, first.block.deltas);
+    let (batches, decoded) = mpsc::sync_channel::<Batch>(1);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let read = read_ahead(&mut logs, options, (sender, runtime), &batches);
+            if let Err(error) = read {
+                // Nobody is there any more if this fails.
+                let _ = batches.send(Err(error));
+            }
+        });
+        let mut writer = ReverseWriter::new();
+        for batch in decoded {
+            for parts in batch? {
+                let number = parts.id.block_num();
+                let block = assembler.block(parts).map_err(|error| wrong(folder, error))?;
+                if number < options.start_block {
+                    continue;
+                }
+                let encoded = EncodedBlock::encode(&block, &mut writer)?;
+                let event = SourceEvent::Block { block: Some(block.into()), encoded };
+                if sender.blocking_send(Ok(event)).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Reads and decodes until the end of the logs. More of them come with time if they are followed.
+fn read_ahead(
+    logs: &mut Logs,
+    options: &SourceOptions,
+    (sender, runtime): (&Sender, &Handle),
+    batches: &mpsc::SyncSender<Batch>,
+) -> Result<()> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut is_told = false;
+    loop {
+        loop {
+            let batch = logs.batch()?;
+            if batch.is_empty() {
+                break;
+            }
+            if batches.send(Ok(decode(&batch, cores)?)).is_err() {
+                return Ok(());
+            }
+        }
+        if !options.follow {
+            logs.tell_unfinished();
+            return Ok(());
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::info!(
+                block = logs.next_number().saturating_sub(1),
+                "this is the end of the block log; waiting for more"
+            );
+        }
+        // Nobody takes an empty batch if nobody wants more.
+        if closes_within(sender, options.poll, runtime) || batches.send(Ok(vec![])).is_err() {
+            return Ok(());
+        }
+        logs.look_again()?;
+    }
+}
+
+/// Decodes blocks on so many threads; they stay in their order.
+fn decode(raw: &[Raw], cores: usize) -> Result<Vec<HistoryBlock>> {
+    let share = raw.len().div_ceil(cores).max(1);
+    thread::scope(|scope| {
+        let decode = |chunk: &[Raw]| chunk.iter().map(Raw::decode).collect::<Result<Vec<_>>>();
+        let threads: Vec<_> = raw.chunks(share).map(|chunk| scope.spawn(move || decode(chunk))).collect();
+        let mut decoded = Vec::with_capacity(raw.len());
+        for thread in threads {
+            decoded.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(decoded)
+    })
+}
+
+fn wrong(place: &Path, source: dfuse_ship::Error) -> Error {
+    Error::History { place: place.display().to_string(), source }
+}
