@@ -26,6 +26,9 @@ const VALUES: [u8; 256] = {
 pub struct Name(pub u64);
 
 impl Name {
+    /// The account of the chain itself, which has the system contract.
+    pub const EOSIO: Self = Self::literal("eosio");
+
     /// A name known when compiling.
     ///
     /// # Panics

@@ -12,11 +12,9 @@ use crate::{
 
 /// Account to the block in which it was created or first seen, and how it was created.
 pub const ACCOUNTS: Family = Family::new("account");
-
-const EOSIO: Name = Name::literal("eosio");
 const NEWACCOUNT: Name = Name::literal("newaccount");
 /// The accounts that every chain has before its first block.
-const GENESIS: [Name; 3] = [EOSIO, Name::literal("eosio.null"), Name::literal("eosio.prods")];
+const GENESIS: [Name; 3] = [Name::EOSIO, Name::literal("eosio.null"), Name::literal("eosio.prods")];
 
 /// The index of accounts. Its name is `accounts`.
 ///
@@ -67,7 +65,7 @@ impl Index for Accounts {
         }
         let mut seen = used(context);
         // The first block of all is the one before which not even `eosio` was known.
-        if view.get(ACCOUNTS, &EOSIO.0.to_be_bytes())?.is_none() {
+        if view.get(ACCOUNTS, &Name::EOSIO.0.to_be_bytes())?.is_none() {
             seen.extend(GENESIS);
         }
         seen.sort_unstable();
@@ -90,7 +88,7 @@ fn created(context: &BlockContext<'_>) -> BTreeMap<Name, Account> {
     let mut created = BTreeMap::new();
     for executed in context.executed_actions() {
         let action = &executed.action.action;
-        if (executed.action.receiver, action.account, action.name) != (EOSIO, EOSIO, NEWACCOUNT) {
+        if (executed.action.receiver, action.account, action.name) != (Name::EOSIO, Name::EOSIO, NEWACCOUNT) {
             continue;
         }
         // The chain has decoded what it executed.

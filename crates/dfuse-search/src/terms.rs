@@ -25,8 +25,6 @@ use crate::{
     posting::{chunk_of, low},
     segment::SegmentBuilder,
 };
-
-const EOSIO: Name = Name::literal("eosio");
 const SETABI: Name = Name::literal("setabi");
 
 /// Whether the action is not there for its transaction's sake only. Of a filtered block those are the actions that passed, and
@@ -37,7 +35,7 @@ pub fn passed_filter(block: &Block, trace: &ActionTrace) -> bool {
 }
 
 fn sets_abi(trace: &ActionTrace) -> bool {
-    (trace.receiver, trace.action.account, trace.action.name) == (EOSIO, EOSIO, SETABI)
+    (trace.receiver, trace.action.account, trace.action.name) == (Name::EOSIO, Name::EOSIO, SETABI)
 }
 
 /// A transaction of a block that executed actions.

@@ -10,8 +10,6 @@ use crate::versions::{newest, present, versioned};
 
 /// Account, contract, action and inverted block number to permission; empty where the link was removed.
 pub const PERMISSION_LINKS: Family = Family::new("permission-link");
-
-const EOSIO: Name = Name::literal("eosio");
 const LINKAUTH: Name = Name::literal("linkauth");
 const UNLINKAUTH: Name = Name::literal("unlinkauth");
 
@@ -37,7 +35,9 @@ pub struct PermissionLink {
 /// Account, contract and action of the link that an action sets or removes, and the permission that it sets.
 fn read(executed: &ExecutedAction<'_>) -> Option<([Name; 3], Option<Name>)> {
     let action = &executed.action.action;
-    if (executed.action.receiver, action.account) != (EOSIO, EOSIO) || ![LINKAUTH, UNLINKAUTH].contains(&action.name) {
+    if (executed.action.receiver, action.account) != (Name::EOSIO, Name::EOSIO)
+        || ![LINKAUTH, UNLINKAUTH].contains(&action.name)
+    {
         return None;
     }
     // The chain has decoded what it executed.

@@ -18,8 +18,6 @@ use serde_json::Value;
 
 pub use self::queries::Vocabulary;
 
-const EOSIO: Name = Name::literal("eosio");
-
 /// Values by field.
 pub type Document = BTreeMap<String, BTreeSet<String>>;
 
@@ -109,7 +107,7 @@ pub fn documents(block: &Block, mut abis: AbiState) -> Documents {
             }
             documents.push(document);
             let names = (action.receiver, call.account, call.name);
-            if names == (EOSIO, EOSIO, Name::literal("setabi")) {
+            if names == (Name::EOSIO, Name::EOSIO, Name::literal("setabi")) {
                 let mut reader = raw::Reader::sharing(&call.raw_data);
                 let account = reader.name().expect("the chain has executed it");
                 let abi = reader.bytes("ABI").expect("the chain has executed it");

@@ -83,13 +83,12 @@ impl TransactionTrace {
     ///
     /// A soft failure whose first action is `eosio::onerror` is the handler that ran in place of the transaction.
     pub fn is_reverted(&self) -> bool {
-        const EOSIO: Name = Name::literal("eosio");
         const ONERROR: Name = Name::literal("onerror");
         match self.receipt.as_ref().map(|receipt| receipt.status) {
             Some(TransactionStatus::Executed) => false,
             Some(TransactionStatus::SoftFail) => {
                 let first = self.action_traces.first().map(|action| (action.action.account, action.action.name));
-                first != Some((EOSIO, ONERROR))
+                first != Some((Name::EOSIO, ONERROR))
             }
             _ => true,
         }

@@ -17,8 +17,6 @@ use crate::{
 
 /// Account and inverted global sequence to block and packed ABI.
 pub const ABIS: Family = Family::new("abi");
-
-const EOSIO: Name = Name::literal("eosio");
 const SETABI: Name = Name::literal("setabi");
 
 /// The index of ABIs. Its name is `abi`.
@@ -130,7 +128,9 @@ pub fn changes(context: &BlockContext<'_>) -> Vec<(Name, AbiRecord)> {
 /// Account and packed ABI of a `setabi`. The chain has decoded what it executed, so other bytes are none.
 fn read_setabi(trace: &ActionTrace) -> Option<(Name, Bytes)> {
     let action = &trace.action;
-    if (trace.receiver, action.account, action.name) != (EOSIO, EOSIO, SETABI) || action.raw_data.len() > MAX_BYTES {
+    if (trace.receiver, action.account, action.name) != (Name::EOSIO, Name::EOSIO, SETABI)
+        || action.raw_data.len() > MAX_BYTES
+    {
         return None;
     }
     let mut reader = raw::Reader::sharing(&action.raw_data);

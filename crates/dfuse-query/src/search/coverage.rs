@@ -11,8 +11,6 @@ use dfuse_search::{DecodedContracts, Query, TermOptions};
 
 use crate::{ApiError, ApiResult, state::was_created};
 
-const SYSTEM: Name = Name::literal("eosio");
-
 /// The first block that is indexed, if a search of these blocks may miss something or find too much since ABIs that were set
 /// before it are unknown. Data that was not decoded has no terms.
 pub(super) fn incomplete_from(
@@ -25,7 +23,7 @@ pub(super) fn incomplete_from(
     let known = Known { view: snapshot.view(), first, from: *blocks.start() };
     let is_complete = match query.decoded_contracts(options) {
         // A node tells the ABIs of all contracts, or of none.
-        DecodedContracts::Any => known.was_told(SYSTEM)?,
+        DecodedContracts::Any => known.was_told(Name::EOSIO)?,
         DecodedContracts::Of(contracts) => {
             contracts.iter().try_fold(true, |all, contract| Ok::<_, ApiError>(all && known.has(*contract)?))?
         }

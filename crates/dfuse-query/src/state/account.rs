@@ -21,8 +21,6 @@ use serde_json::Value;
 
 use super::{coverage::was_created, unavailable::state_unavailable};
 use crate::{ApiError, ApiResult, ErrorCode, ReadContext};
-
-const SYSTEM: Name = Name::literal("eosio");
 const TOKEN: Name = Name::literal("eosio.token");
 const RAM_MARKET: Name = Name::literal("rammarket");
 /// The primary key of the RAM market: the symbol `4,RAMCORE`.
@@ -152,23 +150,23 @@ pub fn account_not_found(name: Name) -> ApiError {
 }
 
 fn system_rows(read: &ReadContext<'_>, name: Name) -> ApiResult<SystemRows> {
-    let Some(abi) = read.abis(read.view()).abi(SYSTEM, u64::MAX)? else { return Ok(SystemRows::default()) };
+    let Some(abi) = read.abis(read.view()).abi(Name::EOSIO, u64::MAX)? else { return Ok(SystemRows::default()) };
     let state = StateAt::of(read.view().clone());
     let row = |table, scope| {
-        let row = state.row(&TableKey { contract: SYSTEM, table, scope }.row(name.0))?;
+        let row = state.row(&TableKey { contract: Name::EOSIO, table, scope }.row(name.0))?;
         Ok::<_, ApiError>(row.and_then(|row| decode(&abi, table, &row.row.data)))
     };
     Ok(SystemRows {
         total_resources: row(Name::literal("userres"), name)?,
         self_delegated_bandwidth: row(Name::literal("delband"), name)?,
         refund_request: row(Name::literal("refunds"), name)?,
-        voter_info: row(Name::literal("voters"), SYSTEM)?,
+        voter_info: row(Name::literal("voters"), Name::EOSIO)?,
     })
 }
 
 /// The RAM market says which token is the chain's own.
 fn core_balance(read: &ReadContext<'_>, name: Name) -> ApiResult<Option<Asset>> {
-    let market = TableKey { contract: SYSTEM, table: RAM_MARKET, scope: SYSTEM }.row(RAM_CORE);
+    let market = TableKey { contract: Name::EOSIO, table: RAM_MARKET, scope: Name::EOSIO }.row(RAM_CORE);
     let row = StateAt::of(read.view().clone()).row(&market)?;
     let Some(core) = row.and_then(|row| read_core(&row.row.data)) else { return Ok(None) };
     let token = TokenKey { contract: TOKEN, symbol_code: core.symbol.code() };

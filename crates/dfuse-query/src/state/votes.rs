@@ -19,8 +19,6 @@ const MAX_PRODUCERS: usize = 10_000;
 /// Most bytes of JSON of a row.
 const MAX_ROW_BYTES: usize = 64 << 10;
 const SECONDS_PER_WEEK: u32 = 7 * 24 * 3600;
-
-const SYSTEM: Name = Name::literal("eosio");
 const PRODUCERS: Name = Name::literal("producers");
 const GLOBAL: Name = Name::literal("global");
 const NO_VOTES: &str = "The votes of before the first block that is indexed are unknown, and none were counted since.";
@@ -70,19 +68,19 @@ pub fn vote_tally(read: &ReadContext<'_>, confirmations: u32) -> ApiResult<VoteT
     let snapshot = read.snapshot();
     let view = &confirmed_view(snapshot, confirmations)?.ok_or_else(not_ready)?;
     let state = StateAt::of(view.clone());
-    let Some(abi) = read.abis(view).abi(SYSTEM, u64::MAX)? else {
-        return Err(match older_abi(snapshot, view, SYSTEM, state.number())? {
+    let Some(abi) = read.abis(view).abi(Name::EOSIO, u64::MAX)? else {
+        return Err(match older_abi(snapshot, view, Name::EOSIO, state.number())? {
             Some(why) => unknown_since(snapshot, &format!("Votes cannot be read: {why}")).unwrap_or_else(not_ready),
             None => not_ready(),
         });
     };
-    let global_table = TableKey { contract: SYSTEM, table: GLOBAL, scope: SYSTEM };
+    let global_table = TableKey { contract: Name::EOSIO, table: GLOBAL, scope: Name::EOSIO };
     let Some(row) = state.row(&global_table.row(GLOBAL.0))? else {
         let older = if state.table_is_known(global_table)? { None } else { unknown_since(snapshot, NO_VOTES) };
         return Err(older.unwrap_or_else(not_ready));
     };
     let global = decode(&abi, GLOBAL, &row.row.data).ok_or_else(not_ready)?;
-    let producers_table = TableKey { contract: SYSTEM, table: PRODUCERS, scope: SYSTEM };
+    let producers_table = TableKey { contract: Name::EOSIO, table: PRODUCERS, scope: Name::EOSIO };
     let mut producers = Vec::new();
     for row in state.rows(producers_table, RowRange::default())?.take(MAX_PRODUCERS) {
         read.go_on()?;

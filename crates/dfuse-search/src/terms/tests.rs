@@ -119,8 +119,8 @@ fn only_actions_that_passed_a_filter() {
     let mut block = block(&[
         (GAME, PLAY, play(&[], b""), 0),
         (GAME, PLAY, play(&[], b""), 0),
-        (EOSIO, SETABI, Vec::new(), 0),
-        (EOSIO, Name::literal("linkauth"), Vec::new(), 0),
+        (Name::EOSIO, SETABI, Vec::new(), 0),
+        (Name::EOSIO, Name::literal("linkauth"), Vec::new(), 0),
     ]);
     block.filtering_applied = true;
     block.filtered_transaction_traces = std::mem::take(&mut block.unfiltered_transaction_traces);

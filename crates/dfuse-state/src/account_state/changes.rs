@@ -11,7 +11,7 @@ use dfuse_index::{BlockContext, ExecutedAction, Result, View};
 use super::{
     read,
     record::{
-        ACCOUNT_PERMISSIONS, ACTIVE, AccountBase, AccountLimits, EOSIO, OWNER, PROD_MAJOR, PROD_MINOR, PRODUCERS,
+        ACCOUNT_PERMISSIONS, ACTIVE, AccountBase, AccountLimits, OWNER, PROD_MAJOR, PROD_MINOR, PRODUCERS,
         permission_key,
     },
 };
@@ -35,7 +35,8 @@ impl Changes {
     pub(super) fn of(context: &BlockContext<'_>, view: &View) -> Result<Self> {
         let mut changes = Self::default();
         changes.operations(context.block(), view)?;
-        let system = |it: &ExecutedAction<'_>| it.action.receiver == EOSIO && it.action.action.account == EOSIO;
+        let system =
+            |it: &ExecutedAction<'_>| it.action.receiver == Name::EOSIO && it.action.action.account == Name::EOSIO;
         let mut actions: Vec<_> = context.executed_actions().filter(system).collect();
         actions.sort_unstable_by_key(|it| it.global_sequence);
         for action in actions {

@@ -11,8 +11,6 @@ pub const ACCOUNT_LIMITS: Family = Family::new("account-limits");
 pub const ACCOUNT_RAM: Family = Family::new("account-ram");
 /// Account to when it was created, when its code was set last, and whether it is privileged.
 pub const ACCOUNT_BASE: Family = Family::new("account-base");
-
-pub(super) const EOSIO: Name = Name::literal("eosio");
 pub(super) const OWNER: Name = Name::literal("owner");
 pub(super) const ACTIVE: Name = Name::literal("active");
 /// The account whose permissions are the active producers.
@@ -71,7 +69,7 @@ impl AccountLimits {
 impl AccountBase {
     /// What is true of an account of which nothing is known: `eosio` is privileged from the genesis on.
     pub(super) fn unknown(account: Name) -> Self {
-        Self { is_privileged: account == EOSIO, ..Self::default() }
+        Self { is_privileged: account == Name::EOSIO, ..Self::default() }
     }
 
     /// Time of the creation and of the code (slots, u32 each), 1 if it is privileged.

@@ -7,7 +7,6 @@ use dfuse_antelope::{Checksum256, Name, PrivateKey, PublicKey, raw::Writer};
 
 use super::{
     Software,
-    contracts::EOSIO,
     state::Usage,
     wire::{IncrementalMerkle, Receipt, merkle, pack_extension},
 };
@@ -111,7 +110,7 @@ impl Head {
             ids: BTreeMap::from([(1, id)]),
             merkle: IncrementalMerkle::default(),
             activated: Vec::new(),
-            schedule: Schedule::new(0, &[EOSIO]),
+            schedule: Schedule::new(0, &[Name::EOSIO]),
             pending: None,
             pending_block: 0,
             last_produced: BTreeMap::new(),

@@ -11,8 +11,6 @@ use super::{execute::Call, trace::Failure};
 pub(crate) use app::{INLINE_LIMIT, Later};
 pub(crate) use system::{Feature, create_account, create_permission, pack_authority};
 pub(crate) use token::{accounts, amount};
-
-pub(crate) const EOSIO: Name = Name::literal("eosio");
 pub(crate) const TOKEN: Name = Name::literal("eosio.token");
 pub(crate) const APP: Name = Name::literal("app");
 pub(crate) const ACTIVE: Name = Name::literal("active");
@@ -22,10 +20,10 @@ pub(crate) const OWNER: Name = Name::literal("owner");
 pub(crate) fn apply(call: &mut Call<'_, '_>) -> Result<(), Failure> {
     let action = call.action.clone();
     match (call.receiver, action.account) {
-        (EOSIO, EOSIO) => system::apply(call, &action),
+        (Name::EOSIO, Name::EOSIO) => system::apply(call, &action),
         (TOKEN, TOKEN) => token::apply(call, &action),
         (APP, APP) => app::apply(call, &action),
-        (APP, EOSIO) if action.name == Name::literal("onerror") => app::on_error(call, &action),
+        (APP, Name::EOSIO) if action.name == Name::literal("onerror") => app::on_error(call, &action),
         _ => Ok(()),
     }
 }

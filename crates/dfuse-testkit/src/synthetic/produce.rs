@@ -10,7 +10,7 @@ use super::{
     Builder, Changes, ExpectedAction, ExpectedTransaction, Facts, Operations, Random, Software, Status, SyntheticBlock,
     abi,
     block::{Body, Head, Sealed, private_key},
-    contracts::{ACTIVE, EOSIO, Feature, create_account, create_permission},
+    contracts::{ACTIVE, Feature, create_account, create_permission},
     execute::{Context, Environment},
     log::Log,
     scenario::{Scenario, Wish, bootstrap, new_user},
@@ -94,9 +94,13 @@ impl Producer {
         };
         let mut context = Context::new(state, log, random, &environment, Checksum256::default());
         let producers = Name::literal("eosio.prods");
-        let by_system = || Authority::account(EOSIO, ACTIVE);
+        let by_system = || Authority::account(Name::EOSIO, ACTIVE);
         for (name, owner, active) in [
-            (EOSIO, Authority::key(private_key(EOSIO).public_key()), Authority::key(private_key(EOSIO).public_key())),
+            (
+                Name::EOSIO,
+                Authority::key(private_key(Name::EOSIO).public_key()),
+                Authority::key(private_key(Name::EOSIO).public_key()),
+            ),
             (Name::literal("eosio.null"), Authority::none(), Authority::none()),
             (producers, Authority::none(), by_system()),
         ] {
@@ -109,8 +113,8 @@ impl Producer {
         }
         log.version(0);
         let native = abi::native();
-        log.abi_dump(1, 0, &[(EOSIO, &native)]);
-        state.set_abi(EOSIO, Some(native.into()));
+        log.abi_dump(1, 0, &[(Name::EOSIO, &native)]);
+        state.set_abi(Name::EOSIO, Some(native.into()));
     }
 
     /// Produces the next block and, for other branches, what users pushed in it.
@@ -221,7 +225,7 @@ impl Producer {
     fn on_block(&mut self, work: &mut Work) {
         let name = Name::literal("onblock");
         let data = self.head.header.clone();
-        let action = Action { account: EOSIO, name, authorization: vec![(EOSIO, ACTIVE)], data };
+        let action = Action { account: Name::EOSIO, name, authorization: vec![(Name::EOSIO, ACTIVE)], data };
         let transaction = self.own_transaction(work, vec![action]);
         let id = Checksum256::sha256(&transaction.packed());
         let mut w = Writer::new();
@@ -236,7 +240,7 @@ impl Producer {
         if failure.is_some() {
             self.state.roll_back(mark);
         } else {
-            self.bill(work, EOSIO, 100, 0);
+            self.bill(work, Name::EOSIO, 100, 0);
             if !early {
                 self.log.implicit_transaction("onblock", &id, &w.bytes);
             }

@@ -5,7 +5,7 @@ use dfuse_antelope::{Name, raw::Writer};
 use super::{
     Mix, Random, Software, abi,
     block::private_key,
-    contracts::{ACTIVE, APP, EOSIO, Feature, INLINE_LIMIT, Later, OWNER, TOKEN, accounts, amount, pack_authority},
+    contracts::{ACTIVE, APP, Feature, INLINE_LIMIT, Later, OWNER, TOKEN, accounts, amount, pack_authority},
     state::{Authority, State},
     wire::{Action, Level},
 };
@@ -51,8 +51,8 @@ pub(crate) fn transfer(from: Name, to: Name, amount: i64, symbol: u64, memo: &[u
 }
 
 pub(crate) fn new_account(name: Name) -> Action {
-    action(EOSIO, "newaccount", EOSIO, |w| {
-        w.name(EOSIO);
+    action(Name::EOSIO, "newaccount", Name::EOSIO, |w| {
+        w.name(Name::EOSIO);
         w.name(name);
         for _ in 0..2 {
             pack_authority(w, &Authority::key(private_key(name).public_key()));
@@ -61,14 +61,14 @@ pub(crate) fn new_account(name: Name) -> Action {
 }
 
 fn set_abi(account: Name, abi: &[u8]) -> Action {
-    action(EOSIO, "setabi", account, |w| {
+    action(Name::EOSIO, "setabi", account, |w| {
         w.name(account);
         w.blob(abi);
     })
 }
 
 fn set_code(account: Name, code: &[u8]) -> Action {
-    action(EOSIO, "setcode", account, |w| {
+    action(Name::EOSIO, "setcode", account, |w| {
         w.name(account);
         w.u16(0);
         w.blob(code);
@@ -81,13 +81,13 @@ pub(crate) fn bootstrap(number: u32, producers: &[Name]) -> Vec<Wish> {
         3 => {
             let accounts = [TOKEN, APP].into_iter().chain(producers.iter().copied());
             let mut wishes: Vec<Wish> = accounts.map(|name| vec![new_account(name)].into()).collect();
-            wishes.push(vec![set_code(EOSIO, &[0; 64]), set_abi(EOSIO, &abi::system())].into());
+            wishes.push(vec![set_code(Name::EOSIO, &[0; 64]), set_abi(Name::EOSIO, &abi::system())].into());
             wishes
         }
         4 => {
             let create = |symbol: u64| {
                 action(TOKEN, "create", TOKEN, |w| {
-                    w.name(EOSIO);
+                    w.name(Name::EOSIO);
                     w.i64(1 << 61);
                     w.u64(symbol);
                 })
@@ -100,12 +100,13 @@ pub(crate) fn bootstrap(number: u32, producers: &[Name]) -> Vec<Wish> {
             ]
         }
         6 => {
-            let activate =
-                |name: &&str| action(EOSIO, "activate", EOSIO, |w| w.checksum256(&Feature::named(name).digest));
+            let activate = |name: &&str| {
+                action(Name::EOSIO, "activate", Name::EOSIO, |w| w.checksum256(&Feature::named(name).digest))
+            };
             vec![Feature::OTHERS.iter().map(activate).collect::<Vec<_>>().into()]
         }
         8 if producers.len() > 1 => {
-            let set = action(EOSIO, "setprods", EOSIO, |w| {
+            let set = action(Name::EOSIO, "setprods", Name::EOSIO, |w| {
                 w.list(producers, |w, producer| {
                     w.name(*producer);
                     private_key(*producer).public_key().write(w);
@@ -118,8 +119,8 @@ pub(crate) fn bootstrap(number: u32, producers: &[Name]) -> Vec<Wish> {
 }
 
 fn issue(amount: i64, symbol: u64, memo: &[u8]) -> Action {
-    action(TOKEN, "issue", EOSIO, |w| {
-        w.name(EOSIO);
+    action(TOKEN, "issue", Name::EOSIO, |w| {
+        w.name(Name::EOSIO);
         w.i64(amount);
         w.u64(symbol);
         w.blob(memo);
@@ -129,7 +130,7 @@ fn issue(amount: i64, symbol: u64, memo: &[u8]) -> Action {
 /// A new user with its first tokens.
 pub(crate) fn new_user(random: &mut Random) -> Vec<Action> {
     let name = user_name(random);
-    vec![new_account(name), transfer(EOSIO, name, 10_000_000 + random.below(1_000_000) as i64, SYS, b"welcome")]
+    vec![new_account(name), transfer(Name::EOSIO, name, 10_000_000 + random.below(1_000_000) as i64, SYS, b"welcome")]
 }
 
 fn user_name(random: &mut Random) -> Name {
@@ -303,7 +304,7 @@ impl Scenario<'_> {
             }
             2 => match self.pushed_with_delay() {
                 Some((payer, id)) => {
-                    let cancel = action(EOSIO, "canceldelay", payer, |w| {
+                    let cancel = action(Name::EOSIO, "canceldelay", payer, |w| {
                         w.name(payer);
                         w.name(ACTIVE);
                         w.take(&id);
@@ -348,7 +349,7 @@ impl Scenario<'_> {
         match self.random.below(8) {
             0 => {
                 let limits = [-1, self.random.below(100_000) as i64, self.random.below(1 << 40) as i64];
-                let set = action(EOSIO, "setalimits", EOSIO, |w| {
+                let set = action(Name::EOSIO, "setalimits", Name::EOSIO, |w| {
                     w.name(user);
                     limits.iter().for_each(|limit| w.i64(*limit));
                 });
@@ -374,7 +375,7 @@ impl Scenario<'_> {
                     }
                 }
             }
-            3 => vec![transfer(EOSIO, user, 1_000_000, ABC, b"airdrop")].into(),
+            3 => vec![transfer(Name::EOSIO, user, 1_000_000, ABC, b"airdrop")].into(),
             4 => vec![issue(50_000_000, SYS, b"inflation")].into(),
             _ => new_user(self.random).into(),
         }
@@ -386,7 +387,7 @@ impl Scenario<'_> {
         let level: Level = (user, ACTIVE);
         let act = |name: &str, write: &dyn Fn(&mut Writer)| Action {
             authorization: vec![level],
-            ..action(EOSIO, name, user, |w| write(w))
+            ..action(Name::EOSIO, name, user, |w| write(w))
         };
         let delete = act("deleteauth", &|w| {
             w.name(user);

@@ -21,8 +21,6 @@ const POLL: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Most bytes of the data of an action.
 const MAX_DATA: usize = 16 << 20;
-
-const EOSIO: Name = Name::literal("eosio");
 /// Actions that every chain has from genesis on, whatever contract `eosio` has.
 const NATIVE: &str = include_str!("native.abi.json");
 
@@ -133,7 +131,7 @@ impl Chain {
     }
 
     async fn abi(&mut self, contract: Name, action: Name) -> anyhow::Result<&AbiSerializer> {
-        if contract == EOSIO && self.native.action(action).is_ok() {
+        if contract == Name::EOSIO && self.native.action(action).is_ok() {
             return Ok(&self.native);
         }
         if !self.abis.contains_key(&contract) {

@@ -9,8 +9,6 @@ use super::{
     chain::{Call, Chain},
     sequence::{Contents, Operation, Sequence, active},
 };
-
-const EOSIO: Name = Name::literal("eosio");
 const TOKEN: Name = Name::literal("eosio.token");
 const PRODUCERS: Name = Name::literal("eosio.prods");
 const OWNER: Name = Name::literal("owner");
@@ -28,17 +26,17 @@ pub(super) async fn run_step(
             let account = json!({
                 "creator": it.creator, "name": it.new_account, "owner": authority, "active": authority,
             });
-            let mut calls = vec![call(EOSIO, "newaccount", it.creator, account)];
+            let mut calls = vec![call(Name::EOSIO, "newaccount", it.creator, account)];
             if it.ram_bytes > 0 {
                 let ram = json!({"payer": it.creator, "receiver": it.new_account, "bytes": it.ram_bytes});
-                calls.push(call(EOSIO, "buyrambytes", it.creator, ram));
+                calls.push(call(Name::EOSIO, "buyrambytes", it.creator, ram));
             }
             calls
         }
         Operation::SetCode(it) => {
             let code = const_hex::encode(contents.code(&it.contract_name_ref));
             let data = json!({"account": it.account, "vmtype": 0, "vmversion": 0, "code": code});
-            let mut calls = vec![call(EOSIO, "setcode", it.account, data)];
+            let mut calls = vec![call(Name::EOSIO, "setcode", it.account, data)];
             if contents.has_abi(&it.contract_name_ref) {
                 calls.push(set_abi(it.account, &contents.abi(&it.contract_name_ref)?));
             }
@@ -48,12 +46,16 @@ pub(super) async fn run_step(
         Operation::SetPriv(it) => {
             // The field for the flag has two names.
             let data = json!({"account": it.account, "is_priv": 1, "ispriv": 1});
-            vec![call(EOSIO, "setpriv", EOSIO, data)]
+            vec![call(Name::EOSIO, "setpriv", Name::EOSIO, data)]
         }
-        Operation::SetRam(it) => vec![call(EOSIO, "setram", EOSIO, json!({"max_ram_size": it.max_ram_size}))],
+        Operation::SetRam(it) => {
+            vec![call(Name::EOSIO, "setram", Name::EOSIO, json!({"max_ram_size": it.max_ram_size}))]
+        }
         Operation::EnableFeatures(_) => return chain.preactivate().await,
         Operation::ActivateFeatures(it) => return activate(chain, &it.features).await,
-        Operation::Init(it) => vec![call(EOSIO, "init", EOSIO, json!({"version": it.version, "core": it.core}))],
+        Operation::Init(it) => {
+            vec![call(Name::EOSIO, "init", Name::EOSIO, json!({"version": it.version, "core": it.core}))]
+        }
         Operation::PushTransaction(it) => vec![Call {
             contract: it.contract,
             action: it.action,
@@ -93,7 +95,7 @@ pub(super) async fn run_step(
 }
 
 fn set_abi(account: Name, abi: &[u8]) -> Call {
-    call(EOSIO, "setabi", account, json!({"account": account, "abi": const_hex::encode(abi)}))
+    call(Name::EOSIO, "setabi", account, json!({"account": account, "abi": const_hex::encode(abi)}))
 }
 
 /// By the account's active permission.
@@ -114,20 +116,23 @@ async fn activate(chain: &mut Chain, features: &[String]) -> anyhow::Result<()> 
             continue;
         }
         let data = json!({"feature_digest": digest});
-        chain.push(&[call(EOSIO, "activate", EOSIO, data)]).await.with_context(|| format!("feature {feature}"))?;
+        chain
+            .push(&[call(Name::EOSIO, "activate", Name::EOSIO, data)])
+            .await
+            .with_context(|| format!("feature {feature}"))?;
     }
     chain.wait_for_features(&digests).await
 }
 
 /// Gives an account away: `eosio` to the producers, others to `eosio`. The owner permission goes last, since it is needed.
 fn resign(account: Name) -> [Call; 2] {
-    let new_owner = if account == EOSIO { PRODUCERS } else { EOSIO };
+    let new_owner = if account == Name::EOSIO { PRODUCERS } else { Name::EOSIO };
     let authority = json!({
         "threshold": 1, "keys": [], "waits": [],
         "accounts": [{"permission": {"actor": new_owner, "permission": active()}, "weight": 1}],
     });
     let change = |permission: Name, parent: Name| Call {
-        contract: EOSIO,
+        contract: Name::EOSIO,
         action: Name::literal("updateauth"),
         authorization: PermissionLevel { actor: account, permission },
         data: json!({"account": account, "permission": permission, "parent": parent, "auth": authority}),

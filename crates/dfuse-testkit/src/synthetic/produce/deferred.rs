@@ -5,7 +5,7 @@ use dfuse_antelope::{Checksum256, Name, raw::Writer};
 use super::{Producer, Ran, Work, expected_actions, unsigned};
 use crate::synthetic::{
     Changes, ExpectedTransaction, Status,
-    contracts::{ACTIVE, EOSIO},
+    contracts::ACTIVE,
     execute::Context,
     log::DeferredStep,
     state::Deferred,
@@ -89,7 +89,7 @@ impl Producer {
         data.blob(&it.transaction.packed());
         let name = Name::literal("onerror");
         let authorization = vec![(it.sender, ACTIVE)];
-        let action = Action { account: EOSIO, name, authorization, data: data.bytes };
+        let action = Action { account: Name::EOSIO, name, authorization, data: data.bytes };
         let transaction = self.own_transaction(work, vec![action]);
         let id = Checksum256::sha256(&transaction.packed());
         let mut printed = transaction.clone();
