@@ -1,12 +1,9 @@
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path};
+use quick_cache::sync::Cache;
 use tracing::warn;
 use url::Url;
 use zstd::bulk::Decompressor;
@@ -46,7 +43,8 @@ pub struct BlockStore {
     root: Path,
     /// Folder of the bundles.
     merged: Path,
-    layouts: Arc<Mutex<LayoutCache>>,
+    /// How the bundles that were used last are to be read.
+    layouts: Arc<Cache<u32, Layout>>,
 }
 
 impl fmt::Debug for BlockStore {
@@ -95,7 +93,7 @@ impl BlockStore {
     /// A store in `objects`, below `root`.
     pub fn new(objects: Arc<dyn ObjectStore>, root: Path) -> Self {
         let merged = root.clone().join(MERGED_BLOCKS);
-        Self { objects, root, merged, layouts: Arc::default() }
+        Self { objects, root, merged, layouts: Arc::new(Cache::new(CACHED_TABLES)) }
     }
 
     pub(crate) fn path(&self, folder: &str, file_name: &str) -> Path {
@@ -181,12 +179,12 @@ impl BlockStore {
     /// Forgets what was read of bundles, as another process would not know it.
     #[cfg(test)]
     pub(crate) fn forget_tables(&self) {
-        *self.layouts() = LayoutCache::default();
+        self.layouts.clear();
     }
 
     /// Puts a bundle aside.
     pub(crate) async fn put_bundle_aside(&self, base: u32, why: &Error) -> Result<()> {
-        self.layouts().forget(base);
+        self.layouts.remove(&base);
         self.put_aside(&self.bundle_path(base), why).await
     }
 
@@ -367,7 +365,7 @@ impl BlockStore {
         }
         let file = blocking(move || bundle::encode(&blocks, COMPRESSION_LEVEL)).await?;
         let written = self.put(&self.bundle_path(base), file).await;
-        self.layouts().forget(base);
+        self.layouts.remove(&base);
         written
     }
 
@@ -409,7 +407,7 @@ impl BlockStore {
 
     /// How a bundle is to be read.
     pub(crate) async fn layout(&self, base: u32) -> Result<Layout> {
-        if let Some(layout) = self.layouts().get(base) {
+        if let Some(layout) = self.layouts.get(&base) {
             return Ok(layout);
         }
         let path = self.bundle_path(base);
@@ -420,12 +418,8 @@ impl BlockStore {
             start => self.get_range(&path, start..size).await?,
         };
         let layout = BlockTable::parse(size, &tail).map_or(Layout::Stream, |table| Layout::Framed(Arc::new(table)));
-        self.layouts().insert(base, layout.clone());
+        self.layouts.insert(base, layout.clone());
         Ok(layout)
-    }
-
-    fn layouts(&self) -> std::sync::MutexGuard<'_, LayoutCache> {
-        self.layouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -451,35 +445,6 @@ pub(crate) enum Layout {
     Framed(Arc<BlockTable>),
     /// From start to end: it is of others.
     Stream,
-}
-
-/// The layouts that were used last.
-#[derive(Debug, Default)]
-struct LayoutCache {
-    by_base: BTreeMap<u32, (u64, Layout)>,
-    uses: u64,
-}
-
-impl LayoutCache {
-    fn get(&mut self, base: u32) -> Option<Layout> {
-        self.uses += 1;
-        let (used, layout) = self.by_base.get_mut(&base)?;
-        *used = self.uses;
-        Some(layout.clone())
-    }
-
-    fn insert(&mut self, base: u32, layout: Layout) {
-        if self.by_base.len() == CACHED_TABLES {
-            let oldest = self.by_base.iter().min_by_key(|(_, (used, _))| *used).map(|(base, _)| *base);
-            oldest.map(|base| self.by_base.remove(&base));
-        }
-        self.uses += 1;
-        self.by_base.insert(base, (self.uses, layout));
-    }
-
-    fn forget(&mut self, base: u32) {
-        self.by_base.remove(&base);
-    }
 }
 
 pub(crate) mod locate;

@@ -1,33 +1,23 @@
 //! Parsed ABIs.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use dfuse_antelope::{
     Name,
     abi::{Abi, AbiSerializer},
 };
+use quick_cache::{Weighter, sync::Cache};
 
 use super::history::AbiRecord;
 
-/// Parsed ABIs, shared by requests. What was not used for long leaves when they become too many.
-#[derive(Debug)]
-pub struct AbiCache {
-    /// Packed bytes that half of the cache holds.
-    half: usize,
-    halves: Mutex<Halves>,
-}
+/// What an entry takes besides its packed ABI.
+const OVERHEAD: usize = 256;
+/// About what an entry takes.
+const ENTRY_BYTES: usize = 8 << 10;
 
-/// What was used lately, and what was before that. When the first is full it becomes the second.
-#[derive(Debug, Default)]
-struct Halves {
-    newer: HashMap<Key, Entry>,
-    newer_bytes: usize,
-    older: HashMap<Key, Entry>,
-}
+/// Parsed ABIs, shared by requests. Those that are seldom used leave when they become too many.
+pub struct AbiCache(Cache<Key, Entry, PackedBytes>);
 
 /// Account, and the global sequence at which it got the ABI.
 type Key = (Name, u64);
@@ -39,55 +29,39 @@ struct Entry {
     parsed: Option<Arc<AbiSerializer>>,
 }
 
+#[derive(Debug, Clone)]
+struct PackedBytes;
+
+impl Weighter<Key, Entry> for PackedBytes {
+    fn weight(&self, _: &Key, entry: &Entry) -> u64 {
+        (entry.packed.len() + OVERHEAD) as u64
+    }
+}
+
+impl fmt::Debug for AbiCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} parsed ABIs", self.0.len())
+    }
+}
+
 impl AbiCache {
     /// Room for ABIs of so many packed bytes; parsed ones take several times as much.
     pub fn new(packed_bytes: usize) -> Self {
-        Self { half: packed_bytes / 2, halves: Mutex::default() }
+        Self(Cache::with_weighter(packed_bytes / ENTRY_BYTES, packed_bytes as u64, PackedBytes))
     }
 
     /// The ABI of that record; absent if it cannot be read.
     pub fn get(&self, account: Name, record: &AbiRecord) -> Option<Arc<AbiSerializer>> {
         let key = (account, record.global_sequence);
-        if let Some(parsed) = self.find(key, &record.abi) {
-            return parsed;
+        if let Some(entry) = self.0.get(&key).filter(|entry| entry.packed == record.abi) {
+            return entry.parsed;
         }
         // Outside of the lock: a large one takes milliseconds.
         let parsed = Abi::from_bytes(&record.abi).ok().map(|abi| Arc::new(AbiSerializer::new(&abi)));
         // A copy: the record may share the memory of a larger piece.
         let packed = Bytes::copy_from_slice(&record.abi);
-        self.lock().insert(key, Entry { packed, parsed: parsed.clone() }, self.half);
+        self.0.insert(key, Entry { packed, parsed: parsed.clone() });
         parsed
-    }
-
-    fn find(&self, key: Key, packed: &Bytes) -> Option<Option<Arc<AbiSerializer>>> {
-        let mut halves = self.lock();
-        if let Some(entry) = halves.newer.get(&key).filter(|entry| entry.packed == packed) {
-            return Some(entry.parsed.clone());
-        }
-        let entry = halves.older.remove(&key).filter(|entry| entry.packed == packed)?;
-        let parsed = entry.parsed.clone();
-        halves.insert(key, entry, self.half);
-        Some(parsed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Halves> {
-        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Halves {
-    fn insert(&mut self, key: Key, entry: Entry, room: usize) {
-        // What an entry takes besides.
-        const OVERHEAD: usize = 256;
-        let bytes = entry.packed.len() + OVERHEAD;
-        if let Some(replaced) = self.newer.insert(key, entry) {
-            self.newer_bytes -= replaced.packed.len() + OVERHEAD;
-        }
-        self.newer_bytes += bytes;
-        if self.newer_bytes > room {
-            self.older = std::mem::take(&mut self.newer);
-            self.newer_bytes = 0;
-        }
     }
 }
 
@@ -125,14 +99,17 @@ mod tests {
     fn the_least_used_leave() {
         let cache = AbiCache::new(20_000);
         let often = parsed(&cache, &record(0, "name", 1000));
-        let once = parsed(&cache, &record(1, "name", 1000));
-        for sequence in 2..100 {
-            parsed(&cache, &record(sequence, "name", 1000));
+        assert!(Arc::ptr_eq(&often, &parsed(&cache, &record(0, "name", 1000))));
+        let once = (1..100).map(|sequence| {
+            let abi = parsed(&cache, &record(sequence, "name", 1000));
             assert!(Arc::ptr_eq(&often, &parsed(&cache, &record(0, "name", 1000))));
-            let halves = cache.lock();
-            assert!(halves.newer.len() + halves.older.len() <= 17);
-        }
-        assert!(!Arc::ptr_eq(&once, &parsed(&cache, &record(1, "name", 1000))));
+            assert!(cache.0.weight() <= 20_000 && cache.0.len() <= 17);
+            abi
+        });
+        let once: Vec<_> = once.collect();
+        // The others are held by nobody but this test.
+        let kept = once.iter().filter(|abi| Arc::strong_count(abi) > 1).count();
+        assert!((1..=16).contains(&kept), "{kept}");
         // What is larger than the cache comes through it.
         parsed(&cache, &record(100, "name", 100_000));
     }
