@@ -55,9 +55,8 @@ impl BlockSource for FeedBlocks {
     }
 
     fn parts(&self, block: BlockRef) -> Result<Arc<BlockParts>> {
-        let read = async { self.feed.block(block).await?.encoded().parts() };
-        let parts = self.runtime.block_on(read).map_err(|error| Error::Source { block, source: error.into() })?;
-        Ok(Arc::new(parts))
+        let read = self.runtime.block_on(self.feed.block(block)).and_then(|found| found.parts());
+        read.map_err(|error| Error::Source { block, source: error.into() })
     }
 }
 

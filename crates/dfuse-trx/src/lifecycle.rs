@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use dfuse_antelope::{
     BlockTimestamp, Checksum256,
     model::{
-        Block, BlockHeader, BlockParts, ExtDtrxOp, PackedTransaction, RamOp, RlimitOp, SignedTransaction,
-        TransactionLifecycle, TransactionReceipt, TransactionTrace,
+        Block, BlockHeader, BlockParts, ExtDtrxOp, RamOp, RlimitOp, SignedTransaction, TransactionLifecycle,
+        TransactionReceipt, TransactionTrace,
     },
 };
 use dfuse_index::{BlockRef, View, blocks};
@@ -141,6 +141,8 @@ enum Piece {
     },
     /// The receipt at that position.
     Receipt(u32),
+    /// That receipt, and the transaction in it.
+    SignedReceipt(u32),
     Created {
         trace: u32,
         operation: u32,
@@ -163,7 +165,13 @@ struct Needed<'a> {
 
 impl Needed<'_> {
     fn add(&mut self, at: usize, outline: &Outline) -> Result<()> {
+        let mut receipt = outline.receipt;
         match outline.body {
+            // As a rule they are the same: it is decoded once.
+            Some(Body::Receipt(place)) if receipt == Some(place) => {
+                receipt = None;
+                self.piece(at, place.block_number, Piece::SignedReceipt(place.position))?;
+            }
             Some(Body::Receipt(place)) => self.piece(at, place.block_number, Piece::Signed(place.position))?,
             Some(Body::Implicit(place)) => self.piece(at, place.block_number, Piece::Implicit(place.position))?,
             Some(Body::Operation(OperationPlace { trace, operation })) => {
@@ -174,7 +182,7 @@ impl Needed<'_> {
             }
             None => {}
         }
-        if let Some(place) = outline.receipt {
+        if let Some(place) = receipt {
             self.piece(at, place.block_number, Piece::Receipt(place.position))?;
         }
         if let Some(OperationPlace { trace, operation }) = outline.created {
@@ -240,6 +248,12 @@ impl Page<'_> {
         if receipt.id == id { Ok(receipt) } else { Err(self.missing("a receipt")) }
     }
 
+    /// The transaction in a receipt; absent if it does not decode, which the chain rules out.
+    fn signed(&self, receipt: &TransactionReceipt) -> Result<Option<SignedTransaction>> {
+        let packed = receipt.packed_transaction.as_ref().ok_or_else(|| self.missing("a body"))?;
+        Ok(packed.signed_transaction().ok())
+    }
+
     fn implicit_transaction(&self, position: u32) -> Result<Option<SignedTransaction>> {
         let op = self.piece("an implicit transaction", self.parts.implicit_transaction_op(position))?;
         if is_onerror(&op) {
@@ -294,14 +308,15 @@ impl Draft {
         let lifecycle = &mut self.lifecycle;
         let id = lifecycle.id;
         match piece {
-            Piece::Signed(position) => {
-                let receipt = page.receipt_of(id, position)?;
-                let packed = receipt.packed_transaction.ok_or_else(|| page.missing("a body"))?;
-                lifecycle.transaction = signed_transaction(&packed);
-            }
+            Piece::Signed(position) => lifecycle.transaction = page.signed(&page.receipt_of(id, position)?)?,
             Piece::Implicit(position) => lifecycle.transaction = page.implicit_transaction(position)?,
             Piece::Deferred { trace, operation } => {
                 lifecycle.transaction = page.operation(id, trace, operation)?.dtrx_op.transaction.map(|boxed| *boxed);
+            }
+            Piece::SignedReceipt(position) => {
+                let receipt = page.receipt_of(id, position)?;
+                lifecycle.transaction = page.signed(&receipt)?;
+                lifecycle.transaction_receipt = Some(receipt);
             }
             Piece::Receipt(position) => lifecycle.transaction_receipt = Some(page.receipt_of(id, position)?),
             Piece::Created { trace, operation } => lifecycle.created_by = Some(page.operation(id, trace, operation)?),
@@ -329,9 +344,4 @@ impl Draft {
         }
         lifecycle
     }
-}
-
-/// Absent if it does not decode, which the chain rules out.
-fn signed_transaction(packed: &PackedTransaction) -> Option<SignedTransaction> {
-    packed.signed_transaction().ok()
 }

@@ -57,6 +57,8 @@ pub struct BlockParts {
     id: Checksum256,
     number: u32,
     version: u32,
+    /// Where the header is; a writer may have split it.
+    header: Places,
     lists: Lists,
 }
 
@@ -73,11 +75,12 @@ impl BlockParts {
     /// The bytes are not a protobuf message. Pieces are not looked into.
     pub fn locate(data: Bytes) -> Result<Self> {
         let (mut id, mut number, mut version, mut is_filtered) = (Checksum256::default(), 0, 0, false);
-        let (mut unfiltered, mut filtered) = (Lists::default(), Lists::default());
+        let (mut unfiltered, mut filtered, mut header) = (Lists::default(), Lists::default(), Places::new());
         let mut reader = Reader::new(&data);
         while !reader.is_empty() {
             let (tag, wire_type) = reader.key()?;
             let list = match tag {
+                tags::HEADER => Some(&mut header),
                 tags::RECEIPTS => Some(&mut unfiltered.receipts),
                 tags::TRACES => Some(&mut unfiltered.traces),
                 tags::IMPLICIT => Some(&mut unfiltered.implicit),
@@ -99,7 +102,7 @@ impl BlockParts {
             }
         }
         let lists = if is_filtered { filtered } else { unfiltered };
-        Ok(Self { data, id, number, version, lists })
+        Ok(Self { data, id, number, version, header, lists })
     }
 
     /// Block id.
@@ -162,12 +165,8 @@ impl BlockParts {
     /// It does not decode.
     pub fn header(&self) -> Result<BlockHeader> {
         let mut header = BlockHeader::default();
-        let mut reader = Reader::new(&self.data);
-        while !reader.is_empty() {
-            match reader.key()? {
-                (tags::HEADER, wire_type) => Field::merge(&mut header, tags::HEADER, wire_type, &mut reader)?,
-                (_, wire_type) => reader.skip(wire_type)?,
-            }
+        for place in &self.header {
+            Message::merge(&mut header, &mut Reader::new(&self.data.slice(place.clone())))?;
         }
         Ok(header)
     }

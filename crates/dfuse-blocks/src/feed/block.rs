@@ -3,10 +3,10 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 
-use dfuse_antelope::model::Block;
+use dfuse_antelope::model::{Block, BlockParts};
 use tokio::sync::OnceCell;
 
 use crate::{EncodedBlock, Result, store::blocking};
@@ -20,6 +20,8 @@ const DECODED_BYTES: usize = 4;
 /// A block of the feed: encoded, and decoded when the first subscriber asks for it. All subscribers share both.
 pub struct FeedBlock {
     encoded: EncodedBlock,
+    /// Where its pieces are, once somebody asked. It shares the bytes of the encoded block.
+    parts: OnceLock<Arc<BlockParts>>,
     /// Replaced by an empty one when the block is not among the last decoded ones any more.
     decoded: Mutex<Slot>,
     recent: Arc<RecentlyDecoded>,
@@ -33,13 +35,13 @@ impl fmt::Debug for FeedBlock {
 
 impl FeedBlock {
     pub(super) fn new(encoded: EncodedBlock, recent: &Arc<RecentlyDecoded>) -> Arc<Self> {
-        Arc::new(Self { encoded, decoded: Mutex::default(), recent: recent.clone() })
+        Arc::new(Self { encoded, parts: OnceLock::new(), decoded: Mutex::default(), recent: recent.clone() })
     }
 
     /// For a source that has the block decoded already.
     pub(super) fn with_decoded(encoded: EncodedBlock, block: Arc<Block>, recent: &Arc<RecentlyDecoded>) -> Arc<Self> {
         let decoded = Mutex::new(Arc::new(OnceCell::new_with(Some(block))));
-        let shared = Arc::new(Self { encoded, decoded, recent: recent.clone() });
+        let shared = Arc::new(Self { encoded, parts: OnceLock::new(), decoded, recent: recent.clone() });
         recent.push(&shared);
         shared
     }
@@ -47,6 +49,18 @@ impl FeedBlock {
     /// The block as block files hold it.
     pub fn encoded(&self) -> &EncodedBlock {
         &self.encoded
+    }
+
+    /// The block with its pieces located and nothing of them decoded. Located once for all who ask.
+    ///
+    /// # Errors
+    /// Those of [`EncodedBlock::parts`].
+    pub fn parts(&self) -> Result<Arc<BlockParts>> {
+        if let Some(parts) = self.parts.get() {
+            return Ok(parts.clone());
+        }
+        let parts = Arc::new(self.encoded.parts()?);
+        Ok(self.parts.get_or_init(|| parts).clone())
     }
 
     /// The block itself. Decoded once for all who ask at about the same time, off the async threads; the feed keeps the
@@ -148,6 +162,9 @@ mod tests {
         let blocks: Vec<_> = blocks.into_iter().map(|block| FeedBlock::new(block, &recent)).collect();
         let first = blocks[0].block().await.unwrap();
         assert_eq!(*first, blocks[0].encoded().decode().unwrap());
+        let parts = blocks[0].parts().unwrap();
+        assert_eq!((parts.id(), parts.decode().unwrap()), (blocks[0].encoded().id(), (*first).clone()));
+        assert!(Arc::ptr_eq(&parts, &blocks[0].parts().unwrap()), "located once");
         let all = futures::future::try_join_all((0..50).map(|_| blocks[0].block())).await.unwrap();
         assert!(all.iter().all(|block| Arc::ptr_eq(block, &first)));
         blocks[1].block().await.unwrap();

@@ -82,7 +82,7 @@ impl BlockWindow {
     }
 
     async fn read_block(&self, block: BlockRef) -> dfuse_blocks::Result<(BlockRef, Arc<BlockParts>)> {
-        Ok((block, Arc::new(self.feed.block(block).await?.encoded().parts()?)))
+        Ok((block, self.feed.block(block).await?.parts()?))
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

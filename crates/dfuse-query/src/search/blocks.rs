@@ -55,7 +55,7 @@ impl PageBlocks {
     }
 
     async fn read_block(&self, reference: BlockRef) -> dfuse_blocks::Result<(BlockRef, Arc<BlockParts>)> {
-        Ok((reference, Arc::new(self.feed.block(reference).await?.encoded().parts()?)))
+        Ok((reference, self.feed.block(reference).await?.parts()?))
     }
 
     /// Blocks that were read by now.
