@@ -24,7 +24,7 @@ use dfuse_search::Pace;
 use lane::{Lane, Limits, Place, Refused};
 use tokio::{
     runtime::Handle,
-    sync::oneshot,
+    sync::oneshot::{self, error::RecvError},
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
@@ -54,6 +54,7 @@ pub struct Reading(Arc<AtReading>);
 #[derive(Debug, Default)]
 struct AtReading {
     given_up: AtomicBool,
+    has_begun: AtomicBool,
     /// Absent for what is in no lane.
     place: Option<Arc<Place>>,
 }
@@ -95,19 +96,25 @@ impl Drop for Waiting<'_> {
 
 /// A read in its lane.
 struct Pushed<'a, T> {
-    _waiting: Waiting<'a>,
-    begun: oneshot::Receiver<()>,
-    answer: oneshot::Receiver<Result<ApiResult<T>, Box<dyn Any + Send>>>,
+    waiting: Waiting<'a>,
+    answer: oneshot::Receiver<Answer<T>>,
 }
 
+/// What became of a read; its panic is an error.
+type Answer<T> = Result<ApiResult<T>, Box<dyn Any + Send>>;
+
 impl<T> Pushed<'_, T> {
-    /// A panic of the work goes on here.
-    async fn answer(self) -> ApiResult<T> {
-        match self.answer.await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(panic)) => resume_unwind(panic),
-            Err(_) => Err(ApiError::unavailable(GOING_AWAY)),
-        }
+    fn has_begun(&self) -> bool {
+        self.waiting.reading.0.has_begun.load(Ordering::Relaxed)
+    }
+}
+
+/// A panic of the work goes on here.
+fn answered<T>(answer: Result<Answer<T>, RecvError>) -> ApiResult<T> {
+    match answer {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(_) => Err(ApiError::unavailable(GOING_AWAY)),
     }
 }
 
@@ -140,14 +147,14 @@ impl Readers {
         client: Client,
         work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        let mut pushed = self.push(class, client, false, work)?;
-        within(self.timeout, TOO_LONG, async {
-            if timeout(self.timeout / 2, &mut pushed.begun).await.is_err() {
-                return Err(ApiError::unavailable(BUSY).retry_after(1));
-            }
-            pushed.answer().await
-        })
-        .await
+        let mut pushed = self.push(class, client, None, work)?;
+        // Most reads are answered by then: that one has begun is not told, since to wake whoever waits takes longer than many reads.
+        let half = self.timeout / 2;
+        match timeout(half, &mut pushed.answer).await {
+            Ok(answer) => answered(answer),
+            Err(_) if !pushed.has_begun() => Err(ApiError::unavailable(BUSY).retry_after(1)),
+            Err(_) => within(half, TOO_LONG, async { answered((&mut pushed.answer).await) }).await,
+        }
     }
 
     /// The same, but waits for its turn however long that takes.
@@ -157,40 +164,42 @@ impl Readers {
         client: Client,
         work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        let mut pushed = self.push(class, client.stream(), true, work)?;
+        let (begins, begun) = oneshot::channel();
+        let mut pushed = self.push(class, client.stream(), Some(begins), work)?;
         // An error says that it does not begin, which the answer tells, too.
-        let _ = (&mut pushed.begun).await;
-        within(self.timeout, TOO_LONG, pushed.answer()).await
+        let _ = begun.await;
+        within(self.timeout, TOO_LONG, async { answered((&mut pushed.answer).await) }).await
     }
 
+    /// A read in turn waits however long it takes, and tells when it begins.
     fn push<T: Send + 'static>(
         &self,
         class: Class,
         client: Client,
-        in_turn: bool,
+        in_turn: Option<oneshot::Sender<()>>,
         work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<Pushed<'_, T>> {
-        let (begins, begun) = oneshot::channel();
         let (answers, answer) = oneshot::channel();
         let (span, runtime) = (Span::current(), Handle::current());
         let lane = &self.lanes[class as usize];
         let mut reading = Reading::default();
-        let place = lane.push(client, in_turn, |place| {
-            reading = Reading(Arc::new(AtReading { given_up: AtomicBool::new(false), place: Some(place) }));
+        let place = lane.push(client, in_turn.is_some(), |place| {
+            reading = Reading(Arc::new(AtReading { place: Some(place), ..AtReading::default() }));
             let reading = reading.clone();
             move || {
                 if reading.is_given_up() {
                     return;
                 }
-                let _ = begins.send(());
+                reading.0.has_begun.store(true, Ordering::Relaxed);
+                // Nobody hears it if the request was given up.
+                let _ = in_turn.map(|begins| begins.send(()));
                 let _runtime = runtime.enter();
                 let answer = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&reading))));
-                // Nobody hears it if the request was given up.
                 let _ = answers.send(answer);
             }
         });
         let place = place.map_err(refusal)?;
-        Ok(Pushed { _waiting: Waiting { lane, place, reading }, begun, answer })
+        Ok(Pushed { waiting: Waiting { lane, place, reading }, answer })
     }
 }
 
