@@ -303,8 +303,7 @@ impl Pipeline {
         let status = self.status();
         let view = self.head_view();
         let forks = self.forks.clone();
-        self.serving
-            .publish(ServingSnapshot { view, lib: self.committed.block, forks, identity: self.identity }, status);
+        self.serving.publish(ServingSnapshot::new(view, self.committed.block, forks, self.identity), status);
         // What was published before no longer holds on to what is committed.
         self.overlay.forget(&self.families, self.committed.generation, Vec::new());
     }

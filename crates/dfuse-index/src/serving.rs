@@ -1,13 +1,18 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::BlockRef;
 use tokio::sync::watch;
 
-use crate::{ChainIdentity, Result, View, blocks, branch::Branch};
+use crate::{
+    ChainIdentity, Result, View,
+    abi::{AbiCache, KeptPeriods, ViewAbis},
+    blocks,
+    branch::Branch,
+};
 
 /// Reversible blocks that are not on the best chain, and their branches.
 pub(crate) type Forks = BTreeMap<Checksum256, (BlockRef, Branch)>;
@@ -20,9 +25,20 @@ pub struct ServingSnapshot {
     pub(crate) lib: Option<BlockRef>,
     pub(crate) forks: Arc<Forks>,
     pub(crate) identity: Option<ChainIdentity>,
+    /// Made when the first request asks for an ABI: a source that catches up publishes many snapshots that nobody reads.
+    kept_abis: Arc<OnceLock<KeptPeriods>>,
 }
 
 impl ServingSnapshot {
+    pub(crate) fn new(view: View, lib: Option<BlockRef>, forks: Arc<Forks>, identity: Option<ChainIdentity>) -> Self {
+        Self { view, lib, forks, identity, kept_abis: Arc::default() }
+    }
+
+    /// The ABIs at the head. What requests at a snapshot ask is read once for all of them.
+    pub fn abis<'a>(&'a self, cache: &'a AbiCache) -> ViewAbis<'a> {
+        ViewAbis::keeping(&self.view, cache, self.kept_abis.get_or_init(KeptPeriods::default))
+    }
+
     /// Number of the first block that is indexed, if the chain had begun before it: see [`ChainIdentity::mid_chain_start`].
     pub fn mid_chain_start(&self) -> Option<u32> {
         self.identity.and_then(|identity| identity.mid_chain_start())

@@ -82,6 +82,11 @@ impl View {
         self.block
     }
 
+    /// Whether it is the very same state: not only at the same block, but with the same blocks committed.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.block == other.block && Arc::ptr_eq(&self.committed, &other.committed)
+    }
+
     /// The last block that is committed in it.
     pub fn committed(&self) -> Option<BlockRef> {
         self.committed.block

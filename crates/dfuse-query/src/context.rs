@@ -75,7 +75,10 @@ impl<'a> ReadContext<'a> {
     where
         'a: 'b,
     {
-        ViewAbis::new(view, self.service.abis())
+        match view.is_same(self.view()) {
+            true => self.snapshot.abis(self.service.abis()),
+            false => ViewAbis::new(view, self.service.abis()),
+        }
     }
 
     /// The blocks, on threads that may block.

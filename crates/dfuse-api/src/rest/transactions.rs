@@ -24,6 +24,9 @@ use crate::{
 /// A page ends when it has so many bytes, before as many transactions as were asked for are in it.
 pub(super) const PAGE_BYTES: usize = 16 << 20;
 
+/// What most lifecycles need no more than.
+const LIFECYCLE_BYTES: usize = 16 << 10;
+
 pub(super) fn endpoints() -> Vec<Endpoint> {
     const RECENT: &[Parameter] = &[Parameter::required("limit", Integer(1, 100), "most transactions"), CURSOR];
     vec![
@@ -56,7 +59,7 @@ async fn one(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let id = params.finish(id)?;
     let text = api.query(move |read| {
         let lifecycle = transactions::lifecycle(read, id)?;
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(LIFECYCLE_BYTES);
         Renderer::new(&mut text, &read.abis(read.view())).lifecycle(&lifecycle)?;
         Ok(text)
     });

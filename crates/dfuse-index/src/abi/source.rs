@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    ops::RangeInclusive,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,6 +11,7 @@ use dfuse_kv::Direction;
 use super::{
     cache::AbiCache,
     history::{at, next_change},
+    period::{KeptPeriods, Period, find},
 };
 use crate::{Result, View, blocks};
 
@@ -39,14 +39,13 @@ pub struct ViewAbis<'a> {
     view: &'a View,
     cache: &'a AbiCache,
     known: Known<'a>,
+    /// What other requests have asked of the same view.
+    kept: Option<&'a KeptPeriods>,
 }
 
 /// What was asked of the ABIs of one view.
 #[derive(Debug, Default)]
 pub struct KnownAbis(Mutex<HashMap<Name, Vec<Period>>>);
-
-/// For which global sequences which ABI is in force.
-type Period = (RangeInclusive<u64>, Option<Arc<AbiSerializer>>);
 
 #[derive(Debug)]
 enum Known<'a> {
@@ -57,12 +56,17 @@ enum Known<'a> {
 impl<'a> ViewAbis<'a> {
     /// Of that view, whose indexes of blocks and of ABIs are read.
     pub fn new(view: &'a View, cache: &'a AbiCache) -> Self {
-        Self { view, cache, known: Known::Own(KnownAbis::default()) }
+        Self { view, cache, known: Known::Own(KnownAbis::default()), kept: None }
+    }
+
+    /// The same, which keeps what was read for all others that have the same view.
+    pub(crate) fn keeping(view: &'a View, cache: &'a AbiCache, kept: &'a KeptPeriods) -> Self {
+        Self { kept: Some(kept), ..Self::new(view, cache) }
     }
 
     /// The same, which remembers what others ask of the view, too.
     pub fn remembering(view: &'a View, cache: &'a AbiCache, known: &'a KnownAbis) -> Self {
-        Self { view, cache, known: Known::Shared(known) }
+        Self { view, cache, known: Known::Shared(known), kept: None }
     }
 }
 
@@ -74,14 +78,15 @@ impl AbiSource for ViewAbis<'_> {
         };
         let mut known = known.0.lock().unwrap_or_else(PoisonError::into_inner);
         let periods = known.entry(account).or_default();
-        if let Some((_, abi)) = periods.iter().find(|(period, _)| period.contains(&global_sequence)) {
-            return Ok(abi.clone());
+        if let Some(period) = find(periods, global_sequence) {
+            return Ok(period.abi.clone());
         }
-        let record = at(self.view, account, global_sequence)?;
-        let first = record.as_ref().map_or(global_sequence, |record| record.global_sequence + 1);
-        let last = next_change(self.view, account, global_sequence)?.unwrap_or(u64::MAX);
-        let abi = record.and_then(|record| self.cache.get(account, &record));
-        periods.push((first..=last, abi.clone()));
+        let period = match self.kept.and_then(|kept| kept.get(account, global_sequence)) {
+            Some(period) => period,
+            None => self.period(account, global_sequence)?,
+        };
+        let abi = period.abi.clone();
+        periods.push(period);
         Ok(abi)
     }
 
@@ -100,6 +105,20 @@ impl AbiSource for ViewAbis<'_> {
 }
 
 impl ViewAbis<'_> {
+    /// Reads the period of that global sequence.
+    fn period(&self, account: Name, global_sequence: u64) -> Result<Period> {
+        let record = at(self.view, account, global_sequence)?;
+        let first = record.as_ref().map_or(global_sequence, |record| record.global_sequence + 1);
+        let last = next_change(self.view, account, global_sequence)?.unwrap_or(u64::MAX);
+        let packed_bytes = record.as_ref().map_or(0, |record| record.abi.len());
+        let abi = record.and_then(|record| self.cache.get(account, &record));
+        let period = Period { sequences: first..=last, abi, packed_bytes };
+        if let Some(kept) = self.kept {
+            kept.insert(account, period.clone());
+        }
+        Ok(period)
+    }
+
     /// The first global sequence after the block with that number.
     fn sequence_after(&self, number: u32) -> Result<u64> {
         for block in blocks::range(self.view, number..=u32::MAX, Direction::Forward)? {

@@ -165,7 +165,7 @@ impl Pipeline {
         let committed = Committed::new(store.snapshot()?, families.clone(), overlay.clone(), block, 0, None);
         let committed = Arc::new(committed);
         let view = View::new(committed.clone(), Branch::committed(committed.number()), block);
-        let serving = ServingSnapshot { view, lib: block, forks: Arc::default(), identity };
+        let serving = ServingSnapshot::new(view, block, Arc::default(), identity);
         let mut pipeline = Self {
             checkpoints: store.keyspace(CHECKPOINTS.name())?,
             scratch: store.keyspace(SCRATCH.name())?,
