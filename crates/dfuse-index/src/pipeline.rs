@@ -2,12 +2,14 @@
 
 mod commit;
 pub(crate) mod open;
+mod side_by_side;
 
 use std::sync::Arc;
 
 use dfuse_antelope::{AbiDump, Checksum256, model::Block};
 use dfuse_blocks::BlockRef;
 use dfuse_kv::{Durability, Keyspace, Reopen, Store};
+use side_by_side::{cores, map_all};
 use tracing::warn;
 
 use crate::{
@@ -15,6 +17,9 @@ use crate::{
     ServingSnapshot, Stall, Status, View, blocks, families::Families, filter::KeyFilter, overlay::Overlay,
     serving::Forks, tree::Tree, view::Committed,
 };
+
+/// Actions from which on the indexes of a block are made side by side: for fewer it takes longer to begin a thread.
+const MANY_ACTIONS: usize = 64;
 
 /// How a pipeline works.
 #[derive(Debug, Clone)]
@@ -231,7 +236,8 @@ impl Pipeline {
                 true => slot.index.delta(&context, &view),
                 false => Ok(Delta::default()),
             };
-            let deltas = self.slots.iter().map(delta).collect::<Result<Vec<_>>>()?;
+            let threads = if action_count(block) < MANY_ACTIONS { 1 } else { cores() };
+            let deltas = map_all(&self.slots, threads, delta)?;
             let branch = self.tree.branch_of_child(root, parent);
             let place = branch.place().expect("the branch of a reversible block");
             for delta in &deltas {
@@ -334,4 +340,8 @@ impl Pipeline {
             indexes: indexes.collect(),
         }
     }
+}
+
+fn action_count(block: &Block) -> usize {
+    block.transaction_traces().iter().map(|trace| trace.action_traces.len()).sum()
 }
