@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod attacks;
 mod firehose;
 mod graphql;
 mod health;
