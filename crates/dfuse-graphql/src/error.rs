@@ -4,6 +4,9 @@ use async_graphql::{PathSegment, ServerError};
 use dfuse_query::{ApiError, ErrorCode, GraphqlError, GraphqlLocation, GraphqlResponse, TraceId};
 use serde_json::{Map, json};
 
+/// Longest text of what is wrong with a document.
+const MAX_SYNTAX_ERROR: usize = 1000;
+
 /// An answer that has nothing but an error.
 pub(crate) fn refusal(error: ApiError, trace_id: TraceId, is_terminal: bool) -> GraphqlResponse {
     GraphqlResponse { data: None, errors: vec![of(error, trace_id, is_terminal)], documents: 0 }
@@ -49,7 +52,9 @@ fn number(value: usize) -> u32 {
 pub(crate) fn of_parser(error: &async_graphql::parser::Error) -> ApiError {
     let at = error.positions().next().unwrap_or_default();
     let position = json!({"line": at.line, "column": at.column});
-    ApiError::new(ErrorCode::GraphqlSyntax, error.to_string()).detail("position", position)
+    // It shows the line of the document, which may be all of it.
+    let message = dfuse_query::shorten_to(&error.to_string(), MAX_SYNTAX_ERROR);
+    ApiError::new(ErrorCode::GraphqlSyntax, message).detail("position", position)
 }
 
 /// The answer, as transports take it. What a use case says ends a subscription.

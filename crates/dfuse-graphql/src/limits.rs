@@ -33,7 +33,7 @@ impl Limits {
     /// # Errors
     /// `graphql_too_complex_error`.
     pub(crate) fn check(&self, document: &ExecutableDocument, operation: &OperationDefinition) -> ApiResult<()> {
-        let mut walk = Walk { limits: self, fragments: &document.fragments, fields: 0 };
+        let mut walk = Walk { limits: self, fragments: &document.fragments, fields: 0, schemas: 0, lists: 0 };
         walk.selections(&operation.selection_set.node, 0, 0)
     }
 }
@@ -43,9 +43,35 @@ struct Walk<'a> {
     limits: &'a Limits,
     fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
     fields: usize,
+    /// How often the schema itself is asked for.
+    schemas: usize,
+    /// How many of [`LISTS`] are around, within the schema.
+    lists: usize,
 }
 
+/// Most times that a document asks for the schema, which is long.
+const MAX_SCHEMAS: usize = 4;
+/// Lists of the schema that lead to types, which have lists.
+const LISTS: [&str; 4] = ["fields", "interfaces", "possibleTypes", "inputFields"];
+/// Most of those within each other. What tools ask for has one.
+const MAX_LISTS: usize = 2;
+
 impl Walk<'_> {
+    /// Whether a field of the schema itself leads to too much, and whether it is one of [`LISTS`].
+    fn enter(&mut self, name: &str) -> ApiResult<bool> {
+        if ["__schema", "__type"].contains(&name) {
+            self.schemas += 1;
+            if self.schemas > MAX_SCHEMAS {
+                return Err(too_complex("The document asks for the schema too often", MAX_SCHEMAS));
+            }
+        }
+        let is_list = self.schemas > 0 && LISTS.contains(&name);
+        if is_list && self.lists == MAX_LISTS {
+            return Err(too_complex("The document nests the lists of the schema too deeply", MAX_LISTS));
+        }
+        Ok(is_list)
+    }
+
     /// `depth` fields are around these selections, and `nesting` selections of any kind.
     fn selections(&mut self, selections: &SelectionSet, depth: usize, nesting: usize) -> ApiResult<()> {
         for selection in &selections.items {
@@ -65,7 +91,10 @@ impl Walk<'_> {
                             format!("Field \"{name}\" has depth {} that exceeds max depth {limit}", depth + 1);
                         return Err(ApiError::new(ErrorCode::GraphqlTooComplex, message).detail("limit", limit));
                     }
+                    let is_list = self.enter(&field.node.name.node)?;
+                    self.lists += usize::from(is_list);
                     self.selections(&field.node.selection_set.node, depth + 1, nesting + 1)?;
+                    self.lists -= usize::from(is_list);
                 }
                 Selection::InlineFragment(fragment) => {
                     self.selections(&fragment.node.selection_set.node, depth, nesting + 1)?;

@@ -1,5 +1,6 @@
 //! The roots of the schema.
 
+mod arguments;
 mod lists;
 mod query;
 mod search;

@@ -12,8 +12,8 @@ use dfuse_query::{
     state::{RankedBy, Ranking, TokenFilter, ranked_balances, ranked_holders, ranked_tokens},
 };
 use dfuse_state::tokens::TokenKey;
-use serde_json::json;
 
+use super::arguments::{invalid, wrong};
 use crate::{
     read::Request,
     source::{Blocks, Source},
@@ -28,10 +28,8 @@ const MAX_ITEMS: u32 = 100;
 /// Most actions of an account on a page.
 const MAX_ACTIONS: i64 = 1000;
 
-fn wrong(argument: &'static str, message: String) -> ApiError {
-    let errors = json!({argument: [message]});
-    ApiError::new(ErrorCode::RequestValidation, message).detail("errors", errors)
-}
+/// Most names that an argument lists.
+const MAX_NAMES: usize = 1000;
 
 /// A value of an argument, read from its text.
 fn parse<T: FromStr>(argument: &'static str, what: &str, text: &str) -> ApiResult<T> {
@@ -135,7 +133,7 @@ pub(super) fn history(
 
 fn opened(read: &ReadContext<'_>, kind: CursorKind, cursor: Option<&str>) -> ApiResult<Option<ListCursor>> {
     let opened = ListCursor::open(read.service(), kind, cursor.unwrap_or_default());
-    opened.map_err(|problem| ApiError::invalid_parameter("cursor", &problem))
+    opened.map_err(|problem| invalid("cursor", &problem))
 }
 
 /// The order and the page of a list of tokens or balances.
@@ -161,11 +159,23 @@ impl Listed {
     }
 }
 
+/// An argument that lists names.
+fn names<'a>(argument: &'static str, list: Option<&'a [String]>) -> ApiResult<std::slice::Iter<'a, String>> {
+    let list = list.unwrap_or_default();
+    if list.len() > MAX_NAMES {
+        return Err(wrong(
+            argument,
+            format!("Invalid '{argument}': at most {MAX_NAMES} names, {} were given", list.len()),
+        ));
+    }
+    Ok(list.iter())
+}
+
 /// Which tokens an argument names. What is not the name of one stands for none.
 pub(super) fn filter(symbols: Option<&[String]>, contracts: Option<&[String]>) -> ApiResult<TokenFilter> {
-    let symbols = symbols.unwrap_or_default().iter();
-    let symbols = symbols.map(|text| parse::<SymbolCode>("tokenSymbols", "letters of a token", text));
-    let contracts = contracts.unwrap_or_default().iter().map(|text| name("tokenContracts", text));
+    let symbols =
+        names("tokenSymbols", symbols)?.map(|text| parse::<SymbolCode>("tokenSymbols", "letters of a token", text));
+    let contracts = names("tokenContracts", contracts)?.map(|text| name("tokenContracts", text));
     Ok(TokenFilter { symbols: symbols.collect::<Result<_, _>>()?, contracts: contracts.collect::<Result<_, _>>()? })
 }
 
@@ -213,7 +223,7 @@ pub(super) fn token_balances(
     let ranking = listed.ranking(&read, CursorKind::Balances)?;
     let symbol_code = parse("symbol", "letters of a token", symbol)?;
     let key = TokenKey { contract: name("contract", contract)?, symbol_code };
-    let holders = holders.unwrap_or_default().iter().map(|text| name("tokenHolders", text));
+    let holders = names("tokenHolders", holders)?.map(|text| name("tokenHolders", text));
     let holders = holders.collect::<ApiResult<Vec<_>>>()?;
     let page = ranked_holders(&read, key, &holders, with_staked, &ranking)?;
     request.count(page.items.len().max(1));

@@ -161,7 +161,8 @@ impl Query {
     ) -> ApiResult<TableRowsResponse> {
         let rows = Rows { lower_key, upper_key, key_encoding, limit, cursor };
         let key = state::table(&code, &table, &scope)?;
-        state::rows(Request::shared(ctx), key, At { block_num, irreversible_only }, &rows)
+        let json = ctx.look_ahead().field("rows").field("json").exists();
+        state::rows(Request::shared(ctx), key, At { block_num, irreversible_only }, &rows, json)
     }
 
     /// A row of a table of a contract, as it was after a block.
@@ -185,7 +186,8 @@ impl Query {
         irreversible_only: Option<bool>,
     ) -> Option<ApiResult<TableRowResponse>> {
         let at = At { block_num, irreversible_only };
-        let row = |own| state::row(Request::shared(ctx), own, &scope, (&key, key_encoding), at);
+        let json = ctx.look_ahead().field("row").field("json").exists();
+        let row = |own| state::row(Request::shared(ctx), own, &scope, (&key, key_encoding), at, json);
         Some(state::table(&code, &table, &scope).and_then(row))
     }
 
@@ -208,7 +210,9 @@ impl Query {
         irreversible_only: Option<bool>,
     ) -> ApiResult<TableDiffResponse> {
         let to = At { block_num: to_block_num, irreversible_only };
-        state::difference(Request::shared(ctx), state::table(&code, &table, &scope)?, from_block_num, to)
+        let rows = ctx.look_ahead().field("rows");
+        let json = ["old", "new"].into_iter().any(|side| rows.field(side).field("json").exists());
+        state::difference(Request::shared(ctx), state::table(&code, &table, &scope)?, from_block_num, to, json)
     }
 
     /// Tokens at the last irreversible block.

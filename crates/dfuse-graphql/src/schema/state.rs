@@ -6,11 +6,12 @@ use dfuse_antelope::Name;
 use dfuse_blocks::CursorKind;
 use dfuse_kv::Direction;
 use dfuse_query::{
-    ApiError, ApiResult, ListCursor, RouteClass, Step,
+    ApiResult, ListCursor, RouteClass, Step,
     state::{self, AskedHeight, DifferenceQuestion, RowQuestion, TableOptions},
 };
 use dfuse_state::{KeyType, RowRange, TableKey};
 
+use super::arguments::invalid;
 use crate::{
     read::Request,
     types::{
@@ -29,7 +30,7 @@ const MAX_ROWS: u32 = 1000;
 pub(super) fn table(code: &str, table: &str, scope: &str) -> ApiResult<TableKey> {
     let name = |argument: &'static str, text: &str| {
         let name = text.parse::<Name>().ok().filter(|_| !text.is_empty());
-        name.ok_or_else(|| ApiError::invalid_parameter(argument, "is not a valid name"))
+        name.ok_or_else(|| invalid(argument, "is not a valid name"))
     };
     let scope = key_of("scope", scope, KeyType::Name)?;
     Ok(TableKey { contract: name("code", code)?, table: name("table", table)?, scope: Name(scope) })
@@ -37,7 +38,7 @@ pub(super) fn table(code: &str, table: &str, scope: &str) -> ApiResult<TableKey>
 
 fn key_of(argument: &'static str, text: &str, key_type: KeyType) -> ApiResult<u64> {
     let key = key_type.parse(text);
-    key.map_err(|error| ApiError::invalid_parameter(argument, &format!("is not {}", error.expected)))
+    key.map_err(|error| invalid(argument, &format!("is not {}", error.expected)))
 }
 
 fn key_type(encoding: Option<Uint64Encoding>) -> KeyType {
@@ -87,7 +88,7 @@ impl Rows {
     fn limit(&self) -> ApiResult<u64> {
         match self.limit.map_or(100, |limit| limit.0) {
             limit @ 1..=MAX_ROWS => Ok(limit.into()),
-            _ => Err(ApiError::invalid_parameter("limit", "must be from 1 to 1000")),
+            _ => Err(invalid("limit", "must be from 1 to 1000")),
         }
     }
 }
@@ -96,13 +97,19 @@ impl Rows {
 ///
 /// # Errors
 /// Those of [`state::table`].
-pub(super) fn rows(request: &Arc<Request>, key: TableKey, at: At, rows: &Rows) -> ApiResult<TableRowsResponse> {
+pub(super) fn rows(
+    request: &Arc<Request>,
+    key: TableKey,
+    at: At,
+    rows: &Rows,
+    json: bool,
+) -> ApiResult<TableRowsResponse> {
     let read = request.begin(RouteClass::List)?;
     let page = ListCursor::open(read.service(), CursorKind::Rows, rows.cursor.as_deref().unwrap_or_default());
-    let page = page.map_err(|problem| ApiError::invalid_parameter("cursor", &problem))?;
-    let options = TableOptions { at: at.asked(), json: false, offset: 0, limit: rows.limit()? };
+    let page = page.map_err(|problem| invalid("cursor", &problem))?;
+    let options = TableOptions { at: at.asked(), json, offset: 0, limit: rows.limit()? };
     let mut reader = state::table(&read, key, rows.range()?, options, page.as_ref())?;
-    let table = Table::new(request, reader.height(), key);
+    let table = Table::new(request, reader.form());
     let mut found = Vec::new();
     loop {
         read.go_on()?;
@@ -127,15 +134,16 @@ pub(super) fn row(
     scope: &str,
     (primary_key_text, encoding): (&str, Option<Uint64Encoding>),
     at: At,
+    json: bool,
 ) -> ApiResult<TableRowResponse> {
     let read = request.begin(RouteClass::LookUp)?;
     let key_type = key_type(encoding);
     let primary_key = key_of("key", primary_key_text, key_type)?;
-    let (at, json) = (at.asked(), false);
+    let at = at.asked();
     let question = RowQuestion { table: key, scope, primary_key, primary_key_text, key_type, at, json };
     let found = state::row(&read, &question)?;
     request.count(1);
-    let table = Table::new(request, &found.height, key);
+    let table = Table::new(request, &found.form);
     Ok(TableRowResponse { height: StateHeight::new(&found.height, true)?, row: table.row(found.row)? })
 }
 
@@ -143,17 +151,21 @@ pub(super) fn row(
 ///
 /// # Errors
 /// `request_validation_error` for the beginning 0, and those of [`state::difference`].
-pub(super) fn difference(request: &Arc<Request>, key: TableKey, from: Uint32, to: At) -> ApiResult<TableDiffResponse> {
+pub(super) fn difference(
+    request: &Arc<Request>,
+    key: TableKey,
+    from: Uint32,
+    to: At,
+    json: bool,
+) -> ApiResult<TableDiffResponse> {
     let read = request.begin(RouteClass::List)?;
     if from.0 == 0 {
-        return Err(ApiError::invalid_parameter("fromBlockNum", "must be 1 or above"));
+        return Err(invalid("fromBlockNum", "must be 1 or above"));
     }
     let AskedHeight { block_num: to_block, irreversible_only } = to.asked();
-    let question =
-        DifferenceQuestion { table: key, from_block: from.0.into(), to_block, irreversible_only, json: false };
+    let question = DifferenceQuestion { table: key, from_block: from.0.into(), to_block, irreversible_only, json };
     let mut reader = state::difference(&read, &question)?;
-    let [old, new] = reader.heights();
-    let tables = [Table::new(request, old, key), Table::new(request, new, key)];
+    let tables = reader.forms().each_ref().map(|form| Table::new(request, form));
     let mut found = Vec::new();
     loop {
         read.go_on()?;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use dfuse_antelope::Checksum256;
-use dfuse_query::{ApiError, ApiResult, RouteClass, transactions::by_prefix};
+use dfuse_query::{ApiResult, RouteClass, transactions::by_prefix};
 use dfuse_trx::IdPrefix;
 
+use super::arguments::invalid;
 use crate::{read::Request, types::TransactionLifecycle};
 
 /// Fewest digits of an id that name a transaction.
@@ -17,7 +18,7 @@ const MIN_DIGITS: usize = 8;
 /// `request_validation_error` for what is no id, or the beginning of several; those of [`by_prefix`].
 pub(super) fn lifecycle(request: &Arc<Request>, id: &str, confirmations: u32) -> ApiResult<TransactionLifecycle> {
     let read = request.begin(RouteClass::LookUp)?;
-    let wrong = |problem: &str| ApiError::invalid_parameter("id", problem);
+    let wrong = |problem: &str| invalid("id", problem);
     if id.len() < MIN_DIGITS {
         return Err(wrong("must have at least 8 hexadecimal digits"));
     }
@@ -33,5 +34,5 @@ pub(super) fn lifecycle(request: &Arc<Request>, id: &str, confirmations: u32) ->
 /// `request_validation_error`.
 pub(super) fn whole_id(text: &str) -> ApiResult<Checksum256> {
     let id = text.to_ascii_lowercase().parse();
-    id.map_err(|_| ApiError::invalid_parameter("id", "must be a whole transaction id of 64 hexadecimal digits"))
+    id.map_err(|_| invalid("id", "must be a whole transaction id of 64 hexadecimal digits"))
 }

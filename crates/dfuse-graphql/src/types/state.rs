@@ -1,42 +1,31 @@
 //! Rows of contract tables at a height, and between two.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use async_graphql::{Object, SimpleObject};
 use dfuse_antelope::Name;
-use dfuse_query::{
-    ApiResult,
-    state::{Height, lenient_form},
-};
+use dfuse_query::{ApiResult, state::Height};
 use dfuse_render::{RenderedRow, RowForm};
-use dfuse_state::{TableKey, TableRow as RowOfTable};
+use dfuse_state::TableRow as RowOfTable;
 
 use super::{BlockRef, DecodedObject, Json, Uint32, Uint64Encoding, operations::encoded, tokens::block_of};
 use crate::{metrics::Costs, read::Request};
 
-/// The table of some rows at a height. Its ABI is read when a row is to be decoded.
+/// The table of some rows at a height.
 pub(crate) struct Table {
     request: Arc<Request>,
-    height: Height,
-    key: TableKey,
-    form: OnceLock<RowForm>,
+    /// What becomes of their bytes where they are asked for as JSON.
+    form: RowForm,
 }
 
 impl Table {
-    pub(crate) fn new(request: &Arc<Request>, height: &Height, key: TableKey) -> Arc<Self> {
-        Arc::new(Self { request: request.clone(), height: height.clone(), key, form: OnceLock::new() })
-    }
-
-    fn form(&self) -> ApiResult<&RowForm> {
-        if let Some(form) = self.form.get() {
-            return Ok(form);
+    /// Of which rows are shown so.
+    pub(crate) fn new(request: &Arc<Request>, form: &RowForm) -> Arc<Self> {
+        if !matches!(form, RowForm::Hex) {
+            let mut costs = Costs { abis: 1.into(), ..Costs::default() };
+            costs.count(request.read().service().metrics(), 0);
         }
-        let TableKey { contract, table, .. } = self.key;
-        let read = self.request.read();
-        let mut costs = Costs { abis: 1.into(), ..Costs::default() };
-        costs.count(read.service().metrics(), 0);
-        let form = lenient_form(read.service(), &self.height, contract, table, true)?;
-        Ok(self.form.get_or_init(|| form))
+        Arc::new(Self { request: request.clone(), form: form.clone() })
     }
 
     /// A row, for which there must be room.
@@ -89,7 +78,7 @@ impl TableRow {
 
     /// The row by the ABI that was in force at the height.
     async fn json(&self) -> ApiResult<DecodedObject> {
-        let renderer = match self.table.form()? {
+        let renderer = match &self.table.form {
             RowForm::Json(renderer) => renderer,
             RowForm::NoAbi(error) => return Ok(DecodedObject { object: None, error: Some(error.clone()) }),
             RowForm::Hex => return Ok(DecodedObject::default()),

@@ -30,9 +30,12 @@ async fn too_much_is_refused() {
     let bomb: String = (0..40).map(|at| format!("fragment f{at} on Query{{...f{0} ...f{0}}} ", at + 1)).collect();
     let bomb = format!("{{...f0}} {bomb} fragment f40 on Query{{__typename}}");
     let itself = "{...a} fragment a on Query{...a}".to_owned();
+    let schemas = format!("{{{}}}", (0..5).map(|at| format!("a{at}: __schema{{types{{name}}}} ")).collect::<String>());
+    let types = "fields{type{ofType{".repeat(3) + "name" + &"}}}".repeat(3);
+    let types = format!("{{__schema{{types{{{types}}}}}}}");
     let many = format!("{{{}}}", (0..2001).map(|at| format!("a{at}:__typename ")).collect::<String>());
     let long = format!("{{__typename}} #{}", "x".repeat(128 << 10));
-    for document in [bomb, itself, many, long] {
+    for document in [bomb, itself, many, long, schemas, types] {
         assert_eq!(error(&chain.answer(request(&document, json!({}))).await).0, "graphql_too_complex_error");
     }
 }
@@ -43,6 +46,14 @@ async fn what_is_wrong_has_a_code_and_a_place() {
     let asked = async |document: &str| error(&chain.answer(request(document, json!({}))).await).0;
     assert_eq!(asked("{").await, "graphql_syntax_error");
     assert_eq!(asked("").await, "graphql_syntax_error");
+    // A long line is not told again.
+    let nested = format!("{{tokens(tokenSymbols: {}", "[".repeat(60_000));
+    let (code, message) = error(&chain.answer(request(&nested, json!({}))).await);
+    assert!(code == "graphql_syntax_error" && message.len() < 1200, "{}", message.len());
+    // Lists of names are not without end.
+    let symbols = json!({"s": vec!["EOS"; 1001]});
+    let listed = "query($s: [String!]){tokens(tokenSymbols: $s){edges{cursor}}}";
+    assert_eq!(error(&chain.answer(request(listed, symbols)).await).0, "request_validation_error");
     for document in
         ["{nosuch}", "mutation{x}", "query A{__typename} query B{__typename}", "{block(num:4294967296){num}}"]
     {
