@@ -4,7 +4,9 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use dfuse_query::{ApiError, Caller, Class, Client, Service};
 use tokio::sync::watch;
 
-use crate::{Options, Stopping, answer::HttpError, bodies::Bodies, metrics::describe, peer, places::Places};
+use crate::{
+    Options, Stopping, answer::HttpError, bodies::Bodies, metrics::describe, peer, places::Places, recent::Recent,
+};
 
 /// What all handlers share, and on whose behalf they read. Cloning is cheap.
 ///
@@ -20,6 +22,7 @@ struct Inner {
     options: Options,
     bodies: Bodies,
     places: Arc<Places>,
+    recent: Recent,
     stop: watch::Sender<bool>,
 }
 
@@ -30,6 +33,7 @@ impl Api {
         let shared = Arc::new(Inner {
             bodies: Bodies::new(&options),
             places: Arc::new(Places::new(options.max_connections)),
+            recent: Recent::default(),
             stop: watch::Sender::new(false),
             options,
         });
@@ -66,6 +70,11 @@ impl Api {
     /// The limits.
     pub fn http_options(&self) -> &Options {
         &self.shared.options
+    }
+
+    /// What operators look at: requests that failed or took long.
+    pub fn recent(&self) -> &Recent {
+        &self.shared.recent
     }
 
     /// Places for connections.

@@ -115,8 +115,10 @@ impl Frame {
                 work.instrument(span.clone()).await.unwrap_or_else(|panic| HttpError(panicked(&*panic)).into_response())
             }
         };
+        let extensions = answer.extensions();
+        let code = extensions.get::<ApiError>().map(ApiError::code).or_else(|| extensions.get::<ErrorCode>().copied());
         let mut response = span.in_scope(|| finish(answer, &method, shape, trace_id));
-        record.end(response.status());
+        record.end(response.status(), code.map(|code| code.row().code));
         response.extensions_mut().insert(RequestSpan(span));
         response
     }

@@ -91,7 +91,7 @@ async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
 }
 
 /// The text with paths and addresses left out. Everybody may ask for the health; where things are is in the log.
-fn without_places(text: &str) -> String {
+pub fn without_places(text: &str) -> String {
     let is_place = |word: &str| {
         let word = word.trim_matches(|letter: char| !letter.is_alphanumeric() && !"/.~".contains(letter));
         word.starts_with(['/', '~']) && word.len() > 1

@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use async_trait::async_trait;
-use dfuse_access::{Grant, IssuedToken, KeyId, Place, RouteClass, Standing, Usage, UsedSinceStart};
+use dfuse_access::{Grant, IssuedToken, KeyId, Place, RouteClass, Standing, Subject, Usage, UsedSinceStart};
 use serde_json::{Value, json};
 
 use crate::{ApiError, ApiResult, Client, ErrorCode};
@@ -43,6 +43,11 @@ pub trait Access: fmt::Debug + Send + Sync {
     /// What callers used since the start.
     fn used_since_start(&self) -> UsedSinceStart {
         UsedSinceStart::default()
+    }
+
+    /// Whether nobody needs a token, not even for what operators look at.
+    fn is_open(&self) -> bool {
+        true
     }
 
     /// Why nobody is answered at the moment, if that is so.
@@ -96,6 +101,11 @@ impl Caller {
     /// Someone who may ask everything.
     pub fn unrestricted(client: Client) -> Self {
         Self { client, start_block: None, grant: None }
+    }
+
+    /// Whether nothing says who they are.
+    pub fn is_anonymous(&self) -> bool {
+        self.grant.as_ref().is_none_or(|grant| *grant.subject() == Subject::Anonymous)
     }
 
     /// The first block that they may read.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use dfuse_access::{Gate, Grant, IssuedToken, KeyKind, Refusal, Standing, UsedSinceStart};
+use dfuse_access::{Gate, Grant, IssuedToken, KeyKind, Mode, Refusal, Standing, UsedSinceStart};
 use serde_json::Value;
 
 use crate::{Access, ApiError, ApiResult, Asking, Caller, Client, ErrorCode};
@@ -46,6 +46,10 @@ impl Access for GateAccess {
 
     fn used_since_start(&self) -> UsedSinceStart {
         self.0.used_since_start()
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.mode() == Mode::Open
     }
 
     fn closed(&self) -> Option<ApiError> {

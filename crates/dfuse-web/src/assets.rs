@@ -14,17 +14,23 @@ pub(crate) const STYLE: &str = "/assets/dfuse.css";
 /// Where the script is.
 pub(crate) const SCRIPT: &str = "/assets/dfuse.js";
 
+/// Where the icon is.
+pub(crate) const ICON: &str = "/assets/dfuse.svg";
+
 /// Browsers take a file for what it says it is.
 pub(crate) const NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options");
 
 /// Open to all: an error page needs them, too.
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     const CSS: &str = "text/css; charset=utf-8";
+    const SVG: &str = "image/svg+xml";
     const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
     let open = Charge::open(Class::LookUp);
     let style = get(async || file(CSS, include_str!("assets/dfuse.css")));
     let script = get(async || file(JAVASCRIPT, include_str!("assets/dfuse.js")));
+    let icon = get(async || file(SVG, include_str!("assets/dfuse.svg")));
     vec![
+        Endpoint::raw(ICON, Methods::Get, open, icon).answers("The icon of all pages.", AnswerForm::Text(SVG)),
         Endpoint::raw(STYLE, Methods::Get, open, style).answers("The style sheet of all pages.", AnswerForm::Text(CSS)),
         Endpoint::raw(SCRIPT, Methods::Get, open, script)
             .answers("The script of all pages.", AnswerForm::Text(JAVASCRIPT)),

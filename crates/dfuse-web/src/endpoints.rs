@@ -10,7 +10,7 @@ use dfuse_query::{ApiError, ErrorCode, Surface, TraceId};
 use maud::{Markup, html};
 
 use crate::{
-    account, assets, block, contract, home,
+    account, assets, block, contract, dashboard, home,
     page::{Page, facts},
     search,
     shown::Shown,
@@ -51,6 +51,7 @@ fn pages() -> Vec<Endpoint> {
         tables::endpoints(),
         contract::endpoints(),
         tokens::endpoints(),
+        dashboard::endpoints(),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -72,8 +73,10 @@ async fn as_page(Extension(trace_id): Extension<TraceId>, mut request: Request, 
         // The frame writes its cause to the log with the trace id, and those are no answers for people anyway.
         return response;
     }
+    let code = error.code();
     let mut page = error_page(error, trace_id);
     page.extensions_mut().insert(Untouched);
+    page.extensions_mut().insert(code);
     // Where the limits stand, and when to come again.
     for (name, value) in response.headers() {
         page.headers_mut().entry(name).or_insert_with(|| value.clone());

@@ -1,4 +1,4 @@
-//! Pages for people: the explorer. The server renders them; a small script keeps them up to date.
+//! Pages for people: the explorer and the dashboard. The server renders them; a small script keeps them up to date.
 //!
 //! ```text
 //! request -> Endpoint -> Service::query: use cases, and dfuse JSON of what they found -> Page: HTML
@@ -16,12 +16,14 @@
 //! | `shown` | texts and values of the chain as HTML, within limits |
 //! | `links` | links between pages |
 //! | `home`, `block`, `transaction`, `account`, `tables`, `contract`, `search`, `tokens` | the pages |
+//! | `dashboard` | the state of the server, for operators |
 //! | `transactions` | lists of transactions |
 
 mod account;
 mod assets;
 mod block;
 mod contract;
+mod dashboard;
 mod endpoints;
 mod home;
 mod json;

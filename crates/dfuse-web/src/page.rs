@@ -52,6 +52,10 @@ pub(crate) struct Page {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Live {
     Nothing,
+    /// Nothing; the page is got again and again.
+    Every {
+        seconds: u32,
+    },
     /// Every new head.
     Head,
     /// The lifecycle of a transaction.
@@ -64,7 +68,7 @@ impl Live {
     /// The message that begins the stream.
     fn message(self) -> Option<Value> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Every { .. } => None,
             Self::Head => Some(json!({"type": "get_head_info", "listen": true, "req_id": "page"})),
             Self::Transaction(id) => Some(json!({
                 "type": "get_transaction_lifecycle", "listen": true, "req_id": "page", "data": {"id": id.to_string()},
@@ -110,6 +114,7 @@ impl Page {
     }
 
     fn html(&self) -> Markup {
+        let pause = if let Live::Every { seconds } = self.live { Some(seconds) } else { None };
         let live = self.live.message().map(|message| message.to_string());
         html! {
             (DOCTYPE)
@@ -119,12 +124,13 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (visible(&self.title)) " · dfuse" }
+                    link rel="icon" type="image/svg+xml" href=(assets::ICON);
                     link rel="stylesheet" href=(assets::STYLE);
                     script src=(assets::SCRIPT) defer {}
                 }
-                body data-live=[live] {
+                body data-live=[live] data-every=[pause] {
                     a.skip href="#content" { "Skip to the content" }
-                    header { (navigation()) (search_box(&self.searched)) }
+                    header { div.band { (navigation()) (search_box(&self.searched)) } }
                     main #content { h1 { (visible(&self.title)) } (self.content) }
                     footer {
                         @if !self.api.is_empty() {
@@ -150,6 +156,8 @@ fn navigation() -> Markup {
             a.home href="/" { "dfuse" }
             a href="/tokens" { "Tokens" }
             a href="/search" { "Search" }
+            a href="/dashboard" { "Dashboard" }
+            a href="/docs" { "API" }
             a href="/graphiql/" { "GraphQL" }
         }
     }
@@ -158,7 +166,7 @@ fn navigation() -> Markup {
 fn search_box(text: &str) -> Markup {
     html! {
         form.search role="search" action="/search" {
-            label for="q" { "Search" }
+            label.unseen for="q" { "Search" }
             input #q name="q" type="search" value=(text) list="completions" autocomplete="off" spellcheck="false"
                 placeholder="Block, transaction, account, key, token, time or query";
             datalist #completions {}

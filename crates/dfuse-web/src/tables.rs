@@ -116,7 +116,7 @@ fn heights(asked: &Asked, height: &Height, head: u32) -> Markup {
             input type="hidden" name="account" value=(asked.account);
             input type="hidden" name="table" value=(asked.table);
             label { "Scope" input name="scope" value=(asked.scope.text) spellcheck="false" autocomplete="off"; }
-            label { "At block" input name="block_num" type="number" min="1" max=(head) value=(number); }
+            label { "At block" input name="block_num" type="number" min="1" max=(head) value=(number) data-slider="Height of the table"; }
             label { "Keys as"
                 select name="key_type" {
                     @for kind in KEY_TYPES { option value=(kind) selected[asked.key_type.as_str() == *kind] { (kind) } }

@@ -4,44 +4,12 @@
 
 mod support;
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
+use std::{env, path::PathBuf, process::Command};
+
+use support::{
+    Server,
+    clients::{browser_script, script, scripts, server, succeeds},
 };
-
-use support::Server;
-
-/// A server of the demo, which goes on.
-fn server() -> Server {
-    let mut server = Server::start(&["--source", "demo"]);
-    server.wait_for("ready");
-    server
-}
-
-#[track_caller]
-fn succeeds(client: &mut Command, server: &mut Server) {
-    let output = client.env("DFUSE_SERVER", server.address()).output().unwrap();
-    let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{out}\n{errors}");
-}
-
-/// A folder of scripts.
-fn scripts(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
-}
-
-/// A script whose npm packages are there; says what is skipped if not.
-fn script(name: &str, package: &str) -> Option<Command> {
-    let folder = scripts("javascript");
-    if !folder.join("node_modules").join(package).is_dir() {
-        println!("skipped: no package {package} in crates/dfuse/tests/javascript; install it with npm ci");
-        return None;
-    }
-    let mut node = Command::new("node");
-    node.arg(name).current_dir(folder);
-    Some(node)
-}
 
 #[test]
 fn the_audits_of_the_specification_pass() {
@@ -53,14 +21,9 @@ fn the_audits_of_the_specification_pass() {
 
 #[test]
 fn a_browser_opens_the_editor() {
-    let Some(mut editor) = script("editor.mjs", "playwright-core") else { return };
-    let browser = env::var_os("DFUSE_TEST_CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
-    if !browser.is_file() {
-        println!("skipped: no browser at {}; DFUSE_TEST_CHROMIUM names one", browser.display());
-        return;
-    }
+    let Some(mut editor) = browser_script("editor.mjs", "playwright-core") else { return };
     let mut server = server();
-    succeeds(editor.env("DFUSE_CHROMIUM", browser), &mut server);
+    succeeds(&mut editor, &mut server);
     server.stop();
 }
 

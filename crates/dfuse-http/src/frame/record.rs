@@ -18,6 +18,7 @@ use crate::{
     Api,
     metrics::{request_begins, request_ends},
     peer,
+    recent::Answered,
 };
 
 pub(super) const TARGET: &str = "dfuse_api::request";
@@ -76,6 +77,8 @@ pub(super) struct Record {
     cloud_trace_context: Option<String>,
     /// 0 until there is an answer.
     status: u16,
+    /// The code of the error that it was answered with.
+    code: Option<&'static str>,
 }
 
 impl Record {
@@ -94,6 +97,7 @@ impl Record {
             traceparent: header(request.headers(), "traceparent", is_traceparent),
             cloud_trace_context: header(request.headers(), "x-cloud-trace-context", is_cloud_trace_context),
             status: 0,
+            code: None,
         }
     }
 
@@ -110,7 +114,8 @@ impl Record {
         self.client.map(tracing::field::display)
     }
 
-    pub(super) fn end(mut self, status: StatusCode) {
+    pub(super) fn end(mut self, status: StatusCode, code: Option<&'static str>) {
+        self.code = code;
         self.status = status.as_u16();
     }
 }
@@ -120,6 +125,16 @@ impl Drop for Record {
         let taken = self.api.chain().clock.elapsed().saturating_sub(self.began);
         let route = self.route.0.get().map_or(NO_ROUTE, MatchedPath::as_str);
         request_ends(self.api.metrics(), route, method_label(&self.method), self.status, taken.as_secs_f64());
+        let answered = || Answered {
+            unix_ms: self.api.chain().clock.now().as_millis() as u64,
+            method: method_label(&self.method),
+            target: self.target.clone(),
+            status: self.status,
+            code: self.code,
+            trace_id: self.trace_id,
+            taken,
+        };
+        self.api.recent().note(answered, self.status, taken);
         macro_rules! log {
             ($level:expr) => {
                 tracing::event!(

@@ -4,6 +4,7 @@
 const COMPLETION_PAUSE_MS = 150;
 const RECONNECT_PAUSE_MS = 5000;
 const REFRESH_PAUSE_MS = 1000;
+const MOST_POINTS = 120;
 const TOKEN_COOKIE = "dfuse_token";
 
 function token() {
@@ -34,6 +35,7 @@ async function refresh() {
       part.replaceWith(document.adoptNode(newer));
     }
   }
+  plot();
   if (page.body.dataset.live) document.body.dataset.live = page.body.dataset.live;
   else delete document.body.dataset.live;
 }
@@ -70,6 +72,44 @@ function follow() {
     say("Not live at the moment.");
     setTimeout(follow, RECONNECT_PAUSE_MS);
   };
+}
+
+// What a figure was since the page was opened.
+const series = new Map();
+function plot() {
+  for (const svg of document.querySelectorAll("svg[data-series]")) {
+    const name = svg.dataset.series;
+    const points = series.get(name) || [];
+    series.set(name, points);
+    points.push({ at: Date.now(), value: Number(svg.dataset.value) });
+    if (points.length > MOST_POINTS) points.shift();
+    const growth = (point, at) => (1000 * (point.value - points[at].value)) / Math.max(1, point.at - points[at].at);
+    const isRate = svg.dataset.kind === "rate";
+    const values = isRate ? points.slice(1).map(growth) : points.map((point) => point.value);
+    if (!values.length) continue;
+    const shown = document.querySelector(`[data-rate="${CSS.escape(name)}"]`);
+    if (shown) shown.textContent = values.at(-1).toFixed(1);
+    draw(svg, values);
+  }
+}
+
+function draw(svg, values) {
+  const [most, least] = [Math.max(...values), Math.min(...values)];
+  const room = most - least || 1;
+  const place = (value, at) => [(120 * at) / (MOST_POINTS - 1), most === least ? 15 : 2 + (26 * (most - value)) / room];
+  const line = document.createElementNS(svg.namespaceURI, "polyline");
+  line.setAttribute("points", values.map((value, at) => place(value, at).join(",")).join(" "));
+  svg.replaceChildren(line);
+}
+
+// A slider beside the box of a number: where it is let go, the form is sent.
+function slide(input) {
+  const slider = document.createElement("input");
+  Object.assign(slider, { type: "range", min: input.min, max: input.max, value: input.value });
+  slider.setAttribute("aria-label", input.dataset.slider);
+  slider.addEventListener("input", () => (input.value = slider.value));
+  slider.addEventListener("change", () => input.form.requestSubmit());
+  input.form.prepend(slider);
 }
 
 function complete(input) {
@@ -124,6 +164,10 @@ function extend(list) {
 }
 
 follow();
+plot();
+const seconds = Number(document.body.dataset.every);
+if (seconds) setInterval(() => document.hidden || refreshSoon(), 1000 * seconds);
+for (const input of document.querySelectorAll("input[data-slider]")) slide(input);
 const box = document.getElementById("q");
 if (box) complete(box);
 for (const form of document.querySelectorAll("form.key")) takeKey(form);

@@ -30,7 +30,7 @@ fn nodes(traces: &[Json], shown: &Shown) -> Markup {
             li {
                 @if is_notification {
                     details id={ "action-" (trace.get("action_ordinal").text()) } {
-                        summary { (links::named_account(receiver)) " was notified" }
+                        summary { (visible(receiver)) " was notified" }
                         (node(trace, shown))
                     }
                 } @else { (node(trace, shown)) }

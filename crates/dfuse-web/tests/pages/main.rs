@@ -1,6 +1,7 @@
 //! Pages over recorded chains: what they show equals what the API answers.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod access;
 mod hostile;
 mod support;
 mod walk;

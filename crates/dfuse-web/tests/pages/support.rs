@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Request, StatusCode, header},
+    http::{HeaderMap, HeaderName, Request, StatusCode, header, request::Builder},
 };
 use dfuse_antelope::model::{Block, wire::ReverseWriter};
 use dfuse_blocks::{
@@ -104,7 +104,16 @@ impl TestChain {
     }
 
     pub(crate) async fn request(&self, uri: &str, accept: &str) -> Answer {
-        let request = Request::get(uri).header(header::ACCEPT, accept).body(Body::empty()).unwrap();
+        self.send(Request::get(uri).header(header::ACCEPT, accept)).await
+    }
+
+    /// The same with another header.
+    pub(crate) async fn request_with(&self, uri: &str, accept: &str, (name, value): (HeaderName, &str)) -> Answer {
+        self.send(Request::get(uri).header(header::ACCEPT, accept).header(name, value)).await
+    }
+
+    async fn send(&self, request: Builder) -> Answer {
+        let request = request.body(Body::empty()).unwrap();
         let (parts, body) = self.server.handle(request).await.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         Answer { status: parts.status, headers: parts.headers, text }

@@ -264,3 +264,20 @@ async fn errors_are_pages_with_their_code() {
         assert!(answer.text.contains(code), "{uri}: {}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn the_dashboard_shows_the_state_of_the_server() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let wrong = chain.request("/v0/blocks/00", "application/json").await;
+    let trace_id = wrong.headers["x-trace-id"].to_str().unwrap();
+    let missing = chain.request("/block/999999", "text/html").await;
+    let page = chain.page("/dashboard").await;
+    let health = chain.json("/healthz").await;
+    assert_shows(&page, &health["lib"]["num"]);
+    assert_shows(&page, &health["head"]["num"]);
+    assert_shows(&page, &health["conditions"]);
+    for shown in [trace_id, missing.headers["x-trace-id"].to_str().unwrap(), "data_block_not_found_error"] {
+        assert!(page.contains(shown), "the dashboard lacks {shown}");
+    }
+    assert!(page.contains("data-every") && page.contains("data-series=\"Blocks a second\""));
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests that wait give up by the time of the machine")]
 
 pub(crate) mod chain;
+pub(crate) mod clients;
 pub(crate) mod nodes;
 pub(crate) mod proxy;
 

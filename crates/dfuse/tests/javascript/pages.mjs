@@ -1,0 +1,151 @@
+// The pages in a real browser, as a new user walks them: DFUSE_SERVER is the host and port of a server of the demo, DFUSE_CHROMIUM the
+// browser. With DFUSE_SCREENSHOTS, pictures of the main pages are put into that folder.
+import assert from "node:assert/strict"
+import { createRequire } from "node:module"
+import { join } from "node:path"
+
+import { chromium } from "playwright-core"
+
+import { PATIENCE } from "./client.mjs"
+
+const server = process.env.DFUSE_SERVER
+const folder = process.env.DFUSE_SCREENSHOTS
+const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js")
+
+const json = async (path) => {
+  const answer = await fetch(`http://${server}${path}`)
+  assert.equal(answer.status, 200, path)
+  return answer.json()
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.DFUSE_CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+})
+
+// A page of that browser context, whose faults are collected.
+async function open(options) {
+  const page = await (await browser.newContext(options)).newPage()
+  page.setDefaultTimeout(PATIENCE)
+  const faults = []
+  const look = (url) => new URL(url).host === server || faults.push(`asks for ${url}`)
+  page.on("request", (request) => look(request.url()))
+  page.on("websocket", (socket) => look(socket.url()))
+  page.on("pageerror", (error) => faults.push(error.message))
+  page.on("console", (message) => {
+    // A block that is not there, on purpose.
+    const isExpected = message.location().url.endsWith("/block/99999999")
+    if (message.type() === "error" && !isExpected) faults.push(`${page.url()}: ${message.text()}`)
+  })
+  return { page, faults, go: (path) => page.goto(`http://${server}${path}`) }
+}
+
+// Nothing that keeps people out. The policy of the pages keeps scripts out: the audit comes in by the debugger.
+async function audit(page) {
+  await page.evaluate(await import("node:fs").then(({ readFileSync }) => readFileSync(axe, "utf8")))
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }))
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
+  const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).slice(0, 3).join(" ")}`)
+  assert.deepEqual(found, [], page.url())
+}
+
+try {
+  const [found] = (await json("/v0/search/transactions?q=account:eosio.token+action:transfer+data.to:alice&limit=1&sort=desc"))
+    .transactions
+  const transaction = found.lifecycle.id
+  const scope = "account=eosio.token&table=accounts&scope=alice"
+  const walk = {
+    home: "/",
+    block: "/block/300",
+    transaction: `/tx/${transaction}`,
+    account: "/account/alice",
+    contract: "/contract/eosio.token",
+    table: `/table?${scope}&block_num=1000`,
+    scopes: "/table?account=eosio.token&table=accounts",
+    difference: `/table/difference?${scope}&from_block=500&to_block=1000`,
+    row: `/table/row?${scope}&key_type=symbol_code&primary_key=SYS`,
+    search: "/search?q=action:transfer+data.to:alice",
+    help: "/search",
+    tokens: "/tokens",
+    token: "/token/eosio.token/SYS",
+    dashboard: "/dashboard",
+    missing: "/block/99999999",
+  }
+
+  // Someone who is new here, while blocks come.
+  const { page, faults, go } = await open({ viewport: { width: 1280, height: 900 } })
+  await go("/")
+  // New blocks arrive by themselves.
+  const head = await page.locator("#chain a.number").first().textContent()
+  await page.waitForFunction((head) => document.querySelector("#chain a.number").textContent !== head, head)
+
+  // Alice's balance a hundred blocks ago: typed, completed, found.
+  await page.locator("#q").pressSequentially("ali")
+  await page.waitForFunction(() => [...document.querySelectorAll("#completions option")].some((it) => it.value.includes("alice")))
+  await page.fill("#q", "alice")
+  await page.press("#q", "Enter")
+  await page.waitForURL("**/account/alice")
+  await page.locator("#balances tr", { hasText: "SYS" }).getByText("100 blocks ago").click()
+  await page.locator("#rows").waitFor()
+  const height = new URL(page.url()).searchParams.get("block_num")
+  const { rows } = await json(`/v0/state/table?${scope}&block_num=${height}&json=true`)
+  const shown = await page.locator("#rows").textContent()
+  for (const row of rows) assert.ok(shown.includes(row.json.balance), row.json.balance)
+  // The slider leads to another height, and the browser leads back.
+  await page.locator("input[type=range]").fill("700")
+  await page.waitForURL("**block_num=700**")
+  await page.goBack()
+  await page.waitForURL(`**block_num=${height}**`)
+  await page.goForward()
+  await page.waitForURL("**block_num=700**")
+
+  // Who sent to her: more of a list comes below it.
+  await go("/account/alice")
+  await page.getByText("transfers to it").click()
+  await page.locator("#results tbody tr").first().waitFor()
+  const before = await page.locator("#results tbody tr").count()
+  await page.locator("#results a.more").click()
+  await page.waitForFunction((before) => document.querySelectorAll("#results tbody tr").length > before, before)
+
+  // A transaction becomes final while it is looked at.
+  const { transactions } = await json("/v0/transactions?limit=1")
+  await go(`/tx/${transactions[0].id}`)
+  await page.waitForFunction(() => document.querySelector("#lifecycle").textContent.includes("confirmations"))
+  await page.locator("#lifecycle .done", { hasText: "Irreversible" }).waitFor()
+
+  // Figures of the dashboard are drawn as they come.
+  await go("/dashboard")
+  await page.waitForFunction(() => document.querySelector('[data-series="Blocks a second"] polyline'))
+  assert.deepEqual(faults, [])
+  await page.context().close()
+
+  // Every page, light and dark, wide and narrow.
+  for (const options of [
+    { viewport: { width: 1280, height: 900 }, colorScheme: "light" },
+    { viewport: { width: 390, height: 800 }, colorScheme: "dark" },
+  ]) {
+    const { page, faults, go } = await open(options)
+    for (const [name, path] of Object.entries(walk)) {
+      await go(path)
+      assert.ok(await page.locator("h1").textContent(), path)
+      await audit(page)
+      const isTooWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)
+      assert.ok(!isTooWide, `${path} is wider than the screen`)
+      if (folder) await page.screenshot({ path: join(folder, `${name}-${options.colorScheme}.png`) })
+    }
+    assert.deepEqual(faults, [])
+    await page.context().close()
+  }
+
+  // Forms work without scripts.
+  const plain = await open({ javaScriptEnabled: false })
+  await plain.go("/")
+  await plain.page.fill("#q", "action:transfer data.to:alice")
+  await plain.page.press("#q", "Enter")
+  await plain.page.locator("#results tbody tr").first().waitFor()
+  await plain.page.locator("#results a.more").click()
+  await plain.page.waitForURL("**cursor=**")
+  assert.deepEqual(plain.faults, [])
+} finally {
+  await browser.close()
+}
