@@ -77,6 +77,11 @@ impl Api {
         &self.shared.recent
     }
 
+    /// How many connections are open, and how many may be.
+    pub fn connections(&self) -> (usize, usize) {
+        (self.shared.places.taken(), self.shared.places.most())
+    }
+
     /// Places for connections.
     pub(crate) fn places(&self) -> &Arc<Places> {
         &self.shared.places

@@ -1,6 +1,7 @@
 //! An account: what it has, who may use it, what it did.
 
 mod permissions;
+mod transfers;
 
 use std::ops::ControlFlow;
 
@@ -52,6 +53,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             ErrorCode::QueryTooBroad,
             ErrorCode::StateUnavailable,
         ]),
+        transfers::endpoint(),
         endpoint("/key/{key}", Class::Page, "A page: the accounts of a public key.", key).takes(OF_KEY).fails(&[
             ErrorCode::PublicKeyNotFound,
             ErrorCode::NotReady,
@@ -133,7 +135,7 @@ fn balances(read: &ReadContext<'_>, name: Name) -> ApiResult<Markup> {
                                 td { (holder.balance) }
                                 td { @if let Some(staked) = staked { (staked) } }
                                 td {
-                                    a href=(links::address("/table", [rows[0], rows[1], rows[2], ("block_num", &earlier)])) { (EARLIER) " blocks ago" }
+                                    a href=(links::address("/table", [rows[0], rows[1], rows[2], ("key_type", "symbol_code"), ("block_num", &earlier)])) { (EARLIER) " blocks ago" }
                                     " · "
                                     a href=(links::address("/table/row", [rows[0], rows[1], rows[2], ("key_type", "symbol_code"), ("primary_key", &code)])) { "history" }
                                 }
@@ -186,6 +188,10 @@ fn filter(name: Name, contract: Option<Name>) -> Markup {
         form.filter action={ "/account/" (name) } {
             label { "Only actions of the contract" input name="contract" value=[contract] spellcheck="false" autocomplete="off"; }
             button { "Filter" }
+        }
+        p { "Sums: "
+            a href={ "/account/" (name) "/transfers" } { "who sent most to it" } " · "
+            a href={ "/account/" (name) "/transfers?way=from" } { "to whom it sent most" }
         }
         p { "Search: "
             a href=(links::address("/search", [("q", &format!("action:transfer data.to:{name}"))])) { "transfers to it" } " · "

@@ -34,7 +34,7 @@ async fn dashboard(api: Api, params: Params) -> ApiResult<Page> {
     let samples = Samples::parse(&text);
     let recent = api.recent();
     let content = html! {
-        div #figures .live.cards { (figures(&look, &samples, api.chain().feed.memory_bytes())) }
+        div #figures .live.cards { (figures(&api, &look, &samples)) }
         div.columns {
             section #conditions .live.panel aria-label="Conditions" { h2 { "Conditions" } (conditions(&api, &look)) }
             section #indexes .live.panel aria-label="Indexes" { h2 { "Indexes" } (indexes(&look)) (nodes(&samples)) }
@@ -78,18 +78,21 @@ impl Figure {
     }
 }
 
-fn figures(look: &Look, samples: &Samples<'_>, feed_bytes: usize) -> Markup {
+fn figures(api: &Api, look: &Look, samples: &Samples<'_>) -> Markup {
     let head = look.head.as_ref().map_or(0, |head| head.block.number);
+    let head_age = look.head.as_ref().map_or(0.0, |head| head.age_seconds);
     let lib = look.lib.map_or(0, |lib| lib.number);
+    let (open, most) = api.connections();
+    let memory = look.status.overlay_bytes + api.chain().feed.memory_bytes();
     let figures = [
-        Figure::level("Head is old, seconds", look.head.as_ref().map_or(0.0, |head| head.age_seconds), " s"),
+        Figure { text: age(head_age), ..Figure::level("Age of the head", head_age, "") },
         Figure::rate("Blocks a second", f64::from(head)),
         Figure::level("Reversible blocks", f64::from(head.saturating_sub(lib)), ""),
         Figure::rate("Requests a second", samples.total("dfuse_http_requests_total")),
-        Figure::level("Connections", samples.total("dfuse_connections"), ""),
+        Figure::level("Connections", open as f64, &format!(" of {most}")),
         Figure::level("WebSocket streams", samples.total("dfuse_websocket_streams"), ""),
         Figure::rate("Stream messages a second", samples.total("dfuse_websocket_messages_total")),
-        Figure::level("Memory of the chain's end", (look.status.overlay_bytes + feed_bytes) as f64 / MIB, " MiB"),
+        Figure::level("Memory of the chain's end", memory as f64 / MIB, " MiB"),
     ];
     html! {
         div.card {
@@ -102,6 +105,17 @@ fn figures(look: &Look, samples: &Samples<'_>, feed_bytes: usize) -> Markup {
         div.card { span.label { "Last irreversible block" } strong { (links::numbered_block(lib)) }
             span.quiet { "committed: " (look.status.committed.map_or(0, |block| block.number)) } }
         @for figure in figures { (figure.card()) }
+    }
+}
+
+/// A time that people can read.
+fn age(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min", whole / 60),
+        3600..86_400 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+        _ => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3600),
     }
 }
 
@@ -194,6 +208,20 @@ fn nodes(samples: &Samples<'_>) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_read_easily() {
+        for (seconds, text) in
+            [(0.42, "0.4 s"), (59.9, "59.9 s"), (61.0, "1 min"), (7261.0, "2 h 1 min"), (690_000.0, "7 d 23 h")]
+        {
+            assert_eq!(age(seconds), text);
         }
     }
 }

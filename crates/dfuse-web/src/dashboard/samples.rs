@@ -38,7 +38,7 @@ impl<'a> Samples<'a> {
 
     /// Their sum.
     pub(super) fn total(&self, name: &str) -> f64 {
-        self.of(name).map(|sample| sample.value).sum()
+        self.of(name).fold(0.0, |sum, sample| sum + sample.value)
     }
 
     /// The one with that label.

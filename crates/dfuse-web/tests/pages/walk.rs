@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use axum::http::{StatusCode, header};
 use serde_json::Value;
 
@@ -280,4 +282,39 @@ async fn the_dashboard_shows_the_state_of_the_server() {
         assert!(page.contains(shown), "the dashboard lacks {shown}");
     }
     assert!(page.contains("data-every") && page.contains("data-series=\"Blocks a second\""));
+}
+
+#[tokio::test]
+async fn who_sent_most_is_summed() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let query =
+        "/v0/search/transactions?q=action:transfer+notif:false+data.to:alice&sort=desc&with_reversible=true&limit=100";
+    let found = chain.json(query).await;
+    let mut sums = BTreeMap::<(String, String), f64>::new();
+    for item in found["transactions"].as_array().unwrap() {
+        let mut traces: Vec<_> =
+            item["lifecycle"]["execution_trace"]["action_traces"].as_array().unwrap().iter().collect();
+        while let Some(trace) = traces.pop() {
+            traces.extend(trace["inline_traces"].as_array().into_iter().flatten());
+            let (act, data) = (&trace["act"], &trace["act"]["data"]);
+            if act["name"] == "transfer" && act["account"] == trace["receiver"] && data["to"] == "alice" {
+                let (amount, symbol) = text(data, "/quantity").split_once(' ').unwrap();
+                *sums.entry((text(data, "/from").to_owned(), symbol.to_owned())).or_default() +=
+                    amount.parse::<f64>().unwrap();
+            }
+        }
+    }
+    let page = chain.page("/account/alice/transfers").await;
+    assert!(!sums.is_empty());
+    for ((from, symbol), sum) in sums {
+        let row = page
+            .split("<tr>")
+            .find(|row| row.contains(&format!(">{from}</a>")) && row.contains(&format!(" {symbol}<")));
+        let row = row.unwrap_or_else(|| panic!("no row of {from} and {symbol}"));
+        let shown = row.split(&format!(" {symbol}<")).next().unwrap().rsplit('>').next().unwrap();
+        assert!((shown.parse::<f64>().unwrap() - sum).abs() < 1e-6, "{from} {symbol}: {shown}, not {sum}");
+    }
+    let page = chain.page("/account/alice").await;
+    assert!(page.contains("/account/alice/transfers"));
+    chain.page("/account/alice/transfers?way=from").await;
 }

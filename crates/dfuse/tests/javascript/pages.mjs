@@ -59,6 +59,7 @@ try {
     block: "/block/300",
     transaction: `/tx/${transaction}`,
     account: "/account/alice",
+    transfers: "/account/alice/transfers",
     contract: "/contract/eosio.token",
     table: `/table?${scope}&block_num=1000`,
     scopes: "/table?account=eosio.token&table=accounts",
@@ -101,7 +102,9 @@ try {
 
   // Who sent to her: more of a list comes below it.
   await go("/account/alice")
-  await page.getByText("transfers to it").click()
+  await page.getByText("who sent most to it").click()
+  await page.locator("main tbody tr").first().waitFor()
+  await page.getByText("every transfer").click()
   await page.locator("#results tbody tr").first().waitFor()
   const before = await page.locator("#results tbody tr").count()
   await page.locator("#results a.more").click()
