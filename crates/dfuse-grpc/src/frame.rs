@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, service::Routes};
 
 use crate::{
+    Options,
     call::{Call, panicked},
     connection::Peer,
+    firehose::{Firehose, connect},
     health,
     status::{LIMIT, TRACE_ID, of_library, tell},
 };
@@ -37,12 +39,15 @@ struct Shared {
     trace_ids: TraceIds,
     stopping: CancellationToken,
     max_request_bytes: usize,
+    firehose: Firehose,
 }
 
 impl Frame {
-    pub(crate) fn new(service: Service, routes: Routes, stopping: CancellationToken, max_request_bytes: usize) -> Self {
+    pub(crate) fn new(service: Service, routes: Routes, stopping: CancellationToken, options: &Options) -> Self {
+        let firehose = Firehose { json: options.firehose_json };
+        let max_request_bytes = options.max_request_bytes;
         let trace_ids = TraceIds::new(service.chain().entropy.clone(), service.chain().clock.clone());
-        let shared = Arc::new(Shared { service, trace_ids, stopping, max_request_bytes });
+        let shared = Arc::new(Shared { service, trace_ids, stopping, max_request_bytes, firehose });
         Self { shared, routes: routes.prepare() }
     }
 
@@ -54,12 +59,18 @@ impl Frame {
         let trace_id = shared.trace_ids.next();
         let peer = request.extensions().get::<Peer>().copied();
         let path = request.uri().path().to_owned();
+        let is_connect = connect::is_connect(&request);
         let admitted = shared.admit(request.headers(), peer, &path).await;
         let caller = admitted.as_ref().ok().cloned().unwrap_or_default();
         let service = shared.service.on_behalf_of(caller);
         let call = Call::begin(service, trace_id, &path, peer, shared.stopping.clone());
         if let Err(error) = admitted {
-            return marked(call.fail(error).into_http(), trace_id);
+            let status = call.fail(error);
+            let response = if is_connect { connect::failure(&status) } else { status.into_http() };
+            return marked(response, trace_id);
+        }
+        if is_connect {
+            return marked(connect::answer(shared.firehose, &call).await, trace_id);
         }
         request.extensions_mut().insert(call.clone());
         let answer = AssertUnwindSafe(tower::Service::call(&mut self.routes, request)).catch_unwind().await;

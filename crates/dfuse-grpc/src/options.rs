@@ -37,6 +37,8 @@ pub struct Options {
     pub greeting_timeout: Duration,
     /// What connections are encrypted with; without it they are not.
     pub encryption: Option<Encryption>,
+    /// Whether Firehose's blocks have the JSON of actions and rows, unless a request says it.
+    pub firehose_json: bool,
 }
 
 impl Default for Options {
@@ -50,6 +52,7 @@ impl Default for Options {
             shutdown_grace: Duration::from_secs(10),
             greeting_timeout: Duration::from_secs(20),
             encryption: None,
+            firehose_json: true,
         }
     }
 }

@@ -55,6 +55,7 @@ impl GrpcServer {
         service.metrics().record(describe);
         let stopping = CancellationToken::new();
         let documents = GraphQl(graphql);
+        let firehose = Firehose { json: options.firehose_json };
         let mut names = Vec::new();
         let mut routes = Routes::default();
         macro_rules! add {
@@ -69,16 +70,17 @@ impl GrpcServer {
             graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
             eosio::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
             sf::graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents;
-            sf::firehose::v2::stream_server::StreamServer<Firehose>, Firehose;
-            sf::firehose::v2::fetch_server::FetchServer<Firehose>, Firehose;
-            sf::firehose::v2::endpoint_info_server::EndpointInfoServer<Firehose>, Firehose;
-            sf::bstream::v1::block_stream_server::BlockStreamServer<Firehose>, Firehose;
-            sf::headinfo::v1::head_info_server::HeadInfoServer<Firehose>, Firehose;
-            blocks::v1::abi_dumps_server::AbiDumpsServer<Firehose>, Firehose;
+            sf::firehose::v1::stream_server::StreamServer<Firehose>, firehose;
+            sf::firehose::v2::stream_server::StreamServer<Firehose>, firehose;
+            sf::firehose::v2::fetch_server::FetchServer<Firehose>, firehose;
+            sf::firehose::v2::endpoint_info_server::EndpointInfoServer<Firehose>, firehose;
+            sf::bstream::v1::block_stream_server::BlockStreamServer<Firehose>, firehose;
+            sf::headinfo::v1::head_info_server::HeadInfoServer<Firehose>, firehose;
+            blocks::v1::abi_dumps_server::AbiDumpsServer<Firehose>, firehose;
         }
         let health = HealthServer::new(OwnHealth::new(names, stopping.clone()));
         let routes = with_reflection(routes.add_service(health));
-        let frame = Frame::new(service, routes, stopping.clone(), options.max_request_bytes);
+        let frame = Frame::new(service, routes, stopping.clone(), &options);
         Self { frame, stopping, options }
     }
 

@@ -6,7 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`dfuse`] | GraphQL, under its current name and an older one; what machines hand to each other |
-//! | [`sf`] | Firehose, its live feed of blocks, the end of the chain, and a later name of GraphQL |
+//! | [`sf`] | Firehose in both versions, its live feed of blocks, the end of the chain, and a later name of GraphQL |
 
 use bytes::Bytes;
 
@@ -53,6 +53,9 @@ pub mod sf {
         }
     }
     pub mod firehose {
+        pub mod v1 {
+            include!("generated/sf.firehose.v1.rs");
+        }
         pub mod v2 {
             include!("generated/sf.firehose.v2.rs");
         }

@@ -13,11 +13,12 @@ use prost::Message;
 use protox::Compiler;
 
 /// Schemas of services. Blocks have a codec of their own in `dfuse-antelope`.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "dfuse/blocks/v1/abi_dumps.proto",
     "dfuse/eosio/v1/graphql.proto",
     "dfuse/graphql/v1/graphql.proto",
     "sf/bstream/v1/blockstream.proto",
+    "sf/firehose/v1/firehose.proto",
     "sf/firehose/v2/firehose.proto",
     "sf/graphql/v1/graphql.proto",
     "sf/headinfo/v1/headinfo.proto",

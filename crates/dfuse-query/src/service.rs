@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
 use dfuse_index::{Serving, ServingSnapshot, abi::AbiCache};
@@ -24,6 +25,9 @@ const SMALL_BODY: usize = 16 << 10;
 /// Newest blocks of which it is kept which transactions they mention, and how much that may take.
 const MENTIONING_BLOCKS: usize = 512;
 const MENTIONS_BYTES: usize = 8 << 20;
+/// Newest blocks that are kept with their JSON, and their bytes.
+const FILLED_BLOCKS: usize = 16;
+const FILLED_BYTES: usize = 32 << 20;
 
 /// Newest blocks of which it is kept which rows they change, and how much that may take.
 const ROW_BLOCKS: usize = 32;
@@ -83,6 +87,8 @@ struct Shared {
     mentions: Recent<Checksum256, Arc<[Checksum256]>>,
     /// The changes of rows in the newest blocks, by table.
     row_items: Recent<Checksum256, Arc<[RowItem]>>,
+    /// The newest blocks with their JSON.
+    filled: Recent<Checksum256, Bytes>,
     /// What queries find in the newest blocks, for all who follow them.
     evaluations: Evaluations,
 }
@@ -104,6 +110,7 @@ impl Service {
             signers,
             mentions: Recent::new(MENTIONING_BLOCKS, MENTIONS_BYTES),
             row_items: Recent::new(ROW_BLOCKS, ROWS_BYTES),
+            filled: Recent::new(FILLED_BLOCKS, FILLED_BYTES),
             evaluations,
             options,
         });
@@ -211,6 +218,11 @@ impl Service {
     /// Which rows blocks change, for all who follow tables.
     pub(crate) fn row_items(&self) -> &Recent<Checksum256, Arc<[RowItem]>> {
         &self.shared.row_items
+    }
+
+    /// The newest blocks with their JSON, for all who follow the chain.
+    pub(crate) fn filled(&self) -> &Recent<Checksum256, Bytes> {
+        &self.shared.filled
     }
 
     /// What queries find in single blocks, for all who follow them.

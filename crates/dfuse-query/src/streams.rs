@@ -7,6 +7,7 @@
 mod actions;
 mod blocks;
 mod deltas;
+mod filled;
 mod follow;
 mod heads;
 mod lifecycle;
@@ -22,6 +23,7 @@ mod start;
 pub use actions::{ActionFilter, ActionItem, actions_of};
 pub use blocks::{BlockName, BlockSteps, BlocksAsked, BlocksStart, after_undo, not_ready, whole_block};
 pub use deltas::{RowChanges, RowFollow, RowStart, RowStream};
+pub use filled::filled_block;
 pub use follow::{Check, Steps, Taken, after, confirmed, confirmed_view, next_step, read_after, view_of};
 pub use heads::{HeadInfo, NewHeads, current_head};
 pub use lifecycle::{LifecycleBegin, LifecycleSeen, LifecycleState, LifecycleWatch};

@@ -7,6 +7,7 @@
 //! Nothing here knows of requests, and no error here is a client's: what doesn't decode is rendered as hex, with the reason
 //! where the models have a place for it.
 
+mod block_json;
 mod block_piece;
 mod operations;
 mod pushed;
@@ -19,6 +20,7 @@ mod transaction;
 mod tree;
 mod writer;
 
+pub use block_json::fill_json;
 pub use block_piece::{ActionParts, RowChangeForm};
 pub use operations::Rows;
 pub use pushed::Nesting;

@@ -10,22 +10,24 @@ use dfuse_proto::sf::firehose::v2::{
 use dfuse_query::{
     ApiError, ApiResult, RouteClass,
     streams::{BlockName, whole_block},
+    turns::Class,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Firehose, cursor::position, message};
+use super::{Firehose, content::Content, cursor::position, message};
 use crate::call::Call;
 
 #[async_trait::async_trait]
 impl Fetch for Firehose {
     async fn block(&self, request: Request<SingleBlockRequest>) -> Result<Response<SingleBlockResponse>, Status> {
         let call = Call::of(&request)?;
+        let content = Content::of(*self, request.metadata());
         let request = request.into_inner();
-        call.answer(&request, fetch(&call, &request)).await
+        call.answer(&request, async { fetch(&call, &request, content?).await }).await
     }
 }
 
-async fn fetch(call: &Call, request: &SingleBlockRequest) -> ApiResult<SingleBlockResponse> {
+async fn fetch(call: &Call, request: &SingleBlockRequest, content: Content) -> ApiResult<SingleBlockResponse> {
     call.caller().take(RouteClass::LookUp)?;
     let name = match &request.reference {
         Some(Reference::BlockNumber(BlockNumber { num })) => BlockName::Number(*num),
@@ -38,7 +40,8 @@ async fn fetch(call: &Call, request: &SingleBlockRequest) -> ApiResult<SingleBlo
     };
     let block = whole_block(name, call.service()).await?;
     let metadata = Some(message::metadata(block.encoded()));
-    Ok(SingleBlockResponse { block: Some(message::any(block.encoded())?), metadata })
+    let block = content.any(&block, Class::Past, call.service()).await?;
+    Ok(SingleBlockResponse { block: Some(block), metadata })
 }
 
 /// Without an id the number alone counts.

@@ -1,5 +1,6 @@
 //! Blocks as messages.
 
+use bytes::Bytes;
 use dfuse_antelope::{BlockTimestamp, model::bstream::ANTELOPE_BLOCK_TYPE_URL};
 use dfuse_blocks::EncodedBlock;
 use dfuse_proto::{Any, sf::firehose::v2::BlockMetadata};
@@ -8,8 +9,12 @@ use prost_types::Timestamp;
 
 /// A block and its type.
 pub(super) fn any(block: &EncodedBlock) -> ApiResult<Any> {
-    let value = block.payload().map_err(ApiError::unexpected)?;
-    Ok(Any { type_url: ANTELOPE_BLOCK_TYPE_URL.to_owned(), value })
+    block.payload().map(any_of).map_err(ApiError::unexpected)
+}
+
+/// The bytes of a block and its type.
+pub(super) fn any_of(value: Bytes) -> Any {
+    Any { type_url: ANTELOPE_BLOCK_TYPE_URL.to_owned(), value }
 }
 
 /// What a block is, for clients that do not decode it.

@@ -9,7 +9,7 @@ use dfuse_query::{
 use futures::stream;
 use tonic::Status;
 
-use super::{Firehose, cursor::position, message};
+use super::{Firehose, content::Content, cursor::position, message};
 use crate::call::{Call, Messages};
 
 #[async_trait::async_trait]
@@ -18,13 +18,25 @@ impl Stream for Firehose {
 
     async fn blocks(&self, request: tonic::Request<Request>) -> Result<tonic::Response<Self::BlocksStream>, Status> {
         let call = Call::of(&request)?;
-        let request = request.into_inner();
+        let content = Content::of(*self, request.metadata()).map_err(|error| call.fail(error))?;
+        self.stream(call, request.into_inner(), content).await
+    }
+}
+
+impl Firehose {
+    /// The stream that a request asks for.
+    pub(super) async fn stream(
+        self,
+        call: Call,
+        request: Request,
+        content: Content,
+    ) -> Result<tonic::Response<Messages<Response>>, Status> {
         let (place, steps) = begin(&call, &request).await.map_err(|error| call.fail(error))?;
         let responses = {
             let call = call.clone();
             stream::try_unfold(steps, move |steps| {
                 let call = call.clone();
-                async move { next(steps, &call).await }
+                async move { next(steps, content, &call).await }
             })
         };
         Ok(call.stream(&request, place, responses))
@@ -48,7 +60,11 @@ async fn begin(call: &Call, request: &Request) -> ApiResult<(Place, BlockSteps)>
     Ok((place, BlockSteps::begin(&asked, call.service()).await?))
 }
 
-async fn next(mut steps: BlockSteps, call: &Call) -> ApiResult<Option<((Response, u64), BlockSteps)>> {
+async fn next(
+    mut steps: BlockSteps,
+    content: Content,
+    call: &Call,
+) -> ApiResult<Option<((Response, u64), BlockSteps)>> {
     let Some((step, block)) = steps.next().await? else { return Ok(None) };
     let fork_step = match step.step {
         Step::New => ForkStep::StepNew,
@@ -56,7 +72,7 @@ async fn next(mut steps: BlockSteps, call: &Call) -> ApiResult<Option<((Response
         Step::Irreversible => ForkStep::StepFinal,
     };
     let response = Response {
-        block: Some(message::any(block.encoded())?),
+        block: Some(content.any(&block, steps.class(&step), call.service()).await?),
         step: fork_step.into(),
         cursor: call.service().chain().feed.seal(&step.cursor),
         metadata: Some(message::metadata(block.encoded())),

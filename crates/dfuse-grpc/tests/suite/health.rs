@@ -72,9 +72,11 @@ async fn both_versions_of_reflection_name_all_services() {
     // None is named that is not served.
     let of_chain: Vec<_> = names.iter().filter(|name| !name.starts_with("grpc.")).copied().collect();
     let served = [
+        "dfuse.blocks.v1.AbiDumps",
         "dfuse.eosio.v1.GraphQL",
         "dfuse.graphql.v1.GraphQL",
         "sf.bstream.v1.BlockStream",
+        "sf.firehose.v1.Stream",
         "sf.firehose.v2.EndpointInfo",
         "sf.firehose.v2.Fetch",
         "sf.firehose.v2.Stream",

@@ -6,6 +6,8 @@ mod attacks;
 mod firehose;
 mod graphql;
 mod health;
+mod json;
 mod live;
+mod older;
 mod support;
 mod tls;

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use dfuse_antelope::model::{Block, wire::ReverseWriter};
+use dfuse_antelope::{
+    AbiDump,
+    model::{Block, wire::ReverseWriter},
+};
 use dfuse_blocks::{
     BlockStore, Clock, CursorKey, EncodedBlock, Entropy, StoreOptions, SystemClock,
     feed::{Feed, FeedOptions, Keeper},
@@ -35,6 +38,11 @@ use tonic_types::StatusExt;
 
 /// The recorded chain that has forks.
 pub(crate) const FORKS: &str = "fork/fork.dmlog.zst";
+
+/// Blocks without JSON.
+fn raw() -> Options {
+    Options { firehose_json: false, ..Options::default() }
+}
 
 /// A time that stands still.
 #[derive(Debug)]
@@ -122,6 +130,7 @@ pub(crate) struct TestChain {
     pub(crate) blocks: Vec<Arc<Block>>,
     reader: Reader<Box<dyn BufRead + Send>>,
     pub(crate) feed: Feed,
+    dumps: mpsc::UnboundedSender<AbiDump>,
     follower: JoinHandle<()>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
@@ -136,16 +145,21 @@ impl Drop for TestChain {
 }
 
 impl TestChain {
-    /// Of a recorded log, with no block yet; none without the file.
+    /// Of a recorded log, with no block yet; none without the file. Its blocks come as they are in the log.
     pub(crate) async fn recorded(file: &str) -> Option<Self> {
-        Some(Self::new(Box::new(recorded::open(file)?), Arc::new(OpenAccess), Options::default()).await)
+        Self::recorded_with(file, raw()).await
+    }
+
+    /// The same with limits and defaults of the server.
+    pub(crate) async fn recorded_with(file: &str, options: Options) -> Option<Self> {
+        Some(Self::new(Box::new(recorded::open(file)?), Arc::new(OpenAccess), options).await)
     }
 
     /// A synthetic one of so many blocks, with none of them yet.
     pub(crate) async fn synthetic(blocks: u32, access: Arc<dyn Access>) -> Self {
         let mut log = Vec::new();
         SyntheticChain::builder().seed(1).blocks(blocks).build().write_log(&mut log).unwrap();
-        Self::new(Box::new(Cursor::new(log)), access, Options::default()).await
+        Self::new(Box::new(Cursor::new(log)), access, raw()).await
     }
 
     /// Without blocks, with a server of those options.
@@ -172,9 +186,9 @@ impl TestChain {
             clock: Arc::new(StoppedClock),
             entropy: Arc::new(SeededEntropy(Mutex::new(7))),
         };
+        let (dumps, coming) = mpsc::unbounded();
         let handle = feed.handle();
         let follower = tokio::spawn(async move {
-            let (_dumps, coming) = mpsc::unbounded();
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
         let service = Service::new(chain, access, dfuse_query::Options::default());
@@ -186,7 +200,7 @@ impl TestChain {
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         let stop = Some(stop);
         let (blocks, reader) = (Vec::new(), Reader::new(log));
-        Self { service, channel, address, blocks, reader, feed, follower, stop, server, keeper }
+        Self { service, channel, address, blocks, reader, feed, dumps, follower, stop, server, keeper }
     }
 
     /// Tells the server to stop, and waits until it has.
@@ -201,7 +215,9 @@ impl TestChain {
         while taken < blocks
             && let Some(event) = self.reader.next_event().unwrap()
         {
-            if let Event::Block(block) = event {
+            if let Event::AbiDump(dump) = event {
+                self.dumps.unbounded_send(dump).unwrap();
+            } else if let Event::Block(block) = event {
                 let encoded = EncodedBlock::encode(&block, &mut ReverseWriter::new()).unwrap();
                 let block = Arc::new(*block);
                 self.feed.push_decoded(encoded, block.clone()).await.unwrap();

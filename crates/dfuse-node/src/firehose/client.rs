@@ -154,6 +154,8 @@ impl FirehoseClient {
 
     fn call<M>(&self, message: M) -> Call<M> {
         let mut call = Call::new(message);
+        // Servers of ours would decode what is dropped here.
+        call.metadata_mut().insert("x-dfuse-json", MetadataValue::from_static("false"));
         if let Some((name, value)) = &self.credential {
             call.metadata_mut().insert(*name, value.clone());
         }

@@ -9,7 +9,7 @@ use dfuse_blocks::{
 use serde_json::json;
 
 use super::follow::Steps;
-use crate::{ApiError, ApiResult, Caller, ErrorCode, Service};
+use crate::{ApiError, ApiResult, Caller, ErrorCode, Service, turns::Class};
 
 /// Which blocks are wanted.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +82,11 @@ impl BlockSteps {
             let block = block_of(&step, &self.feed).await?;
             return Ok(Some((step, block)));
         }
+    }
+
+    /// Whose turn it is to work at the block of a step.
+    pub fn class(&self, step: &FeedStep) -> Class {
+        self.steps.class(step)
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use self::{
     access::{Access, IssuerSettings},
     firehose::Firehose,
     nodeos::{Node, Nodeos},
-    sections::{Blocks, ChainApi, Graphql, Http, Index, Search, WebSocket},
+    sections::{Blocks, ChainApi, Graphql, Grpc, Http, Index, Search, WebSocket},
 };
 use crate::failure::usage;
 
@@ -75,6 +75,7 @@ section! {
         firehose: Firehose,
         websocket: WebSocket,
         graphql: Graphql,
+        grpc: Grpc,
         access: Access,
     }
 }

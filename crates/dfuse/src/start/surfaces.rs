@@ -45,6 +45,7 @@ impl Surfaces {
             shutdown_grace: settings.http.options().shutdown_grace,
             greeting_timeout: http.header_timeout,
             encryption,
+            firehose_json: settings.grpc.firehose_json,
             ..dfuse_grpc::Options::default()
         };
         let executor: Arc<dyn GraphqlExecutor> = Arc::new(Executor::new(service.clone(), Limits::default()));

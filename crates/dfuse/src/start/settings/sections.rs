@@ -175,6 +175,18 @@ section! {
 }
 
 section! {
+    /// gRPC.
+    pub(crate) struct Grpc in "grpc."
+    with options = dfuse_grpc::Options::default();
+    {
+        /// Whether blocks of Firehose have the JSON of actions and rows (json_data, json_return_value, old_data_json, new_data_json), as
+        /// consumers of other providers expect it. A request can say otherwise with the metadata x-dfuse-json. Block files
+        /// and the live feed never have it
+        firehose_json: bool = options.firehose_json,
+    }
+}
+
+section! {
     /// GraphQL over WebSocket.
     pub(crate) struct Graphql in "graphql."
     with options = dfuse_graphql::SocketOptions::default();
