@@ -90,6 +90,11 @@ pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
 }
 
 /// Name of the object of a bundle.
+/// What the names of a block's or a bundle's files begin with: before all of them, and after those of lower numbers.
+pub(crate) fn beginning(number: u32) -> String {
+    format!("{number:010}")
+}
+
 pub(crate) fn bundle_file_name(base: u32) -> String {
     format!("{base:010}{EXTENSION}")
 }

@@ -18,6 +18,9 @@ use crate::{
 /// Bundles whose tables are kept in memory, about 3 KiB each.
 const CACHED_TABLES: usize = 1024;
 
+/// Bundles that are listed with one request.
+const LISTED_AT_ONCE: usize = 1000;
+
 /// One-block files that are deleted, moved or read at the same time.
 const PARALLEL: usize = 8;
 
@@ -43,6 +46,8 @@ pub struct BlockStore {
     root: Path,
     /// Folder of the bundles.
     merged: Path,
+    /// Whether files are listed in the order of their names: object stores do that, directories don't.
+    lists_in_order: bool,
     /// How the bundles that were used last are to be read.
     layouts: Arc<Cache<u32, Layout>>,
 }
@@ -51,6 +56,19 @@ impl fmt::Debug for BlockStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BlockStore({} {})", self.objects, self.root)
     }
+}
+
+/// The files of a folder whose names mean something.
+fn named<'a, T: 'a>(
+    objects: impl Stream<Item = Result<object_store::ObjectMeta>> + 'a,
+    folder: &'a Path,
+    parse: impl Fn(&str) -> Option<T> + 'a,
+) -> impl Stream<Item = Result<T>> + 'a {
+    objects.try_filter_map(move |object| {
+        // What lies deeper is not ours.
+        let direct = object.location.parts_count() == folder.parts_count() + 1;
+        std::future::ready(Ok(object.location.filename().filter(|_| direct).and_then(&parse)))
+    })
 }
 
 impl BlockStore {
@@ -81,7 +99,7 @@ impl BlockStore {
             Ok(url) if place.contains("://") => {
                 let (objects, root) =
                     object_store::parse_url_opts(&url, options.credentials).map_err(|e| unusable(&e))?;
-                return Ok(Self::new(objects.into(), root));
+                return Ok(Self { lists_in_order: true, ..Self::new(objects.into(), root) });
             }
             _ => place.into(),
         };
@@ -93,7 +111,7 @@ impl BlockStore {
     /// A store in `objects`, below `root`.
     pub fn new(objects: Arc<dyn ObjectStore>, root: Path) -> Self {
         let merged = root.clone().join(MERGED_BLOCKS);
-        Self { objects, root, merged, layouts: Arc::new(Cache::new(CACHED_TABLES)) }
+        Self { objects, root, merged, lists_in_order: false, layouts: Arc::new(Cache::new(CACHED_TABLES)) }
     }
 
     pub(crate) fn path(&self, folder: &str, file_name: &str) -> Path {
@@ -110,11 +128,21 @@ impl BlockStore {
 
     async fn list_folder<T: Ord>(&self, folder: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
         let objects = self.objects.list(Some(folder)).map_err(|e| Error::store(folder, e));
-        let names = objects.try_filter_map(|object| {
-            // What lies deeper is not ours.
-            let direct = object.location.parts_count() == folder.parts_count() + 1;
-            std::future::ready(Ok(object.location.filename().filter(|_| direct).and_then(&parse)))
-        });
+        let mut names: Vec<T> = named(objects, folder, parse).try_collect().await?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What a folder has after a path, in order; not more than `most`.
+    async fn list_after<T: Ord>(
+        &self,
+        folder: &Path,
+        before: &Path,
+        most: Option<usize>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let objects = self.objects.list_with_offset(Some(folder), before).map_err(|e| Error::store(folder, e));
+        let names = named(objects, folder, parse).take(most.unwrap_or(usize::MAX));
         let mut names: Vec<T> = names.try_collect().await?;
         names.sort_unstable();
         Ok(names)
@@ -193,6 +221,16 @@ impl BlockStore {
     /// Names of all one-block files, by number. A block has several if several readers wrote it.
     pub async fn one_blocks(&self) -> Result<Vec<OneBlockName>> {
         self.list(ONE_BLOCKS, OneBlockName::parse).await
+    }
+
+    /// The same of blocks from that number on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn one_blocks_from(&self, number: u32) -> Result<Vec<OneBlockName>> {
+        let folder = self.root.clone().join(ONE_BLOCKS);
+        let before = folder.clone().join(names::beginning(number));
+        self.list_after(&folder, &before, None, OneBlockName::parse).await
     }
 
     /// Names of all forked blocks that are kept aside, by number.
@@ -340,6 +378,16 @@ impl BlockStore {
     /// too, for [`crate::check`] to find.
     pub async fn bundles(&self) -> Result<Vec<u32>> {
         self.list_folder(&self.merged, names::parse_bundle).await
+    }
+
+    /// The same from that of a number on. An object store, which lists in order, is asked once: the bundles after these are listed
+    /// when these were read.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn bundles_from(&self, number: u32) -> Result<Vec<u32>> {
+        let before = self.merged.clone().join(names::beginning(base_of(number)));
+        self.list_after(&self.merged, &before, self.lists_in_order.then_some(LISTED_AT_ONCE), names::parse_bundle).await
     }
 
     /// The error for a bundle that is not there though there are others before and after it; `number` is that of the first

@@ -1,83 +1,192 @@
-use std::{collections::BTreeSet, pin::pin};
+//! A block store that is read, and followed if others write to it.
 
-use dfuse_blocks::{
-    BlockStore, EncodedBlock, Located, OneBlockName,
-    bundle::{BUNDLE_BLOCKS, base_of},
-};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
+
+use dfuse_antelope::{AbiDump, Name};
+use dfuse_blocks::{Backoff, BlockStore, EncodedBlock, Located, OneBlockName, bundle::base_of};
 use futures::TryStreamExt;
+use tracing::warn;
 
-use crate::{Result, SourceEvent, SourceOptions, event::Sender};
+use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
+
+/// How long to wait before a store that failed is read again, the first time and at most; doubled from time to time.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+const EOSIO: Name = Name::literal("eosio");
 
 /// Reads a block store: ABI dumps, then bundles, then one-block files, of all branches, by number. One-block files that
-/// come later are found by looking again. A block that was read from a one-block file comes again from its bundle.
+/// come later are found by looking again. A block that was read from a one-block file comes again from its bundle. A store that is
+/// followed and fails is tried again.
 pub(crate) async fn read(place: &str, store: BlockStore, options: &SourceOptions, sender: &Sender) -> Result<()> {
-    let Some(store) = located(place, store, options, sender).await? else { return Ok(()) };
-    for block_num in store.abi_dumps().await? {
-        let dump = store.read_abi_dump(block_num).await?;
-        if sender.send(Ok(SourceEvent::AbiDump(dump))).await.is_err() {
-            return Ok(());
-        }
-    }
-    let mut next = options.start_block;
-    // Blocks were read, so that the next one must be there.
-    let mut has_begun = false;
-    // One-block files that were read: the same block may stand under several names.
-    let mut seen = BTreeSet::new();
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    let mut following = None;
+    let mut interrupted = false;
     loop {
-        // Before the bundles: a one-block file is deleted only when its bundle is there.
-        let mut names = store.one_blocks().await?;
-        for base in store.bundles().await? {
-            if base.saturating_add(BUNDLE_BLOCKS - 1) < next {
-                continue;
-            }
-            let is_gap = has_begun && base > next && !names.iter().any(|name| name.number == next);
-            if is_gap {
-                return Err(store.missing_bundle(next).into());
-            }
-            let mut blocks = pin!(store.read_bundle_blocks(base, next..=u32::MAX));
-            while let Some(block) = blocks.try_next().await? {
-                next = block.number().saturating_add(1);
-                has_begun = true;
-                if send(sender, block).await.is_err() {
+        let looked = match &mut following {
+            Some(following) => look(following, sender).await,
+            None => match located(place, store.clone(), options, sender).await {
+                Ok(Some(store)) => {
+                    following = Some(Following::new(store, options));
+                    continue;
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => Err(error),
+            },
+        };
+        let pause = match looked {
+            Ok(Looked::Unwanted) => return Ok(()),
+            Ok(Looked::All) if !options.follow => return Ok(()),
+            Ok(looked) => {
+                backoff.reset();
+                let goes_on = SourceEvent::Interrupted(None);
+                if std::mem::take(&mut interrupted) && sender.send(Ok(goes_on)).await.is_err() {
                     return Ok(());
                 }
+                if looked == Looked::Some { Duration::ZERO } else { options.poll }
             }
-        }
-        seen.retain(|(number, _)| *number >= next);
-        names.retain(|name| name.number >= next);
-        // Single blocks follow those of the last bundle; a later one may be there before an earlier one for a moment only.
-        let is_gap = |name: &OneBlockName| base_of(name.number) > base_of(next);
-        if has_begun && names.iter().min().is_some_and(is_gap) {
-            return Err(store.missing_bundle(next).into());
-        }
-        let mut all_read = true;
-        for name in names {
-            let key = (name.number, name.id.clone());
-            if seen.contains(&key) {
-                continue;
-            }
-            let block = match store.read_one_block(&name).await {
-                Ok(block) => block,
-                Err(dfuse_blocks::Error::NotFound(_)) => {
-                    // It is in a bundle by now, or lost: the next look tells.
-                    all_read = false;
-                    break;
+            Err(Error::Blocks(failure @ dfuse_blocks::Error::Store { .. })) if options.follow => {
+                warn!(error = %failure, "the block store \"{place}\" cannot be read, and is tried again");
+                interrupted = true;
+                if sender.send(Ok(SourceEvent::Interrupted(Some(failure.to_string())))).await.is_err() {
+                    return Ok(());
                 }
-                Err(error) => return Err(error.into()),
-            };
-            seen.insert(key);
-            if send(sender, block).await.is_err() {
-                return Ok(());
+                backoff.next_pause()
             }
-        }
-        if !options.follow && all_read {
-            return Ok(());
-        }
+            Err(error) => return Err(error),
+        };
         tokio::select! {
             () = sender.closed() => return Ok(()),
-            () = tokio::time::sleep(options.poll) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// What a look at the store has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    /// Nobody wants the blocks.
+    Unwanted,
+    /// There may be more at once.
+    Some,
+    /// Everything that is there was read.
+    All,
+    /// Something that is there could not be read yet.
+    Later,
+}
+
+/// How far a store was read.
+struct Following {
+    store: BlockStore,
+    /// Number after the last block of bundles that were read.
+    next: u32,
+    /// Blocks were read, so that the next one must be there.
+    has_begun: bool,
+    /// Number of the first block that was read.
+    first: Option<u32>,
+    /// The last block of bundles that was read.
+    last: Option<OneBlockName>,
+    /// One-block files that were read: the same block may stand under several names.
+    seen: BTreeSet<(u32, String)>,
+    /// Blocks of the ABI dumps that were read or are there.
+    dumps: BTreeSet<u32>,
+    has_native_abi: bool,
+}
+
+impl Following {
+    fn new(store: BlockStore, options: &SourceOptions) -> Self {
+        let dumps = options.known_dumps.iter().copied().collect();
+        let (next, seen) = (options.start_block, BTreeSet::new());
+        let (first, last) = (None, None);
+        Self { store, next, has_begun: false, first, last, seen, dumps, has_native_abi: !options.is_empty }
+    }
+}
+
+async fn look(following: &mut Following, sender: &Sender) -> Result<Looked> {
+    if take_dumps(following, sender).await?.is_err() {
+        return Ok(Looked::Unwanted);
+    }
+    let Following { store, next, has_begun, first, last, seen, .. } = following;
+    // Before the bundles: a one-block file is deleted only when its bundle is there.
+    let names = store.one_blocks_from(*next).await?;
+    let bundles = store.bundles_from(*next).await?;
+    // A bundle that is listed has that block at least.
+    if let Some(last) = bundles.last().copied().filter(|last| *last >= *next)
+        && sender.send(Ok(SourceEvent::HasUpTo(last))).await.is_err()
+    {
+        return Ok(Looked::Unwanted);
+    }
+    let before = *next;
+    for base in bundles {
+        let is_gap = *has_begun && base > *next && !names.iter().any(|name| name.number == *next);
+        if is_gap {
+            return Err(store.missing_bundle(*next).into());
+        }
+        let mut blocks = pin!(store.read_bundle_blocks(base, *next..=u32::MAX));
+        while let Some(block) = blocks.try_next().await? {
+            *next = block.number().saturating_add(1);
+            *has_begun = true;
+            first.get_or_insert(block.number());
+            *last = Some(OneBlockName::new(&block, ""));
+            if send(sender, block).await.is_err() {
+                return Ok(Looked::Unwanted);
+            }
+        }
+    }
+    if *next > before {
+        // Further bundles may be there, and one-block files that the names do not have.
+        return Ok(Looked::Some);
+    }
+    seen.retain(|(number, _)| *number >= *next);
+    // Single blocks follow those of the last bundle; a later one may be there before an earlier one for a moment only.
+    let is_gap = |name: &OneBlockName| base_of(name.number) > base_of(*next);
+    if *has_begun && names.first().is_some_and(is_gap) {
+        return Err(store.missing_bundle(*next).into());
+    }
+    for name in names {
+        let key = (name.number, name.id.clone());
+        // The parent of a block that lost may have been put aside before it was seen: then the block is worth nothing.
+        let follows = first.is_none_or(|first| name.number <= first)
+            || name.number.checked_sub(1).is_some_and(|before| seen.contains(&(before, name.previous.clone())))
+            || last.as_ref().is_some_and(|last| last.number + 1 == name.number && last.id == name.previous);
+        if seen.contains(&key) || !follows {
+            continue;
+        }
+        let block = match store.read_one_block(&name).await {
+            Ok(block) => block,
+            // It is in a bundle by now, or lost: the next look tells.
+            Err(dfuse_blocks::Error::NotFound(_)) => return Ok(Looked::Later),
+            Err(error) => return Err(error.into()),
+        };
+        seen.insert(key);
+        first.get_or_insert(block.number());
+        if send(sender, block).await.is_err() {
+            return Ok(Looked::Unwanted);
+        }
+    }
+    Ok(Looked::All)
+}
+
+/// Hands on the ABI dumps that have come, and without any the ABI that every chain begins with.
+async fn take_dumps(following: &mut Following, sender: &Sender) -> Result<Result<(), ()>> {
+    let Following { store, dumps, has_native_abi, .. } = following;
+    let mut new = Vec::new();
+    for block_num in store.abi_dumps().await? {
+        if !dumps.contains(&block_num) {
+            new.push(store.read_abi_dump(block_num).await?);
+        }
+    }
+    let is_native = |dump: &AbiDump| dump.abis.iter().any(|(contract, _)| *contract == EOSIO);
+    if !*has_native_abi && !new.iter().any(is_native) {
+        new.push(AbiDump::native());
+    }
+    for dump in new {
+        dumps.insert(dump.block_num);
+        *has_native_abi = true;
+        if sender.send(Ok(SourceEvent::AbiDump(dump))).await.is_err() {
+            return Ok(Err(()));
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Where the store has its files. One that is empty may be filled later; nothing comes back if nobody waits for that.

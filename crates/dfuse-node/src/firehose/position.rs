@@ -152,3 +152,155 @@ impl Position {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use dfuse_antelope::model::{Block, BlockHeader, wire::ReverseWriter};
+    use dfuse_testkit::Random;
+
+    use super::*;
+
+    fn id(number: u32, branch: u8) -> Checksum256 {
+        let mut id = Checksum256::sha256(&[branch]);
+        id.0[..4].copy_from_slice(&number.to_be_bytes());
+        id
+    }
+
+    fn message(step: ForkStep, block: BlockRef, previous: Checksum256, lib: u32, cursor: &str) -> Received {
+        let block = Arc::new(Block {
+            id: block.id,
+            number: block.number,
+            header: BlockHeader { previous, ..Default::default() },
+            dpos_irreversible_blocknum: lib,
+            ..Default::default()
+        });
+        let encoded = EncodedBlock::encode(&block, &mut ReverseWriter::new()).unwrap();
+        Received { step, cursor: cursor.to_owned(), block, encoded }
+    }
+
+    /// A chain that forks, of which blocks are final that are far enough below its head.
+    struct Endpoint {
+        /// Ids from block 2 on.
+        chain: Vec<Checksum256>,
+        branch: u8,
+    }
+
+    impl Endpoint {
+        const FINAL: usize = 8;
+
+        fn head(&self) -> u32 {
+            self.chain.len() as u32 + 1
+        }
+
+        fn at(&self, number: u32) -> Option<Checksum256> {
+            self.chain.get(number.checked_sub(2)? as usize).copied()
+        }
+
+        fn lib(&self, number: u32) -> u32 {
+            number.saturating_sub(Self::FINAL as u32).max(1)
+        }
+
+        /// Some more blocks, sometimes in the place of some that are not final.
+        fn grow(&mut self, random: &mut Random) {
+            if random.one_in(3) {
+                self.branch += 1;
+                let lost = random.position(Self::FINAL - 1).min(self.chain.len().saturating_sub(1));
+                self.chain.truncate(self.chain.len() - lost);
+                (0..lost).for_each(|_| self.add());
+            }
+            (0..=random.position(4)).for_each(|_| self.add());
+        }
+
+        fn add(&mut self) {
+            self.chain.push(id(self.head() + 1, self.branch));
+        }
+    }
+
+    /// What a client has been told by its stream.
+    #[derive(Default)]
+    struct Stream(Vec<Checksum256>);
+
+    impl Stream {
+        /// The next message: what brings the client nearer to the chain.
+        fn next(&mut self, first: u32, of: &Endpoint) -> Option<Received> {
+            let before = |number: u32| of.at(number - 1).unwrap_or_else(|| id(1, 0));
+            match self.0.last().copied() {
+                Some(tip) if of.at(tip.block_num()) != Some(tip) => {
+                    self.0.pop();
+                    let number = tip.block_num();
+                    let previous = self.0.last().copied().unwrap_or_else(|| before(number));
+                    Some(message(ForkStep::StepUndo, BlockRef { number, id: tip }, previous, 1, "undo"))
+                }
+                tip => {
+                    let number = tip.map_or(first, |tip| tip.block_num() + 1);
+                    let id = of.at(number)?;
+                    self.0.push(id);
+                    Some(message(ForkStep::StepNew, BlockRef { number, id }, before(number), of.lib(number), "new"))
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_block_comes_once_and_after_its_parent() {
+        for seed in 0..300 {
+            let mut random = Random::new(seed);
+            let mut endpoint = Endpoint { chain: vec![id(2, 0)], branch: 0 };
+            let mut position = Position::new(2);
+            let (mut handed_on, mut all) = (BTreeSet::from([id(1, 0)]), 0);
+            let mut stream = Stream::default();
+            let mut first = 2;
+            let mut of = 0;
+            for _ in 0..120 {
+                endpoint.grow(&mut random);
+                if random.one_in(4) {
+                    // Connections break, and another endpoint is asked or the same one.
+                    of = random.position(2);
+                    let request = position.request(of);
+                    if request.cursor.is_empty() {
+                        stream = Stream::default();
+                        first = request.start_block_num as u32;
+                    }
+                }
+                for _ in 0..random.position(12) {
+                    let Some(received) = stream.next(first, &endpoint) else { break };
+                    match position.news(&received).unwrap() {
+                        News::Block => {
+                            assert!(handed_on.contains(&received.encoded.previous()), "seed {seed}: {received:?}");
+                            assert!(handed_on.insert(received.encoded.id()), "seed {seed}: {received:?} again");
+                            all += 1;
+                        }
+                        News::Nothing => {
+                            let known = handed_on.contains(&received.encoded.id());
+                            assert!(known, "seed {seed}: {received:?}");
+                        }
+                    }
+                    position.taken(of, received.step, &received.encoded, received.cursor);
+                }
+            }
+            assert!(all > 50 && position.taken.len() < 100, "seed {seed}: {all}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_follow_is_told() {
+        let mut position = Position::new(5);
+        let block = |number, branch| BlockRef { number, id: id(number, branch) };
+        let new =
+            |number, branch, parent| message(ForkStep::StepNew, block(number, branch), id(number - 1, parent), 2, "c");
+        assert!(position.news(&new(4, 0, 0)).unwrap_err().why.contains("begins with"));
+        let first = new(5, 0, 0);
+        assert_eq!(position.news(&first), Ok(News::Block));
+        position.taken(0, first.step, &first.encoded, first.cursor);
+        let mismatch = position.news(&new(6, 1, 1)).unwrap_err();
+        assert_eq!(mismatch.tip, block(5, 0));
+        assert!(mismatch.why.contains(&id(5, 1).to_string()), "{mismatch:?}");
+        let undone = message(ForkStep::StepUndo, block(5, 1), id(4, 0), 2, "c");
+        assert!(position.news(&undone).is_err());
+        assert!(position.has_cursor_of(0) && !position.has_cursor_of(1));
+        // Not before the first block, though nothing of it is final yet.
+        assert_eq!(position.request(1).start_block_num, 5);
+    }
+}
