@@ -6,7 +6,7 @@ use dfuse_antelope::{Checksum256, Name, raw};
 use dfuse_kv::{Direction, KeyRange};
 
 use crate::{
-    BlockContext, Delta, DeltaBuilder, Family, Index, Result, View,
+    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View,
     codec::{ValueReader, put_varint},
 };
 
@@ -80,6 +80,21 @@ impl Index for Accounts {
             }
         }
         Ok(delta.build())
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    /// Who created them is not known.
+    fn load(&self, rows: &[StateRow], number: u32, entries: &mut LoadedEntries) -> Result<()> {
+        for row in rows {
+            if let StateRow::Account(row) = row {
+                let account = Account { name: row.name, block_number: number, creation: None };
+                entries.put(ACCOUNTS, &[&row.name.0.to_be_bytes()], &[&account.encode()]);
+            }
+        }
+        Ok(())
     }
 }
 

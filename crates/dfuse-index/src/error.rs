@@ -101,6 +101,28 @@ pub enum Error {
         /// Its name.
         index: &'static str,
     },
+    /// State was being loaded when the process ended: load it again.
+    #[error(
+        "the state after block {} was being loaded when dfuse ended; start with the same --snapshot again, or empty the data \
+         directory",
+        block.number
+    )]
+    LoadUnfinished {
+        /// The block.
+        block: BlockRef,
+    },
+    /// The index has state that was loaded from a snapshot, and cannot be made from blocks alone.
+    #[error(
+        "index \"{index}\" has the state after block {} from a snapshot, and cannot be built from the blocks alone; give the \
+         snapshot of that block with --snapshot",
+        block.number
+    )]
+    NeedsSnapshot {
+        /// Its name.
+        index: &'static str,
+        /// The snapshot's block.
+        block: BlockRef,
+    },
     /// An entry of an index is not what its writer wrote: rebuild the index.
     #[error("an entry of \"{family}\" is damaged ({why}); rebuild its index with `dfuse tools reindex`")]
     Damaged {
@@ -119,6 +141,9 @@ pub enum Error {
     /// The store takes no writes, for this reason: try again when it is gone.
     #[error("the store takes no writes: {0}")]
     Stalled(String),
+    /// It was told to stop before its end.
+    #[error("stopped before the end")]
+    Stopped,
     /// The caller's use is wrong.
     #[error("invalid use of the indexes: {0}")]
     Usage(String),

@@ -6,7 +6,10 @@ use dfuse_antelope::{
 };
 use dfuse_blocks::BlockRef;
 
-use crate::{Delta, Family, Result, View};
+use bytes::Bytes;
+use dfuse_ship::StateRow;
+
+use crate::{Delta, Family, LoadedEntries, Result, View};
 
 /// An index: families of keys, and how a block changes them.
 ///
@@ -38,6 +41,24 @@ pub trait Index: Send + Sync {
     fn abi_dump(&self, dump: &AbiDump, view: &View) -> Result<Delta> {
         let _ = (dump, view);
         Ok(Delta::default())
+    }
+
+    /// Whether it holds state of the chain, which blocks alone do not tell where they begin in mid-chain: it is loaded from a
+    /// snapshot by [`Index::load`], and lacks what came before where there is none.
+    fn holds_state(&self) -> bool {
+        false
+    }
+
+    /// The entries of rows of the state after block `number`, some of all of them, in any order.
+    fn load(&self, rows: &[StateRow], number: u32, entries: &mut LoadedEntries) -> Result<()> {
+        let _ = (rows, number, entries);
+        Ok(())
+    }
+
+    /// One value of two that [`Index::load`] made for one key from different rows. In any order the result must be the same.
+    fn join_loaded(&self, family: Family, first: &[u8], second: &[u8]) -> Result<Bytes> {
+        let _ = (family, first);
+        Ok(Bytes::copy_from_slice(second))
     }
 }
 

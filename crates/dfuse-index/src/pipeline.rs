@@ -250,7 +250,8 @@ impl Pipeline {
         self.root = Some(root);
         self.head = Some(reference);
         if self.identity.is_none() {
-            self.identity = Some(ChainIdentity { chain_id: self.options.chain_id, first_parent: root });
+            let chain_id = self.options.chain_id;
+            self.identity = Some(ChainIdentity { chain_id, first_parent: root, is_loaded: false });
             self.warn_of_mid_chain_start();
         }
         Ok(Applied::New)
@@ -259,7 +260,8 @@ impl Pipeline {
     fn warn_of_mid_chain_start(&self) {
         // An index that is built again begins where the others do, who have said so.
         if self.state == CheckpointState::Complete
-            && let Some(first_block) = self.identity.and_then(|identity| identity.mid_chain_start())
+            && let Some(identity) = self.identity.filter(|identity| !identity.is_loaded)
+            && let Some(first_block) = identity.mid_chain_start()
         {
             warn!(
                 first_block,

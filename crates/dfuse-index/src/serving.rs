@@ -44,6 +44,18 @@ impl ServingSnapshot {
         self.identity.and_then(|identity| identity.mid_chain_start())
     }
 
+    /// Number of the first block after which state is known, if the chain had begun before it: see
+    /// [`ChainIdentity::state_start`].
+    pub fn state_start(&self) -> Option<u32> {
+        self.identity.and_then(|identity| identity.state_start())
+    }
+
+    /// Whether the indexes lack state that was written before their first block: they begin in mid-chain, and no snapshot was
+    /// loaded.
+    pub fn lacks_older_state(&self) -> bool {
+        self.identity.is_some_and(|identity| !identity.is_loaded && identity.mid_chain_start().is_some())
+    }
+
     /// The indexes at the head.
     pub fn view(&self) -> &View {
         &self.view
@@ -65,8 +77,12 @@ impl ServingSnapshot {
         if !reversible.contains(&number) {
             return Ok(None);
         }
-        let block = blocks::by_number(&self.view, number)?;
-        Ok(block.map(|block| self.view.truncated(BlockRef { number, id: block.id })))
+        // The block of a snapshot is not among those that are indexed.
+        let block = match self.lib.filter(|lib| lib.number == number) {
+            Some(lib) => Some(lib),
+            None => blocks::by_number(&self.view, number)?.map(|block| BlockRef { number, id: block.id }),
+        };
+        Ok(block.map(|block| self.view.truncated(block)))
     }
 
     /// The indexes at a reversible block of any branch, or at the last irreversible one; absent for others.

@@ -28,6 +28,7 @@ mod fjall;
 mod keyspace;
 mod memory;
 mod range;
+mod sorter;
 mod store;
 
 pub use batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES, WriteBatch};
@@ -39,4 +40,5 @@ pub use fjall::{Damage, EngineOptions, FjallStore, KeyspaceOptions, find_damage}
 pub use keyspace::{Entry, Keyspace};
 pub use memory::{MemoryDisk, MemoryStore};
 pub use range::KeyRange;
+pub use sorter::{Combine, EntryBuffer, SortMemory, Sorter};
 pub use store::{Direction, DiskUsage, Durability, Scan, Snapshot, Store};

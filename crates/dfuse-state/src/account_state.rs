@@ -4,10 +4,14 @@
 //! There is the newest of it only, since nobody asks for what it was: the rest of the state is kept at every height.
 
 mod changes;
+mod load;
 mod read;
 mod record;
 
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View, codec::put_varint};
+use bytes::Bytes;
+use dfuse_index::{
+    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View, codec::put_varint,
+};
 
 use self::{changes::Changes, record::permission_key};
 pub use self::{
@@ -54,5 +58,18 @@ impl Index for AccountState {
             delta.put(ACCOUNT_BASE, account.0.to_be_bytes(), base.encode());
         }
         Ok(delta.build())
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    fn load(&self, rows: &[StateRow], _: u32, entries: &mut LoadedEntries) -> Result<()> {
+        rows.iter().for_each(|row| load::row(row, entries));
+        Ok(())
+    }
+
+    fn join_loaded(&self, family: Family, first: &[u8], second: &[u8]) -> Result<Bytes> {
+        Ok(if family == ACCOUNT_BASE { load::join_bases(first, second) } else { Bytes::copy_from_slice(second) })
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dfuse_antelope::{Name, PublicKey, model::PermissionObject, raw::Writer};
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View, codec::ValueReader};
+use dfuse_index::{
+    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View, codec::ValueReader,
+};
 use dfuse_kv::{Direction, KeyRange};
 
 use crate::versions::{newest, present, versioned};
@@ -79,6 +81,21 @@ impl Index for KeyAccounts {
             }
         }
         Ok(delta.build())
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    fn load(&self, rows: &[StateRow], number: u32, entries: &mut LoadedEntries) -> Result<()> {
+        for row in rows {
+            let StateRow::Permission(row) = row else { continue };
+            let [owner, name] = [row.owner, row.name].map(|name| name.0.to_be_bytes());
+            for (key, _) in &row.authority.keys {
+                entries.put(KEY_ACCOUNTS, &[&key_bytes(key), &owner, &name, &(!number).to_be_bytes()], &[&[1]]);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use dfuse_antelope::{Name, raw};
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, ExecutedAction, Family, Index, Result, View, codec::ValueReader};
+use dfuse_index::{
+    BlockContext, Delta, DeltaBuilder, ExecutedAction, Family, Index, LoadedEntries, Result, StateRow, View,
+    codec::ValueReader,
+};
 
 use crate::versions::{newest, present, versioned};
 
@@ -78,6 +81,20 @@ impl Index for PermissionLinks {
             }
         }
         Ok(delta.build())
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    fn load(&self, rows: &[StateRow], number: u32, entries: &mut LoadedEntries) -> Result<()> {
+        for row in rows {
+            let StateRow::PermissionLink(row) = row else { continue };
+            let [account, contract, action] = [row.account, row.code, row.action].map(|name| name.0.to_be_bytes());
+            let key = [&account[..], &contract, &action, &(!number).to_be_bytes()];
+            entries.put(PERMISSION_LINKS, &key, &[&row.required_permission.0.to_be_bytes()]);
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ mod range;
 mod scan;
 
 use dfuse_antelope::model::{DbOp, DbOperation};
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View};
+use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View};
 
 use self::keys::KeyChanges;
 pub(crate) use self::point::{next_scope_of_rows, row_at, row_now, row_was_seen};
@@ -22,7 +22,7 @@ pub use self::{
     range::RowRange,
     scan::TableRows,
 };
-use crate::{Row, RowKey, TableRow, table::Version, versions::versioned};
+use crate::{Row, RowKey, TableKey, TableRow, table::Version, versions::versioned};
 
 /// The index of rows. Its name is `rows`.
 #[derive(Debug, Clone, Copy)]
@@ -107,5 +107,23 @@ impl Index for Rows {
             }
         }
         Ok(delta.build())
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    /// Rows that may be older than the block count as written by it, and not as the first of their kind.
+    fn load(&self, rows: &[StateRow], number: u32, entries: &mut LoadedEntries) -> Result<()> {
+        let mut version = Vec::new();
+        Version { number, is_first: false }.encode(&mut version);
+        for row in rows {
+            let StateRow::Contract(row) = row else { continue };
+            let table = TableKey { contract: row.code, table: row.table, scope: row.scope };
+            let (key, payer) = (table.row(row.primary_key).to_bytes(), row.payer.0.to_be_bytes());
+            entries.put(ROW_HISTORY, &[&key, &(!number).to_be_bytes()], &[&payer, &row.value]);
+            entries.put(ROW_CURRENT, &[&key], &[&version, &payer, &row.value]);
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use dfuse_antelope::{Name, model::TableOperation};
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View, codec::ValueReader};
+use dfuse_index::{
+    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View, codec::ValueReader,
+};
 use dfuse_kv::{Direction, KeyRange};
 
 use crate::{
@@ -67,6 +69,19 @@ impl Index for Scopes {
             }
         }
         Ok(delta.build())
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    fn load(&self, rows: &[StateRow], number: u32, entries: &mut LoadedEntries) -> Result<()> {
+        for row in rows {
+            let StateRow::Table(row) = row else { continue };
+            let key = TableKey { contract: row.code, table: row.table, scope: row.scope }.to_bytes();
+            entries.put(SCOPES, &[&key, &(!number).to_be_bytes()], &[&row.payer.0.to_be_bytes()]);
+        }
+        Ok(())
     }
 }
 

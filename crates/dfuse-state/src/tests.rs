@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod histories;
+mod loaded;
 mod many_keys;
 mod model;
 mod node;

@@ -10,8 +10,9 @@ mod record;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use dfuse_antelope::SymbolCode;
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View};
+use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View};
 
 use self::record::{ACCOUNTS, Entry, STAT, read_balance, read_stat};
 pub use self::{
@@ -19,7 +20,7 @@ pub use self::{
     read::{TokenHolder, all, all_staked, balance, balances, get, holders, staked},
     record::{HOLDERS, HOLDINGS, TOKENS, Token, TokenKey},
 };
-use crate::{Row, rows::row_writes};
+use crate::{Row, TableKey, rows::row_writes};
 
 /// The index of tokens. Its name is `tokens`.
 ///
@@ -93,5 +94,41 @@ impl Index for Tokens {
             }
         }
         Ok(delta.build())
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    fn load(&self, rows: &[StateRow], _: u32, entries: &mut LoadedEntries) -> Result<()> {
+        let mut tokens: BTreeMap<TokenKey, Entry> = BTreeMap::new();
+        for row in rows {
+            let StateRow::Contract(row) = row else { continue };
+            let token = TokenKey { contract: row.code, symbol_code: SymbolCode(row.primary_key) };
+            if row.table == STAT {
+                let key = TableKey { contract: row.code, table: row.table, scope: row.scope }.row(row.primary_key);
+                if read_stat(&key, &row.value).is_some() {
+                    tokens.entry(token).or_default().has_stat = true;
+                }
+            } else if row.table == ACCOUNTS && read_balance(row.primary_key, &row.value).is_some() {
+                let (token_bytes, account) = (token.to_bytes(), row.scope.0.to_be_bytes());
+                entries.put(HOLDERS, &[&token_bytes, &account], &[]);
+                entries.put(HOLDINGS, &[&account, &token_bytes], &[]);
+                tokens.entry(token).or_default().holders += 1;
+            }
+        }
+        for (token, entry) in tokens {
+            entries.put(TOKENS, &[&token.to_bytes()], &[&entry.encode()]);
+        }
+        Ok(())
+    }
+
+    fn join_loaded(&self, family: Family, first: &[u8], second: &[u8]) -> Result<Bytes> {
+        if family != TOKENS {
+            return Ok(Bytes::copy_from_slice(second));
+        }
+        let (first, second) = (Entry::decode(first)?, Entry::decode(second)?);
+        let (has_stat, holders) = (first.has_stat || second.has_stat, first.holders + second.holders);
+        Ok(Entry { has_stat, holders }.encode().into())
     }
 }

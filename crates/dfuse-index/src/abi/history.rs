@@ -11,7 +11,7 @@ use dfuse_antelope::{
 use dfuse_kv::{Direction, KeyRange, Store};
 
 use crate::{
-    BlockContext, Delta, DeltaBuilder, Family, Index, Result, View,
+    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View,
     codec::{ValueReader, put_varint},
 };
 
@@ -73,6 +73,23 @@ impl Index for Abis {
             }
         }
         Ok(delta.build())
+    }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    /// As those that a node had when it started.
+    fn load(&self, rows: &[StateRow], number: u32, entries: &mut LoadedEntries) -> Result<()> {
+        for row in rows {
+            if let StateRow::Account(row) = row
+                && !row.abi.is_empty()
+            {
+                let record = AbiRecord { block_number: number, global_sequence: 0, abi: row.abi.clone() };
+                entries.put(ABIS, &[&key(row.name, 0)], &[&record.encode()]);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -202,6 +202,9 @@ pub(crate) fn read_checkpoint(store: &dyn Store, index: &str) -> Result<Option<C
 /// What of an index can be built upon.
 fn usable(index: &dyn Index, checkpoint: Option<Checkpoint>, rebuild: bool) -> Result<Option<Checkpoint>> {
     let Some(checkpoint) = checkpoint else { return Ok(None) };
+    if checkpoint.state == CheckpointState::Loading {
+        return Err(Error::LoadUnfinished { block: checkpoint.block });
+    }
     let (found, known) = (checkpoint.schema_version, index.schema_version());
     let same_settings = checkpoint.settings == index.settings();
     if found == known && same_settings {

@@ -3,9 +3,12 @@
 use dfuse_antelope::{Checksum256, Name};
 
 use super::head::Head;
-use crate::state::{
-    Account, AccountMetadata, Code, ContractRow, GeneratedTransaction, GlobalProperty, KeyValue, Permission,
-    PermissionLink, ProtocolState, ResourceLimits, ResourceUsage, SecondaryRow, Table,
+use crate::{
+    deltas::StateRow,
+    state::{
+        Account, AccountMetadata, Code, ContractRow, GeneratedTransaction, GlobalProperty, KeyValue, Permission,
+        PermissionLink, ProtocolState, ResourceLimits, ResourceUsage, SecondaryRow, Table,
+    },
 };
 
 /// A section of a snapshot.
@@ -68,4 +71,25 @@ pub enum SnapshotRow {
     ResourceUsage(ResourceUsage),
     /// The chain's own limits, as they are.
     Other(Vec<u8>),
+}
+
+impl SnapshotRow {
+    /// The row of chain state that it is, as deltas have such rows, too; absent for what only snapshots have, for the reserved
+    /// permission, and for rows of the chain as a whole.
+    pub fn into_state(self) -> Option<StateRow> {
+        Some(match self {
+            Self::Account(row) => StateRow::Account(row),
+            Self::AccountMetadata(row) => StateRow::AccountMetadata(row),
+            Self::Code(row) => StateRow::Code(row),
+            Self::Table(row) => StateRow::Table(row),
+            Self::Contract(row) => StateRow::Contract(row),
+            Self::Secondary(row) => StateRow::Secondary(row),
+            Self::GeneratedTransaction(row) => StateRow::GeneratedTransaction(row),
+            Self::Permission(row) if row.owner != Name(0) => StateRow::Permission(row),
+            Self::PermissionLink(row) => StateRow::PermissionLink(row),
+            Self::ResourceLimits(row) => StateRow::ResourceLimits(row),
+            Self::ResourceUsage(row) => StateRow::ResourceUsage(row),
+            _ => return None,
+        })
+    }
 }

@@ -16,6 +16,7 @@ use super::{
     },
 };
 
+const UPDATEAUTH: Name = Name::literal("updateauth");
 const SETCODE: Name = Name::literal("setcode");
 const SETPRIV: Name = Name::literal("setpriv");
 /// The permissions of `eosio.prods`, and which part of the producers must be exceeded.
@@ -48,7 +49,7 @@ impl Changes {
 
     fn operations(&mut self, block: &Block, view: &View) -> Result<()> {
         for op in block.permission_operations() {
-            self.permission(op, view)?;
+            self.permission(op, block, view)?;
         }
         for op in block.ram_operations() {
             self.ram.insert(op.payer, op.usage);
@@ -62,18 +63,39 @@ impl Changes {
         Ok(())
     }
 
-    fn permission(&mut self, op: &PermOp, view: &View) -> Result<()> {
+    fn permission(&mut self, op: &PermOp, block: &Block, view: &View) -> Result<()> {
+        let mut parent = None;
         if let Some(old) = &op.old_perm {
+            // Nobody can put a permission below another one.
+            parent = told_parent(self.encoded(old.owner, old.name, view)?)?;
             self.permissions.insert((old.owner, old.name), None);
         }
         let Some(new) = &op.new_perm else { return Ok(()) };
+        if op.old_perm.is_none() && new.name != OWNER && new.parent_id != 0 {
+            // Where the account was loaded, the number of the permission above tells nothing.
+            let owner = self.encoded(new.owner, OWNER, view)?;
+            let is_loaded = owner.map(|owner| read::decode(&owner)).transpose()?.is_some_and(|owner| owner.id == 0);
+            parent = if is_loaded { parent_in_action(block, new) } else { None };
+        }
         // An account begins with its permission `owner`, which cannot be removed.
         if op.old_perm.is_none() && new.name == OWNER {
             let created = BlockTimestamp::from_unix_ms(new.last_updated.0.div_euclid(1000)).unwrap_or_default();
             self.base(new.owner, view)?.created = created;
         }
-        self.permissions.insert((new.owner, new.name), Some(new.to_bytes()));
+        let encoded = match parent {
+            Some(parent) => PermissionObject { parent, ..new.clone() }.to_bytes(),
+            None => new.to_bytes(),
+        };
+        self.permissions.insert((new.owner, new.name), Some(encoded));
         Ok(())
+    }
+
+    /// A permission as it is before the next operation.
+    fn encoded(&self, account: Name, permission: Name, view: &View) -> Result<Option<Bytes>> {
+        match self.permissions.get(&(account, permission)) {
+            Some(changed) => Ok(changed.clone()),
+            None => view.get(ACCOUNT_PERMISSIONS, &permission_key(account, permission)),
+        }
     }
 
     /// Code and privileges have no operations of their own.
@@ -114,10 +136,7 @@ impl Changes {
         }
         for (name, numerator, denominator) in OF_PRODUCERS {
             let key = (PRODUCERS, name);
-            let encoded = match self.permissions.get(&key) {
-                Some(changed) => changed.clone(),
-                None => view.get(ACCOUNT_PERMISSIONS, &permission_key(PRODUCERS, name))?,
-            };
+            let encoded = self.encoded(PRODUCERS, name, view)?;
             let before = encoded.map(|bytes| read::decode(&bytes)).transpose()?;
             let before = before.unwrap_or_else(|| PermissionObject { owner: PRODUCERS, name, ..Default::default() });
             let level = |actor| PermissionLevel { actor, permission: ACTIVE };
@@ -131,4 +150,22 @@ impl Changes {
         }
         Ok(())
     }
+}
+
+/// The name of the permission above one, where that was told by name.
+fn told_parent(encoded: Option<Bytes>) -> Result<Option<Name>> {
+    let permission = encoded.map(|encoded| read::decode(&encoded)).transpose()?;
+    Ok(permission.map(|permission| permission.parent).filter(|parent| *parent != Name::default()))
+}
+
+/// The name of the permission above a new one, by the action that made it.
+fn parent_in_action(block: &Block, permission: &PermissionObject) -> Option<Name> {
+    let traces = block.transaction_traces().iter().filter(|trace| !trace.is_reverted());
+    let actions = traces.flat_map(|trace| &trace.action_traces);
+    let actions = actions.filter(|it| it.receiver == EOSIO && it.action.account == EOSIO);
+    actions.filter(|it| it.action.name == UPDATEAUTH).find_map(|it| {
+        let mut data = Reader::new(&it.action.raw_data);
+        let (account, name, parent) = (data.name().ok()?, data.name().ok()?, data.name().ok()?);
+        ((account, name) == (permission.owner, permission.name)).then_some(parent)
+    })
 }

@@ -3,7 +3,8 @@
 use dfuse_antelope::{BlockTimestamp, Name};
 use dfuse_index::{Family, Result, codec::ValueReader};
 
-/// Account and permission to the permission as the block model has it, in protobuf.
+/// Account and permission to the permission as the block model has it, in protobuf. One that was loaded has no number, but the name of
+/// the permission above it.
 pub const ACCOUNT_PERMISSIONS: Family = Family::new("account-permission");
 /// Account to its limits.
 pub const ACCOUNT_LIMITS: Family = Family::new("account-limits");
