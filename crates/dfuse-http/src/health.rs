@@ -54,7 +54,7 @@ pub(crate) fn is_below(path: &str) -> bool {
 
 /// `GET /healthz`: whether clients may be sent here.
 async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
-    let Look { head, lib, conditions, mid_chain_start, .. } = look(&api).await?;
+    let Look { head, lib, conditions, state_start, .. } = look(&api).await?;
     let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
     let failing: BTreeMap<_, _> = failing.map(|(name, why)| (name, without_places(why))).collect();
     if !failing.is_empty() {
@@ -78,9 +78,9 @@ async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
         let warnings = warnings.iter().map(|(name, text)| (name.to_string(), without_places(text).into()));
         answer["warnings"] = Value::Object(warnings.collect());
     }
-    if let Some(first_block) = mid_chain_start {
+    if let Some((first_block, is_complete)) = state_start {
         answer["state_from_block"] = json!(first_block);
-        answer["complete"] = json!(false);
+        answer["complete"] = json!(is_complete);
     }
     if let Some(Head { block: reference, time, age_seconds }) = head {
         answer["head"] = block(reference);

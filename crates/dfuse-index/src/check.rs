@@ -9,6 +9,7 @@ use dfuse_kv::{Direction, Entry, KeyRange, Scan, Snapshot, Store};
 use crate::{
     Checkpoint, CheckpointState, Error, Family, Index, Options, Pipeline, Progress, Result,
     checkpoint::CHECKPOINTS,
+    load::must_not_hold_loaded_state,
     reindex::{blocking, take_blocks},
 };
 
@@ -67,6 +68,7 @@ pub async fn check_indexes(
     let mut report = IndexReport::default();
     let mut found: Option<Checkpoint> = None;
     for index in indexes {
+        must_not_hold_loaded_state(store, &**index)?;
         let value = snapshot.get(store.keyspace(CHECKPOINTS.name())?, index.name().as_bytes())?;
         let checkpoint = value.map(|value| Checkpoint::decode(&value)).transpose()?;
         let complete = checkpoint.filter(|it| it.state == CheckpointState::Complete);

@@ -69,7 +69,8 @@ pub async fn follow_feed(
 ) -> Result<Pipeline> {
     let committer = feed.committer("index");
     let mut until = pin!(until);
-    let start = match pipeline.committed() {
+    // The block of a snapshot is not in the feed.
+    let start = match pipeline.committed().filter(|block| pipeline.loaded() != Some(*block)) {
         Some(block) => {
             committer.acknowledge(block);
             tokio::select! {

@@ -5,25 +5,23 @@
 
 mod entries;
 mod families;
+mod options;
 mod workers;
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::BlockRef;
 use dfuse_kv::{Durability, KeyRange, Store, WriteBatch};
 use dfuse_ship::StateRow;
 
-pub use self::entries::LoadedEntries;
+pub use self::{
+    entries::LoadedEntries,
+    options::{LoadOptions, LoadProgress},
+};
 use self::{families::Sorters, workers::Workers};
 use crate::{
-    ChainIdentity, Checkpoint, CheckpointState, Error, Family, Index, Result, checkpoint::CHECKPOINTS,
+    ChainIdentity, Checkpoint, CheckpointState, Error, Index, Result, checkpoint::CHECKPOINTS,
     pipeline::open::read_checkpoint,
 };
 
@@ -31,45 +29,44 @@ use crate::{
 const PIECE_ROWS: usize = 16_384;
 const PIECE_BYTES: usize = 4 << 20;
 
-/// How state is loaded.
-#[derive(Debug, Clone)]
-pub struct LoadOptions {
-    /// A directory for what does not fit into memory, which is emptied first and removed at the end. It needs about as much space
-    /// as the entries will take.
-    pub folder: PathBuf,
-    /// Memory for entries that are not ingested yet, about.
-    pub memory_bytes: usize,
-    /// Threads that make entries of rows.
-    pub threads: usize,
-    /// Once it is true, everything ends soon with [`Error::Stopped`].
-    pub stop: Arc<AtomicBool>,
-}
-
-impl LoadOptions {
-    /// With two threads and 256 MiB.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), memory_bytes: 256 << 20, threads: 2, stop: Arc::default() }
-    }
-}
-
-/// How far the entries have come, after all rows.
+/// What a store has of state that was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoadProgress {
-    /// The family that is written.
-    pub family: Family,
-    /// Its entries so far.
-    pub entries: u64,
+pub enum LoadedState {
+    /// There are no indexes yet.
+    Empty,
+    /// The process ended while the state after this block was loaded.
+    Unfinished(BlockRef),
+    /// The indexes begin with the state after this block.
+    Loaded(BlockRef),
+    /// The indexes begin without any.
+    None,
 }
 
-/// The block whose state was being loaded into these indexes when the process ended.
-pub fn unfinished_load(store: &dyn Store, indexes: &[Arc<dyn Index>]) -> Result<Option<BlockRef>> {
-    for index in indexes {
-        let checkpoint = read_checkpoint(store, index.name())?;
-        if let Some(checkpoint) = checkpoint.filter(|it| it.state == CheckpointState::Loading) {
-            return Ok(Some(checkpoint.block));
+impl LoadedState {
+    /// Of these indexes in a store.
+    pub fn of(store: &dyn Store, indexes: &[Arc<dyn Index>]) -> Result<Self> {
+        let mut found = Self::Empty;
+        for index in indexes {
+            match read_checkpoint(store, index.name())? {
+                None => {}
+                Some(it) if it.state == CheckpointState::Loading => return Ok(Self::Unfinished(it.block)),
+                Some(it) if it.identity.is_loaded => found = Self::Loaded(it.identity.first_parent),
+                Some(_) => found = Self::None,
+            }
         }
+        Ok(found)
     }
-    Ok(None)
+}
+
+/// Refuses to build an index from blocks alone that begins with state that was loaded: the blocks do not have it.
+///
+/// # Errors
+/// [`Error::NeedsSnapshot`], and those of the store.
+pub fn must_not_hold_loaded_state(store: &dyn Store, index: &dyn Index) -> Result<()> {
+    match read_checkpoint(store, index.name())?.filter(|found| found.identity.is_loaded && index.holds_state()) {
+        Some(found) => Err(Error::NeedsSnapshot { index: index.name(), block: found.identity.first_parent }),
+        None => Ok(()),
+    }
 }
 
 /// Loads the state after a block. Killed or dropped before its end, it is begun anew: until then the indexes cannot be opened.

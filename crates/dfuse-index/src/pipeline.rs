@@ -133,6 +133,11 @@ impl Pipeline {
         self.identity.map(|identity| identity.first_parent.number + 1)
     }
 
+    /// The block whose state the indexes begin with, if it was loaded.
+    pub fn loaded(&self) -> Option<BlockRef> {
+        self.identity.filter(|identity| identity.is_loaded).map(|identity| identity.first_parent)
+    }
+
     /// Number of the block that must come next, if it is known.
     pub fn next_number(&self) -> Option<u32> {
         self.head.map(|head| head.number + 1)

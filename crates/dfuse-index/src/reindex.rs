@@ -11,6 +11,7 @@ use crate::{
     Checkpoint, CheckpointState, Error, Family, Index, Options, Pipeline, Result,
     checkpoint::CHECKPOINTS,
     files::{final_blocks, first_block, last_bundled},
+    load::must_not_hold_loaded_state,
     pipeline::open::read_checkpoint,
 };
 
@@ -69,6 +70,7 @@ impl Rebuild {
             (own.schema_version, own.settings) == (index.schema_version(), index.settings()) && usable
         });
         if continued.is_none() {
+            must_not_hold_loaded_state(&*store, &*index)?;
             if let Some(own) = own {
                 let dropping = Checkpoint { state: CheckpointState::Dropping, ..own };
                 write_checkpoint(&*store, index.name(), &dropping)?;

@@ -1,6 +1,7 @@
 //! Sorting more entries than memory holds, for [`Store::ingest`](crate::Store::ingest).
 
 mod buffer;
+mod memory;
 mod merge;
 mod run;
 
@@ -13,39 +14,15 @@ use std::{
     },
 };
 
-pub use self::buffer::EntryBuffer;
+pub use self::{
+    buffer::EntryBuffer,
+    memory::{Combine, SortMemory},
+};
 use self::{merge::Merge, run::Run};
-use crate::{Bytes, Entry, Error, Result};
+use crate::{Entry, Error, Result};
 
 /// Runs that are merged at a time: each takes the buffer of a file.
 const MAX_RUNS: usize = 256;
-
-/// Memory that sorters share: what does not fit waits in files.
-#[derive(Debug)]
-pub struct SortMemory {
-    held: AtomicUsize,
-    most: usize,
-}
-
-impl SortMemory {
-    /// At most so many bytes.
-    pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), most })
-    }
-
-    /// Takes so many bytes, if they are left.
-    fn take(&self, bytes: usize) -> bool {
-        let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.most);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-/// Makes one value of two that were put under one key.
-pub type Combine<'a> = dyn Fn(&[u8], &[u8]) -> Result<Bytes> + Sync + 'a;
 
 /// Collects entries in any order, from any number of threads, and gives them back in the order of their keys.
 ///

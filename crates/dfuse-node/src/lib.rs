@@ -14,6 +14,7 @@
 //! | `spec`, `event`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
 //! | `history` | the logs of a node with the state-history plugin: their `files`, and what the `logs` say of each block |
 //! | `ship` | nodes that serve state history: `address`, the `socket` to one, and what a `session` takes from it |
+//! | `url` | files at URLs |
 //! | `queue` | what is read from a pipe and not decoded yet |
 //! | [`firehose`] | endpoints of others: `client` calls one, `follow` takes blocks of several, `position` knows how far they were taken |
 //! | [`nodeos`] | supervised nodes: `config` and `check` what a node is told and what is wrong with it, `process` its process, `output` its own log, `shared` what tasks of others see of it, `monitor` its state, `snapshots` and `restore` how it gets a state again, `supervisor` the task that keeps it running |
@@ -31,6 +32,7 @@ mod ship;
 mod source;
 mod spec;
 mod store;
+mod url;
 
 pub use error::{Error, Result};
 pub use event::{SourceEvent, SourceOptions};
@@ -39,3 +41,4 @@ pub use queue::{Queue, QueueState};
 pub use ship::Addresses;
 pub use source::Source;
 pub use spec::SourceSpec;
+pub use url::open_url;

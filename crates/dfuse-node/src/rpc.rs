@@ -6,7 +6,7 @@
 mod answers;
 mod client;
 mod error;
-mod transport;
+pub(crate) mod transport;
 
 pub use answers::{Info, PackedTransactionJson, ProtocolFeature, PushAnswer, Snapshot};
 pub use client::{NodeClient, NodeOptions};

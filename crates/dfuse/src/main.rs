@@ -15,6 +15,7 @@ mod maintenance;
 mod manual;
 mod progress;
 mod remedy;
+mod snapshot;
 mod start;
 mod tools;
 

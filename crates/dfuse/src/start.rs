@@ -1,12 +1,14 @@
 //! `dfuse start`: everything in one process.
 
 mod access;
+mod begun;
 mod conditions;
 mod data_dir;
 mod descriptors;
 mod index;
 mod ingest;
 mod issuers;
+mod load;
 mod nodes;
 mod opened;
 mod origin;
@@ -63,6 +65,11 @@ pub(crate) struct Start {
     #[arg(long, value_name = "HEX")]
     #[serde(skip_serializing_if = "Option::is_none")]
     chain_id: Option<String>,
+    /// Begin with the state of a portable snapshot of nodeos: a file or a URL, plain or packed with zstd, gzip or tar. For an
+    /// empty data directory; blocks are taken from the one after the snapshot
+    #[arg(long, value_name = "FILE|URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: Option<String>,
     /// End when the source has ended and all its blocks are indexed
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]

@@ -129,7 +129,7 @@ impl GetTableRows {
             let mut text = Vec::new();
             let mut json = JsonWriter::new(&mut text);
             json.begin_object();
-            write_coverage(&mut json, height.mid_chain_start(), height.knows_table(table)?);
+            write_coverage(&mut json, height.state_start(), height.knows_table(table)?);
             json.key("rows").begin_array();
             for row in height.state().rows(table, RowRange::default())? {
                 reading.go_on()?;

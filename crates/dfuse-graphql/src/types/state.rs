@@ -118,7 +118,7 @@ impl StateHeight {
             block_ref: block_of(height)?,
             is_irreversible: height.reversible_block().is_none(),
             irreversible_block_num: height.last_irreversible_block().map_or(0, |lib| lib.number).into(),
-            state_from_block_num: height.mid_chain_start().map(Into::into),
+            state_from_block_num: height.state_start().map(Into::into),
             is_complete,
         })
     }

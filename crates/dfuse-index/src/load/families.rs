@@ -10,7 +10,7 @@ use std::{
 
 use dfuse_kv::{EntryBuffer, SortMemory, Sorter, Store};
 
-use super::{LoadOptions, LoadProgress};
+use super::options::{LoadOptions, LoadProgress};
 use crate::{Error, Family, Index, Result};
 
 /// Entries between two reports.

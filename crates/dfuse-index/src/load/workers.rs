@@ -11,7 +11,7 @@ use std::{
 
 use dfuse_ship::StateRow;
 
-use super::{LoadedEntries, families::Sorters};
+use super::{entries::LoadedEntries, families::Sorters};
 use crate::{Error, Index, Result};
 
 /// Bytes of entries that a thread gathers before they are sorted.

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Combine, SortMemory, run::Run};
+use super::{
+    memory::{Combine, SortMemory},
+    run::Run,
+};
 use crate::{Entry, Result};
 
 /// A run and its next entry; the heap gives the lowest key first.

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Bytes;
 
 fn sum(first: &[u8], second: &[u8]) -> Result<Bytes> {
     Ok(Bytes::copy_from_slice(&[first[0].wrapping_add(second[0])]))

@@ -73,7 +73,7 @@ impl Body for NodeBody {
 const IDLE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Plain(Client<HttpConnector, RequestBody>),
     Tls(Client<HttpsConnector<HttpConnector>, RequestBody>),
 }
@@ -81,7 +81,7 @@ pub(super) enum Transport {
 impl Transport {
     /// # Errors
     /// The system has no certificates to check others with.
-    pub(super) fn new(tls: bool, connect_timeout: Duration, max_idle: usize) -> std::io::Result<Self> {
+    pub(crate) fn new(tls: bool, connect_timeout: Duration, max_idle: usize) -> std::io::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
@@ -99,7 +99,7 @@ impl Transport {
         Ok(Self::Tls(builder.build(connector)))
     }
 
-    pub(super) async fn request(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
+    pub(crate) async fn request(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
         match self {
             Self::Plain(client) => client.request(request).await,
             Self::Tls(client) => client.request(request).await,

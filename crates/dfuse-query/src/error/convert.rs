@@ -46,6 +46,9 @@ impl From<dfuse_index::Error> for ApiError {
             | E::Damaged { .. }
             | E::StoreDamaged { .. }
             | E::Irreplaceable { .. }
+            | E::LoadUnfinished { .. }
+            | E::NeedsSnapshot { .. }
+            | E::Stopped
             | E::Usage(_) => Self::unexpected(error),
         }
     }

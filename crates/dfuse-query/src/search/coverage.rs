@@ -19,7 +19,8 @@ pub(super) fn incomplete_from(
     options: &TermOptions,
     blocks: &RangeInclusive<u32>,
 ) -> ApiResult<Option<u32>> {
-    let Some(first) = snapshot.mid_chain_start() else { return Ok(None) };
+    let lacks_older = snapshot.lacks_older_state();
+    let Some(first) = snapshot.mid_chain_start().filter(|_| lacks_older) else { return Ok(None) };
     let known = Known { view: snapshot.view(), first, from: *blocks.start() };
     let is_complete = match query.decoded_contracts(options) {
         // A node tells the ABIs of all contracts, or of none.

@@ -71,7 +71,7 @@ fn known(height: &Height, contract: Name) -> ApiResult<AbiRecord> {
 
 /// Whether it is known which ABI a contract has at a height: what is not known is one that was set before the indexes begin.
 pub(super) fn is_known(height: &Height, contract: Name) -> ApiResult<bool> {
-    Ok(height.mid_chain_start().is_none() || is_known_since(height.state().view(), contract, height.number())?)
+    Ok(!height.lacks_older_state() || is_known_since(height.state().view(), contract, height.number())?)
 }
 
 /// The same after a block of indexes that begin in mid-chain.
@@ -89,7 +89,8 @@ fn is_known_since(view: &View, contract: Name, number: u32) -> ApiResult<bool> {
 /// # Errors
 /// Those of reading.
 pub fn older_abi(snapshot: &ServingSnapshot, view: &View, contract: Name, number: u32) -> ApiResult<Option<String>> {
-    let Some(first_block) = snapshot.mid_chain_start() else { return Ok(None) };
+    let lacks_older = snapshot.lacks_older_state();
+    let Some(first_block) = snapshot.state_start().filter(|_| lacks_older) else { return Ok(None) };
     let is_known = is_known_since(view, contract, number)?;
     let error = (!is_known).then(|| absent_since(first_block, &not_found(contract, number)));
     Ok(error.map(|error| error.message().to_owned()))

@@ -94,9 +94,9 @@ pub struct AccountLinks {
 /// `account_not_found_error`, and `state_unavailable_error` if the account may be older than the indexes.
 pub fn account(read: &ReadContext<'_>, name: Name) -> ApiResult<Account> {
     let (snapshot, view) = (read.snapshot(), read.view());
-    let first_block = snapshot.mid_chain_start();
+    let (first_block, lacks_older) = (snapshot.state_start(), snapshot.lacks_older_state());
     if accounts::get(view, name)?.is_none() {
-        return Err(match first_block {
+        return Err(match first_block.filter(|_| lacks_older) {
             None => account_not_found(name),
             Some(first) => state_unavailable(
                 first,
@@ -118,7 +118,7 @@ pub fn account(read: &ReadContext<'_>, name: Name) -> ApiResult<Account> {
         core_balance: core_balance(read, name)?,
         head: snapshot.head().map(time_of).transpose()?,
         coverage: match first_block {
-            Some(first) => Some((first, was_created(view, name)?)),
+            Some(first) => Some((first, !lacks_older || was_created(view, name)?)),
             None => None,
         },
     })

@@ -35,7 +35,7 @@ impl Height {
     /// # Errors
     /// Those of reading.
     pub fn knows_account(&self, account: Name) -> ApiResult<bool> {
-        Ok(self.mid_chain_start().is_none() || was_created(self.state().view(), account)?)
+        Ok(!self.lacks_older_state() || was_created(self.state().view(), account)?)
     }
 
     /// Whether all rows of the table are known.
@@ -56,7 +56,7 @@ impl Height {
 
     /// The error for something that isn't found: `error` where that is certain, else that it may be of before the first block.
     pub fn absent(&self, is_certain: bool, error: ApiError) -> ApiError {
-        match self.mid_chain_start().filter(|_| !is_certain) {
+        match self.state_start().filter(|_| self.lacks_older_state() && !is_certain) {
             None => error,
             Some(first_block) => absent_since(first_block, &error),
         }

@@ -28,8 +28,10 @@ pub struct Height {
     /// The block, if it is reversible.
     up_to: Option<BlockRef>,
     lib: Option<BlockRef>,
-    /// The first block that is indexed, if the chain had begun before it.
-    mid_chain_start: Option<u32>,
+    /// The first block after which state is known, if the chain had begun before it.
+    state_start: Option<u32>,
+    /// Whether state that was written earlier is unknown.
+    lacks_older: bool,
 }
 
 impl Height {
@@ -65,14 +67,14 @@ impl Height {
             // Not above the head.
             number => u32::try_from(number).unwrap_or(head.number),
         };
-        let mid_chain_start = snapshot.mid_chain_start();
-        if let Some(first) = mid_chain_start.filter(|first| number < *first) {
-            return Err(before(first, block_num));
+        let (state_start, lacks_older) = (snapshot.state_start(), snapshot.lacks_older_state());
+        if let Some(first) = state_start.filter(|first| number < *first) {
+            return Err(before(first, block_num, lacks_older));
         }
         let state = at_number(snapshot, number)?;
         let up_to = if number > lib_number { blocks::by_number(snapshot.view(), number)? } else { None };
         let up_to = up_to.map(|block| BlockRef { number, id: block.id });
-        Ok(Self { state, up_to, lib, mid_chain_start })
+        Ok(Self { state, up_to, lib, state_start, lacks_older })
     }
 
     /// Finds the block, if whoever asks may read it.
@@ -105,9 +107,15 @@ impl Height {
         self.lib
     }
 
-    /// The first block that is indexed, if the chain had begun before it.
-    pub fn mid_chain_start(&self) -> Option<u32> {
-        self.mid_chain_start
+    /// The first block after which state is known, if the chain had begun before it: the first one that is indexed, or that of
+    /// the snapshot that was loaded.
+    pub fn state_start(&self) -> Option<u32> {
+        self.state_start
+    }
+
+    /// Whether state that was written before [`Height::state_start`] is unknown. A snapshot has all of it.
+    pub fn lacks_older_state(&self) -> bool {
+        self.lacks_older
     }
 
     /// The block; absent before the first one.
@@ -117,6 +125,9 @@ impl Height {
     pub fn block(&self) -> ApiResult<Option<BlockRef>> {
         if self.up_to.is_some() {
             return Ok(self.up_to);
+        }
+        if let Some(lib) = self.lib.filter(|lib| lib.number == self.number()) {
+            return Ok(Some(lib));
         }
         let block = blocks::by_number(self.state.view(), self.number())?;
         Ok(block.map(|block| BlockRef { number: block.number, id: block.id }))
@@ -146,12 +157,16 @@ impl Height {
 }
 
 /// A height below the first block of indexes that begin in mid-chain; 0 if the last irreversible block was asked for.
-fn before(first: u32, block_num: u128) -> ApiError {
+fn before(first: u32, block_num: u128, lacks_older: bool) -> ApiError {
     let what = match block_num {
         0 => "No block from which on state is known is irreversible yet".to_owned(),
         number => format!("State at block {number} is unknown"),
     };
-    state_unavailable(first, format!("{what}: the indexes begin with block {first}, in the middle of the chain."))
+    let why = match lacks_older {
+        true => format!("the indexes begin with block {first}, in the middle of the chain."),
+        false => format!("the indexes begin with a snapshot of the state after block {first}."),
+    };
+    state_unavailable(first, format!("{what}: {why}"))
 }
 
 fn told(block_num: u128) -> String {

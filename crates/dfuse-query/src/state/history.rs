@@ -92,9 +92,12 @@ pub fn row_history<'a>(
     if first_block > 0 {
         read.may_read(first_block)?;
     }
-    question.first_block = first_block.max(read.first_block());
-    let is_complete = read.snapshot().mid_chain_start().is_none_or(|start| start <= question.first_block)
-        || height.knows_account(key.table.contract)?;
+    // What a snapshot has is no change of its block.
+    let start = read.snapshot().mid_chain_start();
+    let begins = start.filter(|_| !height.lacks_older_state()).unwrap_or(0);
+    question.first_block = first_block.max(read.first_block()).max(begins);
+    let is_complete =
+        start.is_none_or(|start| start <= question.first_block) || height.knows_account(key.table.contract)?;
     let mut last = Some(height.number());
     if let Some(page) = page {
         let (id, []) = page.place(&subject(&key))?;

@@ -80,7 +80,8 @@ pub fn key_accounts(read: &ReadContext<'_>, key: PublicKey, at: AskedHeight) -> 
             .detail("public_key", key.to_string());
         return Err(height.absent(false, error));
     }
-    ListReader::new(height, false, move |state, after| state.key_accounts(&key, after))
+    let is_complete = !height.lacks_older_state();
+    ListReader::new(height, is_complete, move |state, after| state.key_accounts(&key, after))
 }
 
 /// Which actions need which permission of an account, by contract and action.
@@ -109,7 +110,7 @@ pub fn table_scopes(
 ) -> ApiResult<ListReader<Name>> {
     let height = Height::asked(read, at)?;
     let newest = StateAt::of(read.view().clone());
-    let has_older = height.mid_chain_start().is_some();
+    let has_older = height.lacks_older_state();
     let was_seen =
         newest.table_was_seen(contract, table)? || has_older && newest.table_has_known_rows(contract, table)?;
     let is_complete = height.knows_account(contract)?;

@@ -133,7 +133,8 @@ pub fn balances(
     let items: Vec<_> = listed.into_iter().map(|holder| Holder::new(holder, staked)).collect();
     let last = items.last().filter(|_| more).map(|last| token_bytes(last.holder.token));
     let cursor = last.map(|place| cursor::seal(read.service(), CursorKind::Balances, &subject, &place));
-    Ok(Page { items, cursor, height, is_complete: false })
+    let is_complete = !height.lacks_older_state();
+    Ok(Page { items, cursor, height, is_complete })
 }
 
 impl Holder {

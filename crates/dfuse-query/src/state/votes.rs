@@ -89,13 +89,14 @@ pub fn vote_tally(read: &ReadContext<'_>, confirmations: u32) -> ApiResult<VoteT
     }
     producers.sort_by(|one, other| other.total_votes.total_cmp(&one.total_votes));
     let time = blocks::by_number(view, confirmed(snapshot, confirmations))?.map(|block| block.time).unwrap_or_default();
-    let known = |first_block| Ok::<_, ApiError>((first_block, state.table_is_known(producers_table)?));
+    let is_whole = !snapshot.lacks_older_state();
+    let known = |first_block| Ok::<_, ApiError>((first_block, is_whole || state.table_is_known(producers_table)?));
     Ok(VoteTally {
         total_activated_stake: number(&global["total_activated_stake"]),
         total_votes: number(&global["total_producer_vote_weight"]),
         decay_weight: decay_weight(time),
         producers,
-        coverage: snapshot.mid_chain_start().map(known).transpose()?,
+        coverage: snapshot.state_start().map(known).transpose()?,
     })
 }
 
@@ -115,7 +116,7 @@ fn producer(mut row: Value) -> ProducerVotes {
 
 /// The error for votes that may have been counted before the first block that is indexed; absent if there is none before.
 fn unknown_since(snapshot: &ServingSnapshot, message: &str) -> Option<ApiError> {
-    let first_block = snapshot.mid_chain_start()?;
+    let first_block = snapshot.state_start().filter(|_| snapshot.lacks_older_state())?;
     Some(state_unavailable(first_block, message.to_owned()))
 }
 

@@ -8,8 +8,8 @@ use std::{
 use dfuse_antelope::{Name, PublicKey, model::Block};
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{
-    BlockRef, CheckpointState, Error, Index, LoadOptions, Loader, Options, Pipeline, StateRow, View, abi::Abis,
-    abi::at_head, accounts::Accounts, blocks::Blocks, keyspaces, unfinished_load,
+    BlockRef, CheckpointState, Error, Index, LoadOptions, LoadedState, Loader, Options, Pipeline, Rebuild, StateRow,
+    View, abi::Abis, abi::at_head, accounts::Accounts, blocks::Blocks, keyspaces,
 };
 use dfuse_kv::{Direction, KeyRange, MemoryDisk, MemoryStore, Store};
 use dfuse_ship::{Snapshot, SnapshotRow};
@@ -217,7 +217,7 @@ fn a_load_that_was_cut_off_is_begun_anew() {
     let mut loader = begin(&disk, block).unwrap();
     rows.iter().take(100).for_each(|row| loader.push(row.clone()).unwrap());
     drop(loader);
-    assert_eq!(unfinished_load(&*store(&disk), &all_indexes()).unwrap(), Some(block));
+    assert_eq!(LoadedState::of(&*store(&disk), &all_indexes()).unwrap(), LoadedState::Unfinished(block));
     let refused = Pipeline::open(store(&disk), None, all_indexes(), Options::default());
     assert!(matches!(refused, Err(Error::LoadUnfinished { block: of }) if of == block));
     // Of another block it would be another state.
@@ -227,12 +227,17 @@ fn a_load_that_was_cut_off_is_begun_anew() {
     rows.iter().take(100).for_each(|row| other.push(row.clone()).unwrap());
     other.finish(None, CheckpointState::Loading, |_| ()).unwrap();
     load(&disk, block, &rows, 64 << 20);
-    assert_eq!(unfinished_load(&*store(&disk), &all_indexes()).unwrap(), None);
+    assert_eq!(LoadedState::of(&*store(&disk), &all_indexes()).unwrap(), LoadedState::Loaded(block));
     let untouched = MemoryDisk::default();
     load(&untouched, block, &rows, 64 << 20);
     let [a, b] = [&disk, &untouched].map(|disk| open(disk).head_view());
     assert_same(&a, &b);
     drop((a, b));
+    for index in all_indexes() {
+        let rebuilt = Rebuild::open(store(&disk), &all_indexes(), index.name(), Options::default(), |_| ());
+        let is_refused = matches!(rebuilt, Err(Error::NeedsSnapshot { block: of, .. }) if of == block);
+        assert_eq!(is_refused, index.name() != "blocks", "{}: blocks do not have what it begins with", index.name());
+    }
     assert!(begin(&disk, block).is_err(), "what is complete is not loaded over");
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use dfuse_antelope::{AbiDump, model::Block};
 use dfuse_blocks::{
-    Added, Backoff, BlockStore, Clock, EncodedBlock, Error,
+    Added, Backoff, BlockRef, BlockStore, Clock, EncodedBlock, Error,
     bundle::BUNDLE_BLOCKS,
     feed::{Feed, Keeper},
 };
@@ -52,6 +52,8 @@ pub(crate) struct Ingest {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Arc<Conditions>,
     pub(crate) stop: CancellationToken,
+    /// The block of the snapshot that the indexes begin with, if there is one.
+    pub(crate) loaded: Option<BlockRef>,
     /// Number of the first block that the indexes had at the start, if they had any.
     pub(crate) indexed_from: Option<u32>,
     /// Number of the last block that the indexes had at the start.
@@ -182,6 +184,9 @@ impl Ingest {
         progress: &mut Progress,
     ) -> anyhow::Result<bool> {
         let number = encoded.number();
+        if self.is_before_snapshot(encoded)? {
+            return Ok(true);
+        }
         let head = self.feed.handle().head();
         if head.is_none() && self.log.nodes.is_some() && !self.may_begin_at(number) {
             return Ok(true);
@@ -228,6 +233,32 @@ impl Ingest {
         }
         self.tell_progress(encoded, progress).await?;
         Ok(true)
+    }
+
+    /// Whether the block is passed over, since the state that was loaded has what it did, or is of another fork.
+    fn is_before_snapshot(&self, block: &EncodedBlock) -> anyhow::Result<bool> {
+        let Some(loaded) = self.loaded else { return Ok(false) };
+        let (handle, number) = (self.feed.handle(), block.number());
+        if number <= loaded.number {
+            return Ok(handle.first_block().is_none_or(|first| first > loaded.number));
+        }
+        if handle.head().is_some() {
+            return Ok(false);
+        }
+        if number == loaded.number + 1 {
+            let is_next = block.previous() == loaded.id;
+            if !is_next {
+                warn!(block = %block.id(), snapshot = %loaded.id, "this block does not follow that of the snapshot, and is passed over");
+            }
+            return Ok(!is_next);
+        }
+        anyhow::bail!(
+            "the snapshot is of block {} {}, and the source has no block {} that follows it, but block {number}: take a source \
+             that has it, or a snapshot of the same chain that the source goes on from, in an empty data directory",
+            loaded.number,
+            loaded.id,
+            loaded.number + 1
+        )
     }
 
     /// Says how far the feed is, and whether it has caught up with its source.

@@ -14,7 +14,7 @@ use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::ForkedTransactions;
 use tokio::task::spawn_blocking;
 
-use super::{DataDir, Settings, access, descriptors::Shares, index::Indexing, origin::Origin, repair};
+use super::{DataDir, Settings, access, begun::Begun, descriptors::Shares, index::Indexing, origin::Origin, repair};
 use crate::indexes::{IndexStore, indexes};
 
 /// What is known before anything is opened.
@@ -26,6 +26,16 @@ pub(super) struct Given<'a> {
     pub(super) terms: TermOptions,
     pub(super) data_dir: DataDir,
     pub(super) clock: Arc<SystemClock>,
+    /// What the data directory begins with, if a snapshot was loaded.
+    pub(super) loaded: Option<Begun>,
+}
+
+impl Given<'_> {
+    /// The first block of history.
+    pub(super) fn first_block(&self) -> u32 {
+        let begins = self.loaded.as_ref().and_then(|begun| begun.first_block);
+        begins.unwrap_or(self.settings.blocks.first_block)
+    }
 }
 
 /// What a data directory has.
@@ -76,6 +86,7 @@ impl Opened {
         let access = access::open(data_dir.path(), given.clock.clone(), &settings.access, gate_options).await;
         let (store, pipeline) = opened.await??;
         let (feed, keeper) = feed?;
+        repair::must_have_snapshot(&pipeline, given.loaded.as_ref().map(|begun| begun.block))?;
         repair::must_begin_with(&pipeline, &feed.handle())?;
         let forked = Arc::new(ForkedTransactions::restore(&feed.handle()).await?);
         Ok(Self { files, feed, keeper, store, pipeline, forked, access: access?, index_options, search })
@@ -120,7 +131,7 @@ async fn open_feed(given: &Given<'_>, files: &BlockStore) -> anyhow::Result<(Fee
     let Given { settings, data_dir, origin, clock, .. } = given;
     let options = FeedOptions {
         data_dir: Some(data_dir.path().to_owned()),
-        first_streamable: settings.blocks.first_block,
+        first_streamable: given.first_block(),
         mode: if origin.repeats() { Mode::CatchUp } else { Mode::Live },
         memory_bytes: settings.blocks.memory_mib << 20,
         keep_forked: settings.blocks.keep_forked,

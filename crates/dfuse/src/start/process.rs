@@ -20,6 +20,7 @@ use super::{
     conditions::Conditions,
     descriptors::Shares,
     ingest::{Ingest, LogState, keep},
+    load::{self, Loaded},
     nodes,
     opened::{Given, Opened},
     origin::{Known, Origin},
@@ -58,7 +59,7 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
         "dfuse starts"
     );
     let clock = Arc::new(SystemClock::new());
-    let given = Given { settings, shares, origin, chain_id, terms, data_dir, clock };
+    let given = Given { settings, shares, origin, chain_id, terms, data_dir, clock, loaded: None };
     if matches!(given.origin, Origin::Nodeos) {
         with_nodes(given, listeners, &mut signals).await
     } else {
@@ -96,11 +97,18 @@ async fn stop_nodes(nodes: &Nodeos, signals: &mut Signals) {
 
 /// Opens everything and runs it.
 async fn run_parts(
-    given: Given<'_>,
+    mut given: Given<'_>,
     nodes: Option<(Arc<Nodeos>, Source)>,
     listeners: Listeners,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
+    match load::begin(&given, signals).await? {
+        Loaded::State(begun) => given.loaded = begun,
+        Loaded::Stopped(signal) => {
+            info!(signal, "dfuse stops; the snapshot is loaded from its beginning by the next start with it");
+            return Ok(());
+        }
+    }
     let opened = Opened::open(&given).await?;
     let (store, gate) = (opened.store.clone(), opened.access.gate.clone());
     let parts = begin(&given, opened, nodes, listeners).await?;
@@ -188,7 +196,7 @@ async fn work(
     }
     let ingest = Ingest {
         live: !given.origin.repeats(),
-        log: LogState::new(nodes, given.settings.blocks.first_block),
+        log: LogState::new(nodes, given.first_block()),
         origin: given.origin.clone(),
         source,
         feed,
@@ -198,6 +206,7 @@ async fn work(
         clock: given.clock.clone(),
         readiness: conditions.clone(),
         stop: stop.clone(),
+        loaded: pipeline.loaded(),
         indexed_from: pipeline.first_number(),
         committed: pipeline.serving().status().committed.map_or(0, |block| block.number),
     };

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     DataDir, Settings, access,
+    begun::Begun,
     descriptors::{Shares, raise_limit},
     opened::{Given, Opened},
     origin::Origin,
@@ -41,6 +42,7 @@ pub(crate) async fn answer(
         origin: Origin::Spec(SourceSpec::StandardInput),
         chain_id: None,
         terms: settings.search.options()?,
+        loaded: Begun::read(data_dir.path())?,
         data_dir,
         clock: Arc::new(SystemClock::new()),
     };
@@ -50,7 +52,8 @@ pub(crate) async fn answer(
     let Opened { feed, pipeline, store, access, .. } = opened;
     let (handle, serving, gate) = (feed.handle(), pipeline.serving().clone(), access.gate.clone());
     let index = tokio::spawn(indexing.run(pipeline, stream::pending()));
-    while serving.snapshot().head() != handle.head() && !index.is_finished() {
+    // A snapshot without blocks after it is answered from, too.
+    while handle.head().is_some() && serving.snapshot().head() != handle.head() && !index.is_finished() {
         sleep(POLL).await;
     }
     let printed = read(server, target, print).await;

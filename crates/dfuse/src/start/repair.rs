@@ -4,11 +4,13 @@ use std::path::Path;
 
 use anyhow::bail;
 use dfuse_antelope::AbiDump;
-use dfuse_blocks::{AbiDumpState, BlockStore, MEND, feed::FeedHandle};
+use dfuse_blocks::{AbiDumpState, BlockRef, BlockStore, MEND, feed::FeedHandle};
 use dfuse_index::{Index, IndexState, Pipeline, abi::Abis};
 use dfuse_kv::find_damage;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
+
+use crate::failure::usage;
 
 /// Reads all files of the indexes, and removes the indexes if any file is damaged: they are built again from the block files.
 pub(super) async fn rebuild_damaged(folder: &Path, files: &BlockStore) -> anyhow::Result<()> {
@@ -37,6 +39,18 @@ pub(super) async fn rebuild_damaged(folder: &Path, files: &BlockStore) -> anyhow
     spawn_blocking(move || dfuse_kv::remove(path)).await??;
     warn!("the damaged indexes are removed and built anew from the block files");
     Ok(())
+}
+
+/// The indexes must have the state that the data directory begins with.
+pub(super) fn must_have_snapshot(pipeline: &Pipeline, begun: Option<BlockRef>) -> anyhow::Result<()> {
+    match begun.filter(|block| pipeline.loaded() != Some(*block)) {
+        None => Ok(()),
+        Some(block) => Err(usage(format!(
+            "the indexes of this data directory begin with the snapshot of block {} {}, and its state is gone from them: give \
+             the snapshot again with --snapshot, or name another directory with --data-dir",
+            block.number, block.id
+        ))),
+    }
 }
 
 /// The block files must begin where the indexes do.

@@ -55,6 +55,9 @@ section! {
         /// A genesis.json file that the chain's id is computed from, instead of chain_id. A supervised node without data
         /// starts with it
         genesis: Option<PathBuf> = None,
+        /// A portable snapshot of nodeos, a file or a URL, whose state the indexes of an empty data directory begin with: plain,
+        /// or packed with zstd, gzip or tar. Blocks are taken from the one after it. Flag: --snapshot
+        snapshot: Option<String> = None,
         /// Keys that seal cursors, each 64 hex digits, as openssl rand -hex 32 prints them; machines behind one address
         /// share them, so that a client can go on at another one. The first seals, all open: put a new one first, and
         /// remove the old one later. Empty: a key of its own in the data directory
@@ -119,7 +122,10 @@ impl Settings {
 
     /// Paths that the file names are seen from its directory, so that it can be used from anywhere.
     fn resolve(&mut self, folder: &Path, is_in_file: impl Fn(&str) -> bool) {
-        let Self { data_dir, genesis, nodeos, firehose, .. } = self;
+        let Self { data_dir, genesis, nodeos, firehose, snapshot, .. } = self;
+        if let Some(file) = snapshot.as_mut().filter(|place| is_in_file("snapshot") && !place.contains("://")) {
+            *file = folder.join(&*file).display().to_string();
+        }
         let optional = [
             ("data_dir", data_dir),
             ("genesis", genesis),

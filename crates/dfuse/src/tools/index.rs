@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use anyhow::bail;
 use clap::Args;
 use dfuse_blocks::BlockStore;
-use dfuse_index::{Index, Options, Progress as Step, Rebuild, check_indexes, check_replaceable, reindex};
+use dfuse_index::{
+    Index, Options, Progress as Step, Rebuild, check_indexes, check_replaceable, must_not_hold_loaded_state, reindex,
+};
 use dfuse_kv::{EngineOptions, Store, find_damage};
 use dfuse_search::SearchIndex;
 
@@ -123,6 +125,9 @@ impl Reindex {
         let opened = self.place.open()?;
         let (store, was_damaged) = opened.store_to_build_in(self.indexes.is_empty())?;
         let Opened { data_dir: _data_dir, files, indexes } = opened;
+        for index in indexes.iter().filter(|index| names.contains(&index.name())) {
+            must_not_hold_loaded_state(&*store, &**index)?;
+        }
         let runtime = runtime()?;
         let read = Progress::new("blocks, before the indexes are given up");
         runtime.block_on(check_replaceable(&files, &store, &names, |step| {

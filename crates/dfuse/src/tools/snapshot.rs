@@ -1,7 +1,5 @@
 //! `dfuse tools snapshot`: what is in a portable snapshot of nodeos.
 
-mod file;
-
 use std::{
     collections::BTreeMap,
     io::{self, BufWriter, Write},
@@ -17,7 +15,7 @@ use dfuse_ship::{ContractRow, Section, Snapshot, SnapshotRow};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{failure::STDOUT, progress::Progress};
+use crate::{failure::STDOUT, progress::Progress, snapshot::read};
 
 /// Longest JSON of one row; what would be longer is printed in hex.
 const MAX_JSON: usize = 64 << 20;
@@ -40,7 +38,7 @@ impl Look {
 /// A snapshot's file.
 #[derive(Debug, Args)]
 struct Place {
-    /// A portable snapshot, plain or packed with zstd, gzip or tar, which its content shows; "-" for standard input
+    /// A portable snapshot, plain or packed with zstd, gzip or tar, which its content shows; a URL; "-" for standard input
     #[arg(value_name = "FILE")]
     file: String,
 }
@@ -55,7 +53,7 @@ pub(crate) struct Info {
 
 impl Info {
     fn run(&self) -> anyhow::Result<()> {
-        file::read(&self.place.file, |content| {
+        read(&self.place.file, |content| {
             let mut snapshot = Snapshot::open_with_hash(content)?;
             let mut facts = Facts::default();
             let progress = Progress::new("MiB");
@@ -159,7 +157,7 @@ struct Printed<'a> {
 
 impl Rows {
     fn run(&self) -> anyhow::Result<()> {
-        file::read(&self.place.file, |content| {
+        read(&self.place.file, |content| {
             let mut snapshot = Snapshot::open(content)?;
             let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
             let mut abis = BTreeMap::new();

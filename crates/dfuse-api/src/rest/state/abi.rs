@@ -25,7 +25,7 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
         json.begin_object();
         json.key("block_num").unsigned(abi.record.block_number);
         json.key("account").name(account);
-        height::write_coverage(&mut json, abi.height.mid_chain_start(), true);
+        height::write_coverage(&mut json, abi.height.state_start(), true);
         json.key("abi");
         if as_json {
             json.raw(&to_json(&abi.decode()?)?);

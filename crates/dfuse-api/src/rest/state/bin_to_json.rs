@@ -157,7 +157,7 @@ pub(super) async fn post(api: Api, JsonBody { value, room, mut params }: JsonBod
         json.key("block_num").unsigned(abi.record.block_number);
         json.key("account").name(account);
         json.key("table").name(table);
-        height::write_coverage(json, abi.height.mid_chain_start(), true);
+        height::write_coverage(json, abi.height.state_start(), true);
         json.key("rows").begin_array();
         for row in text.iter().flatten() {
             json.raw(row);

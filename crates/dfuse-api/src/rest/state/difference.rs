@@ -44,7 +44,7 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<Response> {
         let [from, to] = rows.heights();
         json.begin_object();
         height::write(json, to);
-        height::write_coverage(json, to.mid_chain_start(), rows.is_complete());
+        height::write_coverage(json, to.state_start(), rows.is_complete());
         json.key("from_block").unsigned(from.number());
         json.key("to_block").unsigned(to.number());
         json.key("rows").begin_array();

@@ -53,8 +53,8 @@ pub(super) fn write(json: &mut JsonWriter<'_>, height: &Height) {
 }
 
 /// `state_from_block` and `complete`, where the chain had begun before the first block that is indexed.
-pub(crate) fn write_coverage(json: &mut JsonWriter<'_>, mid_chain_start: Option<u32>, is_complete: bool) {
-    if let Some(first_block) = mid_chain_start {
+pub(crate) fn write_coverage(json: &mut JsonWriter<'_>, state_start: Option<u32>, is_complete: bool) {
+    if let Some(first_block) = state_start {
         json.key("state_from_block").unsigned(first_block);
         json.key("complete").boolean(is_complete);
     }

@@ -67,7 +67,7 @@ fn render(
     let mut json = JsonWriter::new(&mut text);
     json.begin_object();
     height::write(&mut json, changes.height());
-    height::write_coverage(&mut json, changes.height().mid_chain_start(), changes.is_complete());
+    height::write_coverage(&mut json, changes.height().state_start(), changes.is_complete());
     json.key("changes").begin_array();
     for _ in 0..limit {
         let Some(change) = changes.next_change()? else { break };

@@ -71,7 +71,7 @@ async fn legacy_answer(api: &Api, key: Option<String>) -> ApiResult<Response> {
             let mut json = JsonWriter::new(&mut text);
             json.begin_object();
             json.key("block_num").unsigned(0u32);
-            height::write_coverage(&mut json, api.chain().serving.snapshot().mid_chain_start(), false);
+            height::write_coverage(&mut json, api.chain().serving.snapshot().state_start(), false);
             json.key("account_names").begin_array();
             json.end_array();
             json.end_object();
@@ -89,7 +89,7 @@ pub(super) async fn permission_links(api: Api, mut params: Params) -> ApiResult<
         let items = state::permission_links(read, account, at)?;
         json.begin_object();
         height::write(json, items.height());
-        height::write_coverage(json, items.height().mid_chain_start(), items.is_complete());
+        height::write_coverage(json, items.height().state_start(), items.is_complete());
         json.key("linked_permissions").begin_array();
         let write = |json: &mut JsonWriter<'_>, _: Option<PermissionLink>, link: PermissionLink| {
             json.begin_object();
@@ -122,7 +122,7 @@ pub(super) async fn table_scopes(api: Api, mut params: Params) -> ApiResult<Resp
 fn begin<T: Copy + Send + 'static>(json: &mut JsonWriter<'_>, items: &ListReader<T>) {
     json.begin_object();
     json.key("block_num").unsigned(items.height().number());
-    height::write_coverage(json, items.height().mid_chain_start(), items.is_complete());
+    height::write_coverage(json, items.height().state_start(), items.is_complete());
 }
 
 /// The items of an answer's last list.

@@ -185,7 +185,7 @@ pub(super) async fn row(api: Api, mut params: Params) -> ApiResult<JsonText> {
 fn begin(json: &mut JsonWriter<'_>, height: &Height, is_complete: bool) {
     json.begin_object();
     height::write(json, height);
-    height::write_coverage(json, height.mid_chain_start(), is_complete);
+    height::write_coverage(json, height.state_start(), is_complete);
 }
 
 /// What is shown of tables.

@@ -104,7 +104,7 @@ fn render<T>(page: &Page<T>, write: impl FnOnce(&mut JsonWriter<'_>)) -> Vec<u8>
     let mut json = JsonWriter::new(&mut text);
     json.begin_object();
     height::write(&mut json, &page.height);
-    height::write_coverage(&mut json, page.height.mid_chain_start(), page.is_complete);
+    height::write_coverage(&mut json, page.height.state_start(), page.is_complete);
     write(&mut json);
     json.key("cursor").string(page.cursor.as_deref().unwrap_or_default());
     json.end_object();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use dfuse_node::{decompressed, open_log};
+use dfuse_node::{decompressed, open_log, open_url};
 use dfuse_ship::is_snapshot;
 
 use crate::failure::{self, usage};
@@ -17,9 +17,10 @@ const START: usize = 512;
 const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
 
 /// Opens a file and hands on the snapshot in it, decompressed; in an archive, its first file that is one.
-pub(super) fn read(file: &str, use_it: impl FnOnce(&mut dyn Read) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn read(file: &str, use_it: impl FnOnce(&mut dyn Read) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let content = match file {
         "-" => decompressed(io::stdin()).context("cannot read standard input")?,
+        url if url.contains("://") => open_url(url).map_err(|error| usage(failure::one_line(&error.into())))?,
         _ => open_log(Path::new(file)).map_err(|error| usage(failure::one_line(&error.into())))?,
     };
     snapshot_in(content, use_it).with_context(|| file.to_owned())

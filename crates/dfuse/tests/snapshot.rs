@@ -1,0 +1,212 @@
+//! `dfuse start --snapshot`: a start in mid-chain answers as one from the first block does.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use dfuse_testkit::recorded;
+use serde_json::Value;
+use support::{Server, text};
+use tempfile::TempDir;
+
+const SNAPSHOT: &str = "snapshots/small-345.bin.zst";
+const LOG: &str = "small/small.dmlog.zst";
+
+/// Without what tells where state begins, and in which block a row was written that is older than that.
+fn comparable(mut answer: Value) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                for key in ["state_from_block", "complete", "block", "trace_id"] {
+                    map.remove(key);
+                }
+                map.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    strip(&mut answer);
+    answer
+}
+
+/// Everything that is asked of state, at a height.
+fn questions(number: u32) -> Vec<String> {
+    let answers = recorded::json("small/answers.json.gz").unwrap();
+    let mut paths = Vec::new();
+    for key in answers["raw_tables"].as_object().unwrap().keys() {
+        let [code, scope, table] = key.split('/').collect::<Vec<_>>()[..] else { panic!("{key}") };
+        let at = format!("block_num={number}");
+        paths.push(format!("/v0/state/table?account={code}&scope={scope}&table={table}&{at}"));
+        paths.push(format!("/v0/state/table?account={code}&scope={scope}&table={table}&json=true&{at}"));
+        paths.push(format!("/v0/state/table_scopes?account={code}&table={table}&{at}"));
+    }
+    for account in answers["account"].as_object().unwrap().keys() {
+        paths.push(format!("/v0/state/permission_links?account={account}&block_num={number}"));
+        paths.push(format!("/v0/state/abi?account={account}&json=true&block_num={number}"));
+    }
+    paths
+}
+
+/// What is only known at the head.
+fn questions_at_head() -> Vec<String> {
+    let answers = recorded::json("small/answers.json.gz").unwrap();
+    let accounts = answers["account"].as_object().unwrap().keys();
+    let mut paths: Vec<_> = accounts.map(|account| format!("/v0/accounts/{account}/balances")).collect();
+    paths.push("/v0/tokens".into());
+    paths
+}
+
+#[test]
+fn a_start_with_a_snapshot_answers_as_one_from_the_first_block() {
+    let (Some(snapshot), Some(log)) = (recorded::find(SNAPSHOT), recorded::find(LOG)) else { return };
+    let folder = TempDir::new().unwrap();
+    let source = format!("deep-mind:{}", text(&log));
+    let [late, whole] = ["late", "whole"].map(|name| folder.path().join(name));
+    let mut servers = [
+        Server::start(&["--source", &source, "--data-dir", text(&late), "--snapshot", text(&snapshot)]),
+        Server::start(&["--source", &source, "--data-dir", text(&whole)]),
+    ];
+    servers[0].wait_for("the snapshot is loaded");
+    servers.iter_mut().for_each(|server| drop(server.wait_for("the source has no more blocks, the server goes on")));
+    servers.iter_mut().for_each(|server| drop(server.wait_for("ready")));
+    compare(&mut servers);
+    let [late_server, whole_server] = &mut servers;
+    let before = late_server.get("/v0/state/table?account=eosio&scope=eosio&table=global&block_num=344");
+    let error = before.json();
+    assert_eq!(error["code"], "app_state_unavailable_error", "{error}");
+    assert_eq!(error["details"]["first_block_num"], 345, "{error}");
+    let at = late_server.get("/v0/state/table?account=eosio&scope=eosio&table=global&block_num=345").json();
+    assert_eq!((&at["state_from_block"], &at["complete"]), (&345.into(), &true.into()), "{at}");
+    let health = late_server.get("/healthz").json();
+    assert_eq!((&health["state_from_block"], &health["complete"]), (&345.into(), &true.into()), "{health}");
+    assert_eq!(late_server.get("/v0/blocks?limit=100").json().as_array().unwrap().len(), 20);
+    let id = |server: &mut Server| server.get("/healthz").json()["head"]["id"].clone();
+    assert_eq!(id(late_server), id(whole_server));
+    let [late_server, mut whole_server] = servers;
+    late_server.stop();
+
+    // It goes on without the snapshot, and with it.
+    for more in [&[][..], &["--snapshot", text(&snapshot)]] {
+        let mut server = Server::start(&[&["--source", &source, "--data-dir", text(&late)], more].concat());
+        server.wait_for("ready");
+        let mut servers = [server, whole_server];
+        compare(&mut servers);
+        let [server, whole] = servers;
+        whole_server = whole;
+        server.stop();
+    }
+    whole_server.stop();
+
+    // Without its indexes it has nothing to begin with.
+    fs::remove_dir_all(late.join("index")).unwrap();
+    let (code, said) = ends(&["--source", &source, "--data-dir", text(&late)]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("begin with the snapshot of block 345"), "{said}");
+    let mut server = Server::start(&["--source", &source, "--data-dir", text(&late), "--snapshot", text(&snapshot)]);
+    server.wait_for("ready");
+    assert_eq!(server.get("/v0/state/table?account=eosio&scope=eosio&table=global&block_num=350").status, 200);
+    server.stop();
+}
+
+fn compare(servers: &mut [Server; 2]) {
+    let heights = [345, 346, 355, 365].into_iter().flat_map(questions);
+    let mut compared = 0;
+    for path in heights.chain(questions_at_head()) {
+        let [late, whole] = servers.each_mut().map(|server| server.get(&path));
+        assert_eq!(late.status, whole.status, "{path}: {:?}", String::from_utf8_lossy(&late.body));
+        let (mut late_answer, mut whole_answer) = (comparable(late.json()), comparable(whole.json()));
+        if path.contains("/abi?") {
+            // Where the ABI was set, which is the snapshot's block where that is older.
+            [&mut late_answer, &mut whole_answer].into_iter().for_each(|answer| answer["block_num"] = Value::Null);
+        }
+        if late.status == 200 {
+            assert_eq!(late_answer, whole_answer, "{path}");
+        } else {
+            // Messages name that block, too.
+            assert_eq!(late_answer["code"], whole_answer["code"], "{path}");
+        }
+        compared += usize::from(late.status == 200);
+    }
+    assert!(compared > 500, "{compared}");
+}
+
+/// The exit code of a start that ends by itself, and what it said.
+fn ends(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.args(["start", "--listen", "127.0.0.1:0", "--exit-at-end"]).args(arguments).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn written(folder: &Path, name: &str, content: &[u8]) -> String {
+    let path = folder.join(name);
+    fs::File::create(&path).unwrap().write_all(content).unwrap();
+    text(&path).to_owned()
+}
+
+#[test]
+fn what_cannot_be_loaded_is_refused() {
+    let (Some(snapshot), Some(log)) = (recorded::bytes(SNAPSHOT), recorded::find(LOG)) else { return };
+    let folder = TempDir::new().unwrap();
+    let source = format!("deep-mind:{}", text(&log));
+    let version = |version: u8| {
+        // The first row of the first section.
+        let mut other = snapshot.clone();
+        let name = b"eosio::chain::chain_snapshot_header\0";
+        let at = other.windows(name.len()).position(|bytes| bytes == name).unwrap() + name.len();
+        other[at] = version;
+        other
+    };
+    let data = folder.path().join("data");
+    let start = |file: &str, more: &[&str]| {
+        let _ = fs::remove_dir_all(&data);
+        ends(&[&["--source", &source, "--data-dir", text(&data), "--snapshot", file], more].concat())
+    };
+    for (name, content, code, says) in [
+        ("v7", &version(7)[..], 2, "has version 7, written by Spring 1.0.0"),
+        ("v9", &version(9), 2, "has version 9, written by newer software"),
+        ("foreign", b"DMLOG START_BLOCK 2", 2, "not a portable snapshot of nodeos"),
+        ("empty", b"", 2, "not a portable snapshot of nodeos"),
+        ("cut", &snapshot[..snapshot.len() - 20_000], 1, "the file ends at byte"),
+    ] {
+        let (found, said) = start(&written(folder.path(), name, content), &[]);
+        assert_eq!(found, Some(code), "{name}: {said}");
+        assert!(said.contains(says) && said.contains(name), "{name}: {said}");
+    }
+    let (code, said) = start(text(&folder.path().join("none")), &[]);
+    assert!(code == Some(2) && said.contains("none"), "{said}");
+    let whole = written(folder.path(), "whole", &snapshot);
+    let (code, said) = start(&whole, &["--chain-id", &"ab".repeat(32)]);
+    assert!(code == Some(2) && said.contains("the snapshot is of the chain"), "{said}");
+
+    // What was refused leaves nothing that is taken for state: the right chain goes on, in the same directory.
+    let with = |more: &[&str]| ends(&[&["--source", &source, "--data-dir", text(&data)], more].concat());
+    let (code, said) = with(&[]);
+    assert!(code != Some(0) && said.contains("345"), "{said}");
+    let (code, said) = with(&["--snapshot", &whole]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("cut off, and begins anew"), "{said}");
+    // A history of its own is not mixed with a snapshot.
+    fs::remove_dir_all(&data).unwrap();
+    assert_eq!(with(&[]).0, Some(0));
+    let (code, said) = with(&["--snapshot", &whole]);
+    assert!(code == Some(2) && said.contains("have begun without a snapshot"), "{said}");
+}
+
+#[test]
+fn a_source_that_does_not_go_on_from_the_snapshot_is_refused() {
+    let (Some(snapshot), Some(log)) = (recorded::find(SNAPSHOT), recorded::find("fork/fork.dmlog.zst")) else { return };
+    let folder = TempDir::new().unwrap();
+    let (data, source) = (folder.path().join("data"), format!("deep-mind:{}", text(&log)));
+    let (code, said) = ends(&["--source", &source, "--data-dir", text(&data), "--snapshot", text(&snapshot)]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("does not follow that of the snapshot"), "{said}");
+    assert!(said.contains("the source has no block 346 that follows it"), "{said}");
+}
