@@ -7,6 +7,7 @@ use dfuse_antelope::{
     raw::Reader,
 };
 use dfuse_index::{BlockContext, ExecutedAction, Result, View};
+use dfuse_kv::{Direction, KeyRange};
 
 use super::{
     read,
@@ -71,11 +72,9 @@ impl Changes {
             self.permissions.insert((old.owner, old.name), None);
         }
         let Some(new) = &op.new_perm else { return Ok(()) };
-        if op.old_perm.is_none() && new.name != OWNER && new.parent_id != 0 {
-            // Where the account was loaded, the number of the permission above tells nothing.
-            let owner = self.encoded(new.owner, OWNER, view)?;
-            let is_loaded = owner.map(|owner| read::decode(&owner)).transpose()?.is_some_and(|owner| owner.id == 0);
-            parent = if is_loaded { parent_in_action(block, new) } else { None };
+        if op.old_perm.is_none() && new.parent_id != 0 && !self.has_number(new.owner, new.parent_id, view)? {
+            // It was loaded, without its number.
+            parent = parent_in_action(block, new);
         }
         // An account begins with its permission `owner`, which cannot be removed.
         if op.old_perm.is_none() && new.name == OWNER {
@@ -88,6 +87,20 @@ impl Changes {
         };
         self.permissions.insert((new.owner, new.name), Some(encoded));
         Ok(())
+    }
+
+    /// Whether the permission of an account that has this number is known.
+    fn has_number(&self, account: Name, number: u64, view: &View) -> Result<bool> {
+        let of_account = (account, Name(0))..=(account, Name(u64::MAX));
+        let range = KeyRange::prefix(account.0.to_be_bytes().to_vec());
+        let changed = self.permissions.range(of_account).filter_map(|(_, encoded)| encoded.clone().map(Ok));
+        let stored = view.scan(ACCOUNT_PERMISSIONS, &range, Direction::Forward)?;
+        for encoded in changed.chain(stored.map(|entry| entry.map(|(_, encoded)| encoded))) {
+            if read::decode(&encoded?)?.id == number {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A permission as it is before the next operation.
