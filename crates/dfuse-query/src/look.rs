@@ -32,6 +32,8 @@ pub struct Look {
     pub conditions: BTreeMap<Cow<'static, str>, Result<(), String>>,
     /// Of the indexes.
     pub status: Arc<Status>,
+    /// The first block that is indexed, if the chain had begun before it.
+    pub mid_chain_start: Option<u32>,
     /// The first block after which state is known, if the chain had begun before it, and whether all of it is known.
     pub state_start: Option<(u32, bool)>,
 }
@@ -82,7 +84,8 @@ impl Look {
         }
         let stopping = is_stopping.then(|| "the server is going away".to_owned());
         hold("running".into(), stopping);
+        let mid_chain_start = snapshot.mid_chain_start();
         let state_start = snapshot.state_start().map(|first| (first, !snapshot.lacks_older_state()));
-        Ok(Self { head, lib: snapshot.lib(), conditions, status, state_start })
+        Ok(Self { head, lib: snapshot.lib(), conditions, status, mid_chain_start, state_start })
     }
 }

@@ -175,7 +175,7 @@ fn told_parent(encoded: Option<Bytes>) -> Result<Option<Name>> {
 fn parent_in_action(block: &Block, permission: &PermissionObject) -> Option<Name> {
     let traces = block.transaction_traces().iter().filter(|trace| !trace.is_reverted());
     let actions = traces.flat_map(|trace| &trace.action_traces);
-    let actions = actions.filter(|it| it.receiver == EOSIO && it.action.account == EOSIO);
+    let actions = actions.filter(|it| it.receiver == Name::EOSIO && it.action.account == Name::EOSIO);
     actions.filter(|it| it.action.name == UPDATEAUTH).find_map(|it| {
         let mut data = Reader::new(&it.action.raw_data);
         let (account, name, parent) = (data.name().ok()?, data.name().ok()?, data.name().ok()?);
