@@ -82,7 +82,37 @@ const MESSAGES: [&str; 24] = [
     r#"{"type":"\u0000\ud834\udd1e","req_id":"\u2028"}"#,
 ];
 
+/// Messages over WebSocket; what they ask to execute also stands by itself.
+const GRAPHQL: &[&str] = &[
+    r#"{"type":"connection_init","payload":{"Authorization":"Bearer a.b.c"}}"#,
+    r#"{"type":"connection_init","payload":{"Authorization":7}}"#,
+    r#"{"type":"ping","payload":[1]}"#,
+    r#"{"id":"1","type":"stop"}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"{block(num: 1){id}}"}}"#,
+    r#"{"id":"1","type":"subscribe","payload":{"query":"query($c: String, $l: Int64){searchTransactionsForward(query: \"a:b OR c:\\\"d e\\\"\", cursor: $c, lowBlockNum: $l){cursor results{undo trace{id ...T}}}} fragment T on TransactionTrace{matchingActions{json dbOps(code: \"x\"){key{key(encoding: DECIMAL)}} ...A}} fragment A on ActionTrace{creatorAction{seq}}","variables":{"c":"9hd1ai3EX1dUhNPvo0dj0Q==","l":"-5","x":null},"operationName":null}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"query A{a: blockIDByTime(time: \"2020-01-01T00:00:00Z\"){num} b: blockIDByTime(time: 1, comparator: GT){num}} query B{__schema{types{name fields(includeDeprecated: true){name}}}}","operationName":"B"}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"query($i: Boolean!){tableRows(code: \"eosio\", table: \"a\", scope: \"4,EOS\", lowerKey: \"0f\", keyEncoding: HEXADECIMAL, blockNum: 3){rows @skip(if: $i){key}} tableRow(code: \"a\", table: \"b\", scope: \"\", key: \"c\"){row{data}} tableDiff(code: \"a\", table: \"b\", scope: \"\", fromBlockNum: 1){rows{key}}}","variables":{"i":true}}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"query($a: [String!], $l: Uint32){tokens(tokenSymbols: $a, limit: $l, sortField: ALPHA){edges{node{symbol}}} accountBalances(account: \"a\", options: [EOS_INCLUDE_STAKED]){blockRef{id}} transactionLifecycle(id: \"0123456789abcdef\"){status}}","variables":{"a":["EOS","é"],"l":4294967296}}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"subscription{searchTransactionsForward(query: \"action:transfer\", lowBlockNum: 0, limit: 1, liveMarkerInterval: 1){undo cursor block{num}}}"}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"subscription($c: String!){tableDeltas(code: \"a\", table: \"b\", scope: \"c\", cursor: $c){cursor deltas{dbOp{operation}}}}","variables":{"c":"bad"}}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"subscription{head{block{id}}}"}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"subscription{transactionLifecycle(id: \"00\"){id}}"}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"mutation{x}"}}"#,
+    r#"{"id":"1","type":"start","payload":{"query":"{...a} fragment a on Query{...b} fragment b on Query{...a}"}}"#,
+];
+
 fn main() {
+    for text in GRAPHQL {
+        write("graphql_message", text.as_bytes());
+        let message: serde_json::Value = serde_json::from_str(text).expect("a message is JSON");
+        let payload = &message["payload"];
+        if let Some(document) = payload["query"].as_str() {
+            write("graphql_document", document.as_bytes());
+            if payload.get("variables").is_some() {
+                write("graphql_document", payload.to_string().as_bytes());
+            }
+        }
+    }
     MESSAGES.iter().for_each(|text| write("stream_message", text.as_bytes()));
     for text in PRIMARY_KEYS {
         write("primary_keys", text.as_bytes());

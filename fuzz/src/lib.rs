@@ -5,6 +5,7 @@
 
 mod abi;
 mod blocks;
+mod graphql;
 mod history;
 mod log;
 mod mutate;
@@ -16,6 +17,7 @@ mod text;
 
 pub use abi::abi_decode;
 pub use blocks::bundle_file;
+pub use graphql::{graphql_document, graphql_message};
 pub use history::{history_log, history_message};
 pub use log::{log_lines, log_reader};
 pub use mutate::mutate_log;
@@ -29,12 +31,14 @@ pub use text::{assets, keys, names};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("abi_decode", abi_decode),
     ("assets", assets),
     ("bundle_file", bundle_file),
     ("cursors", cursors),
     ("filter", filter),
+    ("graphql_document", graphql_document),
+    ("graphql_message", graphql_message),
     ("history_log", history_log),
     ("history_message", history_message),
     ("keys", keys),

@@ -12,7 +12,6 @@ use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
 /// How long to wait before a store that failed is read again, the first time and at most; doubled from time to time.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-const EOSIO: Name = Name::literal("eosio");
 
 /// Reads a block store: ABI dumps, then bundles, then one-block files, of all branches, by number. One-block files that
 /// come later are found by looking again. A block that was read from a one-block file comes again from its bundle. A store that is
@@ -175,7 +174,7 @@ async fn take_dumps(following: &mut Following, sender: &Sender) -> Result<Result
             new.push(store.read_abi_dump(block_num).await?);
         }
     }
-    let is_native = |dump: &AbiDump| dump.abis.iter().any(|(contract, _)| *contract == EOSIO);
+    let is_native = |dump: &AbiDump| dump.abis.iter().any(|(contract, _)| *contract == Name::EOSIO);
     if !*has_native_abi && !new.iter().any(is_native) {
         new.push(AbiDump::native());
     }

@@ -25,7 +25,6 @@ use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
 /// Blocks of an endpoint that are decoded at the same time.
 const DECODED_AT_ONCE: usize = 4;
 
-const EOSIO: Name = Name::literal("eosio");
 
 /// Whether endpoints can be followed with these options.
 ///
@@ -233,7 +232,7 @@ impl<'a> Following<'a> {
             Err(Failure::Unimplemented) => Vec::new(),
             Err(failure) => return Err(failure),
         };
-        let is_native = |dump: &AbiDump| dump.abis.iter().any(|(contract, _)| *contract == EOSIO);
+        let is_native = |dump: &AbiDump| dump.abis.iter().any(|(contract, _)| *contract == Name::EOSIO);
         let native = (!self.has_native_abi && !dumps.iter().any(is_native)).then(AbiDump::native);
         for dump in dumps.into_iter().chain(native) {
             self.dumps.insert(dump.block_num);

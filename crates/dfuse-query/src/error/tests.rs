@@ -48,7 +48,10 @@ fn sources(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.is_dir() {
             sources(&entry, text);
-        } else if !entry.ends_with("tests.rs") && !entry.ends_with("error/table.rs") {
+        } else if entry.extension().is_some_and(|extension| extension == "rs")
+            && !entry.ends_with("tests.rs")
+            && !entry.ends_with("error/table.rs")
+        {
             let source = fs::read_to_string(&entry).unwrap();
             text.push_str(source.split("#[cfg(test)]\nmod tests {").next().unwrap());
         }

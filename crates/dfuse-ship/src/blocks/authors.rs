@@ -8,7 +8,6 @@ use dfuse_antelope::{
     raw::Reader,
 };
 
-const EOSIO: Name = Name::literal("eosio");
 const NEWACCOUNT: Name = Name::literal("newaccount");
 const UPDATEAUTH: Name = Name::literal("updateauth");
 const DELETEAUTH: Name = Name::literal("deleteauth");
@@ -42,7 +41,7 @@ impl Authors {
         for action in trace.action_traces.iter().filter(|action| action.receipt.is_some()) {
             let place = (position, action.execution_index);
             self.receivers.entry(action.receiver).or_default().push(place);
-            if (action.receiver, action.action.account) != (EOSIO, EOSIO) {
+            if (action.receiver, action.action.account) != (Name::EOSIO, Name::EOSIO) {
                 continue;
             }
             for permission in permissions(&action.action) {

@@ -11,7 +11,6 @@ use dfuse_antelope::{
 
 use crate::Trace;
 
-const EOSIO: Name = Name::literal("eosio");
 const ONBLOCK: Name = Name::literal("onblock");
 const ONERROR: Name = Name::literal("onerror");
 const ACTIVATE: Name = Name::literal("activate");
@@ -76,11 +75,11 @@ fn implicit(trace: &Trace, position: usize) -> Option<TrxOp> {
         Some(TrxOp { operation: TrxOperation::Create, name, transaction_id, transaction })
     };
     match (action.action.account, action.action.name) {
-        (EOSIO, ONBLOCK) if position == 0 && !trace.trace.scheduled => {
+        (Name::EOSIO, ONBLOCK) if position == 0 && !trace.trace.scheduled => {
             op(ONBLOCK, trace.signed_transaction()?, trace.trace.id)
         }
         // Nothing but the action is known of it.
-        (EOSIO, ONERROR) if trace.failed.is_some() => {
+        (Name::EOSIO, ONERROR) if trace.failed.is_some() => {
             let transaction = Transaction { actions: vec![action.action.clone()], ..Transaction::default() };
             op(ONERROR, SignedTransaction { transaction, ..SignedTransaction::default() }, trace.trace.id)
         }
@@ -105,7 +104,7 @@ fn features(block: &mut Block) -> Result<()> {
     for trace in block.unfiltered_transaction_traces.iter_mut().filter(|trace| !trace.is_reverted()) {
         for action in &trace.action_traces {
             let is_announcement =
-                (action.receiver, action.action.account, action.action.name) == (EOSIO, EOSIO, ACTIVATE);
+                (action.receiver, action.action.account, action.action.name) == (Name::EOSIO, Name::EOSIO, ACTIVATE);
             if !is_announcement || action.receipt.is_none() {
                 continue;
             }
