@@ -12,7 +12,6 @@ use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
 /// How long to wait before a store that failed is read again, the first time and at most; doubled from time to time.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-
 /// Reads a block store: ABI dumps, then bundles, then one-block files, of all branches, by number. One-block files that
 /// come later are found by looking again. A block that was read from a one-block file comes again from its bundle. A store that is
 /// followed and fails is tried again.

@@ -25,7 +25,6 @@ use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
 /// Blocks of an endpoint that are decoded at the same time.
 const DECODED_AT_ONCE: usize = 4;
 
-
 /// Whether endpoints can be followed with these options.
 ///
 /// # Errors
