@@ -156,21 +156,29 @@ fn responses(endpoint: &Endpoint, named: &mut values::Named) -> ResponsesBuilder
     }
     let codes = errors(endpoint);
     for group in codes.chunk_by(|a, b| a.row().status == b.row().status) {
-        all = all.response(group[0].row().status.as_str(), error_response(group).build());
+        all = all.response(group[0].row().status.as_str(), error_response(group, &endpoint.form).build());
     }
     all
 }
 
-fn error_response(codes: &[ErrorCode]) -> ResponseBuilder {
+fn error_response(codes: &[ErrorCode], form: &AnswerForm) -> ResponseBuilder {
     let lines = codes.iter().map(|code| format!("`{}`: {}", code.row().code, code.row().when));
     let names = codes.iter().map(|code| code.row().code);
     let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
     let of_these = ObjectBuilder::new().property("code", code);
     let schema = utoipa::openapi::schema::AllOfBuilder::new().item(Ref::from_schema_name(ERROR)).item(of_these);
-    ResponseBuilder::new()
+    let response = ResponseBuilder::new()
         .description(lines.collect::<Vec<_>>().join("\n\n"))
         .header("X-Trace-ID", trace_id())
-        .content(JSON, ContentBuilder::new().schema(Some(schema)).build())
+        .content(JSON, ContentBuilder::new().schema(Some(schema)).build());
+    match form {
+        // Pages tell people what was wrong.
+        AnswerForm::Text(media_type) if media_type.starts_with("text/html") => {
+            let text = ContentBuilder::new().schema(Some(Object::with_type(Type::String))).build();
+            response.content(*media_type, text)
+        }
+        _ => response,
+    }
 }
 
 fn trace_id() -> utoipa::openapi::header::Header {

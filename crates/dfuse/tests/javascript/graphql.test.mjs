@@ -262,12 +262,14 @@ test("the documentation's streams and queries", async () => {
 test("the examples of the editor", async () => {
   const examples = await (await fetch(`http://${process.env.DFUSE_SERVER}/graphiql/predefined_examples.json`)).json()
   const head = await ask("{ blockIDByTime(time: \"2030-01-01T00:00:00Z\") { id num } }")
+  const { transactions } = await (await fetch(`http://${process.env.DFUSE_SERVER}/v0/transactions?limit=1`)).json()
   for (const { label, query, variables } of examples) {
     const values = { ...variables?.generic }
     if ("blockId" in values) values.blockId = head.blockIDByTime.id
+    if ("id" in values) values.id = transactions[0].id
     if (query.startsWith("subscription")) {
       const [found] = await results(query, 1, values)
-      assert.match(found.trace?.id ?? found.block.id, /^[0-9a-f]{64}$/, label)
+      assert.match(found.id ?? found.trace?.id ?? found.block.id, /^[0-9a-f]{64}$/, label)
     } else {
       const data = await ask(query, values)
       assert.ok(Object.values(data)[0], label)

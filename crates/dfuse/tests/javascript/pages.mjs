@@ -114,7 +114,7 @@ try {
   const { transactions } = await json("/v0/transactions?limit=1")
   await go(`/tx/${transactions[0].id}`)
   await page.waitForFunction(() => document.querySelector("#lifecycle").textContent.includes("confirmations"))
-  await page.locator("#lifecycle .done", { hasText: "Irreversible" }).waitFor()
+  await page.locator("#lifecycle .done", { hasText: /^Irreversible$/ }).waitFor()
 
   // Figures of the dashboard are drawn as they come.
   await go("/dashboard")
