@@ -15,7 +15,7 @@ pub struct LoadOptions {
     pub memory_bytes: usize,
     /// Threads that make entries of rows.
     pub threads: usize,
-    /// Once it is true, everything ends soon with [`Error::Stopped`].
+    /// Once it is true, everything ends soon with [`Error::Stopped`](crate::Error::Stopped).
     pub stop: Arc<AtomicBool>,
 }
 

@@ -54,8 +54,7 @@ function results(document, count, variables) {
     (message) => {
       assert.notEqual(message.type, "error", JSON.stringify(message))
       if (message.type === "complete") return found
-      const { searchTransactionsForward, searchTransactionsBackward } = message.data
-      found.push(searchTransactionsForward ?? searchTransactionsBackward)
+      found.push(Object.values(message.data)[0])
       return found.length === count ? found : undefined
     },
     variables,
