@@ -11,9 +11,10 @@ use flate2::read::ZlibDecoder;
 use crate::{
     BlockTimestamp, Checksum, Checksum256, Error, PrivateKey, PublicKey, Result, Signature, TimePointSec,
     model::{
-        Action, BlockHeader, BlockSigningAuthority, BlockSigningAuthorityV0, Extension, KeyWeight, PackedTransaction,
-        PermissionLevel, ProducerAuthority, ProducerAuthoritySchedule, ProducerKey, ProducerSchedule,
-        SignedTransaction, Transaction, TransactionHeader, TransactionReceipt, TransactionStatus,
+        AccountRamDelta, Action, ActionReceipt, AuthSequence, BlockHeader, BlockSigningAuthority,
+        BlockSigningAuthorityV0, Extension, KeyWeight, PackedTransaction, PermissionLevel, ProducerAuthority,
+        ProducerAuthoritySchedule, ProducerKey, ProducerSchedule, SignedTransaction, Transaction, TransactionHeader,
+        TransactionReceipt, TransactionStatus,
     },
     raw::{Reader, Writer},
 };
@@ -389,18 +390,25 @@ impl SignedTransaction {
     }
 }
 
+impl TransactionHeader {
+    /// Reads `transaction_header`.
+    pub fn unpack(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            expiration: TimePointSec(reader.u32()?),
+            ref_block_num: reader.u16()?.into(),
+            ref_block_prefix: reader.u32()?,
+            max_net_usage_words: reader.varuint32()?,
+            max_cpu_usage_ms: reader.u8()?.into(),
+            delay_sec: reader.varuint32()?,
+        })
+    }
+}
+
 impl Transaction {
     /// Reads `transaction`.
     pub fn unpack(reader: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
-            header: TransactionHeader {
-                expiration: TimePointSec(reader.u32()?),
-                ref_block_num: reader.u16()?.into(),
-                ref_block_prefix: reader.u32()?,
-                max_net_usage_words: reader.varuint32()?,
-                max_cpu_usage_ms: reader.u8()?.into(),
-                delay_sec: reader.varuint32()?,
-            },
+            header: TransactionHeader::unpack(reader)?,
             context_free_actions: reader.list(18, "context-free actions", Action::unpack)?,
             actions: reader.list(18, "actions", Action::unpack)?,
             extensions: unpack_extensions(reader)?,
@@ -459,6 +467,29 @@ impl Transaction {
         let mut writer = Writer::new();
         self.pack(&mut writer);
         Checksum256::sha256(&writer.bytes)
+    }
+}
+
+impl ActionReceipt {
+    /// Reads `action_receipt`.
+    pub fn unpack(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            receiver: reader.name()?,
+            digest: reader.checksum256()?,
+            global_sequence: reader.u64()?,
+            recv_sequence: reader.u64()?,
+            auth_sequence: reader
+                .list(16, "auth sequence", |r| Ok(AuthSequence { account_name: r.name()?, sequence: r.u64()? }))?,
+            code_sequence: reader.varuint32()?.into(),
+            abi_sequence: reader.varuint32()?.into(),
+        })
+    }
+}
+
+impl AccountRamDelta {
+    /// Reads `account_delta`.
+    pub fn unpack(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self { account: reader.name()?, delta: reader.i64()? })
     }
 }
 

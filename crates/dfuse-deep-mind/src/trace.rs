@@ -3,8 +3,8 @@
 use dfuse_antelope::{
     BlockTimestamp, Error, Result,
     model::{
-        AccountRamDelta, Action, ActionReceipt, ActionTrace, AuthSequence, Exception, ExceptionLogContext,
-        ExceptionLogMessage, TransactionReceiptHeader, TransactionStatus, TransactionTrace,
+        AccountRamDelta, Action, ActionReceipt, ActionTrace, Exception, ExceptionLogContext, ExceptionLogMessage,
+        TransactionReceiptHeader, TransactionStatus, TransactionTrace,
     },
     raw::Reader,
 };
@@ -43,7 +43,7 @@ fn transaction_trace(reader: &mut Reader<'_>, software: Software, depth: usize) 
         ..TransactionTrace::default()
     };
     // An account's RAM delta of the whole transaction: the actions and RAM operations say it in full.
-    reader.option(account_delta)?;
+    reader.option(AccountRamDelta::unpack)?;
     trace.failed_dtrx_trace = reader.option(|r| transaction_trace(r, software, depth + 1).map(Box::new))?;
     trace.exception = reader.option(|r| exception(r).map(Box::new))?;
     trace.error_code = reader.option(Reader::u64)?.unwrap_or(0);
@@ -70,7 +70,7 @@ fn action_trace(reader: &mut Reader<'_>, software: Software) -> Result<ActionTra
         action_ordinal: reader.varuint32()?,
         creator_action_ordinal: reader.varuint32()?,
         closest_unnotified_ancestor_action_ordinal: reader.varuint32()?,
-        receipt: reader.option(action_receipt)?,
+        receipt: reader.option(ActionReceipt::unpack)?,
         receiver: reader.name()?,
         action: Action::unpack(reader)?,
         context_free: reader.bool()?,
@@ -80,11 +80,11 @@ fn action_trace(reader: &mut Reader<'_>, software: Software) -> Result<ActionTra
         block_num: reader.u32()?.into(),
         block_time: BlockTimestamp(reader.u32()?),
         producer_block_id: reader.option(Reader::checksum256)?,
-        account_ram_deltas: reader.list(16, "account RAM deltas", account_delta)?,
+        account_ram_deltas: reader.list(16, "account RAM deltas", AccountRamDelta::unpack)?,
         ..ActionTrace::default()
     };
     if software.is_eosio_21() {
-        reader.list(16, "account disk deltas", account_delta)?;
+        reader.list(16, "account disk deltas", AccountRamDelta::unpack)?;
     }
     trace.exception = reader.option(|r| exception(r).map(Box::new))?;
     trace.error_code = reader.option(Reader::u64)?.unwrap_or(0);
@@ -92,23 +92,6 @@ fn action_trace(reader: &mut Reader<'_>, software: Software) -> Result<ActionTra
         trace.raw_return_value = reader.bytes("return value")?;
     }
     Ok(trace)
-}
-
-fn account_delta(reader: &mut Reader<'_>) -> Result<AccountRamDelta> {
-    Ok(AccountRamDelta { account: reader.name()?, delta: reader.i64()? })
-}
-
-fn action_receipt(reader: &mut Reader<'_>) -> Result<ActionReceipt> {
-    Ok(ActionReceipt {
-        receiver: reader.name()?,
-        digest: reader.checksum256()?,
-        global_sequence: reader.u64()?,
-        recv_sequence: reader.u64()?,
-        auth_sequence: reader
-            .list(16, "auth sequence", |r| Ok(AuthSequence { account_name: r.name()?, sequence: r.u64()? }))?,
-        code_sequence: reader.varuint32()?.into(),
-        abi_sequence: reader.varuint32()?.into(),
-    })
 }
 
 fn exception(reader: &mut Reader<'_>) -> Result<Exception> {

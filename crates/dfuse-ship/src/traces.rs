@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use dfuse_antelope::{
-    Error as Wrong, Result as Decoded, TimePointSec,
+    Error as Wrong, Result as Decoded,
     model::{
-        AccountRamDelta, Action, ActionReceipt, ActionTrace, AuthSequence, Exception, Extension, SignedTransaction,
-        Transaction, TransactionHeader, TransactionReceiptHeader, TransactionStatus, TransactionTrace,
+        AccountRamDelta, Action, ActionReceipt, ActionTrace, Exception, SignedTransaction, Transaction,
+        TransactionHeader, TransactionReceiptHeader, TransactionStatus, TransactionTrace,
     },
     raw::Reader,
 };
@@ -79,7 +79,7 @@ fn transaction_trace(reader: &mut Reader<'_>, depth: usize) -> Decoded<Trace> {
         action_traces: reader.list(60, "action traces", action_trace)?,
         ..TransactionTrace::default()
     };
-    let ram_delta = reader.option(account_delta)?;
+    let ram_delta = reader.option(AccountRamDelta::unpack)?;
     trace.exception = exception(reader)?;
     trace.error_code = reader.option(Reader::u64)?.unwrap_or(0);
     let failed = reader.option(|r| transaction_trace(r, depth + 1).map(Box::new))?;
@@ -102,7 +102,7 @@ fn action_trace(reader: &mut Reader<'_>) -> Decoded<ActionTrace> {
         context_free: reader.bool()?,
         elapsed: reader.i64()?,
         console: reader.string("console")?,
-        account_ram_deltas: reader.list(16, "account RAM deltas", account_delta)?,
+        account_ram_deltas: reader.list(16, "account RAM deltas", AccountRamDelta::unpack)?,
         ..ActionTrace::default()
     };
     trace.exception = exception(reader)?;
@@ -115,20 +115,7 @@ fn action_trace(reader: &mut Reader<'_>) -> Decoded<ActionTrace> {
 
 fn action_receipt(reader: &mut Reader<'_>) -> Decoded<ActionReceipt> {
     variant(reader, "action receipt", 0)?;
-    Ok(ActionReceipt {
-        receiver: reader.name()?,
-        digest: reader.checksum256()?,
-        global_sequence: reader.u64()?,
-        recv_sequence: reader.u64()?,
-        auth_sequence: reader
-            .list(16, "auth sequence", |r| Ok(AuthSequence { account_name: r.name()?, sequence: r.u64()? }))?,
-        code_sequence: reader.varuint32()?.into(),
-        abi_sequence: reader.varuint32()?.into(),
-    })
-}
-
-fn account_delta(reader: &mut Reader<'_>) -> Decoded<AccountRamDelta> {
-    Ok(AccountRamDelta { account: reader.name()?, delta: reader.i64()? })
+    ActionReceipt::unpack(reader)
 }
 
 /// Only the text of an exception is ever there, and that only if the node keeps it.
@@ -142,17 +129,8 @@ fn exception(reader: &mut Reader<'_>) -> Decoded<Option<Box<Exception>>> {
 
 fn partial_transaction(reader: &mut Reader<'_>) -> Decoded<SignedTransaction> {
     variant(reader, "partial transaction", 0)?;
-    let header = TransactionHeader {
-        expiration: TimePointSec(reader.u32()?),
-        ref_block_num: reader.u16()?.into(),
-        ref_block_prefix: reader.u32()?,
-        max_net_usage_words: reader.varuint32()?,
-        max_cpu_usage_ms: reader.u8()?.into(),
-        delay_sec: reader.varuint32()?,
-    };
-    let extensions = reader.list(3, "transaction extensions", |r| {
-        Ok(Extension { r#type: r.u16()?.into(), data: r.bytes("extension")? })
-    })?;
+    let header = TransactionHeader::unpack(reader)?;
+    let extensions = dfuse_antelope::chain::unpack_extensions(reader)?;
     Ok(SignedTransaction {
         transaction: Transaction { header, extensions, ..Transaction::default() },
         signatures: dfuse_antelope::chain::unpack_signatures(reader)?,

@@ -45,6 +45,16 @@ impl KeyType {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::Name, Self::Uint64, Self::Symbol, Self::SymbolCode, Self::Hex, Self::HexBe];
 
+    /// What they are called in the API, in the same order.
+    pub const NAMES: [&'static str; 6] = [
+        Self::Name.as_str(),
+        Self::Uint64.as_str(),
+        Self::Symbol.as_str(),
+        Self::SymbolCode.as_str(),
+        Self::Hex.as_str(),
+        Self::HexBe.as_str(),
+    ];
+
     /// As the API's parameter has it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -10,17 +10,17 @@ use dfuse_http::{
     Api, Endpoint,
     Kind::{BlockNumber, Cursor, ExtendedName},
     Parameter, Params,
-    params::rules::{block_num, name, text},
+    params::rules::{block_num, name, scope, text},
 };
 use dfuse_query::{
     ApiError, ApiResult, Class, ListCursor, ReadContext, Step,
     state::{self, AskedHeight, Height, TableOptions, TableReader},
 };
 use dfuse_render::{JsonWriter, RowFormat};
-use dfuse_state::RowRange;
+use dfuse_state::{KeyType, RowRange};
 use maud::{Markup, html};
 
-use self::asked::{ACCOUNT, Asked, ERRORS, KEY_TYPE, KEY_TYPES, PATH, TABLE, key_type, scope};
+use self::asked::{ACCOUNT, Asked, ERRORS, KEY_TYPE, PATH, TABLE, key_type};
 use crate::{
     account::existing,
     json::Json,
@@ -119,7 +119,7 @@ fn heights(asked: &Asked, height: &Height, head: u32) -> Markup {
             label { "At block" input name="block_num" type="number" min="1" max=(head) value=(number) data-slider="Height of the table"; }
             label { "Keys as"
                 select name="key_type" {
-                    @for kind in KEY_TYPES { option value=(kind) selected[asked.key_type.as_str() == *kind] { (kind) } }
+                    @for kind in KeyType::NAMES { option value=(kind) selected[asked.key_type.as_str() == kind] { (kind) } }
                 }
             }
             button { "Show" }

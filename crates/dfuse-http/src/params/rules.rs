@@ -62,6 +62,20 @@ pub fn name(field: &Field<'_>) -> Result<Name, Problems> {
     })
 }
 
+/// The scope of a table, and the text that it was given in.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Its value.
+    pub name: Name,
+    /// As it was given.
+    pub text: String,
+}
+
+/// A scope of a table, as an [`extended_name`].
+pub fn scope(field: &Field<'_>) -> Result<Scope, Problems> {
+    Ok(Scope { name: extended_name(field)?, text: field.text.to_owned() })
+}
+
 /// A name, or a symbol (`4,EOS`) or symbol code (`EOS`) as a name of the same value.
 pub fn extended_name(field: &Field<'_>) -> Result<Name, Problems> {
     let symbol = || field.text.parse().map(|symbol: Symbol| Name(symbol.0));

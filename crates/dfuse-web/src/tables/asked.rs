@@ -6,7 +6,7 @@ use dfuse_http::{
     Parameter, Params,
     params::{
         Checked,
-        rules::{Field, Problems, extended_name, one_of},
+        rules::{Scope, one_of},
     },
 };
 use dfuse_query::ErrorCode;
@@ -17,19 +17,11 @@ use crate::links;
 
 /// Where rows and scopes are.
 pub(super) const PATH: &str = "/table";
-pub(super) const KEY_TYPES: &[&str] = &[
-    KeyType::Name.as_str(),
-    KeyType::Uint64.as_str(),
-    KeyType::Symbol.as_str(),
-    KeyType::SymbolCode.as_str(),
-    KeyType::Hex.as_str(),
-    KeyType::HexBe.as_str(),
-];
 pub(super) const ACCOUNT: Parameter = Parameter::required("account", NameKind, "the contract");
 pub(super) const TABLE: Parameter = Parameter::required("table", NameKind, "the table");
 pub(super) const SCOPE: Parameter = Parameter::required("scope", ExtendedName, "the scope; may be empty");
 pub(super) const KEY_TYPE: Parameter =
-    Parameter::optional("key_type", Choice(KEY_TYPES), "what primary keys are shown as").or("name");
+    Parameter::optional("key_type", Choice(&KeyType::NAMES), "what primary keys are shown as").or("name");
 pub(super) const ERRORS: &[ErrorCode] = &[
     ErrorCode::BlockNumAboveHead,
     ErrorCode::NotReady,
@@ -38,17 +30,6 @@ pub(super) const ERRORS: &[ErrorCode] = &[
     ErrorCode::AbiMalformed,
     ErrorCode::TableNotFound,
 ];
-
-/// A scope, and the text that it was given in.
-#[derive(Debug, Clone)]
-pub(super) struct Scope {
-    pub(super) name: Name,
-    pub(super) text: String,
-}
-
-pub(super) fn scope(field: &Field<'_>) -> Result<Scope, Problems> {
-    Ok(Scope { name: extended_name(field)?, text: field.text.to_owned() })
-}
 
 pub(super) fn key_type(params: &mut Params) -> Checked<KeyType> {
     params.optional_or("key_type", KeyType::default(), one_of(&KeyType::ALL.map(|kind| (kind.as_str(), kind))))

@@ -4,7 +4,7 @@ use dfuse_http::{
     Api, Endpoint,
     Kind::BlockNumber,
     Parameter, Params,
-    params::rules::{Field, Problems, block_num, name},
+    params::rules::{Field, Problems, block_num, name, scope},
 };
 use dfuse_query::{
     ApiResult, Class, ReadContext, Step,
@@ -14,7 +14,7 @@ use dfuse_render::{JsonWriter, RowForm, RowFormat};
 use dfuse_state::TableRow;
 use maud::{Markup, html};
 
-use super::asked::{ACCOUNT, Asked, ERRORS, KEY_TYPE, PATH as TABLE_PATH, SCOPE, TABLE, key_type, scope};
+use super::asked::{ACCOUNT, Asked, ERRORS, KEY_TYPE, PATH as TABLE_PATH, SCOPE, TABLE, key_type};
 use crate::{
     account::existing,
     json::Json,

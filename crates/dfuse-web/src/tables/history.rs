@@ -5,7 +5,7 @@ use dfuse_http::{
     Api, Endpoint,
     Kind::{Cursor, PrimaryKey},
     Parameter, Params,
-    params::rules::{name, text},
+    params::rules::{name, scope, text},
 };
 use dfuse_kv::Direction;
 use dfuse_query::{
@@ -15,7 +15,7 @@ use dfuse_query::{
 use dfuse_render::{JsonWriter, rfc3339};
 use maud::{Markup, html};
 
-use super::asked::{ACCOUNT, Asked, ERRORS, KEY_TYPE, PATH as TABLE_PATH, SCOPE, TABLE, key_type, scope};
+use super::asked::{ACCOUNT, Asked, ERRORS, KEY_TYPE, PATH as TABLE_PATH, SCOPE, TABLE, key_type};
 use crate::{
     account::existing,
     json::Json,

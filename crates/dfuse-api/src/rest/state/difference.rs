@@ -12,11 +12,11 @@ use dfuse_state::{RowDifference, TableKey, TableRow};
 
 use super::{
     height::{self, irreversible_only},
-    rows::{RowOptions, Scope, scope},
+    rows::RowOptions,
 };
 use crate::{
     Api, Params,
-    params::rules::{Field, Problems, block_num, name},
+    params::rules::{Field, Problems, Scope, block_num, name, scope},
     streamed::{self, Pieces},
 };
 

@@ -12,11 +12,11 @@ use dfuse_state::TableKey;
 
 use super::{
     height::{self, cursor, irreversible_only},
-    rows::{RowOptions, Scope, scope},
+    rows::RowOptions,
 };
 use crate::{
     Api, JsonText, Params,
-    params::rules::{between, block_num, highest_block, name, sort_is_descending},
+    params::rules::{Scope, between, block_num, highest_block, name, scope, sort_is_descending},
 };
 
 /// A page ends when it has so many bytes, before as many changes as were asked for are in it.

@@ -44,16 +44,8 @@ const SCOPE: Parameter = Parameter::required("scope", ExtendedName, "the scope; 
 const PRIMARY_KEY: Parameter = Parameter::required("primary_key", PrimaryKey, "the row; may be empty");
 const JSON: Parameter =
     Parameter::optional("json", Flag, "decode by the ABI in force, rather than show bytes").or("false");
-const KEY_TYPES: &[&str] = &[
-    KeyType::Name.as_str(),
-    KeyType::Uint64.as_str(),
-    KeyType::Symbol.as_str(),
-    KeyType::SymbolCode.as_str(),
-    KeyType::Hex.as_str(),
-    KeyType::HexBe.as_str(),
-];
 const KEY_TYPE: Parameter =
-    Parameter::optional("key_type", Choice(KEY_TYPES), "how primary keys are written").or("name");
+    Parameter::optional("key_type", Choice(&KeyType::NAMES), "how primary keys are written").or("name");
 const WITH_BLOCK: Parameter =
     Parameter::optional("with_block_num", Flag, "name the block that wrote each row").or("false");
 const WITH_ABI: Parameter = Parameter::optional("with_abi", Flag, "add the ABI").or("false");

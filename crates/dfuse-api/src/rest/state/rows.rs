@@ -1,6 +1,5 @@
 //! How rows look.
 
-use dfuse_antelope::Name;
 use dfuse_render::RowFormat;
 use dfuse_state::KeyType;
 
@@ -8,7 +7,7 @@ use crate::{
     Params,
     params::{
         Checked, Finish,
-        rules::{Field, Problems, boolean, extended_name, one_of},
+        rules::{Field, Problems, boolean, one_of},
     },
 };
 
@@ -57,15 +56,4 @@ impl Finish for CheckedRowOptions {
             (self.key_type.values()?, self.json.values()?, self.with_block_num.values()?);
         Some(RowOptions { format: RowFormat { key_type, with_block_num }, json })
     }
-}
-
-/// A scope, and the text that it was given in.
-#[derive(Debug, Clone)]
-pub(super) struct Scope {
-    pub(super) name: Name,
-    pub(super) text: String,
-}
-
-pub(super) fn scope(field: &Field<'_>) -> Result<Scope, Problems> {
-    Ok(Scope { name: extended_name(field)?, text: field.text.to_owned() })
 }

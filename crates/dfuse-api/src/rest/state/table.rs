@@ -15,13 +15,13 @@ use dfuse_state::{RowRange, TableKey};
 use super::{
     abi::to_json,
     height::{self, CheckedHeight, cursor},
-    rows::{CheckedRowOptions, RowOptions, Scope, scope},
+    rows::{CheckedRowOptions, RowOptions},
 };
 use crate::{
     Api, JsonText, Params,
     params::{
         Checked, Finish,
-        rules::{boolean, count, list, name},
+        rules::{Scope, boolean, count, list, name, scope},
     },
     streamed::{self, Pieces},
 };
