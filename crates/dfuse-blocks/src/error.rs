@@ -134,6 +134,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the object store does not answer or lets nobody in, which can pass.
+    pub fn is_away(&self) -> bool {
+        use object_store::Error as E;
+        matches!(
+            self,
+            Self::Store { source: E::Generic { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. }, .. }
+        )
+    }
+
     #[expect(clippy::needless_pass_by_value, reason = "any error or text, without a reference to each")]
     pub(crate) fn damaged(file: &str, offset: impl Into<Option<u64>>, why: impl ToString) -> Self {
         Self::Damaged { file: file.to_owned(), offset: offset.into(), why: why.to_string() }

@@ -3,7 +3,7 @@
 mod asked;
 mod media;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use asked::{Asked, BY_QUERY, Posted, Queried};
 use axum::{
@@ -18,6 +18,7 @@ use dfuse_query::{
 };
 use futures::StreamExt;
 pub(crate) use media::Media;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::{
@@ -76,8 +77,11 @@ async fn execute(executor: Arc<dyn GraphqlExecutor>, api: Api, asked: Asked) -> 
 /// The error of a request that was refused as a whole, for want of access, within limits or for the moment. It has a status in
 /// either form.
 fn refusal(response: &GraphqlResponse) -> Option<ApiError> {
-    let error = response.errors.first().filter(|_| response.data.as_ref().is_none_or(|data| data == "null"))?;
-    let code = code(error).filter(|code| COMMON_ERRORS.contains(code) && REFUSALS.contains(&code.row().status))?;
+    let error = response.errors.first()?;
+    let code = code(error)?;
+    if !response.errors.iter().all(is_refusal) || !is_empty(response.data.as_deref()) {
+        return None;
+    }
     let message = error.message.split(" (trace_id: ").next().unwrap_or_default().to_owned();
     let details = error.extensions.get("details").and_then(Value::as_object);
     let details = code.row().details.iter().filter_map(|detail| Some((detail.key, details?.get(detail.key)?.clone())));
@@ -87,6 +91,17 @@ fn refusal(response: &GraphqlResponse) -> Option<ApiError> {
         Some(seconds) => refused.retry_after(seconds),
         None => refused,
     })
+}
+
+fn is_refusal(error: &GraphqlError) -> bool {
+    code(error).is_some_and(|code| COMMON_ERRORS.contains(&code) && REFUSALS.contains(&code.row().status))
+}
+
+/// Whether nothing was answered: there is no data, or no field of it has a value.
+fn is_empty(data: Option<&str>) -> bool {
+    type Fields = Option<BTreeMap<String, Option<IgnoredAny>>>;
+    let Some(data) = data else { return true };
+    serde_json::from_str::<Fields>(data).is_ok_and(|fields| fields.is_none_or(|it| it.values().all(Option::is_none)))
 }
 
 /// The code of an error.

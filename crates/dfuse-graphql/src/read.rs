@@ -41,10 +41,12 @@ impl Request {
     /// As [`Self::read`], for a field of the root: its class is counted among the caller's requests.
     ///
     /// # Errors
-    /// `auth_invalid_tier_error` and `rate_limit_exceeded_error`.
+    /// `auth_invalid_tier_error`, `rate_limit_exceeded_error`, and `app_not_ready_error` before the first block.
     pub(crate) fn begin(&self, class: RouteClass) -> ApiResult<ReadContext<'_>> {
         self.read.service().caller().take(class)?;
-        Ok(self.read())
+        let read = self.read();
+        read.ready()?;
+        Ok(read)
     }
 
     /// Counts documents, for metering.

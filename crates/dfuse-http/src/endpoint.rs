@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Errors that every endpoint may answer with: those of parameters, of bodies, of access, of a server that is
-/// busy, and faults.
+/// busy or not ready, and faults.
 pub const COMMON_ERRORS: &[ErrorCode] = &[
     ErrorCode::RequestValidation,
     ErrorCode::RequestMalformed,
@@ -30,6 +30,7 @@ pub const COMMON_ERRORS: &[ErrorCode] = &[
     ErrorCode::MediaTypeUnsupported,
     ErrorCode::Unexpected,
     ErrorCode::ServiceUnavailable,
+    ErrorCode::NotReady,
     ErrorCode::Maintenance,
     ErrorCode::TokenMissing,
     ErrorCode::TokenInvalid,

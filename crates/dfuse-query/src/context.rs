@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dfuse_index::{ServingSnapshot, View, abi::ViewAbis};
 use dfuse_trx::{BlockSource, FeedBlocks, Lifecycles};
 
-use crate::{ApiResult, Chain, Reading, Service, turns::Turn};
+use crate::{ApiError, ApiResult, Chain, Reading, Service, turns::Turn};
 
 /// A read at work, which every use case takes: one snapshot, whatever is asked of it.
 ///
@@ -55,6 +55,14 @@ impl<'a> ReadContext<'a> {
     /// `service_unavailable_error`: return it.
     pub fn go_on(&self) -> ApiResult<()> {
         self.reading.go_on()
+    }
+
+    /// An error before the first block: then nothing is known to be absent.
+    ///
+    /// # Errors
+    /// `app_not_ready_error`.
+    pub fn ready(&self) -> ApiResult<()> {
+        self.snapshot.head().map(drop).ok_or_else(ApiError::not_ready)
     }
 
     /// Whether whoever asks may read what was at this block.
@@ -137,7 +145,7 @@ impl Service {
         turn.run(move |reading| work(OwnedRead::newest(&service, reading))).await
     }
 
-    /// As [`Service::query`], for work that keeps what it reads from in values of its own.
+    /// As [`Service::query_at_any_time`], for work that keeps what it reads from in values of its own.
     ///
     /// # Errors
     /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
@@ -152,8 +160,20 @@ impl Service {
     /// Asks use cases, all of the newest snapshot, on a CPU thread. Reads of the service's class, charged to its client.
     ///
     /// # Errors
-    /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
+    /// Those of `work`, `app_not_ready_error` before the first block, and `service_unavailable_error` when it takes too long or too
+    /// many are reading.
     pub async fn query<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ReadContext<'_>) -> ApiResult<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        self.query_at_any_time(|read| read.ready().and_then(|()| work(read))).await
+    }
+
+    /// The same for work that has an answer before the first block, too.
+    ///
+    /// # Errors
+    /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
+    pub async fn query_at_any_time<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ReadContext<'_>) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {

@@ -57,6 +57,11 @@ impl ApiError {
         Self::new(ErrorCode::ServiceUnavailable, message)
     }
 
+    /// No block is known yet: whatever is asked for may come with it.
+    pub fn not_ready() -> Self {
+        Self::new(ErrorCode::NotReady, "No block is indexed yet.")
+    }
+
     /// Adds a detail, of a key and type that the code's row has.
     pub fn detail(mut self, key: &'static str, value: impl Into<Value>) -> Self {
         let value = value.into();

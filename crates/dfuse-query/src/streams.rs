@@ -21,7 +21,7 @@ mod search;
 mod start;
 
 pub use actions::{ActionFilter, ActionItem, actions_of};
-pub use blocks::{BlockName, BlockSteps, BlocksAsked, BlocksStart, after_undo, not_ready, whole_block};
+pub use blocks::{BlockName, BlockSteps, BlocksAsked, BlocksStart, after_undo, whole_block};
 pub use deltas::{RowChanges, RowFollow, RowStart, RowStream};
 pub use filled::filled_block;
 pub use follow::{Check, Steps, Taken, after, confirmed, confirmed_view, next_step, read_after, view_of};

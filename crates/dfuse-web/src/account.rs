@@ -48,17 +48,14 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         endpoint("/account/{name}", Class::Search, "A page: an account.", account).takes(OF_ACCOUNT).fails(&[
             ErrorCode::AccountNotFound,
-            ErrorCode::NotReady,
             ErrorCode::CursorTooOld,
             ErrorCode::QueryTooBroad,
             ErrorCode::StateUnavailable,
         ]),
         transfers::endpoint(),
-        endpoint("/key/{key}", Class::Page, "A page: the accounts of a public key.", key).takes(OF_KEY).fails(&[
-            ErrorCode::PublicKeyNotFound,
-            ErrorCode::NotReady,
-            ErrorCode::StateUnavailable,
-        ]),
+        endpoint("/key/{key}", Class::Page, "A page: the accounts of a public key.", key)
+            .takes(OF_KEY)
+            .fails(&[ErrorCode::PublicKeyNotFound, ErrorCode::StateUnavailable]),
     ]
 }
 

@@ -26,13 +26,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Parameter::optional("block_num", BlockNumber, "the height; 0 is the head").or("0"),
     ];
     vec![endpoint("/contract/{name}", Class::Page, "A page: the ABI of a contract.", contract).takes(PARAMETERS).fails(
-        &[
-            ErrorCode::AbiNotFound,
-            ErrorCode::AbiMalformed,
-            ErrorCode::BlockNumAboveHead,
-            ErrorCode::NotReady,
-            ErrorCode::StateUnavailable,
-        ],
+        &[ErrorCode::AbiNotFound, ErrorCode::AbiMalformed, ErrorCode::BlockNumAboveHead, ErrorCode::StateUnavailable],
     )]
 }
 

@@ -69,7 +69,7 @@ async fn as_page(Extension(trace_id): Extension<TraceId>, mut request: Request, 
     }
     let response = next.run(request).await;
     let Some(error) = response.extensions().get::<ApiError>().cloned() else { return response };
-    if error.status().is_server_error() {
+    if error.status().is_server_error() && error.code() != ErrorCode::NotReady {
         // The frame writes its cause to the log with the trace id, and those are no answers for people anyway.
         return response;
     }

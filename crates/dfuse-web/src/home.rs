@@ -35,7 +35,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 
 async fn home(api: Api, params: Params) -> ApiResult<Page> {
     params.finish(())?;
-    api.query(|read| {
+    // Before the first block, the page waits for it.
+    api.query_at_any_time(|read| {
         let blocks = blocks::list(read, u32::MAX, BLOCKS_OF_PLOT)?;
         let lib = read.snapshot().lib();
         let page = transactions::recent(read, TRANSACTIONS, None)?;

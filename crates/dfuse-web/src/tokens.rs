@@ -37,7 +37,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Parameter::required("symbol", CodeKind, "the symbol's code").in_path(),
         Parameter::optional("cursor", Cursor, "where the list of holders begins").or(""),
     ];
-    const ERRORS: &[ErrorCode] = &[ErrorCode::TokenNotFound, ErrorCode::NotReady, ErrorCode::StateUnavailable];
+    const ERRORS: &[ErrorCode] = &[ErrorCode::TokenNotFound, ErrorCode::StateUnavailable];
     vec![
         endpoint("/tokens", Class::Search, "A page: tokens.", tokens).takes(LIST).fails(ERRORS),
         endpoint("/token/{contract}/{symbol}", Class::Search, "A page: a token and who holds it.", token)

@@ -62,7 +62,8 @@ async fn listen(context: &Context, confirmations: u32) -> ApiResult<()> {
 async fn current(context: &Context, confirmations: u32) -> ApiResult<Bytes> {
     let period = context.clock().elapsed().as_nanos() / PERIOD.as_nanos();
     let api = context.api().reading(Class::Page);
-    let make = api.query(move |read| Ok(render(&vote_tally(read, confirmations)?)));
+    // Before the first block there are no votes, either: that has a code of its own.
+    let make = api.query_at_any_time(move |read| Ok(render(&vote_tally(read, confirmations)?)));
     context.shared().vote_tallies.get((period as u64, confirmations), make).await
 }
 

@@ -1,13 +1,18 @@
 //! The error contract: every endpoint, with every method, and every reason to refuse.
 
+mod away;
 mod node;
 mod stream;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
-use axum::http::{Method, StatusCode};
+pub(crate) use away::{Away, IsAway};
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
 use dfuse_access::{KeyKind, Mode, NewKey, RouteClass, TierOptions};
-use dfuse_http::{BodyForm, Endpoint, Kind, Methods, Place};
+use dfuse_http::{BodyForm, Endpoint, Kind, Methods, Parameter, Place};
 use dfuse_query::ErrorCode;
 use serde_json::json;
 
@@ -163,32 +168,99 @@ async fn what_is_wrong_with_a_request_is_said() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn before_the_first_block_nothing_is_a_fault() {
-    let chain = TestChain::made(Options::default()).await;
-    let mut trace_ids = BTreeSet::new();
-    for endpoint in chain.server.endpoints().iter().filter(|it| it.methods.names().contains(&"GET")) {
-        let given = endpoint.parameters.iter().filter(|it| it.place == Place::Query && it.required).map(|parameter| {
-            let value = match parameter.kind {
-                Kind::PublicKey => "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV".to_owned(),
-                Kind::Time => "2019-01-01T00:00:00Z".to_owned(),
-                Kind::Integer(least, _) => least.to_string(),
-                Kind::BlockNumber => "1".to_owned(),
-                Kind::Choice(values) => values[0].to_owned(),
-                _ => "eosio".to_owned(),
-            };
-            format!("{}={value}", parameter.name)
-        });
-        let uri = format!("{}?{}", path(endpoint), given.collect::<Vec<_>>().join("&"));
-        let answer = chain.get(&uri).await;
-        assert!(trace_ids.insert(answer.trace_id().to_owned()), "{uri}");
-        if answer.status.is_success() {
-            continue;
-        }
-        let (code, _) = answer.error();
-        assert!(endpoint.may_fail_with(code) && code != ErrorCode::Unexpected, "{uri}: {code:?}");
-        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-            assert!(answer.header("retry-after").parse::<u32>().is_ok(), "{uri} does not say when to ask again");
-        }
+/// The parameter without which nobody is asked for.
+const KEY: &str = "public_key";
+
+/// A good request: path with query, and body.
+fn good(endpoint: &Endpoint, method: &Method) -> (String, String) {
+    let value = |parameter: &Parameter| match parameter.kind {
+        _ if parameter.name == KEY => "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV".to_owned(),
+        Kind::Time => "2019-01-01T00:00:00Z".to_owned(),
+        Kind::Integer(least, _) => least.to_string(),
+        Kind::BlockNumber => "1".to_owned(),
+        Kind::Choice(values) => values[0].to_owned(),
+        Kind::SearchQuery => "receiver:eosio".to_owned(),
+        _ => "eosio".to_owned(),
+    };
+    let of = |place| {
+        let is_needed = |it: &&Parameter| it.required || it.name == KEY;
+        endpoint.parameters.iter().filter(move |it| it.place == place).filter(is_needed)
+    };
+    let path = path(endpoint);
+    if endpoint.body == BodyForm::Json {
+        let field = |it: &Parameter| {
+            let value = if it.kind == Kind::Texts { json!(["00"]) } else { json!(value(it)) };
+            (it.name.to_owned(), value)
+        };
+        return (path, serde_json::Value::Object(of(Place::Json).map(field).collect()).to_string());
     }
+    let pairs: Vec<_> = of(Place::Query).map(|it| format!("{}={}", it.name, value(it))).collect();
+    let pairs = pairs.join("&");
+    if *method == Method::POST { (path, pairs) } else { (format!("{path}?{pairs}"), String::new()) }
+}
+
+/// Asks everything that needs access for something that there may be.
+async fn ask_all(chain: &TestChain, mut each: impl FnMut(&Endpoint, Answer)) {
+    for (endpoint, method, _) in admitted(chain) {
+        let (uri, body) = good(&endpoint, &method);
+        let media_type = match endpoint.body {
+            BodyForm::Json => "application/json",
+            _ => "application/x-www-form-urlencoded",
+        };
+        let request = Request::builder().method(method).uri(uri).header("content-type", media_type);
+        each(&endpoint, chain.request(request.body(Body::from(body)).unwrap()).await);
+    }
+}
+
+/// Only a request for a connection is none, whatever there is.
+fn is_connection(endpoint: &Endpoint, answer: &Answer) -> bool {
+    endpoint.path == "/v1/stream" && answer.error().0 == ErrorCode::WsUpgradeFailed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_first_block_every_endpoint_says_so() {
+    let chain = TestChain::made(Options::default()).await;
+    let (mut contract, mut asked) = (Contract::default(), 0);
+    ask_all(&chain, |endpoint, answer| {
+        if is_connection(endpoint, &answer) {
+            return;
+        }
+        contract.holds(endpoint, &answer, ErrorCode::NotReady);
+        assert_eq!(answer.header("retry-after"), "5", "{}", endpoint.path);
+        asked += 1;
+    })
+    .await;
+    assert!(asked > 40, "{asked}");
+    // What needs no block is there.
+    for uri in ["/", "/metrics", "/.well-known/jwks.json"] {
+        assert_eq!(chain.get(uri).await.status, StatusCode::OK, "{uri}");
+    }
+    assert_eq!(chain.get("/healthz").await.error().0, ErrorCode::ServiceUnavailable);
+}
+
+/// Nothing that could not be looked up counts as absent.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_store_is_away_every_endpoint_says_so() {
+    let options = Options::default();
+    let is_away = options.store_is_away.clone();
+    let guarded = Guarded::with(dfuse_access::Options::default(), options).await;
+    is_away.store(true, Ordering::Relaxed);
+    let (mut contract, mut others) = (Contract::default(), BTreeSet::new());
+    ask_all(&guarded.chain, |endpoint, answer| {
+        if is_connection(endpoint, &answer) {
+            return;
+        }
+        // These find nothing in the files of blocks, which are there.
+        if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+            others.insert(endpoint.path);
+            assert_eq!(answer.error().0, ErrorCode::BlockNotFound, "{}", endpoint.path);
+            return;
+        }
+        contract.holds(endpoint, &answer, ErrorCode::ServiceUnavailable);
+        assert_eq!(answer.header("retry-after"), "5", "{}", endpoint.path);
+    })
+    .await;
+    assert_eq!(others, BTreeSet::from(["/v0/blocks/{id}", "/v0/blocks/{id}/transactions"]));
+    is_away.store(false, Ordering::Relaxed);
+    assert_eq!(guarded.chain.get("/v0/blocks?limit=1").await.status, StatusCode::OK);
 }

@@ -28,7 +28,7 @@ use dfuse_blocks::{
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_http::{Api, Server};
 use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, follow_feed, keyspaces};
-use dfuse_kv::MemoryStore;
+use dfuse_kv::{MemoryStore, Store};
 use dfuse_query::{Access, Chain, ErrorCode, OpenAccess, Service};
 use dfuse_search::SearchIndex;
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
@@ -41,6 +41,8 @@ use tokio::{
     sync::oneshot,
     task::{JoinHandle, yield_now},
 };
+
+use crate::contract::{Away, IsAway};
 
 /// A time that tests set; both its times are the same, unless there is a stride.
 #[derive(Debug, Default)]
@@ -99,6 +101,8 @@ pub(crate) struct Options {
     pub(crate) http: dfuse_http::Options,
     pub(crate) websocket: WebSocketOptions,
     pub(crate) chain_api: ChainApiOptions,
+    /// Whether the store of the indexes is away.
+    pub(crate) store_is_away: IsAway,
 }
 
 /// A chain that grows when the test says so, and its server.
@@ -202,7 +206,8 @@ impl TestChain {
         let mut indexes: Vec<Arc<dyn Index>> =
             vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
         indexes.extend(dfuse_state::indexes());
-        let store = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
+        let inner: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
+        let store = Arc::new(Away { is_away: options.store_is_away.clone(), inner });
         let pipeline = Pipeline::open(store, None, indexes, dfuse_index::Options::default()).unwrap();
         let clock = Arc::new(SetClock::default());
         let forked = Arc::new(ForkedTransactions::new());
@@ -220,7 +225,7 @@ impl TestChain {
         let follower = tokio::spawn(async move {
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
-        let Options { query, http, websocket, chain_api } = options;
+        let Options { query, http, websocket, chain_api, .. } = options;
         let api = Api::new(Service::new(chain, access, query), http);
         let endpoints = Endpoints::new(&api, dfuse_api::Options { websocket, chain_api });
         let server = Server::new(api, [endpoints.routes()]);

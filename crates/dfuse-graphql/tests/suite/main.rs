@@ -12,3 +12,4 @@ mod schema;
 mod state;
 mod streams;
 mod support;
+mod unready;

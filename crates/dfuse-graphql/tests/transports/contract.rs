@@ -171,6 +171,9 @@ async fn what_is_wrong_with_a_request_is_said() {
                 contract.holds(way, &way.send(&server, request, &[], String::new()).await, code);
             }
         }
+        let answer = way.ask(&server, "unready", &[]).await;
+        contract.holds(way, &answer, ErrorCode::NotReady);
+        assert_eq!(answer.header("retry-after"), "5", "{way:?}");
         // What is not a method is told before the form of the answer matters.
         let answer = way.send(&server, Request::delete("/graphql"), &[], String::new()).await;
         contract.holds(Way { accept: JSON, ..way }, &answer, ErrorCode::MethodNotAllowed);

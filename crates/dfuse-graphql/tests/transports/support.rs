@@ -50,7 +50,7 @@ use tokio_tungstenite::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Executes documents of one word each:
-/// `query`, `failing`, `invalid`, `large`, `events N`, `forever`, `fails`, `ends`, `panics`.
+/// `query`, `failing`, `unready`, `invalid`, `large`, `events N`, `forever`, `fails`, `ends`, `panics`.
 #[derive(Debug)]
 pub(crate) struct Words {
     /// Answers that were made.
@@ -86,7 +86,7 @@ fn failure(code: &str, terminal: bool, data: Option<&str>) -> GraphqlResponse {
 impl GraphqlExecutor for Executor {
     fn operation(&self, request: &GraphqlRequest) -> ApiResult<GraphqlOperation> {
         match request.query.split(' ').next().unwrap() {
-            "query" | "failing" | "large" => Ok(GraphqlOperation::Query),
+            "query" | "failing" | "large" | "unready" => Ok(GraphqlOperation::Query),
             "events" | "forever" | "fails" | "ends" | "panics" => Ok(GraphqlOperation::Subscription),
             _ => Err(ApiError::new(ErrorCode::GraphqlInvalid, "no such word")),
         }
@@ -119,6 +119,7 @@ impl GraphqlExecutor for Executor {
         let answers: VecDeque<_> = match word.as_str() {
             "query" => [data(&json!({"a": request.variables.get("a")}))].into(),
             "large" => [data(&json!({"a": "x".repeat(number)}))].into(),
+            "unready" => [failure("app_not_ready_error", false, Some("{\"a\":null,\"b\":null}"))].into(),
             "failing" => [failure("unexpected_error", true, Some("null"))].into(),
             "events" => (0..number).map(|at| data(&json!({"at": at}))).collect(),
             "fails" => [data(&json!({"at": 0})), failure("data_block_not_found_error", true, None)].into(),

@@ -4,8 +4,8 @@ use dfuse_proto::sf::firehose::v2::{
     InfoRequest, InfoResponse, endpoint_info_server::EndpointInfo, info_response::BlockIdEncoding,
 };
 use dfuse_query::{
-    ApiResult, Caller, RouteClass, Service,
-    streams::{BlockName, not_ready, whole_block},
+    ApiError, ApiResult, Caller, RouteClass, Service,
+    streams::{BlockName, whole_block},
 };
 use tonic::{Request, Response, Status};
 
@@ -33,7 +33,7 @@ impl EndpointInfo for Firehose {
 
 async fn info(service: &Service) -> ApiResult<InfoResponse> {
     let chain = service.chain();
-    let first = chain.feed.first_block().ok_or_else(not_ready)?;
+    let first = chain.feed.first_block().ok_or_else(ApiError::not_ready)?;
     // Whoever may read nothing of it may know what it is called.
     let everything = service.on_behalf_of(Caller::unrestricted(service.caller().client));
     let id = whole_block(BlockName::Number(first.into()), &everything).await?.encoded().id().to_string();

@@ -1,11 +1,11 @@
 //! The live feed for other machines of the family: blocks as they come, and what the end of the chain is.
 
-use dfuse_blocks::EncodedBlock;
+use dfuse_blocks::{BlockRef, EncodedBlock};
 use dfuse_proto::sf::{
     bstream::v1::{Block, BlockRequest, block_stream_server::BlockStream},
     headinfo::v1::{HeadInfoRequest, HeadInfoResponse, head_info_server::HeadInfo},
 };
-use dfuse_query::{ApiResult, Place, RouteClass, Service, streams::not_ready};
+use dfuse_query::{ApiError, ApiResult, Place, RouteClass, Service};
 use futures::stream;
 use tonic::{Request, Response, Status};
 
@@ -29,12 +29,17 @@ impl BlockStream for Firehose {
     }
 }
 
+/// The newest block, and the newest one that cannot be undone.
+fn ends(service: &Service) -> ApiResult<(BlockRef, BlockRef)> {
+    let feed = &service.chain().feed;
+    Ok((feed.head().ok_or_else(ApiError::not_ready)?, feed.lib().ok_or_else(ApiError::not_ready)?))
+}
+
 /// The first block that is wanted, within what the caller may read.
 fn begin(call: &Call, request: &BlockRequest) -> ApiResult<(Place, u32)> {
     call.caller().take(RouteClass::Stream)?;
     let place = call.caller().stream()?;
-    let feed = &call.service().chain().feed;
-    let (head, lib) = (feed.head().ok_or_else(not_ready)?, feed.lib().ok_or_else(not_ready)?);
+    let (head, lib) = ends(call.service())?;
     let number = match request.burst {
         -1 => i64::from(lib.number),
         burst if burst < 0 => burst.saturating_neg(),
@@ -70,9 +75,8 @@ impl HeadInfo for Firehose {
 }
 
 async fn head_info(service: &Service) -> ApiResult<HeadInfoResponse> {
-    let feed = &service.chain().feed;
-    let (head, lib) = (feed.head().ok_or_else(not_ready)?, feed.lib().ok_or_else(not_ready)?);
-    let time = feed.block(head).await?.encoded().time();
+    let (head, lib) = ends(service)?;
+    let time = service.chain().feed.block(head).await?.encoded().time();
     Ok(HeadInfoResponse {
         lib_num: lib.number.into(),
         lib_id: lib.id.to_string(),

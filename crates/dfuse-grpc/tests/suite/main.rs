@@ -11,3 +11,4 @@ mod live;
 mod older;
 mod support;
 mod tls;
+mod unready;

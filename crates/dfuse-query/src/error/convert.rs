@@ -69,6 +69,9 @@ impl From<dfuse_blocks::Error> for ApiError {
                 Self::unavailable(format!("Behind the cursor: {error}.")).retry_after(PAUSE_SECONDS)
             }
             E::TooSlow { .. } => Self::unavailable("The stream was read too slowly; resume it from its last cursor."),
+            E::Store { .. } if error.is_away() => {
+                Self::unavailable("The store of blocks does not answer.").retry_after(PAUSE_SECONDS).with_cause(error)
+            }
             E::Closed => Self::unavailable("The server is going away.").retry_after(PAUSE_SECONDS),
             // A block that the indexes know must be there; whoever asks for one that may be absent handles that.
             E::NotFound(_)

@@ -77,7 +77,7 @@ impl BlockBounds {
     /// Finds out which blocks are meant.
     ///
     /// # Errors
-    /// `request_validation_error` if there can be no such blocks, `service_unavailable_error` without any block,
+    /// `request_validation_error` if there can be no such blocks, `app_not_ready_error` without any block,
     /// `auth_invalid_history_error` for a beginning or a cursor further back than whoever asks may read.
     pub(super) fn resolve(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<Range> {
         let heads = heads(read)?;
@@ -109,7 +109,7 @@ impl BlockBounds {
 /// What there is of the chain.
 pub(crate) fn heads(read: &ReadContext<'_>) -> ApiResult<Heads> {
     let snapshot = read.snapshot();
-    let head = snapshot.head().ok_or_else(|| ApiError::unavailable("There is no block yet."))?;
+    let head = snapshot.head().ok_or_else(ApiError::not_ready)?;
     let first = blocks::range(read.view(), 0..=u32::MAX, Direction::Forward)?.next().transpose()?;
     let lowest = first.map_or(head.number, |block| block.number);
     Ok(Heads { lowest, head: head.number, lib: snapshot.lib().map_or(0, |lib| lib.number) })
@@ -159,7 +159,7 @@ impl BlockSpan {
     /// Finds out which blocks are meant.
     ///
     /// # Errors
-    /// `request_validation_error` if there can be no such blocks, `service_unavailable_error` without any block,
+    /// `request_validation_error` if there can be no such blocks, `app_not_ready_error` without any block,
     /// `auth_invalid_history_error` for a beginning or a cursor further back than whoever asks may read.
     pub(super) fn resolve(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<Range> {
         let heads @ Heads { lowest, head, lib } = heads(read)?;

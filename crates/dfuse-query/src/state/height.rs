@@ -43,7 +43,7 @@ impl Height {
     pub fn resolve(snapshot: &ServingSnapshot, asked: AskedHeight) -> ApiResult<Self> {
         let AskedHeight { block_num, irreversible_only } = asked;
         let Some(head) = snapshot.head() else {
-            return Err(ApiError::new(ErrorCode::NotReady, "No block is indexed yet.").retry_after(1));
+            return Err(ApiError::not_ready());
         };
         let lib = snapshot.lib();
         let lib_number = lib.map_or(0, |lib| lib.number);

@@ -103,7 +103,7 @@ async fn block_of(step: &FeedStep, feed: &FeedHandle) -> ApiResult<Arc<FeedBlock
 /// The number that a stream begins with.
 fn first_number(asked: i64, feed: &FeedHandle) -> ApiResult<u32> {
     let number = if asked < 0 {
-        let head = feed.head().ok_or_else(not_ready)?;
+        let head = feed.head().ok_or_else(ApiError::not_ready)?;
         i64::from(head.number).saturating_add(asked).max(0)
     } else {
         asked
@@ -137,10 +137,10 @@ pub enum BlockName {
 /// A whole block, within what the caller may read.
 ///
 /// # Errors
-/// `data_block_not_found_error`, and `auth_invalid_history_error`.
+/// `app_not_ready_error` before the first block, `data_block_not_found_error`, and `auth_invalid_history_error`.
 pub async fn whole_block(name: BlockName, service: &Service) -> ApiResult<Arc<FeedBlock>> {
     let feed = &service.chain().feed;
-    let head = feed.head().map_or(0, |head| head.number);
+    let head = feed.head().ok_or_else(ApiError::not_ready)?.number;
     let (number, shown) = match name {
         BlockName::Number(number) => (number, number.to_string()),
         BlockName::Block(block) => (block.number.into(), block.id.to_string()),
@@ -175,11 +175,6 @@ pub async fn after_undo(undone: BlockRef, lib: BlockRef, service: &Service) -> A
         BlockRef { number: before, id: block.encoded().previous() }
     };
     Ok(Cursor { step: Step::Undo, block: undone, tip, lib: lib.number.min(before) })
-}
-
-/// The error of a server that has no block yet.
-pub fn not_ready() -> ApiError {
-    ApiError::new(ErrorCode::NotReady, "No block is known yet.")
 }
 
 fn wrong(parameter: &str, problem: &str) -> ApiError {

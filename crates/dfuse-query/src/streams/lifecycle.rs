@@ -96,7 +96,7 @@ impl<T: Send + 'static> LifecycleWatch<T> {
     /// Those of reading and of the feed.
     pub async fn begin(&self) -> ApiResult<LifecycleBegin<T>> {
         let (watch, confirmations, feed) = (self.clone(), self.confirmations, &self.service.chain().feed);
-        let begin = self.service.query(move |read| {
+        let begin = self.service.query_at_any_time(move |read| {
             let view = confirmed_view(read.snapshot(), confirmations)?;
             let seen = view.as_ref().map_or(Ok(None), |view| watch.look_up(read, view))?;
             Ok((seen, view.and_then(|view| view.block()), read.snapshot().lib()))

@@ -53,11 +53,9 @@ pub(super) fn endpoint() -> Endpoint {
         Parameter::optional("way", Choice(&["to", "from"]), "transfers to it or from it").or("to"),
     ];
     let answer = "A page: who sent most to an account, or to whom it sent most.";
-    page_endpoint("/account/{name}/transfers", Class::Search, answer, transfers).takes(PARAMETERS).fails(&[
-        ErrorCode::NotReady,
-        ErrorCode::QueryTooBroad,
-        ErrorCode::StateUnavailable,
-    ])
+    page_endpoint("/account/{name}/transfers", Class::Search, answer, transfers)
+        .takes(PARAMETERS)
+        .fails(&[ErrorCode::QueryTooBroad, ErrorCode::StateUnavailable])
 }
 
 async fn transfers(api: Api, mut params: Params) -> ApiResult<Page> {

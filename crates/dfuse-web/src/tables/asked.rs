@@ -24,7 +24,6 @@ pub(super) const KEY_TYPE: Parameter =
     Parameter::optional("key_type", Choice(&KeyType::NAMES), "what primary keys are shown as").or("name");
 pub(super) const ERRORS: &[ErrorCode] = &[
     ErrorCode::BlockNumAboveHead,
-    ErrorCode::NotReady,
     ErrorCode::StateUnavailable,
     ErrorCode::AbiNotFound,
     ErrorCode::AbiMalformed,

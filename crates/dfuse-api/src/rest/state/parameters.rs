@@ -8,7 +8,7 @@ use dfuse_http::{
     Parameter,
 };
 use dfuse_query::ErrorCode::{
-    self, AbiMalformed, AbiNotFound, BlockNumAboveHead, BlockNumAboveLib, NotReady, PublicKeyNotFound, RowNotFound,
+    self, AbiMalformed, AbiNotFound, BlockNumAboveHead, BlockNumAboveLib, PublicKeyNotFound, RowNotFound,
     StateUnavailable, TableNotFound, TableRowNotDecoded, TokenNotFound,
 };
 use dfuse_state::KeyType;
@@ -16,29 +16,19 @@ use dfuse_state::KeyType;
 use crate::rest::parameters::{ACCOUNT, CURSOR, HEIGHT, IRREVERSIBLE, TABLE};
 
 /// What any look at state may fail with.
-pub(super) const STATE_ERRORS: &[ErrorCode] = &[BlockNumAboveHead, BlockNumAboveLib, NotReady, StateUnavailable];
+pub(super) const STATE_ERRORS: &[ErrorCode] = &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable];
 pub(super) const ABI_ERRORS: &[ErrorCode] =
-    &[BlockNumAboveHead, BlockNumAboveLib, NotReady, StateUnavailable, AbiNotFound, AbiMalformed];
+    &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable, AbiNotFound, AbiMalformed];
 /// Of rows that are asked for in JSON.
 pub(super) const ROWS_ERRORS: &[ErrorCode] =
-    &[BlockNumAboveHead, BlockNumAboveLib, NotReady, StateUnavailable, AbiNotFound, AbiMalformed, TableNotFound];
-pub(super) const ROW_ERRORS: &[ErrorCode] = &[
-    BlockNumAboveHead,
-    BlockNumAboveLib,
-    NotReady,
-    StateUnavailable,
-    AbiNotFound,
-    AbiMalformed,
-    TableNotFound,
-    RowNotFound,
-];
+    &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable, AbiNotFound, AbiMalformed, TableNotFound];
+pub(super) const ROW_ERRORS: &[ErrorCode] =
+    &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable, AbiNotFound, AbiMalformed, TableNotFound, RowNotFound];
 pub(super) const DECODED_ERRORS: &[ErrorCode] =
-    &[BlockNumAboveHead, NotReady, StateUnavailable, AbiNotFound, AbiMalformed, TableNotFound, TableRowNotDecoded];
-pub(super) const KEY_ERRORS: &[ErrorCode] =
-    &[BlockNumAboveHead, BlockNumAboveLib, NotReady, StateUnavailable, PublicKeyNotFound];
-pub(super) const SCOPES_ERRORS: &[ErrorCode] =
-    &[BlockNumAboveHead, BlockNumAboveLib, NotReady, StateUnavailable, TableNotFound];
-pub(super) const TOKEN_ERRORS: &[ErrorCode] = &[NotReady, StateUnavailable, TokenNotFound];
+    &[BlockNumAboveHead, StateUnavailable, AbiNotFound, AbiMalformed, TableNotFound, TableRowNotDecoded];
+pub(super) const KEY_ERRORS: &[ErrorCode] = &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable, PublicKeyNotFound];
+pub(super) const SCOPES_ERRORS: &[ErrorCode] = &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable, TableNotFound];
+pub(super) const TOKEN_ERRORS: &[ErrorCode] = &[StateUnavailable, TokenNotFound];
 
 const SCOPE: Parameter = Parameter::required("scope", ExtendedName, "the scope; may be empty");
 const PRIMARY_KEY: Parameter = Parameter::required("primary_key", PrimaryKey, "the row; may be empty");
