@@ -19,6 +19,7 @@ use super::{
 /// its permission links.
 pub(super) struct GetAccount {
     name: Name,
+    start_block: i64,
 }
 
 impl Request for GetAccount {
@@ -28,14 +29,16 @@ impl Request for GetAccount {
         check(message.fetch, "'fetch' is required")?;
         check(!message.listen, "'listen' is not supported")?;
         message.takes_reversible()?;
+        message.takes_newest()?;
         let name = message.data.text("name")?;
         check(!name.is_empty(), "'data.name' is required")?;
         let name = name.parse().map_err(|_| invalid("The data.name field must be a valid EOS name"))?;
-        Ok(Self { name })
+        Ok(Self { name, start_block: message.start_block })
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
-        let name = self.name;
+        let Self { name, start_block } = self;
+        context.start_block(start_block, 0)?;
         let of_node =
             if context.shared().nodes.upstreams().any() { Some(ask_node(&context, name).await?) } else { None };
         let answer = context.api().query(move |read| {

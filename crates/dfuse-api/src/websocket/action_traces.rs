@@ -9,7 +9,7 @@ use dfuse_blocks::{
 };
 use dfuse_query::{
     ApiResult,
-    streams::{Progress, start_block, steps_from},
+    streams::{Progress, steps_from},
 };
 
 use super::{
@@ -44,9 +44,8 @@ impl Request for ActionTraces {
 
     async fn run(self, context: Context) -> ApiResult<()> {
         let Self { selection, irreversible_only, confirmations, .. } = self;
-        let feed = &context.api().chain().feed;
         let mut progress = Progress::new(self.with_progress, context.clock());
-        let start = start_block(self.start_block, confirmations, feed, context.caller())?;
+        let start = context.start_block(self.start_block, confirmations)?;
         let from = |start| FeedRequest { irreversible_only, confirmations, ..Start::Block(start).into() };
         let mut steps = steps_from(from(start), context.api()).await?;
         context.listening(start).await;

@@ -10,7 +10,9 @@ use dfuse_blocks::{BlockRef, Clock};
 use dfuse_query::{
     ApiError, ApiResult, Caller, TraceId, Usage,
     outbox::{Outbox, PIECE_BYTES},
-    shorten, within,
+    shorten,
+    streams::start_block,
+    within,
 };
 use metrics::counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -83,6 +85,14 @@ impl Context {
 
     pub(super) fn caller(&self) -> &Caller {
         &self.0.connection.caller
+    }
+
+    /// The block that a stream begins with: see [`start_block`].
+    ///
+    /// # Errors
+    /// The caller may not begin there, or no chain has such a block.
+    pub(super) fn start_block(&self, asked: i64, confirmations: u32) -> ApiResult<u32> {
+        start_block(asked, confirmations, &self.api().chain().feed, self.caller())
     }
 
     /// The connection's turn for a table snapshot: hold it until that is sent.

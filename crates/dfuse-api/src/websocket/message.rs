@@ -134,6 +134,12 @@ impl Message {
     pub(super) fn takes_reversible(&self) -> ApiResult<()> {
         check(!self.irreversible_only, "'irreversible_only' is not supported")
     }
+
+    /// # Errors
+    /// It asks for what has confirmations.
+    pub(super) fn takes_newest(&self) -> ApiResult<()> {
+        check(self.confirmations == 0, "'confirmations' is not supported")
+    }
 }
 
 /// `ws_message_data_validation_error` unless it holds.

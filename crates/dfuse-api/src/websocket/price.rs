@@ -14,6 +14,7 @@ impl Request for Price {
 
     fn read(message: &Message) -> ApiResult<Self> {
         message.wants_something()?;
+        message.takes_newest()?;
         Ok(Self { listen: message.listen })
     }
 

@@ -10,7 +10,7 @@ use dfuse_blocks::{
 use dfuse_query::{
     ApiError, ApiResult, ErrorCode, shorten,
     state::{AskedHeight, Height, lenient_form},
-    streams::{self, Progress, Steps, start_block, steps_from},
+    streams::{self, Progress, Steps, steps_from},
     within,
 };
 use dfuse_state::{KeyType, RowRange, TableKey};
@@ -62,9 +62,8 @@ impl Request for GetTableRows {
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
-        let feed = &context.api().chain().feed;
         let progress = Progress::new(self.with_progress, context.clock());
-        let start = start_block(self.start_block, self.confirmations, feed, context.caller())?;
+        let start = context.start_block(self.start_block, self.confirmations)?;
         let (steps, next_block) = if self.fetch {
             let Some((steps, block)) = self.fetch(&context, start).await? else { return Ok(()) };
             (steps, block.saturating_add(1))
@@ -166,6 +165,9 @@ async fn indexed(api: &Api, number: u32, confirmations: u32) -> ApiResult<()> {
         changes.mark_unchanged();
         if streams::confirmed(&serving.snapshot(), confirmations) >= number {
             return Ok(());
+        }
+        if feed.head().is_none() {
+            return Err(ApiError::not_ready());
         }
         if feed.confirmed(confirmations).is_none_or(|newest| newest < number) {
             return Err(in_future(number));

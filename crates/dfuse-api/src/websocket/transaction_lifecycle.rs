@@ -20,12 +20,18 @@ use crate::Api;
 
 const KIND: &str = "transaction_lifecycle";
 
-/// What is asked for.
-pub(super) enum TransactionLifecycles {
+/// What is asked for. Wherever a stream of it begins, it tells all that is known: the block to begin with is only checked.
+pub(super) struct TransactionLifecycles {
+    asked: Asked,
+    start_block: i64,
+    confirmations: u32,
+}
+
+enum Asked {
     /// The transaction whose id begins so.
-    Fetch { prefix: IdPrefix, text: String, confirmations: u32 },
+    Fetch { prefix: IdPrefix, text: String },
     /// The transaction of that id, from now on.
-    Listen { id: Checksum256, confirmations: u32, with_progress: i64 },
+    Listen { id: Checksum256, with_progress: i64 },
 }
 
 impl Request for TransactionLifecycles {
@@ -39,19 +45,23 @@ impl Request for TransactionLifecycles {
         let prefix = IdPrefix::from_hex(id).map_err(|_| invalid("transaction id not hexadecimal"))?;
         message.wants_something()?;
         message.takes_reversible()?;
-        let Message { confirmations, with_progress, .. } = *message;
-        if !message.listen {
-            return Ok(Self::Fetch { prefix, text: id.to_owned(), confirmations });
-        }
-        let id = id.to_ascii_lowercase().parse();
-        let id = id.map_err(|_| invalid("'listen' requires a whole transaction id of 64 characters"))?;
-        Ok(Self::Listen { id, confirmations, with_progress })
+        let Message { start_block, confirmations, with_progress, .. } = *message;
+        let asked = if message.listen {
+            let id = id.to_ascii_lowercase().parse();
+            let id = id.map_err(|_| invalid("'listen' requires a whole transaction id of 64 characters"))?;
+            Asked::Listen { id, with_progress }
+        } else {
+            Asked::Fetch { prefix, text: id.to_owned() }
+        };
+        Ok(Self { asked, start_block, confirmations })
     }
 
     async fn run(self, context: Context) -> ApiResult<()> {
-        match self {
-            Self::Fetch { prefix, text, confirmations } => fetch(&context, prefix, text, confirmations).await,
-            Self::Listen { id, confirmations, with_progress } => {
+        let Self { asked, start_block, confirmations } = self;
+        context.start_block(start_block, confirmations)?;
+        match asked {
+            Asked::Fetch { prefix, text } => fetch(&context, prefix, text, confirmations).await,
+            Asked::Listen { id, with_progress } => {
                 let progress = Progress::new(with_progress, context.clock());
                 listen(&context, id, confirmations, progress).await
             }

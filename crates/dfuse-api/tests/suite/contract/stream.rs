@@ -1,7 +1,7 @@
 //! Messages of `/v1/stream`: each kind, and every reason to refuse it.
 
 use dfuse_access::{RouteClass, TierOptions};
-use dfuse_query::{ErrorCode, Retry};
+use dfuse_query::ErrorCode;
 use serde_json::{Value, json};
 
 use crate::{
@@ -69,9 +69,9 @@ async fn every_message_is_refused_in_one_form() {
             assert_eq!(message["data"]["trace_id"].as_str().map(str::len), Some(32), "{message}");
             refused += 1;
         }
-        // A lifecycle begins with what is known of the transaction, wherever that was.
-        let has_start = !request["type"].as_str().unwrap().starts_with("get_transaction");
-        if request.get("listen").is_some() && has_start {
+        // Of what there is only now, a beginning says nothing.
+        let has_start = !["get_head_info", "get_price", "get_vote_tally"].contains(&request["type"].as_str().unwrap());
+        if has_start {
             let (code, details) = client.refused(with(&request, "h", "start_block", json!(2))).await;
             let ways = [ErrorCode::StreamStartNotAllowed, ErrorCode::WsMessageDataValidation];
             assert!(ways.contains(&code), "{request}: {code:?} {details}");
@@ -129,23 +129,73 @@ async fn maintenance_ends_a_stream_of_every_kind() {
     }
 }
 
-/// Whatever can be answered is, and nothing else is said than that it cannot.
+/// A request of each kind for what there is now.
+fn fetches() -> impl Iterator<Item = Value> {
+    let is_stream = |kind: &str| ["get_action_traces", "get_actions"].contains(&kind);
+    let requests = requests().into_iter().filter(move |it| !is_stream(it["type"].as_str().unwrap()));
+    requests.map(|mut request| {
+        request.as_object_mut().unwrap().remove("listen");
+        with(&request, "f", "fetch", json!(true))
+    })
+}
+
+/// What is said where a value is not known yet.
+fn unready(request: &Value) -> ErrorCode {
+    match request["type"].as_str().unwrap() {
+        "get_head_info" => ErrorCode::HeadInfoNotReady,
+        "get_price" => ErrorCode::PriceNotReady,
+        "get_vote_tally" => ErrorCode::VoteTallyNotReady,
+        _ => ErrorCode::NotReady,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn before_the_first_block_every_message_is_answered() {
+async fn before_the_first_block_every_message_says_so() {
     let chain = TestChain::made(Options::default()).await;
     let listening = chain.listen().await;
     let mut client = Client::connect(&listening).await;
+    for request in fetches() {
+        assert_eq!(client.refused(request.clone()).await.0, unready(&request), "{request}");
+    }
+    let rows = json!({"type": "get_table_rows", "req_id": "r", "fetch": true, "listen": true, "start_block": 7,
+        "data": data("get_table_rows")});
+    assert_eq!(client.refused(rows).await.0, ErrorCode::NotReady);
+    // Streams wait for the first block.
     for request in requests() {
-        client.ask(request.clone()).await;
-        let message = client.message().await;
-        assert_eq!(message["req_id"], request["req_id"], "{message}");
-        if message["type"] == "error" {
-            let code = message["data"]["code"].as_str().unwrap();
-            let code = ErrorCode::ALL.iter().find(|it| it.row().code == code).unwrap();
-            assert!(*code != ErrorCode::Unexpected, "{request}: {message}");
-            // What is away for a moment says so.
-            let is_passing = code.row().retry != Retry::No;
-            assert!(is_passing || *code == ErrorCode::AccountNotFound, "{request}: {message}");
+        let kind = request["type"].as_str().unwrap();
+        let stream = json!({"type": kind, "req_id": kind, "listen": true, "data": data(kind)});
+        match kind {
+            "get_account" => {}
+            // These have nothing to begin with, and say nothing.
+            "get_head_info" | "get_price" | "get_vote_tally" => {
+                client.ask(stream).await;
+                assert_eq!(client.refused(with(&request, "s", "fetch", json!(true))).await.0, unready(&request));
+            }
+            _ => {
+                client.ask(stream).await;
+                client.of("listening", kind).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_store_is_away_every_message_says_so() {
+    let options = Options::default();
+    let is_away = options.store_is_away.clone();
+    let guarded = Guarded::with(dfuse_access::Options::default(), options).await;
+    let listening = guarded.chain.listen().await;
+    let mut client = Client::connect(&listening).await;
+    is_away.store(true, std::sync::atomic::Ordering::Relaxed);
+    for request in fetches() {
+        match request["type"].as_str().unwrap() {
+            // It is in memory.
+            "get_head_info" => {
+                client.ask(request.clone()).await;
+                client.of("head_info", request["req_id"].as_str().unwrap()).await;
+            }
+            "get_price" => assert_eq!(client.refused(request).await.0, ErrorCode::PriceNotReady),
+            _ => assert_eq!(client.refused(request.clone()).await.0, ErrorCode::ServiceUnavailable, "{request}"),
         }
     }
 }
