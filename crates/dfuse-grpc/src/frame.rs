@@ -69,25 +69,10 @@ impl Frame {
             let response = if is_connect { connect::failure(&status) } else { status.into_http() };
             return marked(response, trace_id);
         }
-        if is_connect {
-            return marked(connect::answer(shared.firehose, &call).await, trace_id);
-        }
         request.extensions_mut().insert(call.clone());
-        let answer = AssertUnwindSafe(tower::Service::call(&mut self.routes, request)).catch_unwind().await;
-        let response = match answer {
-            Ok(answer) => answer.unwrap_or_else(|never| match never {}),
-            Err(panic) => call.fail(panicked(&*panic)).into_http(),
-        };
-        let response = match of_library(response.headers()) {
-            Some(error) => {
-                let error = match error.code() {
-                    ErrorCode::RouteNotFound => error.detail("path", shorten(&path)),
-                    ErrorCode::RequestBodyTooLarge => error.detail("limit", shared.max_request_bytes),
-                    _ => error,
-                };
-                call.fail(error).into_http()
-            }
-            None => response,
+        let response = match is_connect {
+            true => connect::answer(shared.firehose, &call).await,
+            false => self.route(request, &call, &path).await,
         };
         let mut response = marked(response, trace_id);
         // Those of a refusal stand there.
@@ -97,6 +82,24 @@ impl Frame {
             tell(standing, response.headers_mut());
         }
         response
+    }
+}
+
+impl Frame {
+    /// The answer of the service that is called, or an error of ours in the place of the library's.
+    async fn route(&mut self, request: Request<Body>, call: &Call, path: &str) -> Response<Body> {
+        let answer = AssertUnwindSafe(tower::Service::call(&mut self.routes, request)).catch_unwind().await;
+        let response = match answer {
+            Ok(answer) => answer.unwrap_or_else(|never| match never {}),
+            Err(panic) => call.fail(panicked(&*panic)).into_http(),
+        };
+        let Some(error) = of_library(response.headers()) else { return response };
+        let error = match error.code() {
+            ErrorCode::RouteNotFound => error.detail("path", shorten(path)),
+            ErrorCode::RequestBodyTooLarge => error.detail("limit", self.shared.max_request_bytes),
+            _ => error,
+        };
+        call.fail(error).into_http()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dfuse_proto::dfuse::graphql::v1::{Error, Request, Response, SourceLocation};
 use dfuse_query::{GraphqlError, GraphqlExecutor, GraphqlOperation, GraphqlRequest, GraphqlResponse, Place};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use tonic::Status;
 
 use crate::{
@@ -32,12 +32,16 @@ impl GraphQl {
             if is_subscription { call.caller().stream().map_err(|error| call.fail(error))? } else { Place::default() };
         let answers = self.0.execute(document, call.caller().clone(), call.trace_id());
         let answers = call.stream(&message, place, answers.map(|answer| Ok((to_message(&answer), answer.documents))));
-        if is_subscription {
-            return Ok(answers);
-        }
-        // The metadata that goes before the answer says where the caller stands after it.
-        let (first, rest) = answers.into_inner().into_future().await;
-        Ok(tonic::Response::new(stream::iter(first).chain(rest).boxed()))
+        // The metadata that goes before the answers says where the caller stands: after a query, or with the subscription begun.
+        let mut answers = answers.into_inner();
+        let first = match is_subscription {
+            true => answers.next().now_or_never(),
+            false => Some(answers.next().await),
+        };
+        Ok(tonic::Response::new(match first {
+            Some(first) => stream::iter(first).chain(answers).boxed(),
+            None => answers,
+        }))
     }
 }
 

@@ -73,6 +73,9 @@ pub trait GraphqlExecutor: fmt::Debug + Send + Sync {
 
     /// The answers: one to a query; those of a subscription until it ends, which an answer with a terminal error does too. Whatever
     /// is wrong with the document, the access or the chain is in an answer. Dropping the stream ends the work.
+    ///
+    /// A subscription takes its request of the caller when the stream is polled for the first time, before it waits for anything:
+    /// transports that tell the caller's limits first rely on it.
     fn execute(
         &self,
         request: GraphqlRequest,

@@ -7,11 +7,17 @@ use dfuse_blocks::SystemEntropy;
 use dfuse_kv::MemoryStore;
 use dfuse_proto::{
     dfuse::graphql::v1::{Request, Response, graph_ql_client::GraphQlClient},
-    sf::firehose::v2::{InfoRequest, endpoint_info_client::EndpointInfoClient},
+    sf::firehose::v2::{
+        InfoRequest, Request as BlocksRequest, endpoint_info_client::EndpointInfoClient, stream_client::StreamClient,
+    },
 };
 use dfuse_query::GateAccess;
 use prost::Message;
 use prost_types::{Struct, Value, value::Kind};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tonic::{
     Code, Status, Streaming,
     metadata::{MetadataMap, MetadataValue},
@@ -172,8 +178,39 @@ async fn limits_are_told() {
         let status = info.info(request).await.unwrap_err();
         assert_eq!((&*code(&status), standing(status.metadata())), (expected, [Some(2), Some(remaining)]));
     }
+    // Streams tell it before their first message, which may be long in coming; so does plain HTTP.
+    let stream = |key: &str| {
+        let mut request = tonic::Request::new(BlocksRequest::default());
+        request.metadata_mut().insert("x-api-key", MetadataValue::try_from(key).unwrap());
+        request
+    };
+    let mut subscription = tonic::Request::new(asked(0.0));
+    subscription.metadata_mut().insert("x-api-key", MetadataValue::try_from(&slow).unwrap());
+    let answer = client.execute(subscription).await.unwrap();
+    assert_eq!(standing(answer.metadata()), [Some(2), Some(1)]);
+    assert!(answer.into_inner().message().await.unwrap().is_some());
+    let mut blocks = StreamClient::new(guarded.chain.channel.clone());
+    let answer = blocks.blocks(stream(&slow)).await.unwrap();
+    assert_eq!(standing(answer.metadata()), [Some(2), Some(0)]);
+    let status = blocks.blocks(stream(&slow)).await.unwrap_err();
+    assert_eq!((&*code(&status), standing(status.metadata())), ("rate_limit_exceeded_error", [Some(2), Some(0)]));
+    let head = plain_info(&guarded.chain, &guarded.key(Some("slow")).0).await;
+    assert!(head.contains("x-ratelimit-limit: 2\r\n") && head.contains("x-ratelimit-remaining: 1\r\n"), "{head}");
     // Who has no limit is told of none.
     assert_eq!(standing(client.execute(query(&free)).await.unwrap().metadata()), [None, None]);
+}
+
+/// The head of the answer to a request by plain HTTP.
+async fn plain_info(chain: &TestChain, key: &str) -> String {
+    let mut stream = TcpStream::connect(chain.address).await.unwrap();
+    let request = format!(
+        "POST /sf.firehose.v2.EndpointInfo/Info HTTP/1.1\r\nHost: test\r\nConnection: close\r\nX-Api-Key: {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().0.to_ascii_lowercase() + "\r\n"
 }
 
 #[tokio::test]

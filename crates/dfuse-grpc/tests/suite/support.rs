@@ -90,8 +90,21 @@ impl GraphqlExecutor for Echo {
         caller: Caller,
         trace_id: TraceId,
     ) -> BoxStream<'static, GraphqlResponse> {
-        // Nobody asks for more than they may.
-        caller.take(RouteClass::Search).unwrap();
+        let class = match self.operation(&request) {
+            Ok(GraphqlOperation::Subscription) => RouteClass::Stream,
+            _ => RouteClass::Search,
+        };
+        // As late as an executor may. Nobody asks for more than they may.
+        let begin = async move {
+            caller.take(class).unwrap();
+            Self::answers(request, trace_id)
+        };
+        stream::once(begin).flatten().boxed()
+    }
+}
+
+impl Echo {
+    fn answers(request: GraphqlRequest, trace_id: TraceId) -> BoxStream<'static, GraphqlResponse> {
         if request.query == "fail" {
             let extensions = json!({"code": "x", "trace_id": trace_id.to_string(), "terminal": true});
             let error = GraphqlError {
