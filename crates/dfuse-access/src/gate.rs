@@ -5,13 +5,14 @@ use std::{
 };
 
 use dfuse_blocks::{Clock, Entropy};
+use ipnet::IpNet;
 use quick_cache::sync::Cache;
 use ring::digest::{SHA256, digest};
 use tokio::sync::watch;
 
 use crate::{
-    AccessStore, ApiKey, Asking, ClientAddress, Error, Grant, IssuedToken, IssuerKeys, KeyText, Keyring, Meter, Mode,
-    NewKey, Options, OriginPattern, Refusal, Result, Subject, Tier, Tiers, UsedSinceStart,
+    AccessStore, ApiKey, Asking, ClientAddress, Error, Grant, IssuedToken, IssuerKeys, KeyKind, KeyText, Keyring,
+    Meter, Mode, NewKey, Options, OriginPattern, Refusal, Result, Subject, Tier, Tiers, UsedSinceStart,
     address::contains,
     grant::{Inner, some_address},
     issuers::Issuers,
@@ -95,12 +96,42 @@ impl Gate {
     /// # Errors
     /// [`Refusal::Maintenance`], those of the token, and [`Refusal::Origin`].
     pub fn admit(&self, asking: &Asking<'_>) -> Result<Grant, Refusal> {
-        let shared = &self.0;
-        if *shared.maintenance.borrow() {
-            return Err(shared.in_maintenance());
+        if *self.0.maintenance.borrow() {
+            return Err(self.0.in_maintenance());
         }
+        self.decide(self.presented(asking), asking)
+    }
+
+    /// Decides whether somebody may see what is for operators: what each key has used, and what others have asked. Under maintenance,
+    /// too. Who may: everybody in open mode and in the networks of operators; otherwise whoever has no limits, be it by their network,
+    /// by the secret, or by a token for a key of a server or of another issuer.
+    ///
+    /// # Errors
+    /// Those of the token, [`Refusal::Origin`], and [`Refusal::Tier`] for callers with limits.
+    pub fn admit_operator(&self, asking: &Asking<'_>) -> Result<Grant, Refusal> {
+        let Options { mode, operator_networks, .. } = &self.0.options;
+        if *mode == Mode::Open || is_in(operator_networks, asking) {
+            return Ok(self.anonymous(asking));
+        }
+        let grant = self.decide(self.presented(asking), asking)?;
+        match grant.subject() {
+            Subject::Network | Subject::Secret => Ok(grant),
+            Subject::Anonymous => Err(Refusal::TokenMissing),
+            Subject::Key(_) | Subject::Foreign(_) => {
+                let is_public = grant.key().is_some_and(|(_, kind)| kind != KeyKind::Server);
+                let tier = grant.tier().name();
+                if tier == Tiers::UNLIMITED && !is_public {
+                    return Ok(grant);
+                }
+                Err(Refusal::Tier { tier: tier.to_owned(), required: Tiers::UNLIMITED.to_owned() })
+            }
+        }
+    }
+
+    /// Whose token it is, if there is one.
+    fn presented(&self, asking: &Asking<'_>) -> Option<Result<Grant, Refusal>> {
         let token = asking.token.map(str::trim).filter(|token| !token.is_empty());
-        self.decide(token.map(|token| self.holder(token, asking)), asking)
+        token.map(|token| self.holder(token, asking))
     }
 
     /// Decides who somebody is that presents an API key itself instead of a token for it.
@@ -125,9 +156,7 @@ impl Gate {
     /// What follows from who somebody is found to be; absent where they do not say.
     fn decide(&self, known: Option<Result<Grant, Refusal>>, asking: &Asking<'_>) -> Result<Grant, Refusal> {
         let shared = &self.0;
-        // A proxy that says nothing of its client may ask for anybody.
-        let is_free =
-            !asking.is_proxy && asking.address.is_some_and(|address| contains(&shared.options.networks, address));
+        let is_free = is_in(&shared.options.networks, asking);
         match (known, shared.options.mode) {
             (Some(Ok(grant)), _) => Ok(grant),
             (None | Some(Err(_)), _) if is_free => Ok(self.grant(asking, Subject::Network, shared.tiers.unlimited())),
@@ -455,6 +484,11 @@ impl Gate {
             standing: Mutex::default(),
         }
     }
+}
+
+/// Whether somebody asks from one of the networks. A proxy that says nothing of its client may ask for anybody.
+fn is_in(networks: &[IpNet], asking: &Asking<'_>) -> bool {
+    !asking.is_proxy && asking.address.is_some_and(|address| contains(networks, address))
 }
 
 fn check_origin(key: &ApiKey, origin: Option<&str>) -> Result<(), Refusal> {

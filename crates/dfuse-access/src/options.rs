@@ -69,6 +69,8 @@ pub struct Options {
     pub secret: Option<Secret>,
     /// Networks whose callers need no token and have no limits.
     pub networks: Vec<IpNet>,
+    /// Networks whose callers may see what is for operators, without a token.
+    pub operator_networks: Vec<IpNet>,
     /// The proxies before the server.
     pub proxies: Proxies,
     /// The tiers.
@@ -98,6 +100,7 @@ impl Default for Options {
             mode: Mode::Open,
             secret: None,
             networks: Vec::new(),
+            operator_networks: Vec::new(),
             proxies: Proxies::default(),
             tiers: Vec::new(),
             anonymous_tier: None,

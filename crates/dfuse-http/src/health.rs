@@ -21,6 +21,7 @@ use crate::{
         INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, USAGE_UNWRITTEN,
         WS_QUEUED_BYTES, usage_of,
     },
+    sender::Operator,
 };
 
 use dfuse_render::rfc3339;
@@ -117,8 +118,8 @@ pub fn without_places(text: &str) -> String {
     clean
 }
 
-/// `GET /metrics`: all counts, as Prometheus reads them.
-async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
+/// `GET /metrics`: all counts, as Prometheus reads them. They tell what each key has used.
+async fn metrics(State(api): State<Api>, _: Operator) -> Result<Response, HttpError> {
     let Look { head, lib, conditions, status, .. } = look(&api).await?;
     api.metrics().record(|| {
         let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
@@ -164,7 +165,7 @@ fn version(addresses: &[&str]) -> Json<Value> {
     Json(json!({"name": "dfuse", "version": env!("CARGO_PKG_VERSION"), "addresses": addresses}))
 }
 
-/// What is open to all, beside surfaces at those addresses.
+/// What operators ask, beside surfaces at those addresses. Nothing of it is counted or limited.
 pub(crate) fn endpoints(addresses: Vec<&'static str>) -> Vec<Endpoint> {
     let addresses = [addresses, vec![HEALTH, METRICS]].concat();
     vec![
@@ -177,7 +178,7 @@ pub(crate) fn endpoints(addresses: Vec<&'static str>) -> Vec<Endpoint> {
             AnswerForm::Json(CONDITION),
         ),
         Endpoint::raw(METRICS, Methods::Get, OPEN, get(metrics))
-            .answers("All counts, in Prometheus' text format.", AnswerForm::Text(METRICS_TYPE)),
+            .answers("All counts, in Prometheus' text format, for operators.", AnswerForm::Text(METRICS_TYPE)),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use axum::{
-    extract::{Request, State},
+    extract::{FromRequestParts, Request, State},
     http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -59,6 +59,21 @@ pub async fn admit(api: &Api, parts: &Parts, surface: Surface) -> ApiResult<Call
     }
     let (token, forwarded_for) = (token(&parts.headers, parts.uri.query()), forwarded_for(&parts.headers));
     api.admit(&asking(parts, token.as_deref(), forwarded_for.as_deref(), surface)).await
+}
+
+/// Somebody who may see what is for operators. As an argument of a handler, it lets nobody else in.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator;
+
+impl FromRequestParts<Api> for Operator {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, HttpError> {
+        let (token, forwarded_for) = (token(&parts.headers, parts.uri.query()), forwarded_for(&parts.headers));
+        let asking = asking(parts, token.as_deref(), forwarded_for.as_deref(), Surface::Rest);
+        api.access().admit_operator(&asking).await?;
+        Ok(Self)
+    }
 }
 
 /// What is known of whoever sent a request, for a surface that admits them later.

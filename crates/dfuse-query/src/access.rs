@@ -27,6 +27,18 @@ pub trait Access: fmt::Debug + Send + Sync {
         self.admit(asking).await
     }
 
+    /// The same for what is for operators: what each key has used, and what others have asked. Under maintenance, too.
+    ///
+    /// # Errors
+    /// Those of [`Access::admit`], `auth_token_missing_error` and `auth_invalid_tier_error`.
+    async fn admit_operator(&self, asking: &Asking<'_>) -> ApiResult<Caller> {
+        let caller = self.admit(asking).await?;
+        if !self.is_open() && caller.is_anonymous() {
+            return Err(ApiError::new(ErrorCode::TokenMissing, "This is for operators, who have a token."));
+        }
+        Ok(caller)
+    }
+
     /// Issues a token for an API key.
     ///
     /// # Errors
@@ -45,7 +57,7 @@ pub trait Access: fmt::Debug + Send + Sync {
         UsedSinceStart::default()
     }
 
-    /// Whether nobody needs a token, not even for what operators look at.
+    /// Whether nobody needs a token, not even for what is for operators.
     fn is_open(&self) -> bool {
         true
     }

@@ -34,6 +34,11 @@ impl Access for GateAccess {
         Ok(caller(self.0.admit_key(api_key, &asking)?, &asking))
     }
 
+    async fn admit_operator(&self, asking: &Asking<'_>) -> ApiResult<Caller> {
+        let asking = self.asking(asking);
+        Ok(caller(self.0.admit_operator(&asking)?, &asking))
+    }
+
     async fn issue(&self, api_key: &str, asking: &Asking<'_>) -> ApiResult<IssuedToken> {
         let dfuse_access::Asking { address, origin, .. } = self.asking(asking);
         let issued = self.0.issue(api_key, address, origin).map_err(ApiError::unexpected)?;

@@ -5,30 +5,28 @@ mod samples;
 
 use std::borrow::Cow;
 
-use dfuse_http::{Api, Endpoint, Params, without_places};
+use dfuse_http::{AnswerForm, Api, Charge, Endpoint, Params, sender::Operator, without_places};
 use dfuse_index::IndexState;
-use dfuse_query::{ApiError, ApiResult, Class, ErrorCode, Head, Look};
+use dfuse_query::{ApiResult, Class, Head, Look};
 use dfuse_render::rfc3339;
 use maud::{Markup, html};
 
 use self::samples::Samples;
 use crate::{
     links,
-    page::{Live, Page, endpoint},
+    page::{HTML, Live, Page},
     shown::visible,
 };
 
 const MIB: f64 = (1 << 20) as f64;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
-    vec![endpoint("/dashboard", Class::LookUp, "A page: the state of the server, for operators.", dashboard)]
+    let answer = "A page: the state of the server, for operators.";
+    vec![Endpoint::get("/dashboard", Charge::open(Class::LookUp), dashboard).answers(answer, AnswerForm::Text(HTML))]
 }
 
-async fn dashboard(api: Api, params: Params) -> ApiResult<Page> {
+async fn dashboard(api: Api, (_, params): (Operator, Params)) -> ApiResult<Page> {
     params.finish(())?;
-    if !api.access().is_open() && api.caller().is_anonymous() {
-        return Err(ApiError::new(ErrorCode::TokenMissing, "The dashboard is for operators, who have a key."));
-    }
     let look = Look::take(&api, false).await?;
     let text = api.metrics().render();
     let samples = Samples::parse(&text);

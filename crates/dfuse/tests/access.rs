@@ -137,7 +137,7 @@ fn usage_outlives_a_kill() {
         }
         // Nobody asks for the usage: the server writes it by itself.
         let is_written = |server: &mut Server| {
-            let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+            let metrics = String::from_utf8(server.get(&format!("/metrics?token={token}")).body).unwrap();
             metrics.lines().any(|line| line == "dfuse_usage_unwritten_requests 0")
         };
         while !is_written(&mut server) {}

@@ -1,4 +1,4 @@
-use dfuse_access::{Mode, Options, Refusal, RouteClass, TierOptions, Tiers};
+use dfuse_access::{Asking, KeyKind, Mode, NewKey, Options, Refusal, RouteClass, TierOptions, Tiers};
 
 use crate::support::TestGate;
 
@@ -80,4 +80,48 @@ fn what_cannot_be() {
         let error = dfuse_access::Gate::open(store(), clock.clone(), entropy, options).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
+}
+
+/// Who may see what is for operators.
+#[test]
+fn operators() {
+    let options = Options {
+        secret: Some("secret".to_owned().into()),
+        networks: vec!["10.0.0.0/8".parse().unwrap()],
+        operator_networks: vec!["127.0.0.1/32".parse().unwrap()],
+        tiers: vec![TierOptions { name: "free".into(), ..TierOptions::default() }],
+        anonymous_tier: Some(Tiers::UNLIMITED.into()),
+        ..Options::default()
+    };
+    let missing = Err(Refusal::TokenMissing);
+    let limited = |tier: &str| Err(Refusal::Tier { tier: tier.into(), required: Tiers::UNLIMITED.into() });
+    for mode in [Mode::Optional, Mode::Required] {
+        let gate = TestGate::new(Options { mode, ..options.clone() });
+        let token = |kind, tier: Option<&str>| {
+            let origins = if kind == KeyKind::Web { vec!["*".parse().unwrap()] } else { vec![] };
+            let new = NewKey { tier: tier.map(Into::into), origins, ..NewKey::new(kind, "test") };
+            gate.token(&gate.key_like(new).0)
+        };
+        let ask = |token: Option<&str>, address: &str, is_proxy| {
+            let asking = Asking { token, address: address.parse().ok(), is_proxy, origin: None };
+            gate.admit_operator(&asking).map(drop)
+        };
+        assert_eq!(ask(Some(&token(KeyKind::Server, None)), "192.0.2.1", false), Ok(()));
+        assert_eq!(ask(Some("secret"), "192.0.2.1", false), Ok(()));
+        for address in ["127.0.0.1", "10.0.0.1"] {
+            assert_eq!(ask(None, address, false), Ok(()), "{address}");
+            assert_eq!(ask(None, address, true), missing.clone(), "a proxy at {address} asks for anybody");
+        }
+        assert_eq!(ask(None, "192.0.2.1", false), missing.clone());
+        assert_eq!(ask(Some(&token(KeyKind::Server, Some("free"))), "192.0.2.1", false), limited("free"));
+        // Everybody can read the key in a page or a program for telephones.
+        for kind in [KeyKind::Web, KeyKind::Mobile] {
+            assert_eq!(ask(Some(&token(kind, None)), "192.0.2.1", false), limited(Tiers::UNLIMITED), "{kind:?}");
+        }
+        assert!(matches!(ask(Some("garbage"), "192.0.2.1", false), Err(Refusal::TokenInvalid { .. })));
+        gate.begin_maintenance();
+        assert_eq!(ask(Some("secret"), "192.0.2.1", false), Ok(()));
+    }
+    let gate = TestGate::new(Options { secret: None, ..options });
+    gate.admit_operator(&Asking::default()).unwrap();
 }

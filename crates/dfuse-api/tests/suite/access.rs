@@ -137,7 +137,7 @@ async fn where_a_token_is_required() {
     let (code, error) = guarded.with_token(BLOCKS, "a.b.c").await.error();
     assert_eq!((code, &error["details"]["token"]), (ErrorCode::TokenInvalid, &json!("")));
     // What needs no token needs none.
-    for open in ["/", "/healthz", "/metrics", "/.well-known/jwks.json"] {
+    for open in ["/", "/healthz", "/.well-known/jwks.json"] {
         assert_eq!(guarded.get(open, &[]).await.status, StatusCode::OK, "{open}");
     }
     assert_eq!(guarded.get("/nowhere", &[]).await.error().0, ErrorCode::RouteNotFound);
@@ -336,6 +336,47 @@ async fn maintenance_is_told_to_everybody() {
     Client::connect(&listening).await;
 }
 
+/// The counts name every key: in the modes that ask for tokens, they are for operators.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_counts_are_for_operators() {
+    let free = TierOptions { name: "free".into(), ..TierOptions::default() };
+    for mode in [Mode::Open, Mode::Optional, Mode::Required] {
+        let access = dfuse_access::Options { mode, tiers: vec![free.clone()], ..dfuse_access::Options::default() };
+        let guarded = Guarded::new(access).await;
+        let free = guarded.token_of(NewKey { tier: Some("free".into()), ..NewKey::new(KeyKind::Server, "a") });
+        let operator = guarded.token();
+        if mode == Mode::Open {
+            assert_eq!(guarded.get("/metrics", &[]).await.status, StatusCode::OK);
+            continue;
+        }
+        for maintenance in [false, true] {
+            guarded.gate.set_maintenance(maintenance).unwrap();
+            assert_eq!(guarded.get("/metrics", &[]).await.error().0, ErrorCode::TokenMissing);
+            // Nobody becomes somebody else by a header.
+            for address in ["127.0.0.1", "10.0.0.1"] {
+                let answer = guarded.get("/metrics", &[("x-forwarded-for", address)]).await;
+                assert_eq!(answer.error().0, ErrorCode::TokenMissing);
+            }
+            assert_eq!(guarded.with_token("/metrics", "a.b.c").await.error().0, ErrorCode::TokenInvalid);
+            let (code, error) = guarded.with_token("/metrics", &free).await.error();
+            let details = json!({"tier": "free", "required_tier": "unlimited"});
+            assert_eq!((code, &error["details"]), (ErrorCode::TierNotAllowed, &details));
+            for uri in ["/metrics".to_owned(), format!("/metrics?token={operator}")] {
+                let authorization = format!("Bearer {operator}");
+                let header = [("authorization", &*authorization)];
+                let headers = if uri.contains('?') { &[][..] } else { &header };
+                assert_eq!(guarded.get(&uri, headers).await.status, StatusCode::OK, "{mode:?} {uri}");
+            }
+        }
+    }
+    let networks = vec!["192.0.2.0/24".parse().unwrap()];
+    let access =
+        dfuse_access::Options { mode: Mode::Required, operator_networks: networks, ..dfuse_access::Options::default() };
+    let guarded = Guarded::new(access).await;
+    assert_eq!(guarded.get("/metrics", &[]).await.status, StatusCode::OK);
+    assert_eq!(guarded.get(BLOCKS, &[]).await.error().0, ErrorCode::TokenMissing);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_s_api_says_it_in_the_node_s_words() {
     let chain_api = ChainApiOptions { authenticate: true, ..ChainApiOptions::default() };
@@ -397,7 +438,7 @@ async fn usage_is_counted() {
     assert_eq!(after.ingress_bytes - before.ingress_bytes, request.len() as u64);
     assert!(after.egress_bytes > before.egress_bytes);
     // In the counts for operators, too, by the id of the key.
-    let metrics = guarded.get("/metrics", &[]).await;
+    let metrics = guarded.with_token("/metrics", &token).await;
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     for (name, count) in [("requests", 4), ("documents", 4), ("rate_limited", 0), ("egress_bytes", after.egress_bytes)]
     {

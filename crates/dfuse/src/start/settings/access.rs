@@ -20,6 +20,9 @@ section! {
         secret: Option<String> = None,
         /// Networks whose callers need no token and have no limits, such as ["10.0.0.0/8"]
         networks: Vec<String> = Vec::new(),
+        /// Networks whose callers see /metrics and /dashboard without a token, such as ["127.0.0.1"]. It says nothing of the
+        /// rest of the API. In open mode everybody sees them
+        operator_networks: Vec<String> = Vec::new(),
         /// How many proxies every request passes through: the client's address is that many elements from the end of
         /// X-Forwarded-For. 0: there is no proxy, and the header is ignored
         proxy_hops: usize = 0,
@@ -112,6 +115,7 @@ impl Access {
             mode,
             secret: self.secret.clone().map(Into::into),
             networks: networks("networks", &self.networks)?,
+            operator_networks: networks("operator_networks", &self.operator_networks)?,
             proxies: Proxies { hops: self.proxy_hops, networks: networks("proxy_networks", &self.proxy_networks)? },
             tiers: self.tiers.clone(),
             anonymous_tier: self.anonymous_tier.clone(),
@@ -165,6 +169,7 @@ mod tests {
         for (change, message) in [
             ((|access| access.secret = Some("a".into())) as fn(&mut Access), "no effect"),
             (|access| access.networks = vec!["10.0.0.0/33".into()], "setting \"access.networks\""),
+            (|access| access.operator_networks = vec!["here".into()], "setting \"access.operator_networks\""),
             (|access| (access.proxy_hops, access.proxy_networks) = (1, vec!["10.0.0.0/8".into()]), "set one of them"),
             (|access| access.issuers = vec![IssuerSettings::default()], "needs a name"),
             (|access| access.rotate_days = 0, "1 or more"),
