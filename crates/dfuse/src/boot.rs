@@ -24,20 +24,20 @@ use crate::failure::{explained, usage};
 
 const DEFAULT: &str = "bootseq.yaml";
 
-/// Boot a fresh private chain with accounts, contracts and protocol features, step by step as a file says; docs/boot.md
-/// describes it. The same file is not run twice on the same chain.
+/// Set up a new private chain with accounts, contracts and protocol features. A file lists the steps; docs/boot.md describes
+/// it. A file is run only once on each chain.
 #[derive(Debug, Args)]
 pub(crate) struct Boot {
-    /// The boot sequence; without the default file there is nothing to do [default: bootseq.yaml]
+    /// File with the boot sequence. If the default file does not exist, nothing is done [default: bootseq.yaml]
     #[arg(value_name = "FILE")]
     sequence: Option<PathBuf>,
-    /// HTTP address of a node that produces blocks and takes transactions
+    /// HTTP address of a node that produces blocks and accepts transactions
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8888", env = "DFUSE_BOOT_NODE")]
     node: String,
-    /// Where it is noted that the sequence was run [default: FILE with the ending .state.json]
+    /// File that records that the sequence was run [default: FILE with the extension .state.json]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// How long to wait for the node to answer, in seconds
+    /// Maximum time to wait for the node to answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     wait: u64,
 }

@@ -11,7 +11,7 @@ use crate::{
     tools,
 };
 
-/// Search, state and streams of Antelope chains from the execution log of a node
+/// Search, state at any block, and streams for Antelope chains
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -23,19 +23,19 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a configuration for a local chain, or for following a network
+    /// Write a configuration for a local chain or for a node of an existing network
     Init(Init),
-    /// Take blocks from a source, index them, and serve the API
+    /// Read blocks from a source, index them and serve the API
     Start(Start),
-    /// Boot a fresh private chain: accounts, contracts, protocol features
+    /// Set up a new private chain: accounts, contracts and protocol features
     Boot(Boot),
-    /// Make, list and revoke API keys, and see what they use
+    /// Create, list and revoke API keys, and show their usage
     #[command(subcommand, arg_required_else_help = true)]
     Keys(Keys),
-    /// Take a server out of service, or back into it
+    /// Take a server out of service or put it back into service
     #[command(subcommand, arg_required_else_help = true)]
     Maintenance(Maintenance),
-    /// Look into logs and block files, check and repair them
+    /// Inspect, check and repair logs, block files and indexes
     #[command(subcommand, arg_required_else_help = true)]
     Tools(tools::Tool),
     Completions(Completions),

@@ -27,31 +27,31 @@ pub(crate) struct Init {
     /// Directory to write to: dfuse.toml, and a directory for each node
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// What to run
+    /// What to configure
     #[arg(long, value_enum)]
     chain: Option<Chain>,
-    /// The program, if it is not nodeos in PATH
+    /// Path of nodeos, if it is not in PATH
     #[arg(long, value_name = "FILE", default_value = "nodeos")]
     nodeos: PathBuf,
-    /// An argument that the program needs before all others; may come several times
+    /// Argument to pass to nodeos before all others. May be repeated
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     nodeos_argument: Vec<String>,
-    /// A variable that the program needs, as NAME=VALUE; may come several times
+    /// Environment variable to set for nodeos, as NAME=VALUE. May be repeated
     #[arg(long, value_name = "VARIABLE")]
     nodeos_environment: Vec<String>,
-    /// First of the ports of the nodes on this machine: HTTP of each, then peers of each
+    /// First port to use. Each node takes two: one for HTTP, one for peers
     #[arg(long, value_name = "PORT", default_value_t = 8888)]
     first_port: u16,
-    /// To follow a network: a peer, as HOST:PORT; may come several times
+    /// Peer of the network to follow, as HOST:PORT. May be repeated
     #[arg(long, value_name = "PEER")]
     peer: Vec<String>,
-    /// To follow a network from its beginning: its genesis.json
+    /// The genesis.json of the network, to follow it from its beginning
     #[arg(long, value_name = "FILE", conflicts_with = "snapshot")]
     genesis: Option<PathBuf>,
-    /// To follow a network from some block on: a snapshot
+    /// Snapshot of nodeos, to follow a network from the block of the snapshot on
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
-    /// Replace files of an earlier configuration
+    /// Overwrite the files of an earlier configuration
     #[arg(long)]
     force: bool,
 }

@@ -18,20 +18,20 @@ use crate::{
 /// Days of usage that are shown.
 const USAGE_DAYS: u32 = 31;
 
-/// Commands for API keys. They reach a running server at once, and work without one
+/// Manage API keys. A running server applies every change at once; without a running server, the commands work, too
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
-    /// Make a key, and tell it: this once only, as the server keeps no more than a hash of it
+    /// Create a key and print it. It is shown only once, because the server keeps nothing but a hash of it
     Create(Create),
     /// List all keys
     List(Shown),
     /// Show a key
     Show(OneKey),
-    /// End a key, with its tokens and streams
+    /// Revoke a key, and end its tokens and open streams
     Revoke(OneKey),
-    /// Let a new key sign tokens; those that were issued count as long as they live
+    /// Sign tokens with a new signing key from now on. Tokens that were issued before stay valid until they expire
     Rotate(Shown),
-    /// Show what keys have used, by day
+    /// Show the usage of keys by day
     Usage(Usage),
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Shown {
     /// Data directory of the server [default: ./dfuse-data]
     #[arg(long, value_name = "DIR", env = "DFUSE_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
-    /// How the reply is written
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -51,24 +51,24 @@ pub(crate) struct Create {
     /// Who uses the key: server (keeps it secret), web (pages of its origins) or mobile (programs on many devices)
     #[arg(long, value_name = "KIND", value_parser = ["server", "web", "mobile"])]
     kind: String,
-    /// A name for operators
+    /// A name that tells operators what the key is for
     #[arg(long)]
     name: String,
-    /// Origin of the pages that may use the key, as https://app.example.com, https://*.example.com or *; may be given several
-    /// times. A web key needs one
+    /// Origin of the pages that may use the key: https://app.example.com, https://*.example.com or *. May be repeated; a web
+    /// key needs at least one
     #[allow(rustdoc::bare_urls)] // also the text of --help
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<OriginPattern>,
-    /// A tier of access.tiers; without one, every route and all history without limits
+    /// Tier of the key, one of access.tiers. Without a tier, the key may use every route and all history without limits
     #[arg(long)]
     tier: Option<String>,
-    /// How many blocks below the head the key may read, instead of what its tier says
+    /// How many blocks below the head the key may read. Overrides the tier
     #[arg(long, value_name = "BLOCKS")]
     history: Option<u32>,
-    /// Requests of each class of routes, as 10/s, 600/m or 3600/h, instead of what its tier says
+    /// Maximum rate of requests for each class of routes, such as 10/s, 600/m or 3600/h. Overrides the tier
     #[arg(long)]
     rate: Option<Rate>,
-    /// When the key ends: after a time (90d, 12h) or at one (2027-01-31, 2027-01-31T12:00:00Z)
+    /// When the key expires: after a period (90d, 12h) or at a time (2027-01-31, 2027-01-31T12:00:00Z)
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
     #[command(flatten)]
@@ -77,7 +77,7 @@ pub(crate) struct Create {
 
 #[derive(Debug, Args)]
 pub(crate) struct OneKey {
-    /// Id of the key, or its first digits
+    /// Id of the key; its first digits are enough
     id: String,
     #[command(flatten)]
     shown: Shown,
@@ -85,9 +85,9 @@ pub(crate) struct OneKey {
 
 #[derive(Debug, Args)]
 pub(crate) struct Usage {
-    /// Id of one key, or its first digits [default: all]
+    /// Id of a key; its first digits are enough [default: all keys]
     id: Option<String>,
-    /// How many days, the present one included
+    /// Number of days to show, including today
     #[arg(long, default_value_t = USAGE_DAYS)]
     days: u32,
     #[command(flatten)]

@@ -27,10 +27,10 @@ use crate::{progress::StandardError, remedy};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct LogOptions {
-    /// Form of the lines
+    /// Log format
     #[arg(long, value_enum, global = true, default_value_t, env = "DFUSE_LOG_FORMAT", hide_env_values = true)]
     log_format: LogFormat,
-    /// Least level that is logged: error, warn, info, debug or trace; also by module, as in "info,dfuse_blocks=debug"
+    /// Lowest level to log: error, warn, info, debug or trace. Modules may have levels of their own: "info,dfuse_blocks=debug"
     #[arg(
         long,
         value_name = "LEVEL",
@@ -45,10 +45,10 @@ pub(crate) struct LogOptions {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum LogFormat {
-    /// For people
+    /// Lines for people
     #[default]
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 

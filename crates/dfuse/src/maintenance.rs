@@ -10,12 +10,12 @@ use crate::{
     failure,
 };
 
-/// Take a server out of service, or back into it
+/// Take a server out of service or put it back into service
 #[derive(Debug, Subcommand)]
 pub(crate) enum Maintenance {
-    /// Answer everything but health and metrics with 503, and end all streams, until it is switched off
+    /// Answer all requests but those for health and metrics with 503, and end all streams, until maintenance is switched off
     On(Place),
-    /// Answer again
+    /// End maintenance and answer requests again
     Off(Place),
 }
 

@@ -12,7 +12,7 @@ use clap_complete::Shell;
 
 use crate::failure;
 
-/// Print the completions of a shell, for instance: dfuse completions bash > /etc/bash_completion.d/dfuse
+/// Print a completion script for a shell, for example: dfuse completions bash > /etc/bash_completion.d/dfuse
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// The shell
@@ -28,10 +28,10 @@ impl Completions {
     }
 }
 
-/// Write the manual pages of all commands into a directory, for instance: dfuse man /usr/local/share/man/man1
+/// Write the manual pages of all commands to a directory, for example: dfuse man /usr/local/share/man/man1
 #[derive(Debug, Args)]
 pub(crate) struct Man {
-    /// The directory, which is made if it is not there
+    /// The directory; it is created if it does not exist
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }

@@ -33,22 +33,22 @@ pub(crate) use self::{
 };
 use self::{descriptors::Shares, origin::Origin};
 
-/// Take blocks from a source, index them, and serve the API. Settings come from here, from DFUSE_* variables, from the
-/// configuration file, in this order; `dfuse tools print-config` prints them all.
+/// Read blocks from a source, index them and serve the API. A flag overrides a DFUSE_* variable, and a variable overrides the
+/// configuration file; `dfuse tools print-config` prints all settings.
 #[derive(Debug, Args, Serialize)]
 pub(crate) struct Start {
-    /// A configuration file, as `dfuse tools print-config` prints it [default: ./dfuse.toml if it is there]
+    /// Configuration file, in the form that `dfuse tools print-config` prints [default: ./dfuse.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     #[serde(skip)]
     config: Option<PathBuf>,
-    /// Directory of everything that is kept [default: ./dfuse-data; for the demo a temporary one]
+    /// Directory in which dfuse keeps its data [default: ./dfuse-data; a temporary directory for the demo]
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
     /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), ship:HOST:PORT or ship:unix:PATH (nodes with
     /// the state-history plugin), ship-log:DIR (the data directory of such a node), blocks:DIR, firehose:HOST:PORT (another
     /// server; firehoses:HOST:PORT with TLS; several separated by commas) or nodeos (supervised nodes).
-    /// For blocks in an object store (blocks:s3://BUCKET/PREFIX) dfuse is built with the feature aws, gcp or azure
+    /// Blocks in an object store (blocks:s3://BUCKET/PREFIX) require a build with the feature aws, gcp or azure
     /// [default: demo]
     #[arg(long, value_name = "SPEC")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,20 +61,20 @@ pub(crate) struct Start {
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     grpc_listen: Option<String>,
-    /// The chain's id
+    /// Id of the chain
     #[arg(long, value_name = "HEX")]
     #[serde(skip_serializing_if = "Option::is_none")]
     chain_id: Option<String>,
-    /// Begin with the state of a portable snapshot of nodeos: a file or a URL, plain or packed with zstd, gzip or tar. For an
-    /// empty data directory; blocks are taken from the one after the snapshot
+    /// Portable snapshot of nodeos to load into an empty data directory: a file or a URL, plain or packed with zstd, gzip or
+    /// tar. Indexing continues with the next block
     #[arg(long, value_name = "FILE|URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshot: Option<String>,
-    /// End when the source has ended and all its blocks are indexed
+    /// Exit when the source has ended and all of its blocks are indexed
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     exit_at_end: bool,
-    /// Read all files of the indexes first, and build the indexes anew from the block files if any is damaged
+    /// Read all index files at startup, and rebuild the indexes from the block files if any file is damaged or missing
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     rebuild_damaged: bool,
@@ -85,7 +85,7 @@ pub(crate) struct Start {
 /// Flags of the section `nodeos`.
 #[derive(Debug, Args, Serialize)]
 struct NodeFlags {
-    /// Begin by restoring every supervised node from its newest snapshot
+    /// Restore every supervised node from its newest snapshot at startup
     #[arg(long = "restore-nodes")]
     #[serde(skip_serializing_if = "is_false")]
     restore: bool,

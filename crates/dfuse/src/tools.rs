@@ -22,32 +22,36 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tool {
-    /// Print the blocks of a log, a block file or a block store
+    /// Print the blocks in a log, a block file or a block store
     PrintBlocks(print_blocks::PrintBlocks),
+    /// Print a block: the answer of GET /v0/blocks/ID or, for a number, of /v0/blocks?skip=NUMBER&limit=1
     Block(read::Read<read::Block>),
+    /// Print the lifecycle of a transaction: the answer of GET /v0/transactions/ID
     Trx(read::Read<read::Trx>),
+    /// Print rows of a table at any block: the answer of GET /v0/state/table or, with --key, of /v0/state/table/row
     Rows(read::Read<read::Rows>),
+    /// Print transactions with matching actions: the answer of GET /v0/search/transactions
     Search(read::Read<read::Search>),
-    /// Find what is wrong with stored data
+    /// Check stored data for faults
     #[command(subcommand, arg_required_else_help = true)]
     Check(Check),
-    /// Turn a log into a block store, or add to one
+    /// Convert a log to a block store, or add it to an existing store
     Merge(merge::Merge),
     Backup(backup::Backup),
-    /// Build indexes anew from the block files
+    /// Rebuild indexes from the block files
     Reindex(index::Reindex),
-    /// Look into a portable snapshot of nodeos
+    /// Inspect a portable snapshot of nodeos
     #[command(subcommand, arg_required_else_help = true)]
     Snapshot(snapshot::Look),
-    /// Print all settings of `dfuse start` with their defaults, as a configuration file
+    /// Print all settings of `dfuse start` and their defaults, in the form of a configuration file
     PrintConfig,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Check {
-    /// Holes, overlaps, damage and broken links in a block store; ends with code 1 if there are any
+    /// Find gaps, overlaps, damage and broken links in a block store. Exits with code 1 if there are any
     Blocks(check_blocks::CheckBlocks),
-    /// Entries of the indexes that differ from the blocks; ends with code 1 if there are any
+    /// Find index entries that differ from the blocks. Exits with code 1 if there are any
     Index(index::CheckIndex),
 }
 
@@ -74,7 +78,7 @@ impl Tool {
 /// How logs are read.
 #[derive(Debug, Args)]
 struct LineOptions {
-    /// Longest line of a log, in MiB
+    /// Maximum length of a line in a log, in MiB
     #[arg(
         long,
         value_name = "NUMBER",

@@ -145,223 +145,223 @@ macro_rules! error_codes {
 error_codes! {
     RequestValidation: "request_validation_error", BAD_REQUEST, InvalidArgument, No,
         [
-            optional(object("errors", "for each wrong parameter the list of what is wrong with it")),
-            optional(object("position", "where a query is wrong: `offset` in bytes from 0, `line` and `column` from 1"))
+            optional(object("errors", "for each invalid parameter, a list of its problems")),
+            optional(object("position", "where the query is wrong: `offset` in bytes, counted from 0; `line` and `column`, counted from 1"))
         ],
-        "A parameter is missing or has a value that is not allowed.";
+        "A parameter is missing or its value is not allowed.";
     InvalidJson: "invalid_json_error", BAD_REQUEST, InvalidArgument, No,
-        [object("errors", "`source`: what the parser says")],
-        "The body is not JSON, or its JSON does not have the types that are wanted.";
+        [object("errors", "`source`: the message of the parser")],
+        "The body is not JSON, or a value in it has the wrong type.";
     MissingBody: "missing_body_error", BAD_REQUEST, InvalidArgument, No, [],
-        "The request needs a body and has none.";
+        "The request has no body, but needs one.";
     RequestMalformed: "request_malformed_error", BAD_REQUEST, InvalidArgument, No, [],
-        "What came is not HTTP/1.1, or ended before it was complete.";
+        "The request is not valid HTTP/1.1, or ended before it was complete.";
     BlockNumAboveHead: "app_block_num_higher_than_head_block_error", BAD_REQUEST, OutOfRange, Later,
         [
-            number("request_block_num", "the block number of the request"),
-            number("head_block_num", "number of the newest block"),
-            number("last_written_block_num", "number of the last irreversible block")
+            number("request_block_num", "the requested block number"),
+            number("head_block_num", "the number of the head block"),
+            number("last_written_block_num", "the number of the last irreversible block")
         ],
-        "The block of that number is not there yet.";
+        "The chain has not reached this block number yet.";
     BlockNumAboveLib: "app_block_num_higher_than_lib_error", BAD_REQUEST, OutOfRange, Later,
         [
-            number("request_block_num", "the block number of the request"),
-            number("last_written_block_num", "number of the last irreversible block")
+            number("request_block_num", "the requested block number"),
+            number("last_written_block_num", "the number of the last irreversible block")
         ],
-        "The block of that number is not irreversible yet, and the request wants only what is.";
+        "The request asks for irreversible data only, and this block is not irreversible yet.";
     TableRowNotDecoded: "data_decoding_table_row_error", BAD_REQUEST, InvalidArgument, No,
-        [text("data", "the row, as the request has it")],
-        "The bytes are no row of the table by its ABI.";
+        [text("data", "the row as given in the request")],
+        "The ABI cannot decode these bytes as a row of the table.";
     AbiMalformed: "data_abi_malformed_error", BAD_REQUEST, FailedPrecondition, No,
-        [text("account", "the account"), number("block_num", "the block that set the ABI")],
-        "The account has set bytes that are no ABI, so that there is no JSON of it, and no row decodes by it.";
+        [text("account", "the account"), number("block_num", "the number of the block in which the ABI was set")],
+        "The account set an ABI that cannot be decoded, so its rows cannot be decoded either.";
     CursorTooOld: "cursor_too_old_error", BAD_REQUEST, FailedPrecondition, No, [],
-        "The cursor is on a fork that was given up so long ago that its blocks are not kept: start without it.";
+        "The cursor points to a fork that was abandoned too long ago to be kept. Start without a cursor.";
     WsUpgradeFailed: "ws_upgrade_failed_error", BAD_REQUEST, InvalidArgument, No,
-        [text("reason", "what the request lacks")],
-        "The request for a WebSocket connection is not one.";
+        [text("reason", "what the request is missing")],
+        "The request is not a valid WebSocket upgrade.";
     WsBinaryMessageUnsupported: "ws_binary_message_unsupported_error", BAD_REQUEST, InvalidArgument, No, [],
-        "A WebSocket message is binary: send text.";
+        "A WebSocket message is binary. Send text instead.";
     WsInvalidJsonMessage: "ws_invalid_json_message_error", BAD_REQUEST, InvalidArgument, No,
         [text("reason", "what is wrong")],
-        "A WebSocket message is not a JSON object, or its `type`, `req_id` or `listen` have a wrong JSON type.";
+        "A WebSocket message is not a JSON object, or its `type`, `req_id` or `listen` has the wrong JSON type.";
     WsInvalidJsonMessageData: "ws_invalid_json_message_data_error", BAD_REQUEST, InvalidArgument, No,
         [text("reason", "what is wrong")],
-        "A field of a WebSocket message or of its `data` has a wrong JSON type.";
+        "A field of a WebSocket message, or of its `data`, has the wrong JSON type.";
     WsMessageDataValidation: "ws_message_data_validation_error", BAD_REQUEST, InvalidArgument, No,
         [text("reason", "what is wrong")],
-        "A WebSocket message asks for what is not allowed or not possible.";
+        "A WebSocket message asks for something that is not allowed or not possible.";
     WsUnknownMessage: "ws_unknown_message_error", BAD_REQUEST, Unimplemented, No,
-        [text("type", "what came, shortened")],
-        "A WebSocket message has a type that does not exist.";
+        [text("type", "the type in the message, shortened")],
+        "The type of a WebSocket message does not exist.";
     WsUnavailableMessage: "ws_unavailable_message_error", BAD_REQUEST, Unimplemented, No,
         [text("type", "the type")],
-        "A WebSocket message has a type that this server does not offer.";
+        "This server does not offer the type of a WebSocket message.";
     StreamStartNotAllowed: "auth_invalid_streaming_start_block_error", FORBIDDEN, PermissionDenied, No, [],
-        "The stream begins further back than the caller may go.";
+        "The stream would begin before the first block that the caller may read.";
     TokenMissing: "auth_token_missing_error", UNAUTHORIZED, Unauthenticated, No, [],
-        "The server asks for a token and the request has none.";
+        "The server requires a token, but the request has none.";
     TokenInvalid: "auth_invalid_token_error", UNAUTHORIZED, Unauthenticated, No,
-        [text("token", "always empty: tokens are not repeated"), text("reason", "what is wrong with it")],
-        "The token is not one, has expired, or was signed by somebody else.";
+        [text("token", "always empty, because tokens are never repeated"), text("reason", "what is wrong with the token")],
+        "The token is malformed, has expired, or was not signed by a trusted issuer.";
     ApiKeyInvalid: "auth_invalid_api_key_error", UNAUTHORIZED, Unauthenticated, No, [],
         "The API key does not exist, has expired, or was revoked.";
     ApiKeyRevoked: "auth_api_key_revoked_error", UNAUTHORIZED, Unauthenticated, No, [],
-        "The API key of the token was revoked. Streams that are open end with this, too.";
+        "The API key of the token was revoked. Open streams end with this error, too.";
     OriginNotAllowed: "auth_invalid_origin_error", FORBIDDEN, PermissionDenied, No,
         [text("origin", "the `Origin` of the request, shortened")],
-        "Web pages of this origin may not use the API key.";
+        "Web pages from this origin may not use the API key.";
     TierNotAllowed: "auth_invalid_tier_error", FORBIDDEN, PermissionDenied, No,
-        [text("tier", "the tier of the caller"), text("required_tier", "a tier that includes it")],
-        "The tier of the caller does not include this route.";
+        [text("tier", "the caller's tier"), text("required_tier", "a tier that includes the route")],
+        "The caller's tier does not include this route.";
     HistoryNotAllowed: "auth_invalid_history_error", FORBIDDEN, PermissionDenied, No,
         [
-            number("request_block_num", "the block that was asked for"),
+            number("request_block_num", "the requested block number"),
             number("first_block_num", "the first block that the caller may read")
         ],
-        "The request reaches further back than the caller may go.";
+        "The request reaches back beyond the first block that the caller may read.";
     QueryTooBroad: "query_too_broad_error", BAD_REQUEST, InvalidArgument, No,
-        [text("field", "the field"), text("prefix", "what is before the star"), number("limit", "most values")],
-        "A value that ends in `*` stands for too many values: give more of it.";
+        [text("field", "the field"), text("prefix", "the text before the `*`"), number("limit", "the maximum number of values")],
+        "A value that ends in `*` matches too many values. Write more of it before the `*`.";
     GraphqlSyntax: "graphql_syntax_error", BAD_REQUEST, InvalidArgument, No,
-        [object("position", "where the document is wrong: `line` and `column` from 1")],
-        "The text is not a GraphQL document.";
+        [object("position", "where the document is wrong: `line` and `column`, counted from 1")],
+        "The document is not valid GraphQL.";
     GraphqlInvalid: "graphql_validation_error", BAD_REQUEST, InvalidArgument, No, [],
-        "The GraphQL document or its variables do not fit the schema, or the operation that is asked for does not exist.";
+        "The GraphQL document or its variables do not match the schema, or the requested operation does not exist.";
     GraphqlNeedsWebSocket: "graphql_subscription_transport_error", BAD_REQUEST, Unimplemented, No, [],
-        "A GraphQL subscription came over HTTP: open a WebSocket connection at the same address, or use gRPC.";
+        "A GraphQL subscription was sent over HTTP. Use WebSocket at the same address, or gRPC.";
     GraphqlTooComplex: "graphql_too_complex_error", BAD_REQUEST, InvalidArgument, No,
-        [number("limit", "the most that is allowed of what the message names")],
-        "The GraphQL document is too long, is nested too deeply, or asks for too many fields.";
+        [number("limit", "the limit that the message names")],
+        "The GraphQL document is too long, too deeply nested, or asks for too many fields.";
     GraphqlAnswerTooLarge: "graphql_answer_too_large_error", BAD_REQUEST, ResourceExhausted, No,
-        [number("limit", "most bytes that the values of an answer may have")],
-        "What the GraphQL document asks for is too much for one answer: ask for fewer results, or fewer fields of them.";
+        [number("limit", "the maximum size of the values in an answer, in bytes")],
+        "The answer to the GraphQL document would be too large. Ask for fewer results, or for fewer fields.";
     CorsHeaderNotAllowed: "cors_header_not_allowed_error", FORBIDDEN, PermissionDenied, No,
-        [text("header", "the header that is not allowed"), texts("allowed", "those that are")],
-        "A browser asks whether a page of another origin may send a header that it may not send.";
+        [text("header", "the header that is not allowed"), texts("allowed", "the headers that are allowed")],
+        "A browser's preflight request asks for a header that pages from other origins may not send.";
     RouteNotFound: "route_not_found_error", NOT_FOUND, Unimplemented, No,
         [text("path", "the path, shortened")],
-        "There is nothing at this path.";
+        "This path does not exist.";
     GrpcServiceNotFound: "grpc_service_not_found_error", NOT_FOUND, NotFound, No, [],
-        "The health of a gRPC service is asked for that this server does not have.";
+        "A health check names a gRPC service that this server does not have.";
     FirehoseTransformUnsupported: "firehose_transform_unsupported_error", NOT_IMPLEMENTED, Unimplemented, No,
-        [text("type_url", "the type of the transform, shortened")],
-        "A stream of blocks is asked for with a transform that this server does not have.";
+        [text("type_url", "the type URL of the transform, shortened")],
+        "A request for blocks uses a transform that this server does not support.";
     BlockNotFound: "data_block_not_found_error", NOT_FOUND, NotFound, Later,
-        [text("block", "id or number of the block, as decimal text")],
-        "The block is unknown: it does not exist, was not seen yet, or was on a fork that is not kept any more.";
+        [text("block", "the id of the block, or its number as decimal text")],
+        "The block is unknown: it does not exist, has not arrived yet, or was on a fork that is no longer kept.";
     TransactionNotFound: "data_trx_not_found_error", NOT_FOUND, NotFound, Later,
         [
-            text("trx_id", "id of the transaction"),
-            optional(texts("forked_out", "ids of the blocks that have it and were undone, newest first"))
+            text("trx_id", "the id of the transaction"),
+            optional(texts("forked_out", "the ids of undone blocks that contain it, newest first"))
         ],
-        "The transaction is unknown: it does not exist, was not seen yet, or was in no block but such as were undone, and has \
+        "The transaction is unknown: it does not exist, has not arrived yet, or was only in blocks that were undone, and has \
          expired.";
     AbiNotFound: "data_abi_not_found_error", NOT_FOUND, NotFound, No,
         [
             text("account", "the account"),
-            number("block_num", "the height that was read: the head where the request names none")
+            number("block_num", "the block number at which the ABI was looked up; the head if the request names none")
         ],
-        "The account has no ABI at that height.";
+        "The account has no ABI at this block.";
     TableNotFound: "data_table_not_found_error", NOT_FOUND, NotFound, No,
         [text("account", "the contract"), text("table", "the table")],
-        "The contract's ABI does not have the table or, where scopes are asked for, the table never had a row.";
+        "The contract's ABI does not define the table or, in a request for scopes, the table never had a row.";
     RowNotFound: "data_row_not_found_error", NOT_FOUND, NotFound, No,
         [
             text("account", "the contract"),
-            text("scope", "the scope, as the request has it"),
+            text("scope", "the scope as given in the request"),
             text("table", "the table"),
-            text("primary_key", "the primary key, as the request has it")
+            text("primary_key", "the primary key as given in the request")
         ],
-        "The table has no row of that primary key at that height.";
+        "The table has no row with this primary key at this block.";
     StateUnavailable: "app_state_unavailable_error", NOT_FOUND, NotFound, No,
         [
-            number("first_block_num", "the first block from which on state is known"),
-            text("reason", "why nothing earlier is known: `mid_chain_start`, the indexes begin in the middle of the chain")
+            number("first_block_num", "the first block with known state"),
+            text("reason", "why earlier state is unknown: `mid_chain_start`, the indexes begin in the middle of the chain")
         ],
-        "The state or the block is of before the first block from which on this server knows the chain, or what is asked for was \
-         not written since that block and may have been written before.";
+        "This server does not know the chain from its beginning, and the requested state or block is older than the first block \
+         it knows, or may be.";
     AccountNotFound: "data_account_not_found_error", NOT_FOUND, NotFound, No,
         [text("account", "the account")],
-        "There is no account of this name.";
+        "There is no account with this name.";
     PublicKeyNotFound: "data_public_key_not_found_error", NOT_FOUND, NotFound, No,
         [text("public_key", "the key")],
-        "The key never stood in a permission of any account.";
+        "The key was never part of a permission of any account.";
     TokenNotFound: "data_token_not_found_error", NOT_FOUND, NotFound, No,
         [text("contract", "the contract"), text("symbol", "the symbol code")],
-        "The account is no token contract, or has no token of that symbol.";
+        "The account is not a token contract, or has no token with this symbol.";
     BlockTimeNotFound: "block_time_not_found", NOT_FOUND, NotFound, Later, [],
-        "No block is at the time, or on the asked side of it.";
+        "There is no block at this time, or on the requested side of it.";
     SimpleSearchNotFound: "simple_search_not_found", NOT_FOUND, NotFound, Later, [],
-        "The text is no block, transaction, account or time that is known.";
+        "The text is not a known block, transaction, account or time.";
     MethodNotAllowed: "method_not_allowed_error", METHOD_NOT_ALLOWED, Unimplemented, No,
-        [text("method", "the method of the request, shortened"), texts("allowed", "the methods that are allowed")],
-        "The resource does not have this method; the header `Allow` names those that it has.";
+        [text("method", "the request's method, shortened"), texts("allowed", "the allowed methods")],
+        "The resource does not support this method. The header `Allow` lists the methods that it supports.";
     EncodingNotAcceptable: "encoding_not_acceptable_error", NOT_ACCEPTABLE, InvalidArgument, No, [],
-        "`Accept-Encoding` forbids every encoding that there is: identity, gzip and deflate.";
+        "`Accept-Encoding` rules out every supported encoding: identity, gzip and deflate.";
     WsStreamAlreadyExists: "ws_stream_already_exist_error", CONFLICT, FailedPrecondition, No,
         [text("request_id", "the `req_id`")],
-        "A stream of this `req_id` is open on this WebSocket connection.";
+        "A stream with this `req_id` is already open on this WebSocket connection.";
     WsStreamNotFound: "ws_stream_not_found_error", CONFLICT, FailedPrecondition, No,
         [text("request_id", "the `req_id`")],
-        "No stream of this `req_id` is open on this WebSocket connection: it was not opened, or has ended.";
+        "No stream with this `req_id` is open on this WebSocket connection. It was never opened, or has ended.";
     RequestTimeout: "request_timeout_error", REQUEST_TIMEOUT, DeadlineExceeded, Later, [],
         "The header or the body of the request did not arrive in time.";
     RequestBodyTooLarge: "request_body_too_large_error", PAYLOAD_TOO_LARGE, ResourceExhausted, No,
-        [number("limit", "most bytes that are accepted")],
+        [number("limit", "the maximum size, in bytes")],
         "The body of the request is too large.";
     TableSnapshotTooLarge: "app_table_rows_too_large_error", PAYLOAD_TOO_LARGE, ResourceExhausted, No,
-        [number("limit", "most bytes of a snapshot")],
-        "The rows of the table are too many for one WebSocket message: read them page by page with `/v0/state/table`, and \
-         listen from the block after the one that they are of.";
+        [number("limit", "the maximum size of a snapshot, in bytes")],
+        "The table has too many rows for one WebSocket message. Read them page by page with `/v0/state/table`, then listen from \
+         the block after the one that was read.";
     RequestUriTooLong: "request_uri_too_long_error", URI_TOO_LONG, ResourceExhausted, No, [],
-        "Path and query are longer than 65,534 bytes: send the parameters in the body, with POST.";
+        "Path and query are longer than 65,534 bytes. Send the parameters in the body of a POST request.";
     MediaTypeUnsupported: "media_type_unsupported_error", UNSUPPORTED_MEDIA_TYPE, InvalidArgument, No,
-        [text("media_type", "what came, shortened"), texts("supported", "what is accepted")],
-        "The parameters in the body have a form that is not understood.";
+        [text("media_type", "the request's media type, shortened"), texts("supported", "the supported media types")],
+        "The media type of the body is not supported.";
     RequestHeadersTooLarge: "request_headers_too_large_error", REQUEST_HEADER_FIELDS_TOO_LARGE, ResourceExhausted, No, [],
         "The header of the request is too large.";
     WsTooManyStreams: "ws_too_much_stream_error", TOO_MANY_REQUESTS, ResourceExhausted, No,
         [
-            number("actual_listener_count", "open streams"),
-            number("maximum_listener_count", "most streams that may be open")
+            number("actual_listener_count", "the number of open streams"),
+            number("maximum_listener_count", "the maximum number of open streams")
         ],
-        "Too many streams are open on this WebSocket connection: end one, or open another connection.";
+        "Too many streams are open on this WebSocket connection. End one, or open another connection.";
     RateLimited: "rate_limit_exceeded_error", TOO_MANY_REQUESTS, ResourceExhausted, Later,
         [
-            number("limit", "requests that may come at once"),
-            number("remaining", "how many more may come now: 0"),
-            number("reset", "seconds until the next may come, as in `Retry-After`")
+            number("limit", "how many requests may be sent at once"),
+            number("remaining", "how many more may be sent now: 0"),
+            number("reset", "seconds until the next request is accepted, as in `Retry-After`")
         ],
-        "Too many requests, or too much work, in too little time.";
+        "The caller sent too many requests, or caused too much work, in too little time.";
     TooManyOpen: "auth_too_many_open_error", TOO_MANY_REQUESTS, ResourceExhausted, Later,
-        [text("kind", "`connections` or `streams`"), number("limit", "how many may be open")],
-        "Too many connections or streams are open with this access.";
+        [text("kind", "`connections` or `streams`"), number("limit", "the maximum number")],
+        "The caller has too many connections or streams open.";
     Unexpected: "unexpected_error", INTERNAL_SERVER_ERROR, Internal, Later, [],
-        "A fault of the server. Its cause is in the server's log under the trace id.";
+        "The server failed. The cause is in its log, under the trace id.";
     TransferCodingUnsupported: "request_transfer_coding_unsupported_error", NOT_IMPLEMENTED, Unimplemented, No,
         [
-            optional(text("coding", "the transfer coding that is not understood, shortened")),
-            texts("supported", "those that are")
+            optional(text("coding", "the unsupported transfer coding, shortened")),
+            texts("supported", "the supported transfer codings")
         ],
-        "The body of the request has a transfer coding other than `chunked`.";
+        "The body of the request uses a transfer coding other than `chunked`.";
     ServiceUnavailable: "service_unavailable_error", SERVICE_UNAVAILABLE, Unavailable, Later,
-        [optional(object("conditions", "for each condition of readiness that does not hold, why"))],
-        "The server cannot answer for the moment: it starts, catches up, has too much to do, or its store is away.";
+        [optional(object("conditions", "the readiness conditions that are not met, each with the reason"))],
+        "The server cannot answer at the moment: it is starting, catching up or overloaded, or its storage or node does not answer.";
     Maintenance: "service_maintenance_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
-        "The server is under maintenance. Streams that are open end with this, too.";
+        "The server is under maintenance. Open streams end with this error, too.";
     NotReady: "app_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
-        "No block is indexed yet.";
+        "The server has not indexed any block yet.";
     HeadInfoNotReady: "app_head_info_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
-        "No block is known yet.";
+        "The head block is not known yet.";
     TableRowsInFuture: "app_table_rows_cannot_fetch_in_future_error", SERVICE_UNAVAILABLE, Unavailable, Later,
-        [number("start_block", "the block that is asked for")],
-        "Rows are asked for at a block that is not there yet.";
+        [number("start_block", "the requested block number")],
+        "The request asks for rows at a block that has not arrived yet.";
     PriceNotReady: "app_price_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
-        "No price is known: this server has no source of prices.";
+        "No price is known, because this server has no source of prices.";
     VoteTallyNotReady: "app_vote_tally_not_ready_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
-        "No votes are known: the chain has no system contract, or none whose tables have what votes are made of.";
+        "No votes are known: there is no block yet, or the chain has no system contract whose tables contain votes.";
     TransactionAppearanceTimeout: "data_trx_appearance_timeout_error", SERVICE_UNAVAILABLE, Unavailable, Later,
-        [text("trx_id", "id of the transaction"), text("last_seen_block_id", "the block that is not indexed")],
-        "A block concerns the transaction, but the indexes did not come to it in time.";
+        [text("trx_id", "the id of the transaction"), text("last_seen_block_id", "the id of the block that is not indexed yet")],
+        "A block changed the transaction, but was not indexed in time.";
 }

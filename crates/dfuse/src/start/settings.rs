@@ -44,7 +44,8 @@ section! {
         /// Directory in which dfuse keeps its data. Not set: ./dfuse-data; the demo uses a temporary directory, which is
         /// removed when the process ends. Flag: --data-dir
         data_dir: Option<PathBuf> = None,
-        /// Address of REST, WebSocket, /healthz and /metrics. Port 0 picks a free port. Flag: --listen
+        /// Address of the HTTP server: REST, WebSocket, GraphQL, pages, /healthz and /metrics. Port 0 picks a free port. Flag:
+        /// --listen
         listen: String = "127.0.0.1:8080".to_owned(),
         /// Address of gRPC. Not set: 127.0.0.1:9000, or a free port if that is in use or `listen` has port 0. Flag:
         /// --grpc-listen
@@ -55,12 +56,13 @@ section! {
         /// A genesis.json file that the chain's id is computed from, instead of chain_id. A supervised node without data
         /// starts with it
         genesis: Option<PathBuf> = None,
-        /// A portable snapshot of nodeos, a file or a URL, whose state the indexes of an empty data directory begin with: plain,
-        /// or packed with zstd, gzip or tar. Blocks are taken from the one after it. Flag: --snapshot
+        /// A portable snapshot of nodeos, a file or a URL, whose state the indexes of an empty data directory begin with:
+        /// plain, or packed with zstd, gzip or tar. Indexing continues with the next block. Flag: --snapshot
         snapshot: Option<String> = None,
-        /// Keys that seal cursors, each 64 hex digits, as openssl rand -hex 32 prints them; machines behind one address
-        /// share them, so that a client can go on at another one. The first seals, all open: put a new one first, and
-        /// remove the old one later. Empty: a key of its own in the data directory
+        /// Keys that seal cursors, each 64 hex digits (openssl rand -hex 32 prints one). Give all machines behind one address
+        /// the same keys, so that a client can continue on another machine. The first key seals new cursors, and every key
+        /// opens them: to replace a key, put the new one first, and remove the old one later. Empty: the data directory has a
+        /// key of its own
         cursor_keys: Vec<String> = Vec::new(),
         /// End the process when the source has ended and all of its blocks are indexed. Flag: --exit-at-end
         exit_at_end: bool = false,

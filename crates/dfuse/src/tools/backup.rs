@@ -20,14 +20,14 @@ use crate::{
     start::{DataDir, Settings},
 };
 
-/// Copy a data directory, beside the server that runs on it or without one: indexes, API keys and usage, the key of cursors, and
-/// the block files if they are in the data directory. Start from the copy with dfuse start --data-dir DIR
+/// Copy a data directory: indexes, API keys and usage, the cursor key, and the block files if they are in the data directory. A
+/// server may run on it meanwhile. To use the copy, run dfuse start --data-dir DIR
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// Where the copy is made; nothing must be there yet
+    /// Directory for the copy, which must not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// The configuration file of dfuse start
+    /// Configuration file of dfuse start
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Data directory [default: ./dfuse-data]

@@ -12,21 +12,21 @@ use crate::{
     tools::{open_store, runtime, whole_store},
 };
 
-/// Find holes, overlaps, damage and broken links in a block store, and ABI dumps that are damaged or missing. Ends with code 1 if
-/// there are any.
+/// Find gaps, overlaps, damage and broken links in a block store, and damaged or missing ABI dumps. Exits with code 1 if there are
+/// any.
 #[derive(Debug, Args)]
 pub(crate) struct CheckBlocks {
-    /// A directory, also that of the bundles; or the URL of an object store, where dfuse is built with the feature aws, gcp or
-    /// azure
+    /// Directory of the store or of its bundles, or the URL of an object store, which requires a build with the feature aws, gcp
+    /// or azure
     #[arg(value_name = "STORE")]
     store: String,
-    /// First block number; bundles are checked whole
+    /// First block number. Bundles are always checked as a whole
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     start_block: u32,
     /// Last block number [default: the last one]
     #[arg(long, value_name = "NUMBER")]
     stop_block: Option<u32>,
-    /// Decode every block too, rather than trust its checksum
+    /// Decode every block in addition to comparing its checksum
     #[arg(long)]
     decode: bool,
 }

@@ -26,13 +26,13 @@ const MAX_LISTED: usize = 20;
 /// Where indexes and blocks are.
 #[derive(Debug, Args)]
 struct Place {
-    /// The configuration file of dfuse start: its section "search" says what is indexed
+    /// Configuration file of dfuse start; its section "search" says what is indexed
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Data directory [default: ./dfuse-data]
     #[arg(long, value_name = "DIR", env = "DFUSE_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
-    /// Directory of the block files, or the URL of an object store where dfuse is built with the feature aws, gcp or azure
+    /// Directory of the block files, or the URL of an object store, which requires a build with the feature aws, gcp or azure
     /// [default: blocks in the data directory]
     #[arg(long, value_name = "STORE", env = "DFUSE_BLOCKS__STORE", hide_env_values = true)]
     blocks: Option<String>,
@@ -107,14 +107,14 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static str>> {
     Ok(known.into_iter().filter(|name| names.is_empty() || names.iter().any(|chosen| chosen == name)).collect())
 }
 
-/// Build indexes anew from the block files. No other process may use the data directory; an index that `dfuse start` finds
-/// to lack blocks is built by it, while the others serve. What was begun and interrupted is continued. Damaged indexes are
-/// removed first; sound ones are left as they are if the block files do not have all that is in them.
+/// Rebuild indexes from the block files. No other process may use the data directory meanwhile. `dfuse start` itself completes an
+/// index that lacks blocks, while it serves the others. An interrupted rebuild is continued. Damaged indexes are removed first;
+/// intact ones are left alone if the block files do not contain everything that is in them.
 #[derive(Debug, Args)]
 pub(crate) struct Reindex {
     #[command(flatten)]
     place: Place,
-    /// Which [default: all]
+    /// Names of the indexes [default: all]
     #[arg(value_name = "INDEX")]
     indexes: Vec<String>,
 }
@@ -159,13 +159,13 @@ impl Reindex {
     }
 }
 
-/// Compare indexes with what the block files say. Ends with code 1 if there is any difference. No other process may use the
-/// data directory.
+/// Compare indexes with the block files. Exits with code 1 if they differ. No other process may use the data directory
+/// meanwhile.
 #[derive(Debug, Args)]
 pub(crate) struct CheckIndex {
     #[command(flatten)]
     place: Place,
-    /// Which, beside those that they are built from [default: all]
+    /// Names of the indexes; those that they are built from are always compared [default: all]
     #[arg(value_name = "INDEX")]
     indexes: Vec<String>,
 }

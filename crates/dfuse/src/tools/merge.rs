@@ -13,27 +13,28 @@ use crate::{
     tools::{LineOptions, end_of_log, runtime, whole_store},
 };
 
-/// Turn a log into a block store: final blocks into bundles of 100, lost forks aside, the rest into one-block files.
-/// A store that has blocks already is continued; blocks that it has are passed over.
+/// Convert a log to a block store: final blocks go into bundles of 100, forked blocks into a folder of their own, and the rest
+/// into one-block files. If the store already has blocks, new ones are added and existing ones are skipped.
 #[derive(Debug, Args)]
 pub(crate) struct Merge {
     /// A deep-mind log (plain, zstd or gzip), "-" for standard input, or "demo"
     #[arg(value_name = "LOG")]
     log: String,
-    /// A directory, which is made if it is not there; or the URL of an object store, where dfuse is built with the feature aws,
-    /// gcp or azure
+    /// Directory of the store, which is created if it does not exist, or the URL of an object store, which requires a build with
+    /// the feature aws, gcp or azure
     #[arg(value_name = "STORE")]
     store: String,
-    /// What ends the names of one-block files, so that several writers do not replace each other's
+    /// Suffix of the names of one-block files. Give each of several writers its own, so that they do not overwrite each other's
+    /// files
     #[arg(long, value_name = "NAME", default_value = "dfuse")]
     suffix: String,
-    /// Number of the first block that there is: an empty store may begin with it, or with one in which a bundle begins
+    /// Number of the chain's first block. An empty store must begin with this block or with the first block of a bundle
     #[arg(long, value_name = "NUMBER", default_value_t = 2)]
     first_block: u32,
     #[command(flatten)]
     lines: LineOptions,
-    /// Instead of adding to the store, write the files anew that are damaged or missing in it. Damaged ones are put aside in
-    /// its folder "damaged". Takes as much temporary space as the log's blocks
+    /// Instead of adding to the store, rewrite files that are damaged or missing. Damaged files are moved to its folder "damaged".
+    /// Needs as much temporary space as the blocks of the log
     #[arg(long)]
     mend: bool,
 }

@@ -25,14 +25,14 @@ use crate::{
     tools::{LineOptions, end_of_log, open_store, runtime},
 };
 
-/// Print blocks, one a line. Of a log, every block comes in the order of the log, those of lost forks too.
+/// Print blocks, one per line. The blocks of a log are printed in the order of the log, including forked blocks.
 #[derive(Debug, Args)]
 pub(crate) struct PrintBlocks {
     /// A deep-mind log or a block file (plain, zstd or gzip), a block store (as for check blocks), "-" for a log on standard
     /// input, or "demo" for the recorded chain that comes with the program
     #[arg(value_name = "FILE")]
     place: String,
-    /// Form of the lines
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// First block number
@@ -41,8 +41,8 @@ pub(crate) struct PrintBlocks {
     /// Last block number [default: the last one]
     #[arg(long, value_name = "NUMBER")]
     stop_block: Option<u32>,
-    /// Leave out the JSON of actions and of what they returned. It takes the ABIs that earlier blocks have set, so that without
-    /// this all blocks before --start-block are read
+    /// Leave out the JSON of actions and of their return values. Without this flag, all blocks before --start-block are read, too,
+    /// because they may set the ABIs
     #[arg(long)]
     raw: bool,
     #[command(flatten)]
@@ -51,10 +51,10 @@ pub(crate) struct PrintBlocks {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Format {
-    /// Number, id, time, producer, last irreversible block, counts
+    /// Number, id, time, producer, last irreversible block and counts
     #[default]
     Text,
-    /// The whole block in protobuf's JSON form (sf.antelope.type.v1), with the JSON of actions and of what they returned
+    /// The whole block in protobuf's JSON form (sf.antelope.type.v1), with the JSON of actions and of their return values
     Json,
 }
 

@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Read<Q: Args> {
     #[command(flatten)]
     question: Q,
-    /// The configuration file of dfuse start: its section "search" says what is indexed
+    /// Configuration file of dfuse start; its section "search" says what is indexed
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Data directory [default: ./dfuse-data]
@@ -37,21 +37,21 @@ pub(crate) trait Question {
     fn target(&self) -> String;
 }
 
-/// Print a block: what GET /v0/blocks/ID answers, or with a number /v0/blocks?skip=NUMBER&limit=1
+/// Print a block: the answer of GET /v0/blocks/ID or, for a number, of /v0/blocks?skip=NUMBER&limit=1
 #[derive(Debug, Args)]
 pub(crate) struct Block {
-    /// Its id, or its number
+    /// Id or number of the block
     id: String,
 }
 
-/// Print the lifecycle of a transaction: what GET /v0/transactions/ID answers
+/// Print the lifecycle of a transaction: the answer of GET /v0/transactions/ID
 #[derive(Debug, Args)]
 pub(crate) struct Trx {
-    /// Its id
+    /// Id of the transaction
     id: String,
 }
 
-/// Print rows of a table at any block: what GET /v0/state/table answers, or /v0/state/table/row with --key
+/// Print rows of a table at any block: the answer of GET /v0/state/table or, with --key, of /v0/state/table/row
 #[derive(Debug, Args)]
 pub(crate) struct Rows {
     /// The contract
@@ -61,44 +61,44 @@ pub(crate) struct Rows {
     /// The scope [default: the contract]
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
-    /// The row with this primary key alone
+    /// Print only the row with this primary key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// How primary keys are written: name, symbol, symbol_code, hex, hex_be or uint64
     #[arg(long, value_name = "TYPE", default_value = "name")]
     key_type: String,
-    /// At the end of this block [default: the head]
+    /// Block after which the rows are read [default: the head]
     #[arg(long, value_name = "NUMBER")]
     block: Option<u32>,
-    /// Most rows [default: all]
+    /// Maximum number of rows [default: all]
     #[arg(long, value_name = "COUNT", conflicts_with = "key")]
     limit: Option<u64>,
-    /// Bytes in hex rather than JSON
+    /// Print the bytes of rows in hex instead of JSON
     #[arg(long)]
     hex: bool,
 }
 
-/// Print transactions with actions that match: what GET /v0/search/transactions answers
+/// Print transactions with matching actions: the answer of GET /v0/search/transactions
 #[derive(Debug, Args)]
 pub(crate) struct Search {
     /// The query, such as "account:eosio.token action:transfer data.to:alice"
     query: String,
-    /// Most transactions
+    /// Maximum number of transactions
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     limit: u32,
-    /// asc or desc
+    /// Sort order: asc or desc
     #[arg(long, value_name = "ORDER", default_value = "asc")]
     sort: String,
-    /// Where the range begins; with desc, its highest block
+    /// First block of the range; with desc, its highest block
     #[arg(long, value_name = "NUMBER")]
     start_block: Option<u32>,
-    /// Blocks of the range
+    /// Number of blocks in the range
     #[arg(long, value_name = "COUNT")]
     block_count: Option<u32>,
-    /// Final blocks alone
+    /// Search only final blocks
     #[arg(long)]
     irreversible: bool,
-    /// Where the page begins: the cursor of the one before
+    /// Cursor of the previous page
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
 }

@@ -20,8 +20,8 @@ section! {
         secret: Option<String> = None,
         /// Networks whose callers need no token and have no limits, such as ["10.0.0.0/8"]
         networks: Vec<String> = Vec::new(),
-        /// Networks whose callers see /metrics and /dashboard without a token, such as ["127.0.0.1"]. It says nothing of the
-        /// rest of the API. In open mode everybody sees them
+        /// Networks whose callers see /metrics and /dashboard without a token, such as ["127.0.0.1"]. The rest of the API still
+        /// asks them for a token. In open mode everybody sees both
         operator_networks: Vec<String> = Vec::new(),
         /// How many proxies every request passes through: the client's address is that many elements from the end of
         /// X-Forwarded-For. 0: there is no proxy, and the header is ignored
@@ -29,29 +29,30 @@ section! {
         /// The networks of the proxies, as an alternative: the client's address is the last one in X-Forwarded-For that is
         /// in none of them
         proxy_networks: Vec<String> = Vec::new(),
-        /// The tiers, each a table [[access.tiers]]: name; and if wanted routes (of look_up, list, search, stream, chain,
+        /// The tiers, each a table [[access.tiers]]: name; and optionally routes (of look_up, list, search, stream, chain,
         /// push, explorer; all without it), history (blocks below the head), rate and rates = { search = "2/s" } of a key,
         /// address_rate and address_rates of one address, max_connections, max_streams
         tiers: Vec<TierOptions> = Vec::new(),
         /// The tier of callers without a token. Not set: in optional mode "anonymous", which has 10 requests a second and 2
-        /// searches unless access.tiers has another of this name; in open mode no limits
+        /// searches unless access.tiers defines a tier with this name; in open mode no limits
         anonymous_tier: Option<String> = None,
         /// The iss claim of tokens that this server issues
         issuer: String = options.issuer,
-        /// Other issuers whose tokens count, each a table [[access.issuers]]: name (their iss); keys (their JSON Web Key
-        /// Set, a file or an address); and if wanted audience (their aud), tier (that of tokens which name none; "anonymous" without it)
+        /// Other issuers whose tokens are accepted, each a table [[access.issuers]]: name (their iss); keys (their JSON Web Key
+        /// Set, a file or a URL); and optionally audience (their aud) and tier (for tokens that name none; by default
+        /// "anonymous")
         issuers: Vec<IssuerSettings> = Vec::new(),
-        /// How many tokens one address may request
+        /// Maximum rate at which one address may request tokens
         issue_rate: Rate = options.issue_rate,
-        /// How many wrong tokens and keys one address may send before it is ignored for a while
+        /// Maximum rate of wrong tokens and keys from one address before further ones are refused
         guess_rate: Rate = options.guess_rate,
         /// How much search work counts as one request, in the units of "work" that explain=true shows
         work_per_request: u64 = options.work_per_request,
         /// Start in maintenance mode: everything but health and metrics is answered with 503
         maintenance: bool = false,
-        /// After how many seconds clients are told to try again during maintenance
+        /// Value of Retry-After during maintenance, in seconds
         maintenance_retry_seconds: u64 = options.maintenance_retry_seconds,
-        /// How many days pass before a new key signs tokens
+        /// Number of days after which a new signing key replaces the current one
         rotate_days: u64 = 30,
     }
 }

@@ -13,14 +13,14 @@ section! {
     pub(crate) struct Firehose in "firehose."
     with options = FirehoseOptions::default();
     {
-        /// The token that endpoints ask for: a JWT, sent as authorization: Bearer. Without it, the variable
-        /// FIREHOSE_API_TOKEN counts
+        /// JWT for the endpoints, sent as authorization: Bearer. Not set: the variable FIREHOSE_API_TOKEN is used
         token: Option<String> = None,
-        /// The API key that endpoints ask for instead, sent as x-api-key. Without it, the variable FIREHOSE_API_KEY counts
+        /// API key for the endpoints, as an alternative, sent as x-api-key. Not set: the variable FIREHOSE_API_KEY is used
         api_key: Option<String> = None,
-        /// Whether token or key may be sent to other machines without TLS. Set it in networks where nobody else can listen
+        /// Whether the token or key may be sent to other machines without TLS. Set this only in networks where nobody else can
+        /// listen
         credential_in_plain_text: bool = options.credential_in_plain_text,
-        /// File with certificates in PEM that those of endpoints are signed with, beside those that the system trusts
+        /// File with further CA certificates in PEM to trust, in addition to those of the system
         ca_certificates: Option<PathBuf> = None,
         /// Whether endpoints may compress what they send. Many public ones refuse clients that do not allow it; between
         /// machines of one network, blocks come faster without
@@ -31,7 +31,7 @@ section! {
         timeout_seconds: u64 = options.timeout.as_secs(),
         /// How long an endpoint may send no block before the next one is tried
         silence_seconds: u64 = options.silence.as_secs(),
-        /// Time between two attempts to return to an endpoint that stands before the one in use
+        /// Time between two attempts to return to an endpoint that precedes the current one in the list
         prefer_again_seconds: u64 = options.prefer_again.as_secs(),
         /// Maximum time to wait before lost endpoints are tried again
         retry_pause_seconds: u64 = options.pauses.1.as_secs(),

@@ -33,7 +33,7 @@ section! {
     {
         /// Memory for the index changes of reversible blocks. What exceeds it goes to disk
         memory_mib: usize = dfuse_index::Options::default().overlay_bytes >> 20,
-        /// Memory that caches what is read from the indexes
+        /// Memory for the cache of index reads
         cache_mib: u64 = dfuse_kv::EngineOptions::default().cache_bytes >> 20,
         /// Flush every commit of the indexes to disk. Without this, a power failure loses the last commits, which are then
         /// repeated from the block files
@@ -97,14 +97,14 @@ section! {
         max_waiting_reads_per_client: usize = query.max_waiting_reads_of_client,
         /// How long requests in progress may continue after the process is told to stop
         shutdown_grace_seconds: u64 = http.shutdown_grace.as_secs(),
-        /// From which age of the head block on /healthz reports that the server is not ready. Not set: never
+        /// Age of the head block from which /healthz reports that the server is not ready. Not set: its age does not matter
         max_head_age_seconds: Option<u64> = query.max_head_age.map(|age| age.as_secs()),
-        /// How long a client may read nothing of a long answer before the connection is closed
+        /// How long a client may stop reading a long answer before the connection is closed
         client_timeout_seconds: u64 = http.client_timeout.as_secs(),
-        /// A secret that proves answers to clients which ask for X-Data-Integrity-Proof. Not set: no proofs
+        /// Secret for the proofs that clients request with X-Data-Integrity-Proof. Not set: there are no proofs
         integrity_secret: Option<String> = None,
-        /// File with the certificate chain in PEM, that of the server first: connections at `listen` and `grpc_listen` are then encrypted. It
-        /// is read again when it changes. Not set: no TLS
+        /// File with the certificate chain in PEM, the certificate of the server first. Connections to `listen` and
+        /// `grpc_listen` are then encrypted. The file is read again when it changes. Not set: no TLS
         tls_certificate: Option<PathBuf> = None,
         /// File with the private key of that certificate, in PEM
         tls_key: Option<PathBuf> = None,
@@ -152,7 +152,7 @@ section! {
     with options = dfuse_api::WebSocketOptions::default();
     with query = dfuse_query::Options::default();
     {
-        /// Maximum number of streams of a connection
+        /// Maximum number of streams per connection
         max_streams: usize = options.max_streams,
         /// Maximum size of a message from a client. A longer message ends the connection (1009)
         max_message_bytes: usize = options.max_message_bytes,
@@ -191,12 +191,12 @@ section! {
     pub(crate) struct Graphql in "graphql."
     with options = dfuse_graphql::SocketOptions::default();
     {
-        /// Most subscriptions of a connection. What waits for a client, and how long that may take, is limited as for
-        /// /v1/stream: see [websocket]
+        /// Maximum number of subscriptions per connection. Waiting messages and slow clients are limited as for /v1/stream: see
+        /// [websocket]
         max_subscriptions: usize = options.max_subscriptions,
         /// Maximum size of a message from a client. A longer message ends the connection (1009)
         max_message_bytes: usize = options.max_message_bytes,
-        /// How long a client may take until it is admitted by connection_init; the connection ends after that (4408)
+        /// How long a client may take to send a valid connection_init before the connection ends (4408)
         init_timeout_seconds: u64 = options.init_timeout.as_secs(),
         /// Time between two messages that keep a connection alive: ka or ping
         keep_alive_seconds: u64 = options.keep_alive_interval.as_secs(),
