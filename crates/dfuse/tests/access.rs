@@ -40,6 +40,20 @@ fn issue(server: &mut Server, key: &str) -> (u16, Value) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
+/// Version and status of the answer to a request for a WebSocket connection.
+fn upgrade(server: &mut Server, target: &str) -> String {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    write!(
+        stream,
+        "GET {target} HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+    )
+    .unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    String::from_utf8(status.to_vec()).unwrap()
+}
+
 #[test]
 fn a_public_address_wants_a_mode() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
@@ -76,7 +90,8 @@ fn keys_come_and_go_while_it_runs() {
     let settings = "source = \"demo\"\ndata_dir = \"data\"\n[access]\nmode = \"required\"\n\
          [[access.tiers]]\nname = \"free-v1\"\nroutes = [\"list\"]\nrate = \"1000/h\"\n";
     fs::write(&config, settings).unwrap();
-    let start = || Server::start(&["--config", text(&config)]);
+    // Of what is logged at any level, nothing is secret.
+    let start = || Server::start(&["--config", text(&config), "--log-level", "trace"]);
     let mut server = start();
     server.wait_for("ready");
     assert_eq!(server.get("/v0/blocks?limit=1").status, 401);
@@ -90,6 +105,11 @@ fn keys_come_and_go_while_it_runs() {
     let answer = server.get(&rows);
     assert!(answer.status == 200 && answer.headers.contains("x-ratelimit-limit: 1000"), "{}", answer.headers);
     assert_eq!(server.get(&format!("/v0/blocks?limit=1&token={token}")).json()["code"], "auth_invalid_tier_error");
+    // Connections of browsers have the token in their query: its tier has none.
+    for path in ["/v1/stream", "/graphql"] {
+        let status = upgrade(&mut server, &format!("{path}?token={token}"));
+        assert!(["HTTP/1.1 403", "HTTP/1.1 101"].contains(&&*status), "{path}: {status}");
+    }
     // The log says whose key it was.
     server.wait_for(&format!("key={}", &id[..12]));
 

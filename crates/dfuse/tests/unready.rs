@@ -15,7 +15,8 @@ const KEY: &str = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV";
 /// A value of a parameter that it takes.
 fn value(path: &str, name: &str, schema: &Value) -> String {
     let first = schema["enum"].as_array().map(|values| values[0].as_str().unwrap().to_owned());
-    let least = schema["minimum"].as_u64().map(|least| least.to_string());
+    // 0 is the head, or no beginning.
+    let least = schema["minimum"].as_u64().map(|least| least.max(1).to_string());
     first.or(least).unwrap_or_else(|| {
         match (path, name) {
             (_, "time") => "2019-01-01T00:00:00Z",
@@ -24,7 +25,6 @@ fn value(path: &str, name: &str, schema: &Value) -> String {
             ("/graphql", "query") => "%7Bblock(num:2)%7Bid%7D%7D",
             ("/search", _) | (_, "q") => "receiver:eosio",
             (_, "block" | "id" | "hash") => "0000000200000000000000000000000000000000000000000000000000000000",
-            (_, "block_num" | "from_block" | "to_block" | "number") => "2",
             _ => "eosio",
         }
         .to_owned()
@@ -75,7 +75,9 @@ fn every_surface_says_so() {
         "200 /home",
         "200 /metrics",
         "200 /openapi.json",
+        "302 /playground",
         "400 /v1/stream",
+        "404 /v1/chain",
         "503 /healthz",
         "503 /v1/chain/{path}",
     ];

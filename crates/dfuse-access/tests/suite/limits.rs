@@ -1,3 +1,5 @@
+use std::{sync::Barrier, thread};
+
 use dfuse_access::{Counted, KeyKind, Mode, NewKey, Options, Refusal, RouteClass, TierOptions, Usage};
 
 use crate::support::TestGate;
@@ -135,4 +137,37 @@ fn usage_is_counted_by_key() {
     assert_eq!((rows[0].subject.as_str(), u64::from(rows[0].day)), (id.as_str(), gate.clock.seconds() / 86_400));
     let used = Usage { requests: 1, documents: 20, ingress_bytes: 7, egress_bytes: 1000, rate_limited: 2 };
     assert_eq!(rows[0].usage, used);
+}
+
+/// However many ask at the same moment, no more get in than may.
+#[test]
+fn bursts_get_no_more_than_their_limits() {
+    let burst = TierOptions {
+        name: "burst".into(),
+        rate: "100/h".parse().ok(),
+        max_streams: Some(7),
+        ..TierOptions::default()
+    };
+    let gate = TestGate::new(Options { mode: Mode::Required, tiers: vec![burst], ..Options::default() });
+    let token =
+        gate.token(&gate.key_like(NewKey { tier: Some("burst".into()), ..NewKey::new(KeyKind::Server, "a") }).0);
+    let ready = Barrier::new(16);
+    let admitted: Vec<_> = thread::scope(|scope| {
+        let ask = || {
+            ready.wait();
+            let mut streams = Vec::new();
+            let mut taken = 0;
+            for _ in 0..100 {
+                // Each request is admitted anew, as those of many connections are.
+                let grant = gate.with(&token).unwrap();
+                taken += u32::from(grant.take(RouteClass::LookUp).is_ok());
+                streams.extend(grant.stream());
+            }
+            (taken, streams)
+        };
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(admitted.iter().map(|(taken, _)| taken).sum::<u32>(), 100);
+    assert_eq!(admitted.iter().map(|(_, streams)| streams.len()).sum::<usize>(), 7);
 }

@@ -110,6 +110,37 @@ async fn a_token_or_a_key_lets_in_and_nothing_else_does() {
     HealthClient::new(guarded.chain.channel.clone()).check(HealthCheckRequest::default()).await.unwrap();
 }
 
+/// Whatever stands there in the place of a token or a key; and those who have one are served meanwhile.
+#[tokio::test]
+async fn strange_metadata_lets_nobody_in() {
+    let guarded = Guarded::new().await;
+    let (key, _) = guarded.key(None);
+    let token = guarded.token(&key);
+    let long = "a".repeat(8 << 10);
+    for (name, value) in [
+        ("authorization", b"Bearer \xff\xfe".to_vec()),
+        ("authorization", b"Bearer".to_vec()),
+        ("authorization", format!("Basic {token}").into()),
+        ("authorization", format!("Bearer {token} {token}").into()),
+        ("authorization", format!("Bearer {long}").into()),
+        ("authorization", format!("Bearer {key}").into()),
+        ("x-api-key", b"\xff".to_vec()),
+        ("x-api-key", long.into()),
+        ("x-api-key", token.clone().into()),
+        ("token", token.clone().into()),
+        ("x-forwarded-for", b"127.0.0.1, \xff".to_vec()),
+    ] {
+        let mut request = tonic::Request::new(asked(1.0));
+        let shown = String::from_utf8_lossy(&value[..value.len().min(30)]).into_owned();
+        request.metadata_mut().insert(name, MetadataValue::try_from(value).unwrap());
+        let status = guarded.client().execute(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{name}: {shown}");
+        assert!(!status.message().contains(&*token) && !status.message().contains(&*key), "{name}: {shown}");
+        code(&status);
+        guarded.call(&[("x-api-key", &key)], asked(1.0)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn streams_end_with_the_access_and_with_maintenance() {
     let guarded = Guarded::new().await;
