@@ -4,6 +4,7 @@ mod answers;
 pub(crate) mod auth;
 mod block_id;
 mod blocks;
+mod coverage;
 mod parameters;
 mod search;
 pub(crate) mod state;
@@ -16,6 +17,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     let parts = [
         block_id::endpoints(),
         blocks::endpoints(),
+        coverage::endpoints(),
         transactions::endpoints(),
         search::endpoints(),
         state::endpoints(),

@@ -9,7 +9,7 @@ use dfuse_kv::{Direction, Entry, KeyRange, Scan, Snapshot, Store};
 use crate::{
     Checkpoint, CheckpointState, Error, Family, Index, Options, Pipeline, Progress, Result,
     checkpoint::CHECKPOINTS,
-    load::must_not_hold_loaded_state,
+    load::{loaded_state, must_not_hold_loaded_state},
     reindex::{blocking, take_blocks},
 };
 
@@ -51,8 +51,8 @@ pub struct IndexReport {
     pub differences: Vec<Difference>,
 }
 
-/// Builds indexes anew from the block files, in an empty store with the [`keyspaces`](crate::keyspaces) of `indexes`, and
-/// compares every entry. At most `max_differences` are listed.
+/// Builds indexes anew from the block files, in a store with the [`keyspaces`](crate::keyspaces) of `indexes`, and
+/// compares every entry. That store is empty but for the state that the indexes begin with, if they begin with any. At most `max_differences` are listed.
 ///
 /// Indexes that others read from must be among `indexes`. The store that is checked may be written to meanwhile: it is
 /// looked at as it was at the beginning.
@@ -68,7 +68,9 @@ pub async fn check_indexes(
     let mut report = IndexReport::default();
     let mut found: Option<Checkpoint> = None;
     for index in indexes {
-        must_not_hold_loaded_state(store, &**index)?;
+        if loaded_state(store, &**index)? != loaded_state(&*empty, &**index)? {
+            must_not_hold_loaded_state(store, &**index)?;
+        }
         let value = snapshot.get(store.keyspace(CHECKPOINTS.name())?, index.name().as_bytes())?;
         let checkpoint = value.map(|value| Checkpoint::decode(&value)).transpose()?;
         let complete = checkpoint.filter(|it| it.state == CheckpointState::Complete);

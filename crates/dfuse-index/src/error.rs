@@ -113,8 +113,8 @@ pub enum Error {
     },
     /// The index has state that was loaded from a snapshot, and cannot be made from blocks alone.
     #[error(
-        "index \"{index}\" has the state after block {} from a snapshot, and cannot be built from the blocks alone; to build all \
-         indexes anew, remove the folder \"index\" of the data directory, and start with that snapshot (--snapshot)",
+        "index \"{index}\" has the state after block {} from a snapshot, and cannot be built from the blocks alone: give that \
+         snapshot with --snapshot",
         block.number
     )]
     NeedsSnapshot {

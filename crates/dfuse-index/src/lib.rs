@@ -46,7 +46,10 @@ pub use error::{Error, Result};
 pub use family::Family;
 pub use follow::{ChainObserver, ChainStep, follow, follow_feed};
 pub use index::{BlockContext, ExecutedAction, Index, global_sequences};
-pub use load::{LoadOptions, LoadProgress, LoadedEntries, LoadedState, Loader, must_not_hold_loaded_state};
+pub use load::{
+    LoadOptions, LoadProgress, LoadedEntries, LoadedState, Loader, give_up_loaded_state, loaded_state,
+    must_not_hold_loaded_state,
+};
 pub use pipeline::{Applied, Options, Pipeline, open::keyspaces};
 pub use reindex::{Progress, Rebuild, reindex};
 pub use replaceable::{check_dumps, check_replaceable};

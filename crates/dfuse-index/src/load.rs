@@ -63,10 +63,37 @@ impl LoadedState {
 /// # Errors
 /// [`Error::NeedsSnapshot`], and those of the store.
 pub fn must_not_hold_loaded_state(store: &dyn Store, index: &dyn Index) -> Result<()> {
-    match read_checkpoint(store, index.name())?.filter(|found| found.identity.is_loaded && index.holds_state()) {
-        Some(found) => Err(Error::NeedsSnapshot { index: index.name(), block: found.identity.first_parent }),
+    match loaded_state(store, index)? {
+        Some(block) => Err(Error::NeedsSnapshot { index: index.name(), block }),
         None => Ok(()),
     }
+}
+
+/// Gives up an index that begins with state that was loaded, so that a [`Loader`] takes it again. The block of that state; nothing
+/// happens to other indexes.
+///
+/// # Errors
+/// Those of the store.
+pub fn give_up_loaded_state(store: &dyn Store, index: &dyn Index) -> Result<Option<BlockRef>> {
+    let Some(found) = of_loaded(store, index)? else { return Ok(None) };
+    let checkpoints = store.keyspace(CHECKPOINTS.name())?;
+    let mut batch = WriteBatch::new();
+    let given_up = Checkpoint { state: CheckpointState::Dropping, ..found };
+    batch.put(checkpoints, index.name().as_bytes(), given_up.encode());
+    store.commit(batch, Durability::Sync)?;
+    Ok(Some(found.identity.first_parent))
+}
+
+/// The block whose state an index begins with, if it does.
+///
+/// # Errors
+/// Those of the store.
+pub fn loaded_state(store: &dyn Store, index: &dyn Index) -> Result<Option<BlockRef>> {
+    Ok(of_loaded(store, index)?.map(|found| found.identity.first_parent))
+}
+
+fn of_loaded(store: &dyn Store, index: &dyn Index) -> Result<Option<Checkpoint>> {
+    Ok(read_checkpoint(store, index.name())?.filter(|found| found.identity.is_loaded && index.holds_state()))
 }
 
 /// Loads the state after a block. Killed or dropped before its end, it is begun anew: until then the indexes cannot be opened.

@@ -6,7 +6,7 @@ pub enum Error {
     /// The specification of a source is wrong.
     #[error(
         "unknown source \"{0}\": use demo, deep-mind:FILE, deep-mind:- (standard input), ship:HOST:PORT, ship:unix:PATH, \
-         ship-log:DIR, blocks:URL, firehose:HOST:PORT, firehoses:HOST:PORT (with TLS) or nodeos"
+         ship-log:DIR, ship-log:history=DIR,blocks=DIR, blocks:URL, firehose:HOST:PORT, firehoses:HOST:PORT (with TLS) or nodeos"
     )]
     Spec(String),
     /// The specification of Firehose endpoints is wrong, or how they are to be followed.

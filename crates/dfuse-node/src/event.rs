@@ -1,6 +1,10 @@
 //! What a source gives, and how it is read.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use dfuse_antelope::{AbiDump, Checksum256, model::Block};
 use dfuse_blocks::{EncodedBlock, StoreOptions};
@@ -61,6 +65,13 @@ pub struct SourceOptions {
     pub is_empty: bool,
     /// Blocks of the ABI dumps that are there.
     pub known_dumps: Vec<u32>,
+    /// A directory for the rows that a source of state history compares blocks with, so that they need neither memory nor to be read
+    /// again; without it they are in memory.
+    pub state: Option<PathBuf>,
+    /// The block whose state was loaded there, see [`StateLoader`](crate::StateLoader), if history begins after one.
+    pub loaded: Option<u32>,
+    /// The last block that whoever takes blocks has for good, and need not get again. It goes up; at its highest it says nothing.
+    pub durable: Arc<AtomicU32>,
 }
 
 impl Default for SourceOptions {
@@ -76,6 +87,9 @@ impl Default for SourceOptions {
             chain_id: None,
             is_empty: true,
             known_dumps: Vec::new(),
+            state: None,
+            loaded: None,
+            durable: Arc::new(AtomicU32::new(u32::MAX)),
         }
     }
 }

@@ -5,37 +5,50 @@
 //! parent left.
 
 mod files;
+mod folders;
 mod logs;
 
-use std::{path::Path, sync::mpsc, thread};
+use std::{sync::mpsc, thread};
 
 use dfuse_antelope::{AbiDump, model::wire::ReverseWriter};
 use dfuse_blocks::EncodedBlock;
-use dfuse_ship::{Assembler, HistoryBlock};
+use dfuse_ship::{Assembler, Consensus, HistoryBlock};
+pub use folders::HistoryFolders;
 use logs::{Logs, Raw};
 use tokio::runtime::Handle;
 
 use crate::{
-    Error, Result, SourceEvent, SourceOptions,
+    Error, Result, SourceEvent, SourceOptions, StateEvent,
     event::{Sender, closes_within},
+    first_state::StateReader,
+    kept::{Beginning, beginning, settle},
 };
 
 type Batch = Result<Vec<HistoryBlock>>;
 
 /// Reads the logs of a node's data directory, until their end or, if it is to be followed, for as long as blocks are wanted.
-pub(crate) fn read(folder: &Path, options: &SourceOptions, sender: &Sender, runtime: &Handle) -> Result<()> {
+pub(crate) fn read(folder: &HistoryFolders, options: &SourceOptions, sender: &Sender, runtime: &Handle) -> Result<()> {
     let mut logs = Logs::open(folder)?;
-    let first = logs.genesis()?;
-    if let Some(wanted) = options.chain_id.filter(|wanted| *wanted != first.chain_id) {
-        let why = format!("{} is of chain {} instead of {wanted}", folder.display(), first.chain_id);
+    let chain = logs.chain()?;
+    if let Some(wanted) = options.chain_id.filter(|wanted| *wanted != chain.chain_id) {
+        let why = format!("{folder} is of chain {} instead of {wanted}", chain.chain_id);
         return Err(Error::HistoryMissing(why));
     }
-    tracing::info!(chain_id = %first.chain_id, folder = %folder.display(), "logs of state history");
-    // A chain begins with an ABI that no action has set.
-    if sender.blocking_send(Ok(SourceEvent::AbiDump(AbiDump::native()))).is_err() {
-        return Ok(());
-    }
-    let mut assembler = Assembler::genesis(&first.genesis, first.block.id, first.block.deltas);
+    tracing::info!(chain_id = %chain.chain_id, %folder, "logs of state history");
+    let mut assembler = match beginning(options)? {
+        Beginning::GoesOn(assembler) => {
+            logs.go_to(assembler.head().block_num().saturating_add(1))?;
+            *assembler
+        }
+        Beginning::Anew(rows) => {
+            let (genesis, first) = logs.genesis(chain)?;
+            // A chain begins with an ABI that no action has set.
+            if sender.blocking_send(Ok(SourceEvent::AbiDump(AbiDump::native()))).is_err() {
+                return Ok(());
+            }
+            Assembler::genesis(&genesis, first.id, first.deltas, rows)
+        }
+    };
     let (batches, decoded) = mpsc::sync_channel::<Batch>(1);
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -49,7 +62,9 @@ pub(crate) fn read(folder: &Path, options: &SourceOptions, sender: &Sender, runt
         for batch in decoded {
             for parts in batch? {
                 let number = parts.id.block_num();
-                let block = assembler.block(parts).map_err(|error| wrong(folder, error))?;
+                let wrong = |error| Error::History { place: folder.to_string(), source: error };
+                let block = assembler.block(parts).map_err(wrong)?;
+                settle(&mut assembler, options).map_err(wrong)?;
                 if number < options.start_block {
                     continue;
                 }
@@ -62,6 +77,17 @@ pub(crate) fn read(folder: &Path, options: &SourceOptions, sender: &Sender, runt
         }
         Ok(())
     })
+}
+
+/// Gives the state that the logs begin with, if they do not begin with the chain.
+pub(crate) fn first_state<E: From<Error>>(
+    folder: &HistoryFolders,
+    take: &mut impl FnMut(StateEvent) -> Result<(), E>,
+) -> Result<Option<Consensus>, E> {
+    let mut logs = Logs::open(folder)?;
+    let chain_id = logs.chain()?.chain_id;
+    let Some((id, deltas)) = logs.first_state()? else { return Ok(None) };
+    StateReader { id, chain_id: Some(chain_id), place: folder.to_string() }.read(deltas, take).map(Some)
 }
 
 /// Reads and decodes until the end of the logs. More of them come with time if they are followed.
@@ -115,6 +141,6 @@ fn decode(raw: &[Raw], cores: usize) -> Result<Vec<HistoryBlock>> {
     })
 }
 
-fn wrong(place: &Path, source: dfuse_ship::Error) -> Error {
-    Error::History { place: place.display().to_string(), source }
+fn wrong(place: &str, source: dfuse_ship::Error) -> Error {
+    Error::History { place: place.to_owned(), source }
 }

@@ -14,6 +14,8 @@
 //! | `spec`, `event`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
 //! | `history` | the logs of a node with the state-history plugin: their `files`, and what the `logs` say of each block |
 //! | `ship` | nodes that serve state history: `address`, the `socket` to one, and what a `session` takes from it |
+//! | `kept` | the rows that both compare blocks with, on disk |
+//! | `first_state` | the whole state that a history begins with which began in mid-chain |
 //! | `url` | files at URLs |
 //! | `queue` | what is read from a pipe and not decoded yet |
 //! | [`firehose`] | endpoints of others: `client` calls one, `follow` takes blocks of several, `position` knows how far they were taken |
@@ -23,7 +25,9 @@
 mod error;
 mod event;
 pub mod firehose;
+mod first_state;
 mod history;
+mod kept;
 mod log;
 pub mod nodeos;
 mod queue;
@@ -36,6 +40,9 @@ mod url;
 
 pub use error::{Error, Result};
 pub use event::{SourceEvent, SourceOptions};
+pub use first_state::{StateEvent, first_state};
+pub use history::HistoryFolders;
+pub use kept::StateLoader;
 pub use log::{decompressed, open_log};
 pub use queue::{Queue, QueueState};
 pub use ship::Addresses;

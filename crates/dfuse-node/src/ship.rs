@@ -3,23 +3,27 @@
 //! A node that goes away is asked again, or the next of several. What is acknowledged was taken: a slow reader makes the node wait.
 
 mod address;
+mod first;
 mod session;
 mod socket;
 
 pub use address::Addresses;
 use dfuse_antelope::Checksum256;
-use dfuse_ship::Assembler;
+use dfuse_ship::{Assembler, Rows};
+pub(crate) use first::first_state;
 use tokio::runtime::Handle;
 
 use crate::{
     Error, Result, SourceOptions,
     event::{Sender, closes_within},
+    kept::{Beginning, beginning},
 };
 
 /// What is known across connections.
-#[derive(Debug, Default)]
 struct Followed {
     assembler: Option<Assembler>,
+    /// Where rows are kept, for a chain that has not begun.
+    rows: Option<Box<dyn Rows>>,
     chain_id: Option<Checksum256>,
     /// Blocks since the last connection.
     taken: u64,
@@ -37,7 +41,12 @@ enum Ended {
 
 /// Follows nodes for as long as blocks are wanted.
 pub(crate) fn follow(addresses: &Addresses, options: &SourceOptions, sender: &Sender, runtime: &Handle) -> Result<()> {
-    let mut followed = Followed { chain_id: options.chain_id, ..Followed::default() };
+    let mut followed = match beginning(options)? {
+        Beginning::GoesOn(assembler) => {
+            Followed { assembler: Some(*assembler), rows: None, chain_id: options.chain_id, taken: 0 }
+        }
+        Beginning::Anew(rows) => Followed { assembler: None, rows: Some(rows), chain_id: options.chain_id, taken: 0 },
+    };
     let mut failures = 0_u32;
     for address in addresses.all().iter().cycle() {
         followed.taken = 0;

@@ -43,9 +43,12 @@ impl Source {
                 stdin.fill(io::stdin(), "dfuse-pipe").map_err(opened)?;
                 spawn(sender, options.max_line_bytes, || log::decompressed(stdin)).map_err(opened)?;
             }
-            SourceSpec::HistoryLogs(folder) => {
-                fs::metadata(folder).map_err(opened)?;
-                let folder = folder.clone();
+            SourceSpec::HistoryLogs(folders) => {
+                for folder in [folders.history(), folders.blocks()] {
+                    fs::metadata(folder)
+                        .map_err(|source| Error::Open { place: folder.display().to_string(), source })?;
+                }
+                let folder = folders.clone();
                 let read = move || {
                     if let Err(error) = history::read(&folder, &options, &sender, &runtime) {
                         // The receiver is gone if this fails: nobody wants to know.

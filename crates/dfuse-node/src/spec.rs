@@ -1,6 +1,6 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use crate::{Error, firehose::Endpoints, ship::Addresses};
+use crate::{Error, firehose::Endpoints, history::HistoryFolders, ship::Addresses};
 
 /// Names a source, as on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +11,9 @@ pub enum SourceSpec {
     StandardInput,
     /// `ship:HOST:PORT` or `ship:unix:PATH`, several with commas between: nodes that serve state history.
     History(Addresses),
-    /// `ship-log:DIR`: the data directory of a node with the state-history plugin.
-    HistoryLogs(PathBuf),
+    /// `ship-log:DIR` or `ship-log:history=DIR,blocks=DIR`: the data directory of a node with the state-history plugin, or where its
+    /// logs are.
+    HistoryLogs(HistoryFolders),
     /// `blocks:URL`: an existing block store, a directory or the URL of an object store.
     Blocks(String),
     /// `firehose:HOST:PORT,...` or `firehoses:...`: Firehose endpoints of the chain.
@@ -26,7 +27,7 @@ impl FromStr for SourceSpec {
         match text.split_once(':') {
             Some(("deep-mind", "-")) => Ok(Self::StandardInput),
             Some(("deep-mind", file)) if !file.is_empty() => Ok(Self::Log(file.into())),
-            Some(("ship-log", folder)) if !folder.is_empty() => Ok(Self::HistoryLogs(folder.into())),
+            Some(("ship-log", folders)) => folders.parse().map(Self::HistoryLogs),
             Some(("ship", addresses)) => addresses.parse().map(Self::History),
             Some(("blocks", place)) if !place.is_empty() => Ok(Self::Blocks(place.to_owned())),
             Some(("firehose" | "firehoses", _)) => text.parse().map(Self::Firehose).map_err(Error::Endpoint),
@@ -40,7 +41,7 @@ impl fmt::Display for SourceSpec {
         match self {
             Self::Log(file) => write!(f, "deep-mind:{}", file.display()),
             Self::StandardInput => f.write_str("deep-mind:-"),
-            Self::HistoryLogs(folder) => write!(f, "ship-log:{}", folder.display()),
+            Self::HistoryLogs(folders) => write!(f, "ship-log:{folders}"),
             Self::History(addresses) => write!(f, "ship:{addresses}"),
             Self::Blocks(place) => write!(f, "blocks:{place}"),
             Self::Firehose(endpoints) => endpoints.fmt(f),
@@ -59,6 +60,7 @@ mod tests {
             "deep-mind:/a/b.zst",
             "deep-mind:c:d",
             "ship-log:/data",
+            "ship-log:history=/a,blocks=/b",
             "ship:127.0.0.1:8080",
             "ship:unix:/s,[::1]:80",
             "blocks:s3://bucket/x",
@@ -73,6 +75,9 @@ mod tests {
             "deep-mind:",
             "blocks:",
             "ship-log:",
+            "ship-log:history=/a",
+            "ship-log:history=,blocks=/b",
+            "ship-log:history=/a,blocks=",
             "ship:host",
             "ship:host:x",
             "ship:",

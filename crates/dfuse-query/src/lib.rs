@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `error` | the one table of codes, and the error that is made of it; what errors of the rooms below mean to a client |
 //! | `access`, `gate`, `client` | who may ask, and who is charged for it |
-//! | `transactions`, `blocks`, `search`, `state`, `lookup` | the use cases: each a function of a [`ReadContext`] |
+//! | `transactions`, `blocks`, `search`, `state`, `lookup`, `coverage` | the use cases: each a function of a [`ReadContext`] |
 //! | `push` | pushes that return when the chain has the transaction |
 //! | `context`, `page`, `cursor` | what use cases read from; lists and where their next page begins |
 //! | `service` | what use cases share: the chain, limits, a snapshot read on a CPU thread |
@@ -26,6 +26,7 @@ mod access;
 pub mod blocks;
 mod client;
 mod context;
+pub mod coverage;
 mod cursor;
 mod error;
 mod gate;

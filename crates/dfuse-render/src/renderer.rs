@@ -138,7 +138,11 @@ impl<'a> Renderer<'a> {
         };
         let sequence = self.sequence_of(op)?;
         self.json.begin_object();
-        self.json.key("src_trx_id").checksum(op.source_transaction_id);
+        self.json.key("src_trx_id");
+        match op.is_source_known() {
+            true => self.json.checksum(op.source_transaction_id),
+            false => self.json.string(""),
+        }
         self.json.key("block_num").unsigned(op.block_num);
         self.json.key("block_id").checksum(op.block_id);
         self.json.key("block_time").block_time(op.block_time);

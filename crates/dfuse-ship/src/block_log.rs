@@ -64,6 +64,7 @@ pub struct BlockLog<F> {
     first_block_num: u32,
     /// Where blocks end.
     end: u64,
+    is_pruned: bool,
 }
 
 struct Preamble {
@@ -101,7 +102,12 @@ impl<F: Read + Seek> BlockLog<F> {
                 first_block_num = header.block_num();
             }
         }
-        Ok(Self { window, chain_id, genesis, first_block_num, end })
+        Ok(Self { window, chain_id, genesis, first_block_num, end, is_pruned: version & PRUNED != 0 })
+    }
+
+    /// Whether old blocks were punched out of the file.
+    pub fn is_pruned(&self) -> bool {
+        self.is_pruned
     }
 
     /// The chain's id.

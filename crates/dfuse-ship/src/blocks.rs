@@ -9,6 +9,7 @@ mod consensus;
 mod deferred;
 mod known;
 mod merkle;
+mod packed;
 mod resources;
 mod rows;
 mod transactions;
@@ -25,10 +26,12 @@ use dfuse_antelope::{
     model::{Block, StateHistory},
     raw::Reader,
 };
-use known::{Key, Known};
+use known::{Key, Known, Recent};
+pub use known::{MemoryRows, RowChange, Rows};
+pub use packed::state_entry;
 use resources::Ram;
 
-use crate::{DeltaRow, Deltas, Error, Result, StateRow, Trace, block_log::GenesisState, traces::traces};
+use crate::{DeltaRow, Deltas, Error, Result, Trace, block_log::GenesisState, traces::traces};
 
 /// A block and what state history says of it, decoded.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,10 +74,12 @@ impl HistoryBlock {
 #[derive(Debug)]
 struct Undo {
     consensus: Consensus,
-    rows: Vec<(Key, Option<StateRow>)>,
+    rows: Vec<(Key, Option<Recent>)>,
 }
 
 /// Makes blocks, each from its parts and from what is known after its parent. Blocks can be taken back down to the LIB.
+///
+/// Rows that a block changed are held in memory until it is [settled](Assembler::settle).
 #[derive(Debug)]
 pub struct Assembler {
     consensus: Consensus,
@@ -85,20 +90,23 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// After the first block of a chain, whose deltas are the whole state.
-    pub fn genesis(genesis: &GenesisState, id: Checksum256, deltas: Vec<DeltaRow>) -> Self {
+    /// After the first block of a chain, whose deltas are the whole state. There are no rows yet.
+    pub fn genesis(genesis: &GenesisState, id: Checksum256, deltas: Vec<DeltaRow>, rows: Box<dyn Rows>) -> Self {
         let consensus = Consensus::genesis(genesis, id);
-        Self { consensus, known: Known::default(), genesis: deltas, undo: VecDeque::new() }
+        Self { consensus, known: Known::new(rows), genesis: deltas, undo: VecDeque::new() }
     }
 
-    /// After a block in the middle of a chain, of which the state is loaded by [`Assembler::load`].
-    pub fn after(consensus: Consensus) -> Self {
-        Self { consensus, known: Known::default(), genesis: vec![], undo: VecDeque::new() }
+    /// After a block in the middle of a chain, of whose state these are the rows.
+    pub fn after(consensus: Consensus, rows: Box<dyn Rows>) -> Self {
+        Self { consensus, known: Known::new(rows), genesis: vec![], undo: VecDeque::new() }
     }
 
-    /// Adds a row of the state that the first block builds on.
-    pub fn load(&mut self, row: StateRow) {
-        self.known.load(row);
+    /// Writes what final blocks up to this one have changed to where rows are kept.
+    ///
+    /// # Errors
+    /// The rows cannot be written.
+    pub fn settle(&mut self, up_to: u32) -> Result<()> {
+        self.known.settle(up_to.min(self.irreversible()))
     }
 
     /// The newest block.
@@ -124,7 +132,7 @@ impl Assembler {
         let number = parts.id.block_num();
         let wrong = |error: antelope::Error| Error::Block { number, why: error.to_string() };
         self.go_back_to(parts.signed.header.previous, number)?;
-        let consensus = self.consensus.next(&parts.signed.header, parts.id).map_err(wrong)?;
+        let mut consensus = self.consensus.next(&parts.signed.header, parts.id).map_err(wrong)?;
         let mut block = Block { id: parts.id, number, version: 1, ..Block::default() };
         block.valid_block_signing_authority_v2 = self.consensus.signing_authority(parts.signed.header.producer);
         consensus.fill(&mut block);
@@ -133,24 +141,27 @@ impl Assembler {
         let ram_deltas = transactions::add(&mut block, parts.traces);
 
         let deltas = self.genesis.iter().cloned().chain(parts.deltas).collect();
-        let mut changes = self.known.changes(deltas);
+        let mut changes = self.known.changes(deltas)?;
         let authors = Authors::of(&block);
-        let deferred = Deferred::new(&block, &authors, &self.known).map_err(wrong)?;
+        let deferred = Deferred::new(&block, &authors, &self.known)?;
         let mut ram = Ram::new(&self.known);
-        ram.add(&mut block, &ram_deltas);
-        ram.correct(&mut block, &changes);
+        ram.add(&mut block, &ram_deltas)?;
+        ram.correct(&mut block, &changes)?;
         for change in &mut changes {
             if let Key::Deferred(..) = change.key {
                 deferred.add(&mut block, change).map_err(wrong)?;
             }
             rows::add(&mut block, &authors, change);
             resources::add(&mut block, change).map_err(wrong)?;
+            if let Some(producers) = rows::producers(change) {
+                consensus.set_producers(&producers);
+            }
         }
         transactions::finish(&mut block).map_err(wrong)?;
 
         self.genesis.clear();
         let before = std::mem::replace(&mut self.consensus, consensus);
-        self.undo.push_back(Undo { consensus: before, rows: self.known.apply(changes) });
+        self.undo.push_back(Undo { consensus: before, rows: self.known.apply(self.consensus.clone(), changes) });
         let is_final = |undo: &Undo| undo.consensus.id().block_num() < self.consensus.irreversible();
         while self.undo.front().is_some_and(is_final) {
             self.undo.pop_front();

@@ -61,6 +61,9 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// The rows that are known before a block cannot be read or written.
+    #[error("the rows that state history is compared with: {0}")]
+    Rows(io::Error),
     /// A version that this reader does not know.
     #[error("the snapshot has version {version}, written by {software}; versions 2 to 6 and 8 can be read")]
     Version {

@@ -51,6 +51,7 @@ pub struct HistoryLog<F> {
     file: F,
     /// Where entries end.
     end: u64,
+    first: u64,
     next: u64,
 }
 
@@ -61,13 +62,14 @@ impl<F: Read + Seek> HistoryLog<F> {
     /// The file cannot be read, is something else, or is pruned and damaged.
     pub fn open(mut file: F) -> Result<Self> {
         let end = file.seek(SeekFrom::End(0)).map_err(|source| Error::Io { offset: 0, source })?;
-        let mut log = Self { file, end, next: 0 };
+        let mut log = Self { file, end, first: 0, next: 0 };
         if end == 0 {
             return Ok(log);
         }
         let first = log.header(0)?;
         if first.is_pruned() {
             log.find_first_kept()?;
+            log.first = log.next;
         }
         Ok(log)
     }
@@ -96,12 +98,36 @@ impl<F: Read + Seek> HistoryLog<F> {
     /// # Errors
     /// The file cannot be read, or the entry is too short.
     pub fn content(&mut self, entry: &Entry) -> Result<impl Read> {
+        let (begin, size) = self.place_of_content(entry)?;
+        self.seek(begin)?;
+        Ok(ZlibDecoder::new(BufReader::new(self.file.by_ref().take(size))))
+    }
+
+    fn place_of_content(&mut self, entry: &Entry) -> Result<(u64, u64)> {
         let begin = entry.offset + HEADER;
         let form = if entry.size >= 4 { self.bytes::<4>(begin)? } else { [0; 4] };
         let before = before_content(form, entry.size);
         let size = entry.size.checked_sub(before).ok_or_else(|| damaged(entry.offset, "its payload is too short"))?;
-        self.seek(begin + before)?;
-        Ok(ZlibDecoder::new(BufReader::new(self.file.by_ref().take(size))))
+        Ok((begin + before, size))
+    }
+
+    /// The first entry that is kept; `None` in an empty log. [`HistoryLog::next_entry`] goes on with the second.
+    ///
+    /// # Errors
+    /// Those of [`HistoryLog::next_entry`].
+    pub fn first_entry(&mut self) -> Result<Option<Entry>> {
+        self.next = self.first;
+        self.next_entry()
+    }
+
+    /// The same as [`HistoryLog::content`], for those who want nothing else of the log.
+    ///
+    /// # Errors
+    /// Those of [`HistoryLog::content`].
+    pub fn into_content(mut self, entry: Entry) -> Result<impl Read + use<F>> {
+        let (begin, size) = self.place_of_content(&entry)?;
+        self.seek(begin)?;
+        Ok(ZlibDecoder::new(BufReader::new(self.file.take(size))))
     }
 
     /// The entry at a place, which an index knows.

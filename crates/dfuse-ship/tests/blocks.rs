@@ -14,7 +14,7 @@ use dfuse_antelope::{
     },
 };
 use dfuse_deep_mind::{Event, Reader};
-use dfuse_ship::{Assembler, BlockLog, Error, HistoryBlock, HistoryLog};
+use dfuse_ship::{Assembler, BlockLog, Error, HistoryBlock, HistoryLog, MemoryRows};
 use dfuse_testkit::recorded;
 
 fn log(chain: &str, file: &str) -> Option<Vec<u8>> {
@@ -54,7 +54,9 @@ fn parts(chain: &str) -> Option<(Assembler, Vec<HistoryBlock>)> {
         let history = traces.get(&logged.id).cloned().unwrap_or_default();
         let block = HistoryBlock::decode(logged.id, &logged.block, &history, &deltas[&logged.id][..]).unwrap();
         match assembler {
-            None => assembler = Some(Assembler::genesis(&genesis, block.id, block.deltas)),
+            None => {
+                assembler = Some(Assembler::genesis(&genesis, block.id, block.deltas, Box::<MemoryRows>::default()))
+            }
             Some(_) => blocks.push(block),
         }
     }

@@ -9,7 +9,8 @@ use dfuse_index::{
 pub struct Event {
     /// What it says.
     pub kind: EventKind,
-    /// Position among the block's receipts, implicit transactions or traces: the lists that the model's accessors give.
+    /// Position among the block's receipts, implicit transactions or traces, the lists that the model's accessors give, or among
+    /// the deferred operations of the block as a whole.
     pub position: u32,
 }
 
@@ -34,6 +35,10 @@ pub enum EventKind {
     },
     /// The trace at the position is of the transaction.
     Trace(Outcome),
+    /// The operation at the position deferred it, and the block does not know which trace that was.
+    CreatedByBlock,
+    /// The operation at the position cancelled or replaced it, and the block does not know which trace that was.
+    CanceledByBlock,
 }
 
 /// How a trace ended: the status in the transaction's receipt.
@@ -75,13 +80,15 @@ impl Outcome {
     }
 }
 
-/// Kinds as numbers of four bits; those of traces follow in the order of [`Outcome::ALL`].
+/// Kinds as numbers of four bits; those of traces follow from [`FIRST_TRACE`] on in the order of [`Outcome::ALL`].
 const SIGNED_RECEIPT: u64 = 0;
 const RECEIPT: u64 = 1;
 const IMPLICIT: u64 = 2;
 const CREATED: u64 = 3;
 const CANCELED: u64 = 4;
 const FIRST_TRACE: u64 = 5;
+const CREATED_BY_BLOCK: u64 = 12;
+const CANCELED_BY_BLOCK: u64 = 13;
 
 impl Event {
     /// Kind and position in one number: the kind is in the lowest four bits. For a deferred operation its position
@@ -94,6 +101,8 @@ impl Event {
             EventKind::Created { operation } => (CREATED, Some(operation)),
             EventKind::Canceled { operation } => (CANCELED, Some(operation)),
             EventKind::Trace(outcome) => (FIRST_TRACE + outcome as u64, None),
+            EventKind::CreatedByBlock => (CREATED_BY_BLOCK, None),
+            EventKind::CanceledByBlock => (CANCELED_BY_BLOCK, None),
         };
         put_varint(value, u64::from(self.position) << 4 | kind);
         if let Some(operation) = operation {
@@ -110,6 +119,8 @@ impl Event {
             IMPLICIT => EventKind::Implicit,
             CREATED => EventKind::Created { operation: reader.varint32()? },
             CANCELED => EventKind::Canceled { operation: reader.varint32()? },
+            CREATED_BY_BLOCK => EventKind::CreatedByBlock,
+            CANCELED_BY_BLOCK => EventKind::CanceledByBlock,
             kind => match Outcome::ALL.get((kind - FIRST_TRACE) as usize) {
                 Some(outcome) => EventKind::Trace(*outcome),
                 None => return Err(reader.damaged(format!("event of kind {kind}"))),
@@ -126,7 +137,9 @@ mod tests {
 
     #[test]
     fn events_round_trip() {
-        let kinds = [EventKind::SignedReceipt, EventKind::Receipt, EventKind::Implicit];
+        use EventKind::{CanceledByBlock, CreatedByBlock};
+        let kinds =
+            [EventKind::SignedReceipt, EventKind::Receipt, EventKind::Implicit, CreatedByBlock, CanceledByBlock];
         let operations = [0, 127, u32::MAX]
             .into_iter()
             .flat_map(|operation| [EventKind::Created { operation }, EventKind::Canceled { operation }]);

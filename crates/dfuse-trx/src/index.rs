@@ -1,14 +1,21 @@
 use dfuse_antelope::{
     Checksum256, Name,
-    model::{Block, DtrxOperation, SignedTransaction, TransactionTrace, TrxOp},
+    model::{Block, DtrxOp, DtrxOperation, Message, SignedTransaction, Transaction, TransactionTrace, TrxOp},
+    raw,
 };
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, Result, View, codec::ValueReader};
+use dfuse_index::{
+    BlockContext, Delta, DeltaBuilder, Error, Family, Index, LoadedEntries, Result, StateRow, View, codec::ValueReader,
+};
 use dfuse_kv::{Direction, KeyRange};
 
 use crate::{Event, EventKind, Outcome};
 
 /// Transaction id (32 bytes) and block number (u32) to what the block says of the transaction.
 pub const TRANSACTIONS: Family = Family::new("transaction");
+
+/// Transaction id (32 bytes) to a deferred transaction that waited where the indexes begin with state that was loaded: the message
+/// [`SignedTransaction`], without signatures. What becomes of it, blocks tell.
+pub const WAITING: Family = Family::new("waiting_transaction");
 
 const ONERROR: Name = Name::literal("onerror");
 
@@ -28,7 +35,7 @@ impl Index for Transactions {
     }
 
     fn families(&self) -> &'static [Family] {
-        &[TRANSACTIONS]
+        &[TRANSACTIONS, WAITING]
     }
 
     fn delta(&self, context: &BlockContext<'_>, _: &View) -> Result<Delta> {
@@ -47,10 +54,32 @@ impl Index for Transactions {
         }
         Ok(delta.build())
     }
+
+    fn holds_state(&self) -> bool {
+        true
+    }
+
+    fn load(&self, rows: &[StateRow], _: u32, entries: &mut LoadedEntries) -> Result<()> {
+        for row in rows {
+            let StateRow::GeneratedTransaction(row) = row else { continue };
+            // The chain has decoded what it takes.
+            let Ok(transaction) = Transaction::unpack(&mut raw::Reader::new(&row.transaction)) else { continue };
+            let signed = SignedTransaction { transaction, ..SignedTransaction::default() };
+            entries.put(WAITING, &[&row.id.0], &[&signed.to_bytes()]);
+        }
+        Ok(())
+    }
+}
+
+/// A deferred transaction that waited where the indexes begin.
+pub(crate) fn waiting(view: &View, id: Checksum256) -> Result<Option<SignedTransaction>> {
+    let Some(value) = view.get(WAITING, &id.0)? else { return Ok(None) };
+    let damaged = |error: dfuse_antelope::Error| Error::Damaged { family: WAITING.name(), why: error.to_string() };
+    SignedTransaction::decode(&value).map(Some).map_err(damaged)
 }
 
 /// Everything that a block says of transactions: receipts, implicit transactions, then traces in the order of execution,
-/// each after the deferred operations that it did.
+/// each after the deferred operations that it did; then those of the block as a whole.
 pub(crate) fn events_of(block: &Block) -> Vec<(Checksum256, Event)> {
     let (receipts, traces) = (block.transactions(), block.transaction_traces());
     let mut events = Vec::with_capacity(receipts.len() + 2 * traces.len());
@@ -66,12 +95,10 @@ pub(crate) fn events_of(block: &Block) -> Vec<(Checksum256, Event)> {
         // The operations of a trace without receipt are told, but were taken back.
         let operations = if trace.receipt.is_some() { &trace.dtrx_ops[..] } else { &[] };
         for (operation, deferred) in (0..).zip(operations) {
-            let kind = match deferred.operation {
-                DtrxOperation::Create | DtrxOperation::PushCreate | DtrxOperation::ModifyCreate => {
-                    EventKind::Created { operation }
-                }
-                DtrxOperation::Cancel | DtrxOperation::ModifyCancel => EventKind::Canceled { operation },
-                DtrxOperation::Failed | DtrxOperation::Unknown => continue,
+            let kind = match is_creation(deferred) {
+                Some(true) => EventKind::Created { operation },
+                Some(false) => EventKind::Canceled { operation },
+                None => continue,
             };
             events.push((deferred.transaction_id, Event { kind, position }));
         }
@@ -80,7 +107,24 @@ pub(crate) fn events_of(block: &Block) -> Vec<(Checksum256, Event)> {
         let outcome = Outcome::of(handler.unwrap_or(trace));
         events.push((trace.id, Event { kind: EventKind::Trace(outcome), position }));
     }
+    for (position, op) in (0..).zip(block.deferred_operations_of_block()) {
+        let kind = match is_creation(&op.dtrx_op) {
+            Some(true) => EventKind::CreatedByBlock,
+            Some(false) => EventKind::CanceledByBlock,
+            None => continue,
+        };
+        events.push((op.dtrx_op.transaction_id, Event { kind, position }));
+    }
     events
+}
+
+/// Whether an operation defers a transaction or cancels one.
+fn is_creation(op: &DtrxOp) -> Option<bool> {
+    match op.operation {
+        DtrxOperation::Create | DtrxOperation::PushCreate | DtrxOperation::ModifyCreate => Some(true),
+        DtrxOperation::Cancel | DtrxOperation::ModifyCancel => Some(false),
+        DtrxOperation::Failed | DtrxOperation::Unknown => None,
+    }
 }
 
 fn is_handler_of(handler: &TransactionTrace, failed: &TransactionTrace) -> bool {
@@ -163,9 +207,14 @@ fn split_key(key: &[u8]) -> Result<(Checksum256, u32)> {
     Ok((id, number))
 }
 
-/// The first ids in the range, each once.
+/// The first ids in the range, those of transactions in blocks each once, and then those that waited.
 pub(crate) fn first_ids(view: &View, mut range: KeyRange, count: usize) -> Result<Vec<Checksum256>> {
     let mut ids = Vec::new();
+    let mut waited = Vec::new();
+    for entry in view.scan(WAITING, &range, Direction::Forward)?.take(count) {
+        let (key, _) = entry?;
+        waited.push(ValueReader::new(WAITING, &key).id()?);
+    }
     while ids.len() < count
         && let Some((key, _)) = view.first(TRANSACTIONS, &range, Direction::Forward)?
     {
@@ -173,5 +222,6 @@ pub(crate) fn first_ids(view: &View, mut range: KeyRange, count: usize) -> Resul
         ids.push(id);
         range = range.after([&id.0[..], &[0xff; 4]].concat());
     }
+    ids.extend(waited);
     Ok(ids)
 }

@@ -26,7 +26,7 @@ pub use error::{Error, Result};
 pub use event::{Event, EventKind, Outcome};
 pub use feed::FeedBlocks;
 pub use forked::{ForkedTransaction, ForkedTransactions};
-pub use index::{TRANSACTIONS, Transactions, events, events_in_block};
+pub use index::{TRANSACTIONS, Transactions, WAITING, events, events_in_block};
 pub use lifecycle::{BlockSource, Lifecycles};
 pub use listing::{BlockTransaction, block_transactions, recent_transactions};
 pub use outline::{Body, OperationPlace, Outline, Place};

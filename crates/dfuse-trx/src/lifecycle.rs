@@ -11,7 +11,7 @@ use dfuse_index::{BlockRef, View, blocks};
 
 use crate::{
     Error, ForkedTransactions, IdPrefix, Outline, Result, Signers, events,
-    index::{first_ids, implicit_transaction, is_onerror},
+    index::{first_ids, implicit_transaction, is_onerror, waiting},
     outline::{Body, OperationPlace},
 };
 
@@ -69,8 +69,14 @@ impl Lifecycles<'_> {
     /// What has become of a transaction, without reading a block; absent if it is unknown.
     pub fn outline(&self, id: Checksum256) -> Result<Option<Outline>> {
         let lib_number = self.view.committed().map_or(0, |block| block.number);
-        if let Some(outline) = Outline::of(id, &events(self.view, id)?, lib_number) {
+        if let Some(mut outline) = Outline::of(id, &events(self.view, id)?, lib_number) {
+            if outline.body.is_none() && waiting(self.view, id)?.is_some() {
+                outline.body = Some(Body::Waiting);
+            }
             return Ok(Some(outline));
+        }
+        if waiting(self.view, id)?.is_some() {
+            return Ok(Some(Outline::waiting(id, lib_number)));
         }
         let Some(forked) = self.forked.get(id, None) else { return Ok(None) };
         let expired = self.irreversible_time()?.is_some_and(|time| forked.has_expired(time));
@@ -92,7 +98,11 @@ impl Lifecycles<'_> {
             if let Some(outline) = &outline {
                 needed.add(at, outline)?;
             }
-            drafts.push(outline.as_ref().map(Draft::new));
+            let mut draft = outline.as_ref().map(Draft::new);
+            if let (Some(draft), Some(Body::Waiting)) = (&mut draft, outline.and_then(|outline| outline.body)) {
+                draft.lifecycle.transaction = waiting(self.view, *id)?;
+            }
+            drafts.push(draft);
         }
         for (reference, pieces) in needed.pieces {
             let parts = self.blocks.parts(reference)?;
@@ -134,23 +144,14 @@ enum Piece {
     Signed(u32),
     /// The implicit transaction at that position.
     Implicit(u32),
-    /// The transaction in that operation of the trace at that position.
-    Deferred {
-        trace: u32,
-        operation: u32,
-    },
+    /// The transaction in that operation.
+    Deferred(OperationPlace),
     /// The receipt at that position.
     Receipt(u32),
     /// That receipt, and the transaction in it.
     SignedReceipt(u32),
-    Created {
-        trace: u32,
-        operation: u32,
-    },
-    Canceled {
-        trace: u32,
-        operation: u32,
-    },
+    Created(OperationPlace),
+    Canceled(OperationPlace),
     /// A trace that is not the one that counts.
     Scheduling(u32),
     Execution(u32),
@@ -174,22 +175,20 @@ impl Needed<'_> {
             }
             Some(Body::Receipt(place)) => self.piece(at, place.block_number, Piece::Signed(place.position))?,
             Some(Body::Implicit(place)) => self.piece(at, place.block_number, Piece::Implicit(place.position))?,
-            Some(Body::Operation(OperationPlace { trace, operation })) => {
-                self.piece(at, trace.block_number, Piece::Deferred { trace: trace.position, operation })?;
-            }
+            Some(Body::Operation(place)) => self.piece(at, place.block_number(), Piece::Deferred(place))?,
             Some(Body::Forked(forked)) => {
                 self.pieces.entry(forked.block).or_default().push((at, Piece::Signed(forked.position)));
             }
-            None => {}
+            Some(Body::Waiting) | None => {}
         }
         if let Some(place) = receipt {
             self.piece(at, place.block_number, Piece::Receipt(place.position))?;
         }
-        if let Some(OperationPlace { trace, operation }) = outline.created {
-            self.piece(at, trace.block_number, Piece::Created { trace: trace.position, operation })?;
+        if let Some(place) = outline.created {
+            self.piece(at, place.block_number(), Piece::Created(place))?;
         }
-        if let Some(OperationPlace { trace, operation }) = outline.canceled {
-            self.piece(at, trace.block_number, Piece::Canceled { trace: trace.position, operation })?;
+        if let Some(place) = outline.canceled {
+            self.piece(at, place.block_number(), Piece::Canceled(place))?;
         }
         for place in &outline.scheduling {
             self.piece(at, place.block_number, Piece::Scheduling(place.position))?;
@@ -269,17 +268,27 @@ impl Page<'_> {
     }
 
     /// A deferred operation on that transaction, with the transaction and the block that did it.
-    fn operation(&self, of: Checksum256, trace: u32, operation: u32) -> Result<ExtDtrxOp> {
-        let trace = self.trace(trace)?;
-        let dtrx_op = trace.dtrx_ops.into_iter().nth(operation as usize).filter(|op| op.transaction_id == of);
-        let dtrx_op = dtrx_op.ok_or_else(|| self.missing("a deferred operation"))?;
-        Ok(ExtDtrxOp {
-            source_transaction_id: trace.id,
-            block_num: self.reference.number.into(),
-            block_id: self.reference.id,
-            block_time: self.header()?.timestamp,
-            dtrx_op,
-        })
+    fn operation(&self, of: Checksum256, place: OperationPlace) -> Result<ExtDtrxOp> {
+        let found = match place {
+            OperationPlace::OfTrace { trace, operation } => {
+                let trace = self.trace(trace.position)?;
+                let dtrx_op = trace.dtrx_ops.into_iter().nth(operation as usize);
+                dtrx_op.map(|dtrx_op| ExtDtrxOp {
+                    source_transaction_id: trace.id,
+                    block_num: self.reference.number.into(),
+                    block_id: self.reference.id,
+                    block_time: BlockTimestamp::default(),
+                    dtrx_op,
+                })
+            }
+            OperationPlace::OfBlock(place) => {
+                let block = self.piece("itself", self.parts.frame().map(Some))?;
+                block.deferred_operations_of_block().get(place.position as usize).cloned()
+            }
+        };
+        let found = found.filter(|op| op.dtrx_op.transaction_id == of);
+        let found = found.ok_or_else(|| self.missing("a deferred operation"))?;
+        Ok(ExtDtrxOp { block_time: self.header()?.timestamp, ..found })
     }
 }
 
@@ -310,8 +319,8 @@ impl Draft {
         match piece {
             Piece::Signed(position) => lifecycle.transaction = page.signed(&page.receipt_of(id, position)?)?,
             Piece::Implicit(position) => lifecycle.transaction = page.implicit_transaction(position)?,
-            Piece::Deferred { trace, operation } => {
-                lifecycle.transaction = page.operation(id, trace, operation)?.dtrx_op.transaction.map(|boxed| *boxed);
+            Piece::Deferred(place) => {
+                lifecycle.transaction = page.operation(id, place)?.dtrx_op.transaction.map(|boxed| *boxed);
             }
             Piece::SignedReceipt(position) => {
                 let receipt = page.receipt_of(id, position)?;
@@ -319,8 +328,8 @@ impl Draft {
                 lifecycle.transaction_receipt = Some(receipt);
             }
             Piece::Receipt(position) => lifecycle.transaction_receipt = Some(page.receipt_of(id, position)?),
-            Piece::Created { trace, operation } => lifecycle.created_by = Some(page.operation(id, trace, operation)?),
-            Piece::Canceled { trace, operation } => lifecycle.canceled_by = Some(page.operation(id, trace, operation)?),
+            Piece::Created(place) => lifecycle.created_by = Some(page.operation(id, place)?),
+            Piece::Canceled(place) => lifecycle.canceled_by = Some(page.operation(id, place)?),
             Piece::Scheduling(position) => {
                 let trace = page.trace_of(id, position)?;
                 self.ram_ops.extend(trace.ram_ops);

@@ -13,11 +13,25 @@ pub struct Place {
 
 /// A deferred operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OperationPlace {
-    /// The trace that did it.
-    pub trace: Place,
-    /// Position among the deferred operations of that trace.
-    pub operation: u32,
+pub enum OperationPlace {
+    /// One of a trace.
+    OfTrace {
+        /// The trace that did it.
+        trace: Place,
+        /// Position among the deferred operations of that trace.
+        operation: u32,
+    },
+    /// One of the block as a whole: nobody knows which trace did it.
+    OfBlock(Place),
+}
+
+impl OperationPlace {
+    /// Number of the block.
+    pub fn block_number(self) -> u32 {
+        match self {
+            Self::OfTrace { trace: place, .. } | Self::OfBlock(place) => place.block_number,
+        }
+    }
 }
 
 /// Where the transaction itself is found.
@@ -31,6 +45,8 @@ pub enum Body {
     Operation(OperationPlace),
     /// In a receipt of a block that was undone, signed.
     Forked(ForkedTransaction),
+    /// Among those that waited where the indexes begin.
+    Waiting,
 }
 
 /// What counts of all that happened to a transaction. The index alone tells it: no block is read.
@@ -82,19 +98,24 @@ impl Outline {
                 }
                 EventKind::Receipt => receipt = Some(place),
                 EventKind::Implicit => implicit = Some(place),
-                EventKind::Created { operation } if !is_final => {
-                    created = Some(OperationPlace { trace: place, operation });
-                    canceled = None;
-                }
-                EventKind::Canceled { operation } if !is_final => {
-                    canceled = Some(OperationPlace { trace: place, operation });
-                }
-                EventKind::Trace(Outcome::Delayed) if !is_final => scheduling.push(place),
-                EventKind::Created { .. } | EventKind::Canceled { .. } | EventKind::Trace(Outcome::Delayed) => {}
-                EventKind::Trace(outcome) => {
+                EventKind::Trace(outcome) if outcome != Outcome::Delayed => {
                     execution = Some((place, outcome));
                     is_final |= outcome != Outcome::NoReceipt;
                 }
+                _ if is_final => {}
+                EventKind::Created { operation } => {
+                    created = Some(OperationPlace::OfTrace { trace: place, operation });
+                    canceled = None;
+                }
+                EventKind::CreatedByBlock => {
+                    created = Some(OperationPlace::OfBlock(place));
+                    canceled = None;
+                }
+                EventKind::Canceled { operation } => {
+                    canceled = Some(OperationPlace::OfTrace { trace: place, operation });
+                }
+                EventKind::CanceledByBlock => canceled = Some(OperationPlace::OfBlock(place)),
+                EventKind::Trace(_) => scheduling.push(place),
             }
         }
         if is_final {
@@ -113,6 +134,21 @@ impl Outline {
         Some(Self { id, status, body, receipt, created, canceled, scheduling, execution, lib_number })
     }
 
+    /// Of a deferred transaction that waited where the indexes begin, and that blocks say nothing of.
+    pub(crate) fn waiting(id: Checksum256, lib_number: u32) -> Self {
+        Self {
+            id,
+            status: Status::Delayed,
+            body: Some(Body::Waiting),
+            receipt: None,
+            created: None,
+            canceled: None,
+            scheduling: Vec::new(),
+            execution: None,
+            lib_number,
+        }
+    }
+
     /// Of a transaction that is in no block but such as were undone.
     pub(crate) fn pending(id: Checksum256, forked: ForkedTransaction, lib_number: u32) -> Self {
         Self {
@@ -128,23 +164,23 @@ impl Outline {
         }
     }
 
-    fn is_irreversible(&self, place: Place) -> bool {
-        place.block_number <= self.lib_number
+    fn is_irreversible(&self, block_number: u32) -> bool {
+        block_number <= self.lib_number
     }
 
     /// Whether its creation as a deferred transaction is irreversible.
     pub fn creation_irreversible(&self) -> bool {
-        self.created.is_some_and(|created| self.is_irreversible(created.trace))
+        self.created.is_some_and(|created| self.is_irreversible(created.block_number()))
     }
 
     /// Whether its execution is irreversible.
     pub fn execution_irreversible(&self) -> bool {
-        self.execution.is_some_and(|(place, _)| self.is_irreversible(place))
+        self.execution.is_some_and(|(place, _)| self.is_irreversible(place.block_number))
     }
 
     /// Whether its cancellation is irreversible.
     pub fn cancelation_irreversible(&self) -> bool {
-        self.canceled.is_some_and(|canceled| self.is_irreversible(canceled.trace))
+        self.canceled.is_some_and(|canceled| self.is_irreversible(canceled.block_number()))
     }
 }
 
@@ -189,6 +225,13 @@ mod tests {
             (&[(9, SignedReceipt), (9, CREATED), (9, trace(Delayed))], Status::Delayed),
             (&[(9, SignedReceipt), (9, CREATED), (9, trace(Delayed)), (12, CANCELED)], Status::Canceled),
             (&[(9, Receipt)], Status::Pending),
+            // Of a block made of state history.
+            (&[(9, EventKind::CreatedByBlock)], Status::Delayed),
+            (&[(9, EventKind::CreatedByBlock), (12, EventKind::CanceledByBlock)], Status::Canceled),
+            (
+                &[(9, EventKind::CreatedByBlock), (12, trace(Executed)), (13, EventKind::CanceledByBlock)],
+                Status::Executed,
+            ),
         ] {
             assert_eq!(outline(events).status, status, "{events:?}");
         }

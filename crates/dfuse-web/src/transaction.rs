@@ -107,7 +107,9 @@ fn timeline(json: &Json, head: u32) -> Markup {
 fn deferred(op: &Json, what: &str, is_irreversible: bool) -> Markup {
     html! {
         li.done {
-            strong { (what) } " by " (links::transaction(op.get("src_trx_id").text())) br;
+            strong { (what) }
+            @if !op.get("src_trx_id").text().is_empty() { " by " (links::transaction(op.get("src_trx_id").text())) }
+            br;
             "in block " (op.get("block_num").text()) @if is_irreversible { ", irreversible" }
             @if !op.get("delay_until").text().is_empty() { br; "delayed until " (op.get("delay_until").text()) }
         }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use dfuse_antelope::Genesis;
 use dfuse_blocks::{Clock, SystemClock};
-use dfuse_node::nodeos::snapshot_block;
+use dfuse_node::{SourceSpec, nodeos::snapshot_block};
 
 use crate::{failure::usage, start::CONFIG_FILE};
 
@@ -42,6 +42,10 @@ pub(crate) struct Init {
     /// First port to use. Each node takes two: one for HTTP, one for peers
     #[arg(long, value_name = "PORT", default_value_t = 8888)]
     first_port: u16,
+    /// Source of state history to follow a network by, from nodes that already run: ship:HOST:PORT, ship:unix:PATH or
+    /// ship-log:DIR, as for dfuse start
+    #[arg(long, value_name = "SPEC", conflicts_with_all = ["peer", "genesis"])]
+    source: Option<String>,
     /// Peer of the network to follow, as HOST:PORT. May be repeated
     #[arg(long, value_name = "PEER")]
     peer: Vec<String>,
@@ -124,6 +128,13 @@ impl Init {
             self.nodeos = prompt("The nodeos program? [nodeos]", "nodeos")?.into();
         }
         if chain == Chain::Follow {
+            if self.source.is_none() && self.peer.is_empty() {
+                let source = "State history of a node that runs already, as ship:HOST:PORT or ship-log:DIR? [none: a node of my own]";
+                self.source = Some(prompt(source, "")?).filter(|source| !source.is_empty());
+            }
+            if self.source.is_some() {
+                return Ok(chain);
+            }
             if self.peer.is_empty() {
                 let peers = prompt("Peers of the network, as HOST:PORT, with spaces between them?", "")?;
                 self.peer = peers.split_whitespace().map(str::to_owned).collect();
@@ -139,8 +150,8 @@ impl Init {
 
     /// A chain of two nodes.
     fn local(&self) -> anyhow::Result<Vec<(PathBuf, String)>> {
-        if !self.peer.is_empty() || self.genesis.is_some() || self.snapshot.is_some() {
-            return Err(usage("--peer, --genesis and --snapshot are for --chain follow"));
+        if !self.peer.is_empty() || self.genesis.is_some() || self.snapshot.is_some() || self.source.is_some() {
+            return Err(usage("--source, --peer, --genesis and --snapshot are for --chain follow"));
         }
         let [http, follower_http, p2p, follower_p2p] = self.ports()?;
         let peers = [format!("127.0.0.1:{p2p}")];
@@ -157,7 +168,7 @@ impl Init {
             },
         ];
         let genesis = genesis(SystemClock::new().now().as_millis() as i64);
-        let mut config = self.config("a local chain");
+        let mut config = self.config("a local chain", "nodeos");
         let _ = writeln!(config, "genesis = \"{GENESIS_FILE}\"");
         self.nodeos_section(&mut config, &nodes, None);
         let mut files = vec![(CONFIG_FILE.into(), config), (GENESIS_FILE.into(), genesis)];
@@ -165,10 +176,32 @@ impl Init {
         Ok(files)
     }
 
+    /// Nodes that others run.
+    fn follow_source(&self, source: &str) -> anyhow::Result<Vec<(PathBuf, String)>> {
+        match source.parse() {
+            Ok(SourceSpec::History(_) | SourceSpec::HistoryLogs(_)) => {}
+            Ok(_) => {
+                return Err(usage(format!("\"{source}\" is no state history: use ship:HOST:PORT or ship-log:DIR")));
+            }
+            Err(error) => return Err(usage(error.to_string())),
+        }
+        let mut config = self.config("the state history of nodes", source);
+        if let Some(file) = &self.snapshot {
+            File::open(file).map_err(|error| usage(format!("snapshot {}: {error}", file.display())))?;
+            let _ = writeln!(config, "snapshot = {}", toml_text(&fs::canonicalize(file)?.display().to_string()));
+        }
+        Ok(vec![(CONFIG_FILE.into(), config)])
+    }
+
     /// A node that follows a network.
     fn follow(&self) -> anyhow::Result<Vec<(PathBuf, String)>> {
+        if let Some(source) = &self.source {
+            return self.follow_source(source);
+        }
         if self.peer.is_empty() {
-            return Err(usage("name at least one peer of the network: --peer HOST:PORT"));
+            return Err(usage(
+                "name at least one peer of the network, --peer HOST:PORT, or the state history of a node: --source ship:HOST:PORT",
+            ));
         }
         if let Some(wrong) = self.peer.iter().find(|peer| !peer.contains(':')) {
             return Err(usage(format!("\"{wrong}\" is no peer: write it as HOST:PORT")));
@@ -176,7 +209,7 @@ impl Init {
         let [http, _, p2p, _] = self.ports()?;
         let node =
             Node { name: "follower", http, p2p, deep_mind: true, peers: &self.peer, produces: false, is_local: false };
-        let mut config = self.config("a node that follows a network");
+        let mut config = self.config("a node that follows a network", "nodeos");
         let mut files = Vec::new();
         let mut snapshot = None;
         match (&self.genesis, &self.snapshot) {
@@ -215,10 +248,11 @@ impl Init {
     }
 
     /// The beginning of the configuration file.
-    fn config(&self, what: &str) -> String {
+    fn config(&self, what: &str, source: &str) -> String {
+        let source = toml_text(source);
         format!(
             "# dfuse over {what}. `dfuse tools print-config` prints all settings with what they do; paths are seen from this\n\
-             # file's directory.\n\nsource = \"nodeos\"\ndata_dir = \"dfuse-data\"\n"
+             # file's directory.\n\nsource = {source}\ndata_dir = \"dfuse-data\"\n"
         )
     }
 

@@ -3,4 +3,7 @@
 mod file;
 mod load;
 
-pub(crate) use self::{file::read, load::SnapshotLoad};
+pub(crate) use self::{
+    file::read,
+    load::{StateLoad, must_be_of},
+};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use dfuse_testkit::recorded;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Server, text};
 use tempfile::TempDir;
 
@@ -87,10 +87,29 @@ fn a_start_with_a_snapshot_answers_as_one_from_the_first_block() {
     let health = late_server.get("/healthz").json();
     assert_eq!((&health["state_from_block"], &health["complete"]), (&345.into(), &true.into()), "{health}");
     assert_eq!(late_server.get("/v0/blocks?limit=100").json().as_array().unwrap().len(), 20);
+    check_coverage(late_server);
+    check_deferred(late_server, whole_server);
     let id = |server: &mut Server| server.get("/healthz").json()["head"]["id"].clone();
     assert_eq!(id(late_server), id(whole_server));
     let [late_server, mut whole_server] = servers;
     late_server.stop();
+
+    // Its indexes can be checked and made anew, with the snapshot.
+    let index = |tool: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        let output = command.arg("tools").args(tool).args(["--data-dir", text(&late)]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = index(&["check", "index"]);
+    assert!(code != Some(0) && said.contains("--snapshot"), "{code:?} {said}");
+    let (code, said) = index(&["check", "index", "--snapshot", text(&snapshot)]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = index(&["reindex", "rows"]);
+    assert!(code != Some(0) && said.contains("--snapshot"), "{code:?} {said}");
+    let (code, said) = index(&["reindex", "--snapshot", text(&snapshot)]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = index(&["check", "index", "--snapshot", text(&snapshot)]);
+    assert_eq!(code, Some(0), "{said}");
 
     // It goes on without the snapshot, and with it.
     for more in [&[][..], &["--snapshot", text(&snapshot)]] {
@@ -113,6 +132,43 @@ fn a_start_with_a_snapshot_answers_as_one_from_the_first_block() {
     server.wait_for("ready");
     assert_eq!(server.get("/v0/state/table?account=eosio&scope=eosio&table=global&block_num=350").status, 200);
     server.stop();
+}
+
+/// What there is of the chain, and what a search says of what there is not.
+fn check_coverage(server: &mut Server) {
+    let holes = json!([{"from_block": 2, "to_block": 345}]);
+    let coverage = server.get("/v0/coverage").json();
+    assert_eq!(coverage["blocks"], json!({"from_block": 346, "to_block": 365, "holes": holes}));
+    assert_eq!(coverage["state"], json!({"from_block": 345, "complete": true}));
+    assert_eq!(coverage["head"]["num"], 365);
+    for sort in ["asc", "desc"] {
+        let path = format!("/v0/search/transactions?q=action:onblock&sort={sort}&with_reversible=true");
+        assert_eq!(server.get(&path).json()["range"]["holes"], holes);
+    }
+    let above = server.get("/v0/search/count?q=action:onblock&start_block=350&with_reversible=true").json();
+    assert_eq!(above["range"]["holes"], Value::Null);
+}
+
+/// Deferred transactions that wait in the snapshot are known, and what becomes of them later.
+fn check_deferred(late: &mut Server, whole: &mut Server) {
+    let file = recorded::bytes(SNAPSHOT).unwrap();
+    let mut snapshot = dfuse_ship::Snapshot::open(&file[..]).unwrap();
+    let mut ids = Vec::new();
+    while snapshot.next_section().unwrap().is_some() {
+        while let Some(row) = snapshot.next_row().unwrap() {
+            if let dfuse_ship::SnapshotRow::GeneratedTransaction(row) = row {
+                ids.push(row.id);
+            }
+        }
+    }
+    assert_eq!(ids.len(), 2);
+    for id in ids {
+        for path in [format!("/v0/transactions/{id}"), format!("/v0/transactions/{}", &id.to_string()[..20])] {
+            let [late, whole] = [&mut *late, &mut *whole].map(|server| server.get(&path).json());
+            assert_eq!(late["transaction_status"], whole["transaction_status"], "{late}");
+            assert_eq!(late["transaction"]["actions"], whole["transaction"]["actions"], "{late}");
+        }
+    }
 }
 
 fn compare(servers: &mut [Server; 2]) {

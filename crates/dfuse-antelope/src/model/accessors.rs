@@ -1,10 +1,10 @@
 //! What the fields of several messages say together.
 
 use super::{
-    ActionTrace, Block, DbOp, PermOp, RamOp, RlimitOp, StateHistory, TableOp, TransactionReceipt, TransactionStatus,
-    TransactionTrace, TrxOp,
+    ActionTrace, Block, DbOp, ExtDtrxOp, PermOp, RamOp, RlimitOp, StateHistory, TableOp, TransactionReceipt,
+    TransactionStatus, TransactionTrace, TrxOp,
 };
-use crate::Name;
+use crate::{Checksum256, Name};
 
 impl Block {
     /// The last irreversible block once this one is applied; 0 in the first blocks of a chain.
@@ -61,6 +61,11 @@ impl Block {
         self.executed_traces().flat_map(|trace| &trace.rlimit_ops).chain(self.of_block(|block| &block.rlimit_ops))
     }
 
+    /// Deferred transactions that were sent, replaced or cancelled by actions that are not known.
+    pub fn deferred_operations_of_block(&self) -> &[ExtDtrxOp] {
+        self.state_history.as_ref().map(|history| &history.dtrx_ops[..]).unwrap_or_default()
+    }
+
     /// What no single action is known to have done.
     fn of_block<T>(&self, list: impl Fn(&StateHistory) -> &Vec<T>) -> std::slice::Iter<'_, T> {
         self.state_history.as_ref().map(|history| list(history).iter()).unwrap_or_default()
@@ -92,6 +97,13 @@ impl TransactionTrace {
             }
             _ => true,
         }
+    }
+}
+
+impl ExtDtrxOp {
+    /// Whether it is known which transaction did it. Blocks made of state history do not always say so.
+    pub fn is_source_known(&self) -> bool {
+        self.source_transaction_id != Checksum256::default()
     }
 }
 

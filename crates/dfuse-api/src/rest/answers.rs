@@ -132,10 +132,20 @@ pub(super) const LIFECYCLE: Schema = Named(
 );
 pub(super) const LIFECYCLES: Schema = Object(&[CURSOR, &[always("transactions", List(&LIFECYCLE))]]);
 
+/// Blocks that are missing.
+const HOLES: Schema = List(&Object(&[&[always("from_block", Integer), always("to_block", Integer)]]));
 const RANGE: Schema = Object(&[&[
     always("from_block", Nullable(&Integer)),
     always("to_block", Nullable(&Integer)),
     always("complete", Flag),
+    maybe("holes", HOLES),
+]]);
+const BLOCK_OR_NULL: Schema = Nullable(&Object(&[&[always("num", Integer), always("id", Text)]]));
+pub(super) const COVERED: Schema = Object(&[&[
+    always("head", BLOCK_OR_NULL),
+    always("lib", BLOCK_OR_NULL),
+    always("blocks", Object(&[&[always("from_block", Integer), always("to_block", Integer), always("holes", HOLES)]])),
+    always("state", Object(&[&[always("from_block", Integer), always("complete", Flag)]])),
 ]]);
 const TERM: Schema = Object(&[&[always("field", Text), always("values", TEXTS)]]);
 const EXPLANATION: Schema = Object(&[&[

@@ -40,7 +40,7 @@ impl TransactionLifecycle {
         let external = |op: &ExtDtrxOp| {
             let trace = self.source.trace_of_deferring(op)?;
             let block = BlockRef { number: u32::try_from(op.block_num).unwrap_or(u32::MAX), id: op.block_id };
-            let transaction = op.source_transaction_id.to_string();
+            let transaction = if op.is_source_known() { op.source_transaction_id.to_string() } else { String::new() };
             let op = DtrxOp::new(&self.source, &trace, 0);
             Ok(ExternalDtrxOp { source: self.source.clone(), block, transaction, op })
         };

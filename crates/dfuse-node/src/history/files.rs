@@ -25,6 +25,11 @@ impl Part {
         self.path.with_extension("index")
     }
 
+    /// The file, as errors name it.
+    pub(super) fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
     pub(super) fn open(&self) -> Result<File> {
         File::open(&self.path).map_err(|source| Error::Open { place: self.path.display().to_string(), source })
     }

@@ -3,14 +3,15 @@
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use bytes::Bytes;
 use dfuse_antelope::Checksum256;
-use dfuse_ship::{BlockLog, Error as Wrong, GenesisState, HistoryBlock, HistoryLog, inflated};
+use dfuse_ship::{BlockLog, Entry, Error as Wrong, GenesisState, HistoryBlock, HistoryLog, inflated};
 
 use super::{
+    HistoryFolders,
     files::{Part, parts},
     wrong,
 };
@@ -21,6 +22,8 @@ const BATCH_BLOCKS: usize = 64;
 const BATCH_BYTES: usize = 16 << 20;
 /// Most bytes that the traces of a block decompress to.
 const MAX_TRACES: u64 = 1 << 30;
+/// A node that has replayed its blocks has the state that a chain begins with in this block, and not in the first.
+const SECOND_BLOCK: u32 = 2;
 
 /// A block as it stands in the logs.
 pub(super) struct Raw {
@@ -28,7 +31,7 @@ pub(super) struct Raw {
     block: Bytes,
     traces: Option<Vec<u8>>,
     deltas: Option<Vec<u8>>,
-    place: PathBuf,
+    place: String,
 }
 
 impl Raw {
@@ -50,52 +53,85 @@ impl Raw {
     }
 }
 
-/// What the first block of a chain says.
-pub(super) struct First {
+/// What the block log says of its chain.
+pub(super) struct Chain {
     pub(super) chain_id: Checksum256,
-    pub(super) genesis: GenesisState,
-    pub(super) block: HistoryBlock,
+    /// What the chain began with, if the log does, too.
+    pub(super) genesis: Option<GenesisState>,
 }
 
 /// The logs, at the next block.
 pub(super) struct Logs {
-    folder: PathBuf,
+    place: String,
     blocks: Blocks,
     traces: History,
     deltas: History,
 }
 
 impl Logs {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
-        let (blocks, history) = (folder.join("blocks"), folder.join("state-history"));
+    pub(super) fn open(folders: &HistoryFolders) -> Result<Self> {
+        let blocks = folders.blocks().to_owned();
         let blocks =
             Blocks { parts: parts(&blocks, "blocks")?.into(), folder: blocks, open: None, next: 0, unfinished: None };
-        let open = |name| History::open(history.clone(), name);
+        let open = |name| History::open(folders.history().to_owned(), name);
         Ok(Self {
-            folder: folder.to_owned(),
+            place: folders.to_string(),
             blocks,
             traces: open("trace_history")?,
             deltas: open("chain_state_history")?,
         })
     }
 
+    /// Of which chain the block log is.
+    pub(super) fn chain(&mut self) -> Result<Chain> {
+        match self.blocks.chain()? {
+            Some((chain_id, genesis)) => Ok(Chain { chain_id, genesis }),
+            None => Err(self.missing(format!("there is no blocks.log in {}", self.blocks.folder.display()))),
+        }
+    }
+
     /// Reads the first block, which must be that of the chain: in its middle nobody knows what came before.
-    pub(super) fn genesis(&mut self) -> Result<First> {
-        let missing = |why: String| Err(Error::HistoryMissing(format!("{}: {why}", self.folder.display())));
-        let Some((chain_id, genesis)) = self.blocks.chain()? else {
-            return missing("there is no blocks/blocks.log".to_owned());
-        };
+    pub(super) fn genesis(&mut self, chain: Chain) -> Result<(GenesisState, HistoryBlock)> {
         let first = self.blocks.next()?;
-        let Some((genesis, block)) = genesis.zip(first.filter(|block| block.0.block_num() == 1)) else {
-            return missing(
-                "the block log does not begin with the first block of the chain; take one that does, or another source"
+        let Some((genesis, block)) = chain.genesis.zip(first.filter(|block| block.0.block_num() == 1)) else {
+            return Err(self.missing(
+                "the block log does not begin with the first block of the chain, and no state of a later one was loaded; begin \
+                 with an empty data directory, or with --snapshot"
                     .to_owned(),
-            );
+            ));
         };
         // A node that has replayed its blocks has no history of the first.
         let deltas = self.deltas.entry(block.0)?;
-        let raw = Raw { id: block.0, block: block.1, traces: None, deltas, place: self.folder.clone() };
-        Ok(First { chain_id, genesis, block: raw.decode()? })
+        let raw = Raw { id: block.0, block: block.1, traces: None, deltas, place: self.place.clone() };
+        Ok((genesis, raw.decode()?))
+    }
+
+    /// The block of the first entry of deltas, and that entry, which is the whole state; absent if it is the beginning of a chain.
+    pub(super) fn first_state(&mut self) -> Result<Option<(Checksum256, impl Read + use<>)>> {
+        let Some((entry, log)) = self.deltas.first()? else { return Ok(None) };
+        if entry.block_id.block_num() <= SECOND_BLOCK {
+            return Ok(None);
+        }
+        if entry.offset > 0 {
+            return Err(self.missing(format!(
+                "{}.log was pruned up to block {}, and no state of a later one was loaded; begin with --snapshot and a snapshot \
+                 of a block that the logs still have",
+                self.deltas.name,
+                entry.block_id.block_num() - 1
+            )));
+        }
+        let place = log.part.place();
+        let content = log.log.into_content(entry).map_err(|error| wrong(&place, error))?;
+        Ok(Some((entry.block_id, content)))
+    }
+
+    /// Goes on with the block of that number, which must be there once there are more.
+    pub(super) fn go_to(&mut self, number: u32) -> Result<()> {
+        self.blocks.go_to(number)
+    }
+
+    fn missing(&self, why: String) -> Error {
+        Error::HistoryMissing(format!("{}: {why}", self.place))
     }
 
     /// The next blocks, as many as are decoded together; none at the end.
@@ -105,7 +141,7 @@ impl Logs {
             let Some((id, block)) = self.blocks.next()? else { break };
             let (traces, deltas) = (self.traces.required(id)?, self.deltas.required(id)?);
             bytes += block.len() + traces.len() + deltas.len();
-            let place = self.folder.clone();
+            let place = self.place.clone();
             batch.push(Raw { id, block, traces: Some(traces), deltas: Some(deltas), place });
         }
         Ok(batch)
@@ -155,6 +191,29 @@ impl Blocks {
         Ok(self.open.as_ref().map(|(_, log, _)| (log.chain_id(), log.genesis().cloned())))
     }
 
+    /// Goes on with the block of that number: at its place, where an index says it, or else past those before it.
+    fn go_to(&mut self, number: u32) -> Result<()> {
+        self.next = number;
+        let is_before = |part: &Part| part.range.is_some_and(|(_, last)| last < number);
+        if self.open.as_ref().is_some_and(|(part, _, _)| is_before(part)) {
+            self.open = None;
+            while self.parts.front().is_some_and(is_before) {
+                self.parts.pop_front();
+            }
+            self.advance()?;
+        }
+        let Some((part, mut log, mut place)) = self.open.take() else { return Ok(()) };
+        let at = number.checked_sub(log.first_block_num()).filter(|_| !log.is_pruned());
+        let index = File::open(part.index()).ok().map(Offsets::Index);
+        let offset = index.map(|mut index| index.of(at)).transpose().map_err(|error| wrong(&part.place(), error))?;
+        if let Some(offset) = offset.flatten() {
+            log = log.seek(offset).map_err(|error| wrong(&part.place(), error))?;
+            place = offset;
+        }
+        self.open = Some((part, log, place));
+        Ok(())
+    }
+
     fn next(&mut self) -> Result<Option<(Checksum256, Bytes)>> {
         loop {
             let Some((part, log, end)) = &mut self.open else {
@@ -170,7 +229,7 @@ impl Blocks {
                     self.unfinished = Some(offset);
                     return Ok(None);
                 }
-                Err(error) => return Err(wrong(&part.path, error)),
+                Err(error) => return Err(wrong(&part.place(), error)),
             };
             let Some(logged) = logged else {
                 if part.range.is_none() {
@@ -195,7 +254,7 @@ impl Blocks {
 
     fn advance(&mut self) -> Result<bool> {
         let Some(part) = self.parts.pop_front() else { return Ok(false) };
-        let log = BlockLog::open(part.open()?).map_err(|error| wrong(&part.path, error))?;
+        let log = BlockLog::open(part.open()?).map_err(|error| wrong(&part.place(), error))?;
         self.open = Some((part, log, 0));
         Ok(true)
     }
@@ -215,7 +274,7 @@ impl Blocks {
         self.parts = found;
         if goes_on && self.advance()? {
             let (part, log, _) = self.open.take().expect("it was opened");
-            let log = log.seek(end).map_err(|error| wrong(&part.path, error))?;
+            let log = log.seek(end).map_err(|error| wrong(&part.place(), error))?;
             self.open = Some((part, log, end));
         }
         Ok(())
@@ -277,13 +336,21 @@ impl History {
             self.open = Some(Open::new(part.clone())?);
         }
         let Some(open) = &mut self.open else { return Ok(None) };
-        let wrong = |error| wrong(&open.part.path, error);
+        let wrong = |error| wrong(&open.part.place(), error);
         let Some(offset) = open.offsets.of(number.checked_sub(open.first)).map_err(wrong)? else { return Ok(None) };
         let entry = open.log.entry_at(offset).map_err(wrong)?;
         if entry.block_id != id {
             return Ok(None);
         }
         open.log.payload(&entry).map(Some).map_err(wrong)
+    }
+
+    /// The first entry, and the part that it is in.
+    fn first(&mut self) -> Result<Option<(Entry, Open)>> {
+        let Some(part) = self.parts.first() else { return Ok(None) };
+        let mut open = Open::new(part.clone())?;
+        let entry = open.log.first_entry().map_err(|error| wrong(&open.part.place(), error))?;
+        Ok(entry.map(|entry| (entry, open)))
     }
 
     fn look_again(&mut self) -> Result<()> {
@@ -301,8 +368,8 @@ impl Part {
 
 impl Open {
     fn new(part: Part) -> Result<Self> {
-        let mut log = HistoryLog::open(part.open()?).map_err(|error| wrong(&part.path, error))?;
-        let first = log.next_entry().map_err(|error| wrong(&part.path, error))?;
+        let mut log = HistoryLog::open(part.open()?).map_err(|error| wrong(&part.place(), error))?;
+        let first = log.next_entry().map_err(|error| wrong(&part.place(), error))?;
         let Some(entry) = first else {
             return Ok(Self { part, log, first: 0, offsets: Offsets::Found(vec![]) });
         };
@@ -311,7 +378,7 @@ impl Open {
         let index = File::open(part.index()).ok().filter(|_| entry.offset == 0);
         let offsets = match index {
             Some(index) => Offsets::Index(index),
-            None => Offsets::Found(scan(&mut log, entry.offset, kept).map_err(|error| wrong(&part.path, error))?),
+            None => Offsets::Found(scan(&mut log, entry.offset, kept).map_err(|error| wrong(&part.place(), error))?),
         };
         Ok(Self { part, log, first: kept, offsets })
     }

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use dfuse_antelope::{AbiDump, model::wire::ReverseWriter};
 use dfuse_blocks::EncodedBlock;
 use dfuse_ship::{
-    Assembler, BlocksRequest, Error as Wrong, GenesisState, HistoryBlock, Position, Protocol, Request, Response,
-    Results, Status,
+    Assembler, BlocksRequest, Error as Wrong, GenesisState, HistoryBlock, MemoryRows, Position, Protocol, Request,
+    Response, Results, Status,
 };
 
 use super::{Ended, Followed, address::Address, socket::Socket};
-use crate::{Error, SourceEvent, SourceOptions, event::Sender};
+use crate::{Error, SourceEvent, SourceOptions, event::Sender, kept::settle};
 
 /// Blocks that a node sends before it waits for an acknowledgement, and after how many taken ones it gets it.
 const IN_FLIGHT: u32 = 50;
@@ -171,7 +171,8 @@ impl Session<'_> {
                     self.address
                 ))));
             };
-            self.followed.assembler = Some(Assembler::genesis(&genesis, id, parts.deltas));
+            let rows = self.followed.rows.take().unwrap_or_else(|| Box::<MemoryRows>::default());
+            self.followed.assembler = Some(Assembler::genesis(&genesis, id, parts.deltas, rows));
             // A chain begins with an ABI that no action has set.
             return Ok(self.sender.blocking_send(Ok(SourceEvent::AbiDump(AbiDump::native()))).is_ok());
         };
@@ -181,9 +182,13 @@ impl Session<'_> {
         }
         let block = match assembler.block(parts) {
             Ok(block) => block,
+            Err(error @ Wrong::Rows(_)) => return Err(self.failed(error)),
             // Asked again with all positions, the node sends the branch from where it parts.
             Err(error) => return Err(Ended::Lost(error.to_string())),
         };
+        if let Err(error) = settle(assembler, self.options) {
+            return Err(self.failed(error));
+        }
         self.followed.taken += 1;
         if number < self.options.start_block {
             return Ok(true);

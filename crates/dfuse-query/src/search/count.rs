@@ -8,7 +8,7 @@ use dfuse_search::{Count, Query, Request, count as count_in};
 use super::{
     budget::{budget, deadline},
     coverage::incomplete_from,
-    range::AskedBlocks,
+    range::{AskedBlocks, Range},
 };
 use crate::{ApiResult, ReadContext, RouteClass};
 
@@ -28,6 +28,8 @@ pub struct Counted {
     pub blocks: Option<RangeInclusive<u32>>,
     /// Whether they are all that were asked for.
     pub is_complete: bool,
+    /// Blocks of those that were asked for which are not there, since history begins after them.
+    pub missing: Option<RangeInclusive<u32>>,
     /// The first block that is indexed, if the numbers may be wrong since ABIs that were set before it are unknown.
     pub incomplete_from: Option<u32>,
 }
@@ -39,7 +41,7 @@ pub struct Counted {
 /// `request_validation_error` if there can be no such blocks, `query_too_broad_error`, and those of reading.
 pub fn count(read: &ReadContext<'_>, query: &Query, asked: &AskedBlocks) -> ApiResult<Counted> {
     let deadline = deadline(read);
-    let range = asked.resolve(read, None)?.blocks;
+    let Range { blocks: range, missing, .. } = asked.resolve(read, None)?;
     let incomplete_from = incomplete_from(read.snapshot(), query, read.chain().search.options(), &range)?;
     let mut work = read.service().options().search_work;
     let (mut total, mut slice, mut next) = (Count::default(), FIRST_BLOCKS, Some(*range.start()));
@@ -63,5 +65,12 @@ pub fn count(read: &ReadContext<'_>, query: &Query, asked: &AskedBlocks) -> ApiR
     let is_complete = next.is_none_or(|next| next > *range.end());
     let end = next.map_or(u32::MAX, |next| next.saturating_sub(1)).min(*range.end());
     let blocks = Some(*range.start()..=end).filter(|counted| !counted.is_empty());
-    Ok(Counted { transactions: total.transactions, actions: total.actions, blocks, is_complete, incomplete_from })
+    Ok(Counted {
+        transactions: total.transactions,
+        actions: total.actions,
+        blocks,
+        is_complete,
+        missing,
+        incomplete_from,
+    })
 }

@@ -154,6 +154,11 @@ impl SearchPage {
         &self.question
     }
 
+    /// Blocks of those that were asked for which are not there, since history begins after them.
+    pub fn missing(&self) -> Option<RangeInclusive<u32>> {
+        self.range.missing.clone()
+    }
+
     /// The first block that is indexed, if the search may miss something or find too much since ABIs that were set before it are
     /// unknown.
     pub fn incomplete_from(&self) -> Option<u32> {

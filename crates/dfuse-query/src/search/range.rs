@@ -7,7 +7,7 @@ use dfuse_kv::Direction;
 use dfuse_search::{Bounds, Heads, Place, Position};
 use serde_json::json;
 
-use crate::{ApiError, ApiResult, ErrorCode, ReadContext};
+use crate::{ApiError, ApiResult, ErrorCode, ReadContext, coverage::missing_below};
 
 /// Blocks below are never served, whatever the chain.
 const FIRST_STREAMABLE: u32 = 2;
@@ -102,7 +102,7 @@ impl BlockBounds {
         }
         let first_asked = asked.map_or(*blocks.start(), |asked| *asked.start());
         let blocks = (*blocks.start()).max(floor)..=*blocks.end();
-        Ok(Range { blocks, first_asked, open_end: None })
+        Ok(Range { blocks, first_asked, open_end: None, missing: None })
     }
 }
 
@@ -137,6 +137,8 @@ pub(super) struct Range {
     pub(super) first_asked: u32,
     /// The last block there is, if there may be more to find when the chain goes on.
     pub(super) open_end: Option<Position>,
+    /// Blocks that were asked for, too, and are not there, since history begins after them.
+    pub(super) missing: Option<RangeInclusive<u32>>,
 }
 
 /// Where a search goes on.
@@ -189,7 +191,8 @@ impl BlockSpan {
         let floor = read.first_block();
         let highest = if ascending || self.start == 0 { last } else { self.start };
         if highest < lowest.max(FIRST_STREAMABLE).max(floor) {
-            return Ok(Range { blocks: RangeInclusive::new(1, 0), first_asked: lowest, open_end: None });
+            let blocks = RangeInclusive::new(1, 0);
+            return Ok(Range { blocks, first_asked: lowest, open_end: None, missing: None });
         }
         let base = if is_whole { 1 } else { lowest }.max(floor);
         let (low, high) = if ascending {
@@ -211,7 +214,8 @@ impl BlockSpan {
         };
         let goes_on = ascending && high > last;
         let open_end = if goes_on { Some(end_of(read.snapshot(), last)?) } else { None };
-        Ok(Range { blocks, first_asked: low, open_end })
+        let from = if ascending { self.start } else { highest.saturating_sub(self.count) };
+        Ok(Range { blocks, first_asked: low, open_end, missing: missing_below(lowest, from) })
     }
 }
 

@@ -224,7 +224,8 @@ impl LifecycleState {
 /// The transactions that a block says something of, in the order of ids.
 fn mentions(block: &Block) -> Arc<[Checksum256]> {
     let traces = block.transaction_traces();
-    let deferred = traces.iter().flat_map(|trace| &trace.dtrx_ops).map(|op| op.transaction_id);
+    let of_block = block.deferred_operations_of_block().iter().map(|op| &op.dtrx_op);
+    let deferred = traces.iter().flat_map(|trace| &trace.dtrx_ops).chain(of_block).map(|op| op.transaction_id);
     let receipts = block.transactions().iter().map(|receipt| receipt.id);
     let implicit = block.implicit_transaction_ops().iter().map(|op| op.transaction_id);
     let mut ids: Vec<_> = traces.iter().map(|trace| trace.id).chain(deferred).chain(receipts).chain(implicit).collect();

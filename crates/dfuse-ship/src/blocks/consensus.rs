@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use dfuse_antelope::{
     Checksum256, Error, Name, PublicKey, Result,
     model::{
         ActivatedProtocolFeatures, Block, BlockHeader, BlockRootMerkle, BlockSigningAuthority, BlockSigningAuthorityV0,
-        KeyWeight, PendingProducerSchedule, ProducerAuthority, ProducerAuthoritySchedule, ProducerSchedule,
-        ProducerToLastImpliedIrb, ProducerToLastProduced,
+        KeyWeight, Message, PendingProducerSchedule, ProducerAuthority, ProducerAuthoritySchedule, ProducerSchedule,
+        ProducerToLastImpliedIrb, ProducerToLastProduced, wire::ReverseWriter,
     },
     raw::{Reader, Writer},
 };
 
 use super::merkle::IncrementalMerkle;
-use crate::{LegacyHead, block_log::GenesisState};
+use crate::{Head, LegacyHead, SavannaHead, block_log::GenesisState};
 
 /// Blocks that a producer makes in a row.
 const PRODUCER_REPETITIONS: u32 = 12;
@@ -26,6 +27,8 @@ const MAX_CLAIMS: usize = 4096;
 const PRODUCER_SCHEDULE_CHANGE: u32 = 1;
 /// A header extension of Savanna consensus.
 const FINALITY: u32 = 2;
+/// First byte of a packed state: the version of that form.
+const FORMAT: u8 = 1;
 
 /// The state of a block's header, from which that of the next one follows.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +46,10 @@ pub struct Consensus {
     features: Vec<[u8; 32]>,
     /// Under Savanna: what the last blocks claim to be final, by number.
     claims: BTreeMap<u32, u32>,
+    /// Whether the schedule is known with its order and keys, and not just who is in it.
+    has_schedule: bool,
+    /// Whether all that came before is known.
+    has_past: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -83,11 +90,75 @@ impl Consensus {
             pending: Pending { hash, ..Pending::default() },
             features: vec![],
             claims: BTreeMap::new(),
+            has_schedule: true,
+            has_past: true,
         }
     }
 
     /// After the block that a snapshot is of.
-    pub fn of_snapshot(head: &LegacyHead) -> Self {
+    pub fn of_snapshot(head: &Head) -> Self {
+        match (&head.savanna, &head.legacy) {
+            (Some(savanna), legacy) => {
+                // While a chain goes over to Savanna, both are there.
+                let schedule = legacy.as_ref().map(|legacy| legacy.active_schedule.clone());
+                Self::of_savanna(savanna, schedule)
+            }
+            (None, Some(legacy)) => Self::of_legacy(legacy),
+            (None, None) => Self::in_the_middle(head.id(), &[], vec![]),
+        }
+    }
+
+    fn of_savanna(head: &SavannaHead, schedule: Option<ProducerAuthoritySchedule>) -> Self {
+        let schedule = head.active_schedule.clone().or(schedule);
+        Self {
+            irreversible: head.irreversible_block_num,
+            proposed: head.irreversible_block_num,
+            has_schedule: schedule.is_some(),
+            schedule: schedule.unwrap_or_default(),
+            features: head.activated_protocol_features.iter().map(|digest| digest.0).collect(),
+            claims: head.claims.iter().copied().collect(),
+            ..Self::in_the_middle(head.id, &[], vec![])
+        }
+    }
+
+    /// After a block of which only this is known: it is final, and these are the producers, in no order. The LIB stays at that block
+    /// until each producer has made blocks after it; from then on it is right.
+    pub fn in_the_middle(id: Checksum256, producers: &[Name], mut features: Vec<[u8; 32]>) -> Self {
+        features.sort_unstable();
+        let number = id.block_num();
+        let mut consensus = Self {
+            number,
+            id,
+            proposed: number,
+            irreversible: number,
+            schedule: ProducerAuthoritySchedule::default(),
+            merkle: IncrementalMerkle::default(),
+            last_produced: BTreeMap::new(),
+            last_implied: BTreeMap::new(),
+            confirms: vec![],
+            pending: Pending::default(),
+            features,
+            claims: BTreeMap::new(),
+            has_schedule: false,
+            has_past: false,
+        };
+        consensus.set_producers(producers);
+        consensus
+    }
+
+    /// Who makes blocks now, as the permission of the producers says, for as long as nothing better is known.
+    pub(super) fn set_producers(&mut self, producers: &[Name]) {
+        if self.has_schedule {
+            return;
+        }
+        let unknown = |name: &Name| ProducerAuthority { account_name: *name, ..ProducerAuthority::default() };
+        // A chain that has elected none has that one.
+        let names = if producers.is_empty() { &[Name::EOSIO][..] } else { producers };
+        self.schedule.producers = names.iter().map(unknown).collect();
+        self.restrict_to_schedule();
+    }
+
+    fn of_legacy(head: &LegacyHead) -> Self {
         Self {
             number: head.block_num,
             id: head.id,
@@ -108,6 +179,8 @@ impl Consensus {
             },
             features: head.activated_protocol_features.iter().map(|digest| digest.0).collect(),
             claims: BTreeMap::new(),
+            has_schedule: true,
+            has_past: true,
         }
     }
 
@@ -166,7 +239,7 @@ impl Consensus {
         let count = producers.len() as u32;
         let turn = header.timestamp.0.checked_div(PRODUCER_REPETITIONS).and_then(|turn| turn.checked_rem(count));
         let scheduled = turn.and_then(|turn| producers.get(turn as usize)).map(|it| it.account_name);
-        if scheduled != Some(producer) {
+        if self.has_schedule && scheduled != Some(producer) {
             let why = format!("block {} is of {producer} in the turn of {scheduled:?}", self.number);
             return Err(Error::invalid("block", why));
         }
@@ -176,12 +249,8 @@ impl Consensus {
         if promoted {
             self.schedule = std::mem::take(&mut self.pending.schedule);
             self.pending.schedule.version = self.schedule.version;
-            let names: Vec<_> = self.schedule.producers.iter().map(|it| it.account_name).collect();
-            let irreversible = self.irreversible;
-            for numbers in [&mut self.last_produced, &mut self.last_implied] {
-                let kept = |name: &Name| (*name, numbers.get(name).copied().unwrap_or(irreversible));
-                *numbers = names.iter().map(kept).collect();
-            }
+            self.has_schedule = true;
+            self.restrict_to_schedule();
         }
         self.last_produced.insert(producer, self.number);
         if !promoted || self.last_implied.contains_key(&producer) {
@@ -191,6 +260,16 @@ impl Consensus {
             self.pending = pending;
         }
         Ok(())
+    }
+
+    /// What is known of producers is that of those in the schedule.
+    fn restrict_to_schedule(&mut self) {
+        let names: Vec<_> = self.schedule.producers.iter().map(|it| it.account_name).collect();
+        let irreversible = self.irreversible;
+        for numbers in [&mut self.last_produced, &mut self.last_implied] {
+            let kept = |name: &Name| (*name, numbers.get(name).copied().unwrap_or(irreversible));
+            *numbers = names.iter().map(kept).collect();
+        }
     }
 
     /// A block confirms itself and some before. What two thirds confirm is proposed as irreversible.
@@ -219,17 +298,28 @@ impl Consensus {
         numbers.get(numbers.len().saturating_sub(1) / 3).copied().unwrap_or(0)
     }
 
-    /// Writes the state into its block.
+    /// Writes the state into its block, as far as it is known.
     pub(super) fn fill(&self, block: &mut Block) {
+        self.fill_all(block);
+        if !self.has_schedule {
+            block.active_schedule_v2 = None;
+        }
+        // Under Savanna nodes keep nothing of the rest.
+        if !self.has_past || !self.claims.is_empty() {
+            block.blockroot_merkle = None;
+            block.producer_to_last_produced.clear();
+            block.producer_to_last_implied_irb.clear();
+            block.confirm_count.clear();
+            block.pending_schedule = None;
+        }
+    }
+
+    fn fill_all(&self, block: &mut Block) {
         block.dpos_proposed_irreversible_blocknum = self.proposed;
         block.dpos_irreversible_blocknum = self.irreversible;
         block.active_schedule_v2 = Some(self.schedule.clone());
         block.activated_protocol_features =
             Some(ActivatedProtocolFeatures { protocol_features: self.features.clone() });
-        if !self.claims.is_empty() {
-            // Nodes keep nothing of the rest under Savanna.
-            return;
-        }
         block.blockroot_merkle = Some(BlockRootMerkle {
             // The schema has 32 bits for the count.
             node_count: self.merkle.count as u32,
@@ -253,9 +343,68 @@ impl Consensus {
         });
     }
 
+    /// In a form to keep.
+    pub fn pack(&self) -> Vec<u8> {
+        let mut block = Block { id: self.id, number: self.number, ..Block::default() };
+        self.fill_all(&mut block);
+        let mut fields = ReverseWriter::new();
+        block.encode(&mut fields);
+        let mut writer = Writer::new();
+        writer.u8(FORMAT);
+        writer.bool(self.has_schedule);
+        writer.bool(self.has_past);
+        writer.u64(self.merkle.count);
+        let claims: Vec<_> = self.claims.iter().collect();
+        writer.list(&claims, |w, (number, claimed)| {
+            w.u32(**number);
+            w.u32(**claimed);
+        });
+        writer.take(fields.as_slice());
+        writer.bytes
+    }
+
+    /// Reads what [`Consensus::pack`] writes.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn unpack(packed: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(packed);
+        let format = reader.u8()?;
+        if format != FORMAT {
+            return Err(Error::invalid("state of a header", format!("it has format {format} instead of {FORMAT}")));
+        }
+        let (has_schedule, has_past, count) = (reader.bool()?, reader.bool()?, reader.u64()?);
+        let claims = reader.list(8, "claims", |r| Ok((r.u32()?, r.u32()?)))?;
+        let block = Block::decode(&Bytes::copy_from_slice(reader.remaining()))?;
+        let pending = block.pending_schedule.unwrap_or_default();
+        let produced = block.producer_to_last_produced.iter();
+        let implied = block.producer_to_last_implied_irb.iter();
+        Ok(Self {
+            number: block.number,
+            id: block.id,
+            proposed: block.dpos_proposed_irreversible_blocknum,
+            irreversible: block.dpos_irreversible_blocknum,
+            schedule: block.active_schedule_v2.unwrap_or_default(),
+            merkle: IncrementalMerkle { nodes: block.blockroot_merkle.unwrap_or_default().active_nodes, count },
+            last_produced: produced.map(|it| (it.name, it.last_block_num_produced)).collect(),
+            last_implied: implied.map(|it| (it.name, it.last_block_num_produced)).collect(),
+            confirms: block.confirm_count.iter().map(|count| *count as u8).collect(),
+            pending: Pending {
+                lib_num: pending.schedule_lib_num,
+                hash: pending.schedule_hash,
+                schedule: pending.schedule_v2.unwrap_or_default(),
+            },
+            features: block.activated_protocol_features.unwrap_or_default().protocol_features,
+            claims: claims.into_iter().collect(),
+            has_schedule,
+            has_past,
+        })
+    }
+
     /// What may sign for a producer of the next block.
     pub(super) fn signing_authority(&self, producer: Name) -> Option<BlockSigningAuthority> {
-        let authority = self.schedule.producers.iter().find(|it| it.account_name == producer);
+        let mut producers = self.schedule.producers.iter().filter(|_| self.has_schedule);
+        let authority = producers.find(|it| it.account_name == producer);
         authority.map(|it| it.block_signing_authority.clone())
     }
 }

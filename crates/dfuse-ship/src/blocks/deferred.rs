@@ -37,10 +37,11 @@ pub(super) struct Deferred<'a> {
 }
 
 impl<'a> Deferred<'a> {
-    pub(super) fn new(block: &Block, authors: &'a Authors, known: &Known) -> Result<Self> {
+    pub(super) fn new(block: &Block, authors: &'a Authors, known: &Known) -> crate::Result<Self> {
         let traces = block.unfiltered_transaction_traces.iter().enumerate();
-        let window = match known.get(&Key::Chain("global_property".to_owned())) {
-            Some(StateRow::Chain(_, row)) => expiration_window(row)?,
+        let window = match known.get(&Key::Chain("global_property".to_owned()))? {
+            Some(StateRow::Chain(_, row)) => expiration_window(&row)
+                .map_err(|error| crate::Error::Block { number: block.number, why: error.to_string() })?,
             _ => 0,
         };
         Ok(Self {

@@ -1,6 +1,6 @@
 //! RAM, and what accounts and the chain may use and do use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use dfuse_antelope::{
     Name, Result,
@@ -26,23 +26,25 @@ impl<'a> Ram<'a> {
         Self { known, usage: HashMap::new() }
     }
 
-    fn usage(&mut self, account: Name) -> &mut i64 {
-        let known = self.known;
-        self.usage.entry(account).or_insert_with(|| match known.get(&Key::Usage(account)) {
-            Some(StateRow::ResourceUsage(usage)) => usage.ram_bytes as i64,
-            _ => 0,
+    fn usage(&mut self, account: Name) -> crate::Result<&mut i64> {
+        Ok(match self.usage.entry(account) {
+            Entry::Occupied(usage) => usage.into_mut(),
+            Entry::Vacant(usage) => usage.insert(match self.known.get(&Key::Usage(account))? {
+                Some(StateRow::ResourceUsage(usage)) => usage.ram_bytes as i64,
+                _ => 0,
+            }),
         })
     }
 
     /// An operation for each action and account, after one for the deferred transaction as a whole.
-    pub(super) fn add(&mut self, block: &mut Block, of_transactions: &[Option<AccountRamDelta>]) {
+    pub(super) fn add(&mut self, block: &mut Block, of_transactions: &[Option<AccountRamDelta>]) -> crate::Result<()> {
         for (trace, whole) in block.unfiltered_transaction_traces.iter_mut().zip(of_transactions) {
             if let Some(whole) = whole {
                 let (operation, action) = match whole.delta < 0 {
                     true => (RamOperation::DeferredTrxRemoved, RamAction::Remove),
                     false => (RamOperation::DeferredTrxPushed, RamAction::Push),
                 };
-                let op = self.operation(whole);
+                let op = self.operation(whole)?;
                 trace.ram_ops.push(RamOp { operation, action, namespace: RamNamespace::DeferredTrx, ..op });
             }
             if trace.is_reverted() {
@@ -50,29 +52,31 @@ impl<'a> Ram<'a> {
             }
             for action in &trace.action_traces {
                 for delta in &action.account_ram_deltas {
-                    let op = self.operation(delta);
+                    let op = self.operation(delta)?;
                     trace.ram_ops.push(RamOp { action_index: action.execution_index, ..op });
                 }
             }
         }
+        Ok(())
     }
 
-    fn operation(&mut self, delta: &AccountRamDelta) -> RamOp {
-        let usage = self.usage(delta.account);
+    fn operation(&mut self, delta: &AccountRamDelta) -> crate::Result<RamOp> {
+        let usage = self.usage(delta.account)?;
         *usage = usage.saturating_add(delta.delta);
-        RamOp { payer: delta.account, delta: delta.delta, usage: (*usage).max(0) as u64, ..RamOp::default() }
+        Ok(RamOp { payer: delta.account, delta: delta.delta, usage: (*usage).max(0) as u64, ..RamOp::default() })
     }
 
     /// What the actions do not explain: what the chain began with, and corrections.
-    pub(super) fn correct(&mut self, block: &mut Block, changes: &[Change]) {
+    pub(super) fn correct(&mut self, block: &mut Block, changes: &[Change]) -> crate::Result<()> {
         for change in changes {
             let Some(StateRow::ResourceUsage(after)) = &change.after else { continue };
-            let delta = (after.ram_bytes as i64).saturating_sub(*self.usage(after.owner));
+            let delta = (after.ram_bytes as i64).saturating_sub(*self.usage(after.owner)?);
             if delta != 0 {
                 let op = RamOp { payer: after.owner, delta, usage: after.ram_bytes, ..RamOp::default() };
                 block.state_history.get_or_insert_default().ram_ops.push(op);
             }
         }
+        Ok(())
     }
 }
 

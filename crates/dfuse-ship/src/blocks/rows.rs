@@ -58,6 +58,14 @@ pub(super) fn add(block: &mut Block, authors: &Authors, change: &Change) {
     }
 }
 
+/// The producers, if the change is of the permission that names them.
+pub(super) fn producers(change: &Change) -> Option<Vec<Name>> {
+    match &change.after {
+        Some(StateRow::Permission(permission)) => permission.producers(),
+        _ => None,
+    }
+}
+
 fn contract(row: &Option<StateRow>) -> Option<&ContractRow> {
     match row {
         Some(StateRow::Contract(row)) => Some(row),

@@ -67,6 +67,8 @@ pub struct SavannaHead {
     pub irreversible_block_num: u32,
     /// The newest claim of a quorum certificate: the block that it is for, and whether it is strong.
     pub latest_claim: (u32, bool),
+    /// What the blocks since the LIB claim: which block, and the one that its header names.
+    pub claims: Vec<(u32, u32)>,
     /// The schedule in force, if there is one.
     pub active_schedule: Option<ProducerAuthoritySchedule>,
 }
@@ -162,6 +164,7 @@ impl SavannaHead {
             return Err(Error::invalid("finality core", "there is no link"));
         };
         let (irreversible_block_num, latest_claim) = (first.1, (last.1, last.2));
+        let claims = links.iter().map(|(source, target, _)| (*source, *target)).collect();
         reader.list(76, "block references", |r| r.take(76, "block reference").map(drop))?;
         reader.u32()?; // the time of the chain's first block under Savanna
         reader.option(finalizer_policy)?;
@@ -178,7 +181,15 @@ impl SavannaHead {
             r.list(32, "validation tree", Reader::checksum256)?;
             r.list(32, "validation roots", Reader::checksum256)
         })?;
-        Ok(Self { id, header, activated_protocol_features, irreversible_block_num, latest_claim, active_schedule })
+        Ok(Self {
+            id,
+            header,
+            activated_protocol_features,
+            irreversible_block_num,
+            latest_claim,
+            claims,
+            active_schedule,
+        })
     }
 }
 

@@ -160,6 +160,11 @@ impl DataDir {
         Self::index_in(&self.path)
     }
 
+    /// Where a source of state history keeps the rows that it compares blocks with.
+    pub(crate) fn state_history(&self) -> PathBuf {
+        self.path.join("state-history")
+    }
+
     /// Where the indexes of a data directory are.
     pub(crate) fn index_in(path: &Path) -> PathBuf {
         path.join(INDEX)

@@ -1,6 +1,12 @@
 //! Blocks from the source into the feed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use dfuse_antelope::{AbiDump, model::Block};
@@ -52,6 +58,8 @@ pub(crate) struct Ingest {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Arc<Conditions>,
     pub(crate) stop: CancellationToken,
+    /// Is told the last block that is there for good, and need not be read again.
+    pub(crate) durable: Arc<AtomicU32>,
     /// The block of the snapshot that the indexes begin with, if there is one.
     pub(crate) loaded: Option<BlockRef>,
     /// Number of the first block that the indexes had at the start, if they had any.
@@ -223,6 +231,7 @@ impl Ingest {
             return Ok(false);
         };
         self.tell_taken(added);
+        self.durable.store(self.feed.resume_number().saturating_sub(1), Ordering::Relaxed);
         // Whether a block that is late is of this chain shows later. Of supervised nodes the chain has its ABIs.
         if self.log.nodes.is_none() && added != Added::Late && !self.keep_dumps().await? {
             return Ok(false);

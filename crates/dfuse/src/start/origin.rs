@@ -1,5 +1,10 @@
 //! The source that was asked for.
 
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU32},
+};
+
 use dfuse_antelope::{Checksum256, Genesis};
 use dfuse_node::{Source, SourceOptions, SourceSpec};
 
@@ -33,6 +38,12 @@ pub(crate) struct Known {
     pub(crate) chain_id: Option<Checksum256>,
     /// Blocks of the ABI dumps.
     pub(crate) dumps: Vec<u32>,
+    /// Where a source of state history keeps what it compares blocks with.
+    pub(crate) state: PathBuf,
+    /// The block whose state was loaded, if history begins after one.
+    pub(crate) loaded: Option<u32>,
+    /// The last block that is there for good, as it goes up.
+    pub(crate) durable: Arc<AtomicU32>,
 }
 
 impl Origin {
@@ -53,6 +64,11 @@ impl Origin {
         }
     }
 
+    /// Whether the source compares blocks with rows that it keeps.
+    pub(crate) fn keeps_rows(&self) -> bool {
+        matches!(self, Self::Spec(SourceSpec::History(_) | SourceSpec::HistoryLogs(_)))
+    }
+
     /// Whether the source can begin again and repeat what a kill has lost; a supervised node is taken back for that.
     pub(crate) fn repeats(&self) -> bool {
         !matches!(self, Self::Spec(SourceSpec::StandardInput))
@@ -65,7 +81,7 @@ impl Origin {
             Self::Demo => Ok(Source::of_log(input::DEMO)?),
             Self::Nodeos => anyhow::bail!("the logs of supervised nodes are read by their supervision"),
             Self::Spec(spec) => {
-                let Known { start_block, is_empty, chain_id, dumps: known_dumps } = known;
+                let Known { start_block, is_empty, chain_id, dumps: known_dumps, state, loaded, durable } = known;
                 let options = SourceOptions {
                     start_block,
                     follow: !settings.exit_at_end,
@@ -75,6 +91,9 @@ impl Origin {
                     chain_id,
                     is_empty,
                     known_dumps,
+                    state: Some(state),
+                    loaded,
+                    durable,
                     ..SourceOptions::default()
                 };
                 Source::open(spec, options).map_err(|error| usage(one_line(&error.into())))

@@ -1,6 +1,6 @@
 //! The parts of the process, and the order in which they begin and end.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU32};
 
 use anyhow::Context;
 use dfuse_antelope::Checksum256;
@@ -131,6 +131,7 @@ async fn begin(
     let service = opened.service(given);
     let conditions = Arc::new(Conditions(service.clone()));
     let stop = CancellationToken::new();
+    let durable = Arc::new(AtomicU32::new(opened.feed.resume_number().saturating_sub(1)));
     let (nodes, source) = match nodes {
         Some((nodes, source)) => (Some(nodes), source),
         None => {
@@ -139,6 +140,9 @@ async fn begin(
                 is_empty: opened.handle().head().is_none(),
                 chain_id: opened.pipeline.chain_id(),
                 dumps: opened.files.abi_dumps().await?,
+                state: given.data_dir.state_history(),
+                loaded: given.loaded.map(|begun| begun.block.number),
+                durable: durable.clone(),
             };
             (None, given.origin.open(settings, known)?)
         }
@@ -163,7 +167,8 @@ async fn begin(
         data_dir: given.data_dir.path().into(),
         with_blocks: settings.blocks.store.is_none(),
     };
-    work(given, opened, (nodes, source), commanded, &conditions, &stop, &mut parts).await?;
+    let taking = Taking { nodes, source, durable };
+    work(given, opened, taking, commanded, &conditions, &stop, &mut parts).await?;
     surfaces.serve(&mut parts, listeners, &stop)?;
     Ok(parts)
 }
@@ -178,11 +183,19 @@ fn tell_nodes(nodes: Option<&Nodeos>, service: &Service, chain_id: Option<Checks
     }
 }
 
+/// Where blocks come from.
+struct Taking {
+    nodes: Option<Arc<Nodeos>>,
+    source: Source,
+    /// The last block that is there for good, which the source is told.
+    durable: Arc<AtomicU32>,
+}
+
 /// Begins the parts that take blocks, index them, keep them in files, and take commands.
 async fn work(
     given: &Given<'_>,
     opened: Opened,
-    (nodes, source): (Option<Arc<Nodeos>>, Source),
+    Taking { nodes, source, durable }: Taking,
     commanded: Commanded,
     conditions: &Arc<Conditions>,
     stop: &CancellationToken,
@@ -206,6 +219,7 @@ async fn work(
         clock: given.clock.clone(),
         readiness: conditions.clone(),
         stop: stop.clone(),
+        durable,
         loaded: pipeline.loaded(),
         indexed_from: pipeline.first_number(),
         committed: pipeline.serving().status().committed.map_or(0, |block| block.number),

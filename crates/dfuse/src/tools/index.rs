@@ -1,12 +1,13 @@
 //! `dfuse tools reindex` and `dfuse tools check index`.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread::available_parallelism};
 
 use anyhow::bail;
 use clap::Args;
-use dfuse_blocks::BlockStore;
+use dfuse_blocks::{BlockRef, BlockStore, SystemClock};
 use dfuse_index::{
-    Index, Options, Progress as Step, Rebuild, check_indexes, check_replaceable, must_not_hold_loaded_state, reindex,
+    CheckpointState, Index, LoadOptions, Options, Progress as Step, Rebuild, check_indexes, check_replaceable,
+    give_up_loaded_state, loaded_state, must_not_hold_loaded_state, reindex,
 };
 use dfuse_kv::{EngineOptions, Store, find_damage};
 use dfuse_search::SearchIndex;
@@ -16,6 +17,7 @@ use crate::{
     indexes::indexes,
     progress::Progress,
     remedy,
+    snapshot::{StateLoad, must_be_of},
     start::{DataDir, Settings},
     tools::runtime,
 };
@@ -32,6 +34,9 @@ struct Place {
     /// Data directory [default: ./dfuse-data]
     #[arg(long, value_name = "DIR", env = "DFUSE_DATA_DIR", hide_env_values = true)]
     data_dir: Option<PathBuf>,
+    /// Snapshot that the indexes begin with, if they begin with one: a file or a URL
+    #[arg(long, value_name = "FILE|URL")]
+    snapshot: Option<String>,
     /// Directory of the block files, or the URL of an object store, which requires a build with the feature aws, gcp or azure
     /// [default: blocks in the data directory]
     #[arg(long, value_name = "STORE", env = "DFUSE_BLOCKS__STORE", hide_env_values = true)]
@@ -67,6 +72,28 @@ impl Opened {
     fn store(&self) -> dfuse_kv::Result<Arc<dyn Store>> {
         let (store, _) = dfuse_index::open_store(self.data_dir.index(), &self.indexes, EngineOptions::default())?;
         Ok(store)
+    }
+
+    /// Loads the state of a snapshot into indexes, which begin with the state after that block.
+    fn load(
+        &self,
+        place: &str,
+        wanted: BlockRef,
+        (store, indexes): (Arc<dyn Store>, Vec<Arc<dyn Index>>),
+        state: CheckpointState,
+    ) -> anyhow::Result<()> {
+        let threads = available_parallelism().map_or(1, usize::from);
+        let load = StateLoad {
+            store,
+            indexes,
+            chain_id: None,
+            options: LoadOptions { threads, ..LoadOptions::new(self.data_dir.path().join("loading")) },
+            state,
+            clock: Arc::new(SystemClock::new()),
+            rows: None,
+        };
+        must_be_of(place, wanted)?;
+        load.of_snapshot(place, |_| Ok(()))
     }
 
     /// The files of the indexes that are damaged, as an error that names them and says what to do.
@@ -124,22 +151,37 @@ impl Reindex {
         let names = chosen(&self.indexes)?;
         let opened = self.place.open()?;
         let (store, was_damaged) = opened.store_to_build_in(self.indexes.is_empty())?;
-        let Opened { data_dir: _data_dir, files, indexes } = opened;
+        let Opened { files, indexes, .. } = &opened;
+        let mut loaded = Vec::new();
+        let mut block = None;
         for index in indexes.iter().filter(|index| names.contains(&index.name())) {
-            must_not_hold_loaded_state(&*store, &**index)?;
+            let Some(of) = loaded_state(&*store, &**index)? else { continue };
+            if self.place.snapshot.is_none() {
+                must_not_hold_loaded_state(&*store, &**index)?;
+            }
+            block = Some(of);
+            loaded.push(index.clone());
         }
         let runtime = runtime()?;
         let read = Progress::new("blocks, before the indexes are given up");
-        runtime.block_on(check_replaceable(&files, &store, &names, |step| {
+        runtime.block_on(check_replaceable(files, &store, &names, |step| {
             if let Step::Blocks { number, .. } = step {
                 read.set(number.into());
             }
         }))?;
         drop(read);
+        if let (Some(place), Some(block)) = (&self.place.snapshot, block) {
+            // Refused before anything is given up.
+            must_be_of(place, block)?;
+            for index in &loaded {
+                give_up_loaded_state(&*store, &**index)?;
+            }
+            opened.load(place, block, (store.clone(), loaded), CheckpointState::Building)?;
+        }
         let result = names.into_iter().try_for_each(|name| {
             let blocks = Progress::new(&format!("blocks, index {name}"));
-            let rebuild = Rebuild::open(store.clone(), &indexes, name, Options::default(), |_| ())?;
-            let built = runtime.block_on(reindex(&files, rebuild, |step| {
+            let rebuild = Rebuild::open(store.clone(), indexes, name, Options::default(), |_| ())?;
+            let built = runtime.block_on(reindex(files, rebuild, |step| {
                 if let Step::Blocks { number, .. } = step {
                     blocks.set(number.into());
                 }
@@ -178,15 +220,22 @@ impl CheckIndex {
             return Err(damage);
         }
         let store = opened.store()?;
-        let Opened { data_dir, files, indexes } = opened;
+        let Opened { data_dir, files, indexes } = &opened;
         // An index reads from those before it at most.
         let last = indexes.iter().rposition(|index| names.contains(&index.name())).map_or(0, |last| last + 1);
         let checked = &indexes[..last];
         let folder = tempfile::Builder::new().prefix("check-").tempdir_in(data_dir.path())?;
-        let (empty, _) = dfuse_index::open_store(folder.path(), &indexes, EngineOptions::default())?;
+        let (empty, _) = dfuse_index::open_store(folder.path(), indexes, EngineOptions::default())?;
+        let mut begin = None;
+        for index in checked {
+            begin = begin.or(loaded_state(&*store, &**index)?);
+        }
+        if let (Some(place), Some(block)) = (&self.place.snapshot, begin) {
+            opened.load(place, block, (empty.clone(), checked.to_vec()), CheckpointState::Complete)?;
+        }
         let progress = Progress::new("blocks");
         let report =
-            runtime()?.block_on(check_indexes(&files, &*store, empty, checked, MAX_LISTED, |step| match step {
+            runtime()?.block_on(check_indexes(files, &*store, empty, checked, MAX_LISTED, |step| match step {
                 Step::Blocks { number, .. } => progress.set(number.into()),
                 Step::Comparing { entries, .. } => progress.set(entries),
                 Step::Dropping(_) => {}

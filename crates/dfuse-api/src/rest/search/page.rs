@@ -10,7 +10,7 @@ use dfuse_query::{
 use dfuse_render::{JsonWriter, Renderer};
 use dfuse_search::Query;
 
-use super::super::transactions::PAGE_BYTES;
+use super::super::{coverage::write_holes, transactions::PAGE_BYTES};
 use crate::{Api, JsonList, rest::state::write_coverage};
 
 /// Searches, and answers with the lifecycles of what was found; with how the query was understood and what it cost, if that is
@@ -34,7 +34,7 @@ fn render(read: &ReadContext<'_>, page: &SearchPage, explain: bool) -> ApiResult
     if let Some(first_block) = page.incomplete_from() {
         write_coverage(&mut json, Some(first_block), false);
     }
-    write_range(json.key("range"), searched.blocks, searched.is_complete);
+    write_range(json.key("range"), searched.blocks, searched.is_complete, page.missing());
     if explain {
         write_explanation(json.key("explain"), &page.question().query, page.cost());
     }
@@ -78,8 +78,13 @@ fn write_explanation(json: &mut JsonWriter<'_>, query: &Query, cost: SearchCost)
     json.end_object();
 }
 
-/// The blocks that an answer is about.
-pub(super) fn write_range(json: &mut JsonWriter<'_>, searched: Option<RangeInclusive<u32>>, complete: bool) {
+/// The blocks that an answer is about, and those of them that are missing.
+pub(super) fn write_range(
+    json: &mut JsonWriter<'_>,
+    searched: Option<RangeInclusive<u32>>,
+    complete: bool,
+    missing: Option<RangeInclusive<u32>>,
+) {
     json.begin_object();
     match searched {
         Some(searched) => {
@@ -92,5 +97,8 @@ pub(super) fn write_range(json: &mut JsonWriter<'_>, searched: Option<RangeInclu
         }
     }
     json.key("complete").boolean(complete);
+    if missing.is_some() {
+        write_holes(json.key("holes"), missing);
+    }
     json.end_object();
 }

@@ -1,0 +1,48 @@
+//! What is there of the chain: which blocks, and state from which of them on.
+
+use std::ops::RangeInclusive;
+
+use dfuse_index::BlockRef;
+
+use crate::{ApiResult, ReadContext, search::heads};
+
+/// Number of the first block that a chain has for others: the one before executes nothing.
+const FIRST_BLOCK: u32 = 2;
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// Blocks with their transactions, that searches and lifecycles answer from.
+    pub blocks: RangeInclusive<u32>,
+    /// Of those, the last one that is final.
+    pub lib: Option<BlockRef>,
+    /// The newest block.
+    pub head: Option<BlockRef>,
+    /// Blocks of the chain up to the newest that are not there, ascending.
+    pub holes: Vec<RangeInclusive<u32>>,
+    /// The first block at which state is answered.
+    pub state_from: u32,
+    /// Whether what was written before that block is known, too.
+    pub state_is_complete: bool,
+}
+
+/// Blocks that are missing below the lowest one that is there, if any are, from `first` on.
+pub(crate) fn missing_below(lowest: u32, first: u32) -> Option<RangeInclusive<u32>> {
+    Some(first.max(FIRST_BLOCK)..=lowest.saturating_sub(1)).filter(|missing| !missing.is_empty())
+}
+
+/// What is there of the chain.
+///
+/// # Errors
+/// `service_unavailable_error` without any block, and those of reading.
+pub fn coverage(read: &ReadContext<'_>) -> ApiResult<Coverage> {
+    let (snapshot, heads) = (read.snapshot(), heads(read)?);
+    Ok(Coverage {
+        blocks: heads.lowest..=heads.head,
+        lib: snapshot.lib(),
+        head: snapshot.head(),
+        holes: missing_below(heads.lowest, 0).into_iter().collect(),
+        state_from: snapshot.state_start().unwrap_or(heads.lowest),
+        state_is_complete: !snapshot.lacks_older_state(),
+    })
+}
