@@ -4,6 +4,9 @@ pub enum Error {
     /// The store refused: see what it says.
     #[error("the keys cannot be kept: {0}")]
     Store(#[from] dfuse_kv::Error),
+    /// The store that machines share refused: see what it says.
+    #[error("the keys that machines share cannot be reached: {0}")]
+    Shared(Box<dfuse_blocks::Error>),
     /// What the store has is not what this version writes: use the version that wrote it, or restore a copy.
     #[error(
         "the record \"{record}\" of the keys cannot be read: {why}; use the version of dfuse that wrote it, or restore a copy"

@@ -30,6 +30,8 @@ const MAX_VERIFIED: usize = 10_000;
 const MAX_SUBJECT_BYTES: usize = 128;
 /// Most bytes of an origin that an error repeats.
 const MAX_ORIGIN_BYTES: usize = 100;
+/// Seconds of a day.
+const DAY: u64 = 86_400;
 
 /// Decides who may ask what.
 #[derive(Debug)]
@@ -318,6 +320,14 @@ impl Gate {
     /// Those of the store; nothing is lost then.
     pub fn flush_usage(&self) -> Result<()> {
         self.0.meter.flush(&*self.0.store, self.0.now())
+    }
+
+    /// Tells other machines what was used on this one. May block on the store that they share.
+    ///
+    /// # Errors
+    /// Those of the store; nothing is lost then.
+    pub fn tell_usage(&self) -> Result<()> {
+        self.0.store.tell_usage((self.0.now() / DAY) as u32)
     }
 
     /// What callers used since the start, for who looks at the server from outside.

@@ -96,6 +96,26 @@ impl Keyring {
         Ok(key)
     }
 
+    /// Takes over what others who share the store have changed; revoked keys end with their streams.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn refresh(&self) -> Result<()> {
+        let _writing = self.writing();
+        for key in self.store.news()? {
+            let before = self.by_id(key.id);
+            if before.as_ref().is_some_and(|held| held.key == key) {
+                continue;
+            }
+            let is_revoked = key.revoked.is_some();
+            self.hold(key);
+            if let Some(before) = before.filter(|_| is_revoked) {
+                before.revoked.send_replace(true);
+            }
+        }
+        Ok(())
+    }
+
     /// The key of this text, valid or not.
     pub(crate) fn by_text(&self, text: &str) -> Option<Arc<Held>> {
         let hash = KeyHash::of(text)?;

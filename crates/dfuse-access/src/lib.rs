@@ -19,7 +19,7 @@
 //! | `token`, `signing`, `crypto`, `issuers` | JSON Web Tokens: claims, our signing keys, the cryptography, other issuers |
 //! | `tier`, `rate`, `limits`, `places` | tiers as they are configured, rates, buckets, numbers of connections and streams |
 //! | `address`, `origin` | the client's address behind proxies, origins of web pages |
-//! | `usage`, `meter`, `store` | usage, how it is counted, and what is kept on disk |
+//! | `usage`, `meter`, `store`, `machines` | usage, how it is counted, what is kept on disk, and what several machines share |
 //!
 //! Nothing here knows HTTP. Time comes from a [`Clock`](dfuse_blocks::Clock), randomness from an [`Entropy`](dfuse_blocks::Entropy).
 //! Reading and writing keys may block on a disk; [`Gate::admit`] never does.
@@ -33,6 +33,7 @@ mod issuers;
 mod key;
 mod keyring;
 mod limits;
+mod machines;
 mod meter;
 mod options;
 mod origin;
@@ -57,12 +58,14 @@ pub use issuers::{Issuer, IssuerKeys};
 pub use key::{ApiKey, KeyId, KeyKind, KeyText, NewKey};
 pub use keyring::Keyring;
 pub use limits::Standing;
+pub use machines::MachinesAccessStore;
 pub use meter::{Meter, UsedSinceStart};
 pub use options::{Asking, Mode, Options, Secret};
 pub use origin::OriginPattern;
 pub use places::Place;
 pub use rate::Rate;
 pub use refusal::{Counted, Refusal};
+pub use signing::configured_signing_keys;
 pub use store::{AccessStore, KvAccessStore, SigningRecord};
 pub use tier::{RouteClass, Tier, TierOptions, Tiers};
 pub use token::{IssuedToken, TOKEN_SECONDS};

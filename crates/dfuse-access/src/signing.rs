@@ -7,7 +7,7 @@ use base64::{
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use ring::{
     digest::{SHA256, digest},
-    signature::KeyPair,
+    signature::{EcdsaKeyPair, KeyPair},
 };
 use serde_json::json;
 
@@ -39,6 +39,34 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// The signing keys in a configuration, of which the first signs: each a private key of P-256 in PKCS #8, as PEM or its base64.
+///
+/// # Errors
+/// [`Error::Invalid`] says which cannot be used. What it is stays out of the message.
+pub fn configured_signing_keys(texts: &[String]) -> Result<Vec<SigningRecord>> {
+    let record = |(at, text): (usize, &String)| {
+        let wrong = || {
+            Error::Invalid(format!(
+                "setting \"access.signing_keys\": number {} of the keys is not a private key of P-256 in PKCS #8; openssl genpkey \
+                 -algorithm EC -pkeyopt ec_paramgen_curve:P-256 prints one",
+                at + 1
+            ))
+        };
+        let lines = text.lines().filter(|line| !line.starts_with("-----"));
+        let base64: String = lines.flat_map(str::chars).filter(|letter| !letter.is_whitespace()).collect();
+        let pkcs8 = STANDARD.decode(base64).map_err(|_| wrong())?;
+        let pair = crypto::key_pair(&pkcs8).ok_or_else(wrong)?;
+        // Those that only verify count as long as they are there.
+        let retired = (at > 0).then_some(u64::MAX);
+        Ok(SigningRecord { kid: kid_of(&pair), pkcs8: STANDARD.encode(pkcs8), created: 0, retired })
+    };
+    texts.iter().enumerate().map(record).collect()
+}
+
+fn kid_of(pair: &EcdsaKeyPair) -> String {
+    const_hex::encode(&digest(&SHA256, pair.public_key().as_ref()).as_ref()[..KID_BYTES])
+}
+
 impl SigningKey {
     fn open(record: SigningRecord) -> Result<Self> {
         let damaged = |why: &str| Error::Damaged { record: format!("signing/{}", record.kid), why: why.to_owned() };
@@ -54,8 +82,7 @@ impl SigningKey {
     fn generate(now: u64) -> Result<Self> {
         let pkcs8 = crypto::new_key_pair().ok_or_else(|| Error::Crypto("no key pair".to_owned()))?;
         let pair = crypto::key_pair(&pkcs8).ok_or_else(|| Error::Crypto("no key pair".to_owned()))?;
-        let kid = const_hex::encode(&digest(&SHA256, pair.public_key().as_ref()).as_ref()[..KID_BYTES]);
-        Self::open(SigningRecord { kid, pkcs8: STANDARD.encode(pkcs8), created: now, retired: None })
+        Self::open(SigningRecord { kid: kid_of(&pair), pkcs8: STANDARD.encode(pkcs8), created: now, retired: None })
     }
 }
 

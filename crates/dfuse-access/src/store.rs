@@ -61,6 +61,11 @@ pub trait AccessStore: fmt::Debug + Send + Sync {
     /// Writes a key, over one of its id. Durable when it returns.
     fn put_key(&self, key: &ApiKey) -> Result<()>;
 
+    /// Keys that others who share the store have made or revoked since it was last asked.
+    fn news(&self) -> Result<Vec<ApiKey>> {
+        Ok(Vec::new())
+    }
+
     /// The keys that tokens are signed with.
     fn signing_keys(&self) -> Result<Vec<SigningRecord>>;
 
@@ -72,6 +77,11 @@ pub trait AccessStore: fmt::Debug + Send + Sync {
 
     /// What was used on these days, by day and subject.
     fn usage(&self, days: RangeInclusive<u32>) -> Result<Vec<UsageRow>>;
+
+    /// Tells others who share the store what was used here until that day, today.
+    fn tell_usage(&self, _today: u32) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether the server is under maintenance.
     fn maintenance(&self) -> Result<bool>;

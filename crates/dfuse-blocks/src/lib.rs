@@ -10,6 +10,7 @@
 //! | `store`, [`bundle`], `dbin`, `names`, `range` | block files: where they are, what is in them, reading one or many |
 //! | `link`, `forks`, `lost`, `merge`, `check` | fork choice and finality; lost branches told from other chains; a log turned into files; files verified |
 //! | [`feed`] | the stream of steps: `writer` takes blocks, `hub` knows the chain's end and what a stream sends next, `subscription` sends it, `history` reads bundles ahead, `keeper` writes them, `restore` and `index` rebuild the hub |
+//! | `objects` | what machines that share a store keep there beside the blocks |
 //! | `cursor`, `cursor_key`, `clock` | positions, and their authenticated text; the only place that reads clock and randomness |
 
 mod abi_dump;
@@ -30,6 +31,7 @@ mod lost;
 mod mend;
 mod merge;
 mod names;
+mod objects;
 mod range;
 mod store;
 #[cfg(test)]
@@ -48,4 +50,5 @@ pub use link::{BlockRef, Linked};
 pub use mend::{Mended, mend};
 pub use merge::{BundleWriter, MergeSummary, Merger};
 pub use names::OneBlockName;
+pub use objects::Objects;
 pub use store::{BlockStore, StoreOptions, locate::Located};

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, local::LocalFileSystem, path::Path};
 use quick_cache::sync::Cache;
 use tracing::warn;
 use url::Url;
@@ -50,6 +50,8 @@ pub struct BlockStore {
     lists_in_order: bool,
     /// How the bundles that were used last are to be read.
     layouts: Arc<Cache<u32, Layout>>,
+    /// Others write it.
+    reads_only: bool,
 }
 
 impl fmt::Debug for BlockStore {
@@ -111,11 +113,29 @@ impl BlockStore {
     /// A store in `objects`, below `root`.
     pub fn new(objects: Arc<dyn ObjectStore>, root: Path) -> Self {
         let merged = root.clone().join(MERGED_BLOCKS);
-        Self { objects, root, merged, lists_in_order: false, layouts: Arc::new(Cache::new(CACHED_TABLES)) }
+        let layouts = Arc::new(Cache::new(CACHED_TABLES));
+        Self { objects, root, merged, lists_in_order: false, layouts, reads_only: false }
+    }
+
+    /// The store for one who leaves all writing to others: whatever would change it fails, and damaged files stay where they are.
+    #[must_use]
+    pub fn reads_only(self) -> Self {
+        Self { reads_only: true, ..self }
+    }
+
+    fn may_write(&self, path: &Path) -> Result<()> {
+        if self.reads_only {
+            return Err(Error::Usage(format!("{path}: this process only reads the block store")));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn in_root(&self, folder: &str) -> Path {
+        self.root.clone().join(folder)
     }
 
     pub(crate) fn path(&self, folder: &str, file_name: &str) -> Path {
-        self.root.clone().join(folder).join(file_name)
+        self.in_root(folder).join(file_name)
     }
 
     pub(crate) fn bundle_path(&self, base: u32) -> Path {
@@ -149,6 +169,7 @@ impl BlockStore {
     }
 
     pub(crate) async fn put(&self, path: &Path, data: Vec<u8>) -> Result<()> {
+        self.may_write(path)?;
         let written = self.objects.put(path, PutPayload::from(data)).await;
         written.map(drop).map_err(|e| Error::store(path, e))
     }
@@ -164,6 +185,10 @@ impl BlockStore {
 
     /// Moves a file that is not what its writer wrote out of the way, where it can be looked at. One that is gone is no error.
     pub(crate) async fn put_aside(&self, file: &Path, why: &Error) -> Result<()> {
+        if self.reads_only {
+            warn!(file = %file, "{why}; whoever writes the store puts it aside at its next start");
+            return Ok(());
+        }
         let mut parts: Vec<_> = file.parts().collect();
         let at = parts.len().saturating_sub(2);
         parts.insert(at, DAMAGED.into());
@@ -282,6 +307,24 @@ impl BlockStore {
         Ok(None)
     }
 
+    /// Looks for a block among the one-block files, whoever wrote it; the first of its files that is sound.
+    pub(crate) async fn find_one_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
+        let id = block.id.to_string();
+        for name in self.one_blocks_from(block.number).await? {
+            if name.number != block.number || !id.ends_with(&name.id) {
+                continue;
+            }
+            match self.read_one_block(&name).await {
+                Ok(found) if found.id() == block.id => return Ok(Some(found)),
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                // Another writer's file of the block may be whole.
+                Err(error @ Error::Damaged { .. }) => warn!(%error, "passed over"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads one-block files, several at a time, in the order of their names. Damaged ones are put aside and left out.
     pub(crate) fn read_whole_one_blocks(
         &self,
@@ -335,6 +378,7 @@ impl BlockStore {
 
     /// Moves one-block files of blocks that lost to the forked blocks.
     pub async fn move_to_forked(&self, names: Vec<OneBlockName>) -> Result<()> {
+        self.may_write(&self.root)?;
         let moves = stream::iter(names.into_iter().map(Ok));
         let moves = moves.try_for_each_concurrent(PARALLEL, async |name| {
             let (from, to) = (self.path(ONE_BLOCKS, &name.file_name()), self.path(FORKED_BLOCKS, &name.file_name()));
@@ -361,6 +405,7 @@ impl BlockStore {
     }
 
     async fn delete(&self, folder: &str, names: Vec<OneBlockName>) -> Result<()> {
+        self.may_write(&self.root)?;
         let deletions = stream::iter(names.into_iter().map(Ok));
         let deletions = deletions.try_for_each_concurrent(PARALLEL, async |name| {
             let path = self.path(folder, &name.file_name());
@@ -402,8 +447,50 @@ impl BlockStore {
         Ok(first.map(|base| base.max(first_streamable)))
     }
 
-    /// Writes the bundle of `blocks`, which are of one chain, ascending, and all belong into it.
+    /// Writes the bundle of `blocks`, which are of one chain, ascending, and all belong into it; replaces one that is there.
     pub async fn write_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<()> {
+        self.write_bundle_with(blocks, PutMode::Overwrite).await.map(drop)
+    }
+
+    /// The same unless the bundle is there, as another machine that takes blocks may have written it first; tells whether it was
+    /// written now. Bundles of two machines differ in what their nodes measured, never in ids.
+    ///
+    /// # Errors
+    /// [`Error::OtherChain`] if the bundle that is there is of another chain, and those of the store.
+    pub async fn create_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<bool> {
+        let last = blocks.last().map(BlockRef::from);
+        if self.write_bundle_with(blocks, PutMode::Create).await? {
+            return Ok(true);
+        }
+        if let Some(last) = last {
+            self.must_end_with(last).await?;
+        }
+        Ok(false)
+    }
+
+    /// Whether the bundle that ends with this block is there.
+    ///
+    /// # Errors
+    /// [`Error::OtherChain`] if it is there with another block, and those of the store.
+    pub(crate) async fn has_bundle_to(&self, last: BlockRef) -> Result<bool> {
+        match self.must_end_with(last).await {
+            Ok(()) => Ok(true),
+            Err(Error::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn must_end_with(&self, last: BlockRef) -> Result<()> {
+        let found = self.read_block(last.number).await?;
+        if found.id() == last.id {
+            return Ok(());
+        }
+        let why = format!("the bundle that is in the store, from another machine, has block {}", found.id());
+        Err(Error::OtherChain { block: last, why })
+    }
+
+    /// Tells whether it was written; it is not if it is there and the mode is not to replace it.
+    async fn write_bundle_with(&self, blocks: Vec<EncodedBlock>, mode: PutMode) -> Result<bool> {
         let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
             return Err(Error::Usage("a bundle without blocks is of no use".to_owned()));
         };
@@ -412,9 +499,15 @@ impl BlockStore {
             return Err(Error::Usage(format!("blocks {} to {} are not of one bundle", first.number(), last.number())));
         }
         let file = blocking(move || bundle::encode(&blocks, COMPRESSION_LEVEL)).await?;
-        let written = self.put(&self.bundle_path(base), file).await;
+        let path = self.bundle_path(base);
+        self.may_write(&path)?;
+        let written = self.objects.put_opts(&path, PutPayload::from(file), mode.into()).await;
         self.layouts.remove(&base);
-        written
+        match written {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(Error::store(&path, error)),
+        }
     }
 
     /// Reads one block from its bundle: one range read of its frame, after the first read from a bundle, which also

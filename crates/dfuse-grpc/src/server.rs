@@ -50,11 +50,10 @@ macro_rules! with_limits {
 }
 
 impl GrpcServer {
-    /// Answers what is asked of that service; documents are executed by that executor.
-    pub fn new(service: Service, graphql: Arc<dyn GraphqlExecutor>, options: Options) -> Self {
+    /// Answers what is asked of that service; documents are executed by that executor, and without one there is no GraphQL.
+    pub fn new(service: Service, graphql: Option<Arc<dyn GraphqlExecutor>>, options: Options) -> Self {
         service.metrics().record(describe);
         let stopping = CancellationToken::new();
-        let documents = GraphQl(graphql);
         let firehose = Firehose { json: options.firehose_json };
         let mut names = Vec::new();
         let mut routes = Routes::default();
@@ -66,10 +65,14 @@ impl GrpcServer {
                 )+
             };
         }
+        if let Some(documents) = graphql.map(GraphQl) {
+            add! {
+                graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
+                eosio::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
+                sf::graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents;
+            }
+        }
         add! {
-            graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
-            eosio::v1::graph_ql_server::GraphQlServer<GraphQl>, documents.clone();
-            sf::graphql::v1::graph_ql_server::GraphQlServer<GraphQl>, documents;
             sf::firehose::v1::stream_server::StreamServer<Firehose>, firehose;
             sf::firehose::v2::stream_server::StreamServer<Firehose>, firehose;
             sf::firehose::v2::fetch_server::FetchServer<Firehose>, firehose;

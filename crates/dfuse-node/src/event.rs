@@ -39,6 +39,8 @@ pub enum SourceEvent {
     HasUpTo(u32),
     /// The source gives no blocks for this reason, or does again.
     Interrupted(Option<String>),
+    /// The source gives blocks, but has lost what would give them when others fail; or has it again.
+    Weakened(Option<String>),
 }
 
 /// How to read a source.

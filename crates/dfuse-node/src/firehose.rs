@@ -8,7 +8,7 @@ mod client;
 mod endpoint;
 mod failure;
 mod follow;
-mod identity;
+pub(crate) mod identity;
 mod options;
 mod position;
 
@@ -16,5 +16,5 @@ pub use block::Received;
 pub use client::FirehoseClient;
 pub use endpoint::{Endpoint, Endpoints};
 pub use failure::Failure;
-pub(crate) use follow::{check, read};
+pub(crate) use follow::{check, read, varied};
 pub use options::{Credential, FirehoseOptions};

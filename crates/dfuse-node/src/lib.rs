@@ -16,6 +16,7 @@
 //! | `ship` | nodes that serve state history: `address`, the `socket` to one, and what a `session` takes from it |
 //! | `kept` | the rows that both compare blocks with, on disk |
 //! | `first_state` | the whole state that a history begins with which began in mid-chain |
+//! | `live` | machines that share a block store: the live stream of each `machine`, and what the store has |
 //! | `url` | files at URLs |
 //! | `queue` | what is read from a pipe and not decoded yet |
 //! | [`firehose`] | endpoints of others: `client` calls one, `follow` takes blocks of several, `position` knows how far they were taken |
@@ -28,6 +29,7 @@ pub mod firehose;
 mod first_state;
 mod history;
 mod kept;
+mod live;
 mod log;
 pub mod nodeos;
 mod queue;

@@ -5,7 +5,10 @@ use dfuse_deep_mind::MAX_LINE;
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
-    Error, Queue, Result, SourceEvent, SourceOptions, SourceSpec, event::Sender, firehose, history, log, ship, store,
+    Error, Queue, Result, SourceEvent, SourceOptions, SourceSpec,
+    event::Sender,
+    firehose::{self, Endpoint},
+    history, live, log, ship, store,
 };
 
 /// Blocks that are read ahead. With the one at work on either side this bounds memory.
@@ -88,6 +91,22 @@ impl Source {
             }
         }
         Ok(Self { events, queue })
+    }
+
+    /// Follows machines that take blocks and share this store: whichever sends a block first counts, and what none sends comes
+    /// from the store. `place` is what people call the store.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn live(place: String, store: BlockStore, machines: Vec<Endpoint>, options: SourceOptions) -> Self {
+        let (sender, events) = mpsc::channel(AHEAD);
+        tokio::spawn(async move {
+            if let Err(error) = live::read(&place, store, machines, &options, &sender).await {
+                // The receiver is gone if this fails: nobody wants to know.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Self::of_events(events)
     }
 
     /// A source of what somebody sends.

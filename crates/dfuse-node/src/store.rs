@@ -11,6 +11,8 @@ use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
 
 /// How long to wait before a store that failed is read again, the first time and at most; doubled from time to time.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Blocks for which it is remembered that they were read, below the first that may still come: children of theirs may be late.
+const REMEMBERED: u32 = 500;
 
 /// Reads a block store: ABI dumps, then bundles, then one-block files, of all branches, by number. One-block files that
 /// come later are found by looking again. A block that was read from a one-block file comes again from its bundle. A store that is
@@ -61,7 +63,7 @@ pub(crate) async fn read(place: &str, store: BlockStore, options: &SourceOptions
 
 /// What a look at the store has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Looked {
+pub(crate) enum Looked {
     /// Nobody wants the blocks.
     Unwanted,
     /// There may be more at once.
@@ -73,12 +75,14 @@ enum Looked {
 }
 
 /// How far a store was read.
-struct Following {
+pub(crate) struct Following {
     store: BlockStore,
     /// Number after the last block of bundles that were read.
-    next: u32,
+    pub(crate) next: u32,
+    /// Number of the highest block that was handed on, and the last irreversible one that it names.
+    pub(crate) highest: (u32, u32),
     /// Blocks were read, so that the next one must be there.
-    has_begun: bool,
+    pub(crate) has_begun: bool,
     /// Number of the first block that was read.
     first: Option<u32>,
     /// The last block of bundles that was read.
@@ -91,19 +95,52 @@ struct Following {
 }
 
 impl Following {
-    fn new(store: BlockStore, options: &SourceOptions) -> Self {
-        let dumps = options.known_dumps.iter().copied().collect();
-        let (next, seen) = (options.start_block, BTreeSet::new());
-        let (first, last) = (None, None);
-        Self { store, next, has_begun: false, first, last, seen, dumps, has_native_abi: !options.is_empty }
+    pub(crate) fn new(store: BlockStore, options: &SourceOptions) -> Self {
+        Self {
+            store,
+            next: options.start_block,
+            highest: (0, 0),
+            has_begun: false,
+            first: None,
+            last: None,
+            seen: BTreeSet::new(),
+            dumps: options.known_dumps.iter().copied().collect(),
+            has_native_abi: !options.is_empty,
+        }
+    }
+
+    /// Whether a block was handed on that did not come from a bundle.
+    pub(crate) fn has_seen(&self, name: &OneBlockName) -> bool {
+        self.seen.contains(&(name.number, name.id.clone()))
+    }
+
+    /// Whether the parent of a block was handed on. The parent of a block that lost may have been put aside before it was seen: then
+    /// the block is worth nothing.
+    pub(crate) fn follows(&self, name: &OneBlockName) -> bool {
+        self.first.is_none_or(|first| name.number <= first)
+            || name.number.checked_sub(1).is_some_and(|before| self.seen.contains(&(before, name.previous.clone())))
+            || self.last.as_ref().is_some_and(|last| last.number + 1 == name.number && last.id == name.previous)
+    }
+
+    /// A block was handed on that did not come from a bundle.
+    pub(crate) fn saw(&mut self, name: &OneBlockName) {
+        self.first.get_or_insert(name.number);
+        self.seen.insert((name.number, name.id.clone()));
+        self.highest = self.highest.max((name.number, name.lib_number));
+    }
+
+    /// Forgets what cannot have children any more.
+    pub(crate) fn forget(&mut self) {
+        let lowest = self.next.saturating_sub(REMEMBERED);
+        self.seen.retain(|(number, _)| *number >= lowest);
     }
 }
 
-async fn look(following: &mut Following, sender: &Sender) -> Result<Looked> {
+pub(crate) async fn look(following: &mut Following, sender: &Sender) -> Result<Looked> {
     if take_dumps(following, sender).await?.is_err() {
         return Ok(Looked::Unwanted);
     }
-    let Following { store, next, has_begun, first, last, seen, .. } = following;
+    let Following { store, next, highest, has_begun, first, last, .. } = following;
     // Before the bundles: a one-block file is deleted only when its bundle is there.
     let names = store.one_blocks_from(*next).await?;
     let bundles = store.bundles_from(*next).await?;
@@ -124,6 +161,7 @@ async fn look(following: &mut Following, sender: &Sender) -> Result<Looked> {
             *next = block.number().saturating_add(1);
             *has_begun = true;
             first.get_or_insert(block.number());
+            *highest = (*highest).max((block.number(), block.number()));
             *last = Some(OneBlockName::new(&block, ""));
             if send(sender, block).await.is_err() {
                 return Ok(Looked::Unwanted);
@@ -134,29 +172,23 @@ async fn look(following: &mut Following, sender: &Sender) -> Result<Looked> {
         // Further bundles may be there, and one-block files that the names do not have.
         return Ok(Looked::Some);
     }
-    seen.retain(|(number, _)| *number >= *next);
     // Single blocks follow those of the last bundle; a later one may be there before an earlier one for a moment only.
     let is_gap = |name: &OneBlockName| base_of(name.number) > base_of(*next);
     if *has_begun && names.first().is_some_and(is_gap) {
         return Err(store.missing_bundle(*next).into());
     }
+    following.forget();
     for name in names {
-        let key = (name.number, name.id.clone());
-        // The parent of a block that lost may have been put aside before it was seen: then the block is worth nothing.
-        let follows = first.is_none_or(|first| name.number <= first)
-            || name.number.checked_sub(1).is_some_and(|before| seen.contains(&(before, name.previous.clone())))
-            || last.as_ref().is_some_and(|last| last.number + 1 == name.number && last.id == name.previous);
-        if seen.contains(&key) || !follows {
+        if following.has_seen(&name) || !following.follows(&name) {
             continue;
         }
-        let block = match store.read_one_block(&name).await {
+        let block = match following.store.read_one_block(&name).await {
             Ok(block) => block,
             // It is in a bundle by now, or lost: the next look tells.
             Err(dfuse_blocks::Error::NotFound(_)) => return Ok(Looked::Later),
             Err(error) => return Err(error.into()),
         };
-        seen.insert(key);
-        first.get_or_insert(block.number());
+        following.saw(&name);
         if send(sender, block).await.is_err() {
             return Ok(Looked::Unwanted);
         }
@@ -188,7 +220,7 @@ async fn take_dumps(following: &mut Following, sender: &Sender) -> Result<Result
 }
 
 /// Where the store has its files. One that is empty may be filled later; nothing comes back if nobody waits for that.
-async fn located(
+pub(crate) async fn located(
     place: &str,
     store: BlockStore,
     options: &SourceOptions,

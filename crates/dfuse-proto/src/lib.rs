@@ -21,6 +21,15 @@ pub struct Any {
     pub value: Bytes,
 }
 
+/// A block of the live feed as block files have it: its bytes in `sf.bstream.v1.Block`. Older servers leave out the number of the
+/// parent, which is always the one before.
+pub fn envelope(mut block: sf::bstream::v1::Block) -> Bytes {
+    if block.parent_num == 0 {
+        block.parent_num = block.number.saturating_sub(1);
+    }
+    prost::Message::encode_to_vec(&block).into()
+}
+
 /// Descriptors of all schemas, those of blocks among them: an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!("../descriptors.bin");
 

@@ -31,6 +31,7 @@ struct Inner {
     message: Cow<'static, str>,
     details: Map<String, Value>,
     retry_after: Option<u32>,
+    awaits: Option<u32>,
     cause: Option<Cow<'static, str>>,
 }
 
@@ -38,7 +39,7 @@ impl ApiError {
     /// An error with a message: an English sentence for people.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner { code, message, details: Map::new(), retry_after: None, cause: None }))
+        Self(Box::new(Inner { code, message, details: Map::new(), retry_after: None, awaits: None, cause: None }))
     }
 
     /// A fault of ours: the client learns nothing of it, the log has the cause under the trace id.
@@ -74,6 +75,17 @@ impl ApiError {
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.0.retry_after = Some(seconds);
         self
+    }
+
+    /// Says that it would be answered once the block of that number is indexed.
+    pub fn awaiting(mut self, block_num: u32) -> Self {
+        self.0.awaits = Some(block_num);
+        self
+    }
+
+    /// Number of the block with which it would be answered, if it is not there yet.
+    pub fn awaits(&self) -> Option<u32> {
+        self.0.awaits
     }
 
     /// What happened inside, for the log only.

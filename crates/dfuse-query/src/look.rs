@@ -21,6 +21,26 @@ pub struct Head {
     pub age_seconds: f64,
 }
 
+impl Head {
+    fn new(service: &Service, block: BlockRef, time: BlockTimestamp) -> Self {
+        let age_ms = service.chain().clock.now().as_millis() as i64 - time.to_unix_ms();
+        Self { block, time, age_seconds: age_ms as f64 / 1000.0 }
+    }
+}
+
+type Conditions = BTreeMap<Cow<'static, str>, Result<(), String>>;
+
+/// What must be so of the head block.
+fn hold_head(conditions: &mut Conditions, service: &Service, head: Option<&Head>, unreadable: Option<String>) {
+    let none = head.is_none().then(|| "no block yet".to_owned());
+    conditions.insert("head_block".into(), unreadable.or(none).map_or(Ok(()), Err));
+    if let Some(most) = service.options().max_head_age {
+        let age = head.map(|head| head.age_seconds).filter(|age| *age > most.as_secs_f64());
+        let problem = age.map(|age| format!("the head block is {age:.0} seconds old"));
+        conditions.insert("head_age".into(), problem.map_or(Ok(()), Err));
+    }
+}
+
 /// The state of everything at one moment, and whether clients may be sent here.
 #[derive(Debug)]
 pub struct Look {
@@ -29,7 +49,7 @@ pub struct Look {
     /// The last irreversible one.
     pub lib: Option<BlockRef>,
     /// The conditions of readiness by name: it holds, or why it does not.
-    pub conditions: BTreeMap<Cow<'static, str>, Result<(), String>>,
+    pub conditions: Conditions,
     /// Of the indexes.
     pub status: Arc<Status>,
     /// The first block that is indexed, if the chain had begun before it.
@@ -44,34 +64,43 @@ impl Look {
     /// # Errors
     /// `service_unavailable_error` where the store does not answer.
     pub async fn take(service: &Service, is_stopping: bool) -> ApiResult<Self> {
+        if !service.options().has_indexes {
+            return within(LOOK, "The store does not answer.", Self::at_feed(service, is_stopping)).await;
+        }
         let (shared, serving) = (service.clone(), service.chain().serving.clone());
         let look = blocking(move |_| Self::at(&shared, &serving.snapshot(), serving.status(), is_stopping));
         within(LOOK, "The store does not answer.", look).await
     }
 
+    /// That of a process without indexes.
+    async fn at_feed(service: &Service, is_stopping: bool) -> ApiResult<Self> {
+        let feed = &service.chain().feed;
+        let head = match feed.head() {
+            Some(block) => Some(Head::new(service, block, feed.block(block).await?.encoded().time())),
+            None => None,
+        };
+        let mut conditions = service.readiness().all();
+        hold_head(&mut conditions, service, head.as_ref(), None);
+        let stopping = is_stopping.then(|| "the server is going away".to_owned());
+        conditions.entry("running".into()).or_insert(stopping.map_or(Ok(()), Err));
+        let status = service.chain().serving.status();
+        Ok(Self { head, lib: feed.lib(), conditions, status, mid_chain_start: None, state_start: None })
+    }
+
     fn at(service: &Service, snapshot: &ServingSnapshot, status: Arc<Status>, is_stopping: bool) -> ApiResult<Self> {
         let mut conditions = service.readiness().all();
+        let head = snapshot.head().map(|block| {
+            let time = blocks::by_number(snapshot.view(), block.number)?.map(|block| block.time).unwrap_or_default();
+            Ok::<_, dfuse_index::Error>(Head::new(service, block, time))
+        });
+        let head = head.transpose();
+        let unreadable = head.as_ref().err().map(|error| format!("the index of blocks cannot be read: {error}"));
+        // What cannot be read is named; all else is still told.
+        let head = head.unwrap_or_default();
+        hold_head(&mut conditions, service, head.as_ref(), unreadable);
         let mut hold = |name: Cow<'static, str>, problem: Option<String>| {
             conditions.insert(name, problem.map_or(Ok(()), Err));
         };
-        let head = snapshot.head().map(|block| {
-            let time = blocks::by_number(snapshot.view(), block.number)?.map(|block| block.time).unwrap_or_default();
-            let age_ms = service.chain().clock.now().as_millis() as i64 - time.to_unix_ms();
-            Ok::<_, dfuse_index::Error>(Head { block, time, age_seconds: age_ms as f64 / 1000.0 })
-        });
-        let head = head.transpose();
-        let problem = match &head {
-            Ok(None) => Some("no block yet".to_owned()),
-            Ok(Some(_)) => None,
-            Err(error) => Some(format!("the index of blocks cannot be read: {error}")),
-        };
-        hold("head_block".into(), problem);
-        // What cannot be read is named; all else is still told.
-        let head = head.unwrap_or_default();
-        if let Some(most) = service.options().max_head_age {
-            let age = head.as_ref().map(|head| head.age_seconds).filter(|age| *age > most.as_secs_f64());
-            hold("head_age".into(), age.map(|age| format!("the head block is {age:.0} seconds old")));
-        }
         let stall = status.stall.as_ref().map(|stall| format!("the store takes no writes: {}", stall.error));
         hold("index_store".into(), stall);
         for index in &status.indexes {
@@ -82,8 +111,9 @@ impl Look {
             };
             hold(format!("index_{}", index.name).into(), problem);
         }
+        // Before it stops, it may be set by whoever lets clients leave first.
         let stopping = is_stopping.then(|| "the server is going away".to_owned());
-        hold("running".into(), stopping);
+        conditions.entry("running".into()).or_insert(stopping.map_or(Ok(()), Err));
         let mid_chain_start = snapshot.mid_chain_start();
         let state_start = snapshot.state_start().map(|first| (first, !snapshot.lacks_older_state()));
         Ok(Self { head, lib: snapshot.lib(), conditions, status, mid_chain_start, state_start })

@@ -16,6 +16,10 @@ pub struct Options {
     pub search_work: u64,
     /// From which age of the head block on the service is not ready; never if absent, as for a chain that is replayed.
     pub max_head_age: Option<Duration>,
+    /// Whether the process has indexes; one that only takes blocks has none, and is ready without.
+    pub has_indexes: bool,
+    /// How long a request waits for a block a little above the head, which another machine may have named.
+    pub ahead_wait: Duration,
     /// Of streams.
     pub streams: StreamOptions,
 }
@@ -40,6 +44,8 @@ impl Default for Options {
             max_waiting_reads_of_client: 1024,
             search_work: 1_000_000,
             max_head_age: None,
+            has_indexes: true,
+            ahead_wait: Duration::ZERO,
             streams: StreamOptions::default(),
         }
     }

@@ -30,6 +30,11 @@ impl Readiness {
         locked(&self.warnings).insert(name.into(), warning);
     }
 
+    /// There is no reason for a warning any more.
+    pub fn unwarn(&self, name: &str) {
+        locked(&self.warnings).remove(name);
+    }
+
     /// All warnings, by name.
     pub fn warnings(&self) -> BTreeMap<Name, String> {
         locked(&self.warnings).clone()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dfuse_index::{Index, abi::Abis, accounts::Accounts, blocks::Blocks};
-use dfuse_kv::{EngineOptions, Reopen, Store};
+use dfuse_kv::{EngineOptions, MemoryStore, Reopen, Store};
 use dfuse_search::SearchIndex;
 use dfuse_trx::Transactions;
 
@@ -44,6 +44,12 @@ impl IndexStore {
             Ok(store)
         };
         Ok((current, Box::new(reopen)))
+    }
+
+    /// That of a process without indexes: empty, and nowhere but in memory.
+    pub(crate) fn none(indexes: &[Arc<dyn Index>]) -> (Self, Reopen) {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&dfuse_index::keyspaces(indexes)));
+        (Self(Arc::new(Mutex::new(store.clone()))), Box::new(move || Ok(store.clone())))
     }
 
     /// The one that is open.

@@ -17,6 +17,7 @@ mod parts;
 mod process;
 mod reading;
 mod repair;
+mod roles;
 mod settings;
 mod signals;
 mod surfaces;
@@ -31,7 +32,7 @@ use crate::{failure::explained, remedy};
 pub(crate) use self::{
     data_dir::DataDir, descriptors::raise_limit as raise_limit_of_open_files, reading::answer, settings::Settings,
 };
-use self::{descriptors::Shares, origin::Origin};
+use self::{descriptors::Shares, origin::Origin, roles::Roles};
 
 /// Read blocks from a source, index them and serve the API. A flag overrides a DFUSE_* variable, and a variable overrides the
 /// configuration file; `dfuse tools print-config` prints all settings.
@@ -53,6 +54,10 @@ pub(crate) struct Start {
     #[arg(long, value_name = "SPEC")]
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// What this process does of ingest, index and api, for one of several machines [default: all of it]
+    #[arg(long, value_name = "ROLES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<String>,
     /// Address of REST and WebSocket [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,7 +109,7 @@ impl Start {
         let usual = || Some(PathBuf::from(CONFIG_FILE)).filter(|file| file.is_file());
         let config = self.config.clone().or_else(usual);
         let settings = Settings::load(config.as_ref(), &self)?;
-        let origin = Origin::parse(&settings.source)?;
+        let origin = Origin::of(&settings, Roles::of(&settings)?)?;
         let own = Some(DataDir::DEFAULT.into()).filter(|_| !matches!(origin, Origin::Demo));
         let all = std::env::args().skip(1).filter(|argument| argument != "--rebuild-damaged");
         let mut arguments: Vec<_> = all.collect();

@@ -126,6 +126,8 @@ impl FeedHandle {
         let mut names = self.shared.store.forked_blocks().await?;
         names.retain(|name| numbers.contains(&name.number) && !known.contains(&name.id));
         names.sort_unstable();
+        // Each machine that takes blocks writes its own file.
+        names.dedup_by(|next, name| next.is_same_block(name));
         let shared = self.shared.clone();
         let aside = stream::iter(names).then(move |name| {
             let shared = shared.clone();

@@ -293,14 +293,16 @@ impl Hub {
     }
 
     /// Lets blocks go from memory, the oldest first, until they fit the budget. Comes to one that is in no file: returns it
-    /// to be written, then to be reported with [`Self::written`].
-    pub(super) fn shrink(&mut self, budget: usize) -> Option<Arc<FeedBlock>> {
+    /// to be written, then to be reported with [`Self::written`]; unless others write the files.
+    pub(super) fn shrink(&mut self, budget: usize, others_write: bool) -> Option<Arc<FeedBlock>> {
         while self.resident_bytes > budget
             && let Some(&id) = self.resident.front()
         {
             let bundled = id.block_num() <= self.bundled && self.canonical_id(id.block_num()) == Some(id);
             let freed = match self.get_mut(id) {
-                Some(Entry { file: None, payload: Some(block), .. }) if !bundled => return Some(block.clone()),
+                Some(Entry { file: None, payload: Some(block), .. }) if !bundled && !others_write => {
+                    return Some(block.clone());
+                }
                 Some(entry) => entry.payload.take(),
                 None => None,
             };
@@ -349,19 +351,20 @@ impl Hub {
         Some(self.tail.range(from..=to).cloned().collect())
     }
 
-    /// A bundle was written up to `last`. Returns the one-block files that it makes superfluous.
-    pub(super) fn bundle_written(&mut self, last: u32) -> Vec<OneBlockName> {
+    /// A bundle was written up to `last`. Returns the one-block files that it makes superfluous: those that are known, and of
+    /// blocks that another machine wrote, too, those of this one.
+    pub(super) fn bundle_written(&mut self, last: u32, own: &str) -> Vec<OneBlockName> {
         let from = (self.bundled - self.floor.number) as usize;
         let to = (last - self.floor.number) as usize;
         self.bundled = last;
-        self.tail
-            .range_mut(from..to)
-            .filter_map(|entry| {
-                let name = entry.file_name();
-                entry.file = None;
-                name
-            })
-            .collect()
+        let of_entry = |entry: &mut Entry| {
+            let known = entry.file_name();
+            entry.file = None;
+            let is_of_others = known.as_ref().is_some_and(|name| name.suffix != own);
+            let other = is_of_others.then(|| OneBlockName::new(&entry.link, own));
+            known.into_iter().chain(other)
+        };
+        self.tail.range_mut(from..to).flat_map(of_entry).collect()
     }
 
     /// Lost blocks that are not yet with the forked blocks.
@@ -374,6 +377,11 @@ impl Hub {
         let lost = self.lost.values().map(|lost| &lost.entry);
         let off_chain = |entry: &&Entry| self.canonical_id(entry.link.number()) != Some(entry.link.id);
         self.forks.blocks().filter(off_chain).chain(lost).cloned().collect()
+    }
+
+    /// Whoever writes the store puts lost blocks aside.
+    pub(super) fn all_put_aside(&mut self) {
+        self.lost.values_mut().for_each(|lost| lost.aside = true);
     }
 
     pub(super) fn put_aside(&mut self, id: Checksum256, suffix: &Arc<str>) {

@@ -1,15 +1,16 @@
 //! From one-block files to bundles, and aside.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{
     StreamExt, TryStreamExt,
     future::{Either, select},
     stream,
 };
+use tokio::time::timeout;
 use tracing::debug;
 
-use super::shared::Shared;
+use super::{hub::Entry, shared::Shared};
 use crate::{BlockRef, OneBlockName, Result, bundle::BUNDLE_BLOCKS};
 
 /// Blocks that are read or moved at the same time.
@@ -18,11 +19,16 @@ const PARALLEL: usize = 8;
 /// Bundles from one pruning of forked blocks to the next.
 const PRUNE_EVERY: u32 = 10;
 
+/// How often it is looked whether another process has written a bundle that is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Writes bundles of what is final and committed, deletes the one-block files of what is in bundles, and puts blocks that
 /// lost aside. Runs beside the owner of the feed, which never waits for it.
 ///
 /// Order: a bundle is durable before its one-block files are deleted. After a failure, whatever it left half done, the next
 /// step does the same again.
+///
+/// Of a feed that only reads its store it writes nothing, and looks for the bundles of those who do.
 #[derive(Debug)]
 pub struct Keeper {
     shared: Arc<Shared>,
@@ -51,7 +57,13 @@ impl Keeper {
             }
             let (changed, acknowledged) =
                 (std::pin::pin!(changes.changed()), std::pin::pin!(acknowledgements.changed()));
-            match select(changed, acknowledged).await {
+            let something = select(changed, acknowledged);
+            if self.shared.options.reads_only && self.due().is_some() {
+                // What others do is not told.
+                let _ = timeout(LOOK_EVERY, something).await;
+                continue;
+            }
+            match something.await {
                 Either::Left(_) | Either::Right(_) => {}
             }
         }
@@ -59,6 +71,9 @@ impl Keeper {
 
     /// Does what is due, at most one bundle; tells whether there was anything.
     pub async fn step(&mut self) -> Result<bool> {
+        if self.shared.options.reads_only {
+            return self.find_bundle().await;
+        }
         let aside = self.put_aside().await?;
         if !self.superfluous.is_empty() {
             self.shared.store.delete_one_blocks(self.superfluous.clone()).await?;
@@ -89,25 +104,50 @@ impl Keeper {
         Ok(!lost.is_empty())
     }
 
-    async fn write_bundle(&mut self) -> Result<bool> {
+    /// The next bundle, if all that belongs into it is final and committed: its last block's number and the blocks.
+    fn due(&self) -> Option<(u32, Vec<Entry>)> {
         let committed = self.shared.committed();
-        let due = self.shared.hub().as_ref().and_then(|hub| {
+        self.shared.hub().as_ref().and_then(|hub| {
             let last = hub.next_bundle_end()?;
             let limit = committed.map_or(hub.lib().number, |number| number.min(hub.lib().number));
             (last <= limit).then(|| hub.next_bundle(last)).flatten().map(|blocks| (last, blocks))
-        });
-        let Some((last, entries)) = due else { return Ok(false) };
+        })
+    }
+
+    async fn write_bundle(&mut self) -> Result<bool> {
+        let Some((last, entries)) = self.due() else { return Ok(false) };
         let blocks = stream::iter(entries).map(|entry| self.shared.load(entry)).buffered(PARALLEL);
         let blocks = blocks.map_ok(|block| block.encoded().clone()).try_collect().await?;
-        self.shared.store.write_bundle(blocks).await?;
-        debug!(last, "bundle written");
+        let is_new = self.shared.store.create_bundle(blocks).await?;
+        debug!(last, is_new, "bundle written");
+        self.superfluous = self.bundle_is_there(last);
+        self.prune |= (last / BUNDLE_BLOCKS).is_multiple_of(PRUNE_EVERY);
+        Ok(true)
+    }
+
+    /// Looks whether others have written the next bundle; tells whether they have.
+    async fn find_bundle(&self) -> Result<bool> {
         if let Some(hub) = &mut *self.shared.hub_mut() {
-            self.superfluous = hub.bundle_written(last);
+            hub.all_put_aside();
+        }
+        let Some((last, entries)) = self.due() else { return Ok(false) };
+        let Some(block) = entries.last().map(BlockRef::from) else { return Ok(false) };
+        let found = self.shared.store.has_bundle_to(block).await?;
+        if found {
+            self.bundle_is_there(last);
+        }
+        Ok(found)
+    }
+
+    /// Returns the one-block files that are superfluous now.
+    fn bundle_is_there(&self, last: u32) -> Vec<OneBlockName> {
+        let mut superfluous = Vec::new();
+        if let Some(hub) = &mut *self.shared.hub_mut() {
+            superfluous = hub.bundle_written(last, &self.shared.suffix);
             hub.trim(self.shared.options.live_window);
         }
         self.shared.acknowledgements.send_replace(());
-        self.prune |= (last / BUNDLE_BLOCKS).is_multiple_of(PRUNE_EVERY);
-        Ok(true)
+        superfluous
     }
 
     async fn prune_forked(&self) -> Result<()> {

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// How blocks become durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +23,9 @@ pub struct FeedOptions {
     pub suffix: String,
     /// How blocks become durable at first.
     pub mode: Mode,
+    /// Other processes write the store: this feed reads it and changes nothing in it. Every block that is pushed must be in the
+    /// store already, and the mode is of no importance.
+    pub reads_only: bool,
     /// Encoded blocks that are kept in memory, in bytes; the oldest leave first and are read back from files when they are
     /// wanted.
     pub memory_bytes: usize,
@@ -32,6 +35,8 @@ pub struct FeedOptions {
     pub live_window: u32,
     /// Blocks below the LIB for which lost ones are kept, so that a cursor on a fork resolves.
     pub keep_forked: u32,
+    /// How long a stream waits for the block of its cursor, which another machine may have had first.
+    pub cursor_wait: Duration,
     /// Final blocks that a committer may be behind before a source that catches up has to wait.
     pub committer_lag: u32,
     /// What is read at once of history, in bytes. Whoever uses [`Subscription::next`](super::Subscription::next) there holds two such pieces.
@@ -48,10 +53,12 @@ impl Default for FeedOptions {
             first_streamable: 2,
             suffix: "dfuse".to_owned(),
             mode: Mode::Live,
+            reads_only: false,
             memory_bytes: 64 << 20,
             decoded_bytes: 32 << 20,
             live_window: 1000,
             keep_forked: 50_000,
+            cursor_wait: Duration::from_secs(2),
             committer_lag: 2000,
             history_piece_bytes: 1 << 20,
             history_bytes: 64 << 20,

@@ -16,10 +16,25 @@ use crate::{
     merge::{may_begin_with, remove_merged_one_blocks},
 };
 
+/// How often a store is read again in which files have gone while it was read.
+const ATTEMPTS: usize = 5;
+
 /// The hub of a store, none of an empty one, and how many blocks had to be read for it.
 pub(super) async fn restore(store: &BlockStore, options: &FeedOptions) -> Result<(Option<Hub>, usize)> {
-    let bundled = last_bundled(store, options.first_streamable).await?;
-    if let Some(last) = bundled {
+    let mut restored = read(store, options).await;
+    for _ in 1..ATTEMPTS {
+        match restored {
+            // Other machines write it: what was listed is in a bundle by now, or put aside.
+            Err(Error::NotFound(_)) => restored = read(store, options).await,
+            restored => return restored,
+        }
+    }
+    restored
+}
+
+async fn read(store: &BlockStore, options: &FeedOptions) -> Result<(Option<Hub>, usize)> {
+    let bundled = last_bundled(store, options).await?;
+    if let Some(last) = bundled.filter(|_| !options.reads_only) {
         remove_merged_one_blocks(store, last.number.saturating_add(1), last).await?;
     }
     let mut names = store.one_blocks().await?;
@@ -54,11 +69,11 @@ async fn lacks_its_beginning(store: &BlockStore, first: u32, first_streamable: u
 ///
 /// # Errors
 /// [`Error::MissingBundle`] for the first one that is missing although later ones are there, and those of the store.
-async fn last_bundled(store: &BlockStore, first_streamable: u32) -> Result<Option<BlockRef>> {
+async fn last_bundled(store: &BlockStore, options: &FeedOptions) -> Result<Option<BlockRef>> {
     let last = loop {
-        match BundleWriter::resume(store.clone(), first_streamable).await {
+        match BundleWriter::resume(store.clone(), options.first_streamable).await {
             Ok(writer) => break writer.last(),
-            Err(error @ Error::Damaged { .. }) => {
+            Err(error @ Error::Damaged { .. }) if !options.reads_only => {
                 let last = store.bundles().await?.into_iter().rfind(|base| *base == base_of(*base));
                 let Some(base) = last else { return Err(error) };
                 store.put_bundle_aside(base, &error).await?;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     block::{FeedBlock, RecentlyDecoded},
@@ -106,7 +106,7 @@ impl Shared {
         let Some(hub) = &mut *hub else { return Ok(block) };
         let shared = hub.restore_payload(block);
         // One that must be written first is left to the owner of the feed.
-        hub.shrink(self.options.memory_bytes);
+        hub.shrink(self.options.memory_bytes, self.options.reads_only);
         Ok(shared)
     }
 
@@ -125,13 +125,32 @@ impl Shared {
             }
         }
         let block = BlockRef::from(entry);
-        match self.store.read_block(block.number).await {
-            Ok(found) if found.id() == block.id => return Ok(found),
-            Ok(_) | Err(Error::NotFound(_)) => {}
-            Err(error) => return Err(error),
+        let is_final = self.hub().as_ref().is_some_and(|hub| block.number <= hub.lib().number);
+        // Most of what is final and left memory is in bundles. Of blocks that others wrote the name of the file is not known.
+        if entry.file.is_none() && is_final
+            && let Some(found) = self.bundled(block).await?
+        {
+            return Ok(found);
+        }
+        if (entry.file.is_none() || aside.is_some())
+            && let Some(found) = self.store.find_one_block(block).await?
+        {
+            return Ok(found);
+        }
+        if let Some(found) = self.bundled(block).await? {
+            return Ok(found);
         }
         let found = self.store.find_forked_block(block).await?;
         found.ok_or_else(|| aside.unwrap_or_else(|| Error::NotFound(format!("block {block}"))))
+    }
+
+    /// The block, if it is in a bundle.
+    async fn bundled(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
+        match self.store.read_block(block.number).await {
+            Ok(found) if found.id() == block.id => Ok(Some(found)),
+            Ok(_) | Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The block of the best chain at a height, from memory, one-block files or bundles.
@@ -179,15 +198,24 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
-        Ok(match self.store.find_forked_block(block).await? {
-            Some(found) => Standing::Lost(Entry {
-                link: Link::of(&found),
-                arrival: 0,
-                file: None,
-                payload: Some(FeedBlock::new(found, &self.recent)),
-            }),
-            None => Standing::Unknown,
-        })
+        Ok(self.lost_elsewhere(self.store.find_forked_block(block).await?))
+    }
+
+    /// The same for the block of a cursor: a branch that only other machines had may still be in one-block files. What is above
+    /// the head is not looked for: this machine comes there.
+    pub(super) async fn standing_of_cursor(&self, block: BlockRef) -> Result<Standing> {
+        let head = self.hub().as_ref().map_or(0, |hub| hub.head().number);
+        match self.standing(block).await? {
+            Standing::Unknown if block.number <= head => Ok(self.lost_elsewhere(self.store.find_one_block(block).await?)),
+            standing => Ok(standing),
+        }
+    }
+
+    /// A block that the hub does not have.
+    fn lost_elsewhere(&self, found: Option<EncodedBlock>) -> Standing {
+        let Some(found) = found else { return Standing::Unknown };
+        let link = Link::of(&found);
+        Standing::Lost(Entry { link, arrival: 0, file: None, payload: Some(FeedBlock::new(found, &self.recent)) })
     }
 
     // Cursors
@@ -204,7 +232,7 @@ impl Shared {
             return Ok(position);
         }
         loop {
-            match self.standing(block).await? {
+            match self.standing_of_cursor(block).await? {
                 Standing::OnChain => return Ok(position),
                 Standing::Lost(entry) if block.number > cursor.lib => block = entry.link.parent(),
                 Standing::Lost(_) | Standing::Unknown => return Err(self.unresolved(block)),
@@ -212,6 +240,25 @@ impl Shared {
             if block.number == cursor.lib {
                 return Ok(position);
             }
+        }
+    }
+
+    /// The same once this machine has come to the cursor's block, which another machine may have had before: waits for it for a
+    /// while.
+    pub(super) async fn resolve_in_time(&self, cursor: &Cursor, irreversible_only: bool) -> Result<Position> {
+        let mut changes = self.changes.clone();
+        let come = async {
+            loop {
+                changes.mark_unchanged();
+                match self.resolve(cursor, irreversible_only).await {
+                    Err(Error::CursorAhead { .. }) => changes.changed().await.map_err(|_| Error::Closed)?,
+                    resolved => return resolved,
+                }
+            }
+        };
+        match timeout(self.options.cursor_wait, come).await {
+            Ok(resolved) => resolved,
+            Err(_) => self.resolve(cursor, irreversible_only).await,
         }
     }
 

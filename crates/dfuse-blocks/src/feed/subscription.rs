@@ -150,7 +150,9 @@ impl Subscription {
             return Err(Error::Usage(format!("a stream from block {start} cannot stop at block {stop}")));
         }
         let (place, last) = match start {
-            Start::Cursor(cursor) => (Place::At(shared.resolve(&cursor, irreversible_only).await?), Some(cursor)),
+            Start::Cursor(cursor) => {
+                (Place::At(shared.resolve_in_time(&cursor, irreversible_only).await?), Some(cursor))
+            }
             start => match &*shared.hub() {
                 Some(hub) => (Place::At(begin(start, confirmations, hub, &shared)?), None),
                 None => (Place::Start(start), None),
@@ -251,7 +253,7 @@ impl Subscription {
                     return Err(Error::TooSlow { cursor: self.last.map(Box::new) });
                 }
                 Plan::SendHistory(step, number) => What::SendHistory(step, number),
-                Plan::Unplaced => match self.shared.standing(position.tip).await? {
+                Plan::Unplaced => match self.shared.standing_of_cursor(position.tip).await? {
                     Standing::OnChain => {
                         self.place = Place::At(Position { settled: true, ..position });
                         continue;

@@ -136,6 +136,9 @@ impl Feed {
 
     /// Numbers of the blocks that are in no file yet, from the lowest to the highest.
     pub fn unwritten(&self) -> Option<RangeInclusive<u32>> {
+        if self.reads_only() {
+            return None;
+        }
         let unwritten = self.shared.hub().as_ref().map(Hub::unwritten).unwrap_or_default();
         let numbers = unwritten.iter().map(|block| block.encoded().number());
         Some(numbers.clone().min()?..=numbers.max()?)
@@ -160,7 +163,7 @@ impl Feed {
     /// in bundles need not be written block by block when a feed that caught up goes live or ends. The [`Keeper`] must run.
     pub async fn bundles_written(&self) -> Result<()> {
         let mut written = self.shared.acknowledgements.subscribe();
-        while self.shared.hub().as_ref().is_some_and(Hub::has_full_bundle) {
+        while !self.reads_only() && self.shared.hub().as_ref().is_some_and(Hub::has_full_bundle) {
             // The sender is in `shared`.
             written.changed().await.map_err(|_| Error::Closed)?;
         }
@@ -184,7 +187,15 @@ impl Feed {
         self.flush().await
     }
 
+    /// Whether others write the store.
+    fn reads_only(&self) -> bool {
+        self.shared.options.reads_only
+    }
+
     async fn flush(&mut self) -> Result<()> {
+        if self.reads_only() {
+            return Ok(());
+        }
         let unwritten = self.shared.hub().as_ref().map(Hub::unwritten).unwrap_or_default();
         for block in unwritten {
             self.write(&block).await?;
@@ -205,6 +216,10 @@ impl Feed {
             None => FeedBlock::new(block, recent),
         };
         let file = match self.mode {
+            _ if self.reads_only() => {
+                self.remember(&link);
+                None
+            }
             Mode::Live => {
                 self.write(&block).await?;
                 Some(self.shared.suffix.clone())
@@ -235,22 +250,27 @@ impl Feed {
         if let Some(hub) = &mut *self.shared.hub_mut() {
             hub.written(link.id, suffix);
         }
+        self.remember(&link);
+        Ok(())
+    }
+
+    /// Notes a block whose one-block file need not be read at the next start.
+    fn remember(&mut self, link: &Link) {
         if let Some(index) = &mut self.index {
-            index.append(&link);
+            index.append(link);
         }
         if self.index.as_ref().is_some_and(HubIndex::is_stale) {
             let links = self.links_of_files();
-            self.index.iter_mut().for_each(|index| index.rewrite(links.iter().copied().chain([link])));
+            self.index.iter_mut().for_each(|index| index.rewrite(links.iter().copied().chain([*link])));
         }
-        Ok(())
     }
 
     /// Blocks that are in one-block files, in the order in which they came.
     fn links_of_files(&self) -> Vec<Link> {
         let hub = self.shared.hub();
         let Some(hub) = &*hub else { return vec![] };
-        let mut entries: Vec<_> =
-            hub.unbundled().chain(hub.reversible()).filter(|entry| entry.file.is_some()).collect();
+        let is_in_file = |entry: &&Entry| entry.file.is_some() || self.reads_only();
+        let mut entries: Vec<_> = hub.unbundled().chain(hub.reversible()).filter(is_in_file).collect();
         entries.sort_by_key(|entry| entry.arrival);
         entries.into_iter().map(|entry| entry.link).collect()
     }
@@ -258,12 +278,13 @@ impl Feed {
     /// Keeps memory within its budget, and committers within reach of a source that catches up.
     async fn make_room(&mut self) -> Result<()> {
         loop {
-            let unwritten = self.shared.hub_mut().as_mut().and_then(|hub| hub.shrink(self.shared.options.memory_bytes));
+            let shrink = |hub: &mut Hub| hub.shrink(self.shared.options.memory_bytes, self.reads_only());
+            let unwritten = self.shared.hub_mut().as_mut().and_then(shrink);
             let Some(block) = unwritten else { break };
             self.write(&block).await?;
         }
         let mut acknowledgements = self.shared.acknowledgements.subscribe();
-        while self.mode == Mode::CatchUp && self.committers_are_behind() {
+        while (self.mode == Mode::CatchUp || self.reads_only()) && self.committers_are_behind() {
             // The sender is in `shared`.
             acknowledgements.changed().await.map_err(|_| Error::Closed)?;
         }
@@ -288,7 +309,7 @@ impl Feed {
         let mut put_aside = false;
         while let Some(loaded) = loads.next().await {
             match loaded {
-                Err(Error::PutAside { .. }) => put_aside = true,
+                Err(Error::PutAside { .. }) => put_aside = !self.reads_only(),
                 loaded => drop(loaded?),
             }
         }
@@ -337,7 +358,7 @@ impl Feed {
             }
             first => first?,
         };
-        if number >= lib.saturating_sub(self.shared.options.keep_forked) {
+        if number >= lib.saturating_sub(self.shared.options.keep_forked) && !self.reads_only() {
             let name = self.shared.store.write_forked_block(block, &self.shared.suffix).await?;
             self.aside.put(first, name);
         }

@@ -6,6 +6,7 @@ use object_store::path::Path;
 use crate::{
     BlockStore, Error, OneBlockName, Result,
     names::{self, ABI_DUMPS, FORKED_BLOCKS, MERGED_BLOCKS, ONE_BLOCKS},
+    objects::BESIDE,
 };
 
 /// Objects that are looked at in a place that is not laid out as a store is.
@@ -35,7 +36,8 @@ impl BlockStore {
                 return Ok(Located::Store(self));
             }
         }
-        let objects = self.first_objects(&self.root, LOOKED_AT).await?;
+        let mut objects = self.first_objects(&self.root, LOOKED_AT).await?;
+        objects.retain(|object| !BESIDE.contains(&self.inside(object).split('/').next().unwrap_or_default()));
         // A writer may have begun meanwhile.
         if objects.iter().any(|object| folders.contains(&self.inside(object).split('/').next().unwrap_or_default())) {
             return Ok(Located::Store(self));

@@ -205,7 +205,7 @@ impl TestChain {
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
         let service = Service::new(chain, access, dfuse_query::Options::default());
-        let server = GrpcServer::new(service.clone(), Arc::new(Echo), options);
+        let server = GrpcServer::new(service.clone(), Some(Arc::new(Echo)), options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -11,6 +11,7 @@ use dfuse_proto::{
         InfoRequest, InfoResponse, Request, Response, SingleBlockRequest, SingleBlockResponse,
         endpoint_info_client::EndpointInfoClient, fetch_client::FetchClient, stream_client::StreamClient,
     },
+    sf::bstream::v1::{Block as LiveBlock, BlockRequest, block_stream_client::BlockStreamClient},
 };
 use tokio::time::timeout;
 use tonic::{
@@ -103,6 +104,19 @@ impl FirehoseClient {
         let mut client = service!(StreamClient, self);
         // An endpoint that has nothing to send yet need not answer before it has.
         Ok(client.blocks(self.call(request)).await?.into_inner())
+    }
+
+    /// Blocks as they come to a machine that shares the block store, those of forks included, each after its parent: from that
+    /// height on, or the lowest that it has in memory.
+    ///
+    /// # Errors
+    /// Those of the machine.
+    pub async fn live(&self, from: u32) -> Result<Streaming<LiveBlock>, Failure> {
+        let mut client = service!(BlockStreamClient, self);
+        // -1 means another thing, and no chain has a block 1 that a node can give.
+        let burst = -i64::from(from.max(2));
+        let request = BlockRequest { burst, requester: "dfuse".to_owned(), ..BlockRequest::default() };
+        Ok(within(&self.options, client.blocks(self.call(request))).await??.into_inner())
     }
 
     /// Number of the head.

@@ -98,7 +98,7 @@ pub(crate) async fn read(endpoints: &Endpoints, options: SourceOptions, sender: 
 }
 
 /// A pause that is up to a quarter longer, so that those who lost the same endpoint do not come back all at once.
-fn varied(pause: Duration) -> Duration {
+pub(crate) fn varied(pause: Duration) -> Duration {
     let mut byte = [0];
     // Without randomness they do.
     let _ = SystemEntropy.fill(&mut byte);

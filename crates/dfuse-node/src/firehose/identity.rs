@@ -16,7 +16,7 @@ const NETWORKS: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// Why it cannot be followed.
-pub(super) fn check(info: &InfoResponse, chain_id: Option<Checksum256>) -> Result<(), String> {
+pub(crate) fn check(info: &InfoResponse, chain_id: Option<Checksum256>) -> Result<(), String> {
     let encoding = info.block_id_encoding();
     if ![BlockIdEncoding::Unset, BlockIdEncoding::Hex].contains(&encoding) {
         return Err(format!("it serves another kind of chain: its block ids are {}", encoding.as_str_name()));

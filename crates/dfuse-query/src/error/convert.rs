@@ -65,9 +65,9 @@ impl From<dfuse_blocks::Error> for ApiError {
             | E::CursorNotFinal(_) => Self::new(ErrorCode::RequestValidation, "The cursor is not valid.")
                 .detail("errors", json!({"cursor": [error.to_string()]})),
             E::CursorTooOld(_) => Self::new(ErrorCode::CursorTooOld, format!("Start without the cursor: {error}.")),
-            E::CursorAhead { .. } => {
-                Self::unavailable(format!("Behind the cursor: {error}.")).retry_after(PAUSE_SECONDS)
-            }
+            E::CursorAhead { cursor, .. } => Self::unavailable(format!("Behind the cursor: {error}."))
+                .retry_after(PAUSE_SECONDS)
+                .awaiting(cursor.number),
             E::TooSlow { .. } => Self::unavailable("The stream was read too slowly; resume it from its last cursor."),
             E::Store { .. } if error.is_away() => {
                 Self::unavailable("The store of blocks does not answer.").retry_after(PAUSE_SECONDS).with_cause(error)
@@ -128,9 +128,9 @@ impl From<dfuse_search::Error> for ApiError {
             E::UnknownFields(_) | E::InvalidRange(_) => invalid(error.to_string()),
             E::InvalidCursor | E::CursorForkedOut { .. } => cursor(error.to_string()),
             E::CursorUnknown(_) => Self::new(ErrorCode::CursorTooOld, format!("Start without the cursor: {error}.")),
-            E::CursorAhead { .. } => {
-                Self::unavailable(format!("Behind the cursor: {error}.")).retry_after(PAUSE_SECONDS)
-            }
+            E::CursorAhead { cursor, .. } => Self::unavailable(format!("Behind the cursor: {error}."))
+                .retry_after(PAUSE_SECONDS)
+                .awaiting(cursor.number),
         }
     }
 }

@@ -49,10 +49,14 @@ impl Height {
         let lib_number = lib.map_or(0, |lib| lib.number);
         if block_num > head.number.into() {
             let message = format!("{} is above the head block, which is {}.", told(block_num), head.number);
-            return Err(ApiError::new(ErrorCode::BlockNumAboveHead, message)
+            let error = ApiError::new(ErrorCode::BlockNumAboveHead, message)
                 .detail("request_block_num", json_number(block_num))
                 .detail("head_block_num", head.number)
-                .detail("last_written_block_num", lib_number));
+                .detail("last_written_block_num", lib_number);
+            return Err(match u32::try_from(block_num) {
+                Ok(number) => error.awaiting(number),
+                Err(_) => error,
+            });
         }
         if irreversible_only && block_num > lib_number.into() {
             let block = told(block_num);

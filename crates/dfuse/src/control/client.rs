@@ -123,6 +123,9 @@ async fn exchange(stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin), command
 
 /// Does it here, as no server runs.
 fn do_it(data_dir: &DataDir, command: Command) -> anyhow::Result<Reply> {
+    if !matches!(command, Command::Maintenance { .. }) {
+        data_dir.must_have_keys()?;
+    }
     let store = Arc::new(KvAccessStore::open(&DataDir::access_in(data_dir.path()))?);
     // What tiers there are only a server knows: a name is taken as it is.
     let options = Options { any_tier: true, ..Options::default() };

@@ -27,6 +27,14 @@ impl Conditions {
         self.readiness().warn(name, warning);
     }
 
+    /// The same, or that there is no reason for it any more.
+    pub(super) fn set_warning(&self, name: &'static str, warning: Option<String>) {
+        match warning {
+            Some(warning) => self.warn(name, warning),
+            None => self.readiness().unwarn(name),
+        }
+    }
+
     /// Why a condition does not hold, if it does not.
     pub(super) fn is_failing(&self, name: &str) -> Option<String> {
         self.readiness().all().remove(name)?.err()

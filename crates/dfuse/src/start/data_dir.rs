@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use crate::failure::usage;
 
 const LOCK: &str = "lock";
+/// There if the API keys are not here but in the block store, with those of other machines.
+const SHARES_KEYS: &str = "shares-keys";
 /// The indexes.
 const INDEX: &str = "index";
 /// Folders of block files.
@@ -118,6 +120,30 @@ impl DataDir {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Remembers whether API keys are in the block store that machines share.
+    pub(crate) fn shares_keys(&self, is_so: bool) -> anyhow::Result<()> {
+        let path = self.path.join(SHARES_KEYS);
+        let done = match is_so {
+            true => File::create(&path).map(drop),
+            false => std::fs::remove_file(&path).or_else(|error| {
+                if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+            }),
+        };
+        done.with_context(|| path.display().to_string())
+    }
+
+    /// Refuses to change API keys here if they are in the block store that machines share.
+    pub(crate) fn must_have_keys(&self) -> anyhow::Result<()> {
+        if self.path.join(SHARES_KEYS).exists() {
+            return Err(usage(format!(
+                "{} is that of one of several machines, which share their API keys, and no server runs on it: give the command while \
+                 it runs, or on another machine",
+                self.path.display()
+            )));
+        }
+        Ok(())
     }
 
     /// Opens the block files at `place`, in this directory without one. Credentials come from the environment.

@@ -46,6 +46,8 @@ const SOURCE: &str = "source";
 const CONNECTION: &str = "source_connection";
 const BLOCK_STORE: &str = "block_store";
 const BUNDLES: &str = "bundles";
+/// Name of a warning.
+const MACHINES: &str = "machines";
 
 /// What taking blocks needs.
 pub(crate) struct Ingest {
@@ -168,6 +170,7 @@ impl Ingest {
                 Some(SourceEvent::AbiDump(dump)) => self.log.dumps.push(dump),
                 Some(SourceEvent::HasUpTo(number)) => progress.source_has = number,
                 Some(SourceEvent::Interrupted(why)) => self.readiness.set(CONNECTION, why.map_or(Ok(()), Err)),
+                Some(SourceEvent::Weakened(why)) => self.readiness.set_warning(MACHINES, why),
                 Some(SourceEvent::Block { .. }) if self.log.passing_over => {}
                 Some(SourceEvent::Block { block, encoded }) => {
                     progress.waited = self.clock.elapsed() - asked;
@@ -302,7 +305,9 @@ impl Ingest {
             Origin::Spec(SourceSpec::StandardInput) => {
                 format!("restart the node from a snapshot at or below block {lib}, or have it replay its blocks")
             }
-            Origin::Demo | Origin::Spec(_) => "they are read again when dfuse starts again".to_owned(),
+            Origin::Demo | Origin::Machines | Origin::Spec(_) => {
+                "they are read again when dfuse starts again".to_owned()
+            }
         };
         match (refused, self.readiness.is_failing(BLOCK_STORE)) {
             (Some(block), Some(why)) => error!(
@@ -432,6 +437,8 @@ impl Ingest {
 
     async fn attempt(&mut self, work: &Work) -> Result<Added, Error> {
         match work {
+            // It comes from the store that others write.
+            Work::Keep(_) if matches!(self.origin, Origin::Machines) => {}
             Work::Keep(dump) => self.store.write_abi_dump(dump.clone()).await?,
             Work::Push(encoded, Some(block)) => return self.feed.push_decoded(encoded.clone(), block.clone()).await,
             Work::Push(encoded, None) => return self.feed.push(encoded.clone()).await,

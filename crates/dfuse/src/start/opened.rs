@@ -1,6 +1,6 @@
 //! What the parts work on: the stores of a data directory, opened together.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{
@@ -14,12 +14,16 @@ use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::ForkedTransactions;
 use tokio::task::spawn_blocking;
 
-use super::{DataDir, Settings, access, begun::Begun, descriptors::Shares, index::Indexing, origin::Origin, repair};
+use super::{
+    DataDir, Settings, access, begun::Begun, descriptors::Shares, index::Indexing, origin::Origin, repair, roles::Roles,
+    settings::Blocks,
+};
 use crate::indexes::{IndexStore, indexes};
 
 /// What is known before anything is opened.
 pub(super) struct Given<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) roles: Roles,
     pub(super) shares: &'a Shares,
     pub(super) origin: Origin,
     pub(super) chain_id: Option<Checksum256>,
@@ -35,6 +39,13 @@ impl Given<'_> {
     pub(super) fn first_block(&self) -> u32 {
         let begins = self.loaded.as_ref().and_then(|begun| begun.first_block);
         begins.unwrap_or(self.settings.blocks.first_block)
+    }
+
+    /// The block files. Those that other machines write are only read.
+    pub(super) fn files(&self) -> dfuse_blocks::Result<BlockStore> {
+        let Blocks { store, fsync, .. } = &self.settings.blocks;
+        let files = self.data_dir.open_blocks(store.as_deref(), *fsync)?;
+        Ok(if self.roles.ingest { files } else { files.reads_only() })
     }
 }
 
@@ -69,21 +80,24 @@ impl Opened {
         let folder = data_dir.index();
         let search = Arc::new(SearchIndex::new(given.terms.clone()));
         let indexes = indexes(search.clone());
-        let files = data_dir.open_blocks(settings.blocks.store.as_deref(), settings.blocks.fsync)?;
-        if settings.rebuild_damaged {
+        let files = given.files()?;
+        let has_indexes = given.roles.index;
+        if settings.rebuild_damaged && has_indexes {
             repair::rebuild_damaged(&folder, &files).await?;
         }
         // The engine's journal is read while the feed finds its files.
         let options = index_options.clone();
         let opened = spawn_blocking(move || -> anyhow::Result<_> {
-            let (store, reopen) = IndexStore::open(&folder, &indexes, engine)?;
+            let (store, reopen) = match has_indexes {
+                true => IndexStore::open(&folder, &indexes, engine)?,
+                false => IndexStore::none(&indexes),
+            };
             let pipeline = Pipeline::open(store.current(), Some(reopen), indexes, options)?;
             Ok((store, pipeline))
         });
         // If both fail, what is wrong with the indexes is told: their files are the more numerous.
         let feed = open_feed(given, &files).await;
-        let gate_options = settings.access.options(settings.most_open_address()?)?;
-        let access = access::open(data_dir.path(), given.clock.clone(), &settings.access, gate_options).await;
+        let access = access::open(given, &files).await;
         let (store, pipeline) = opened.await??;
         let (feed, keeper) = feed?;
         repair::must_have_snapshot(&pipeline, given.loaded.as_ref().map(|begun| begun.block))?;
@@ -104,8 +118,15 @@ impl Opened {
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy),
         };
-        let options =
-            dfuse_query::Options { streams: settings.websocket.stream_options(), ..settings.http.query_options() };
+        let options = dfuse_query::Options {
+            streams: settings.websocket.stream_options(),
+            has_indexes: given.roles.index,
+            ahead_wait: match given.roles.are_of_several(settings) {
+                true => settings.ahead_wait(),
+                false => Duration::ZERO,
+            },
+            ..settings.http.query_options()
+        };
         Service::new(chain, Arc::new(GateAccess(self.access.gate.clone())), options)
     }
 
@@ -132,6 +153,9 @@ async fn open_feed(given: &Given<'_>, files: &BlockStore) -> anyhow::Result<(Fee
     let options = FeedOptions {
         data_dir: Some(data_dir.path().to_owned()),
         first_streamable: given.first_block(),
+        suffix: settings.machines.name.clone().unwrap_or_else(|| FeedOptions::default().suffix),
+        reads_only: !given.roles.ingest,
+        cursor_wait: settings.ahead_wait(),
         mode: if origin.repeats() { Mode::CatchUp } else { Mode::Live },
         memory_bytes: settings.blocks.memory_mib << 20,
         keep_forked: settings.blocks.keep_forked,

@@ -6,9 +6,10 @@ use std::{
 };
 
 use dfuse_antelope::{Checksum256, Genesis};
+use dfuse_blocks::BlockStore;
 use dfuse_node::{Source, SourceOptions, SourceSpec};
 
-use super::settings::Settings;
+use super::{roles::Roles, settings::Settings};
 use crate::{
     failure::{one_line, usage},
     input,
@@ -24,6 +25,8 @@ pub(crate) enum Origin {
     Demo,
     /// Nodes that this process supervises.
     Nodeos,
+    /// Machines that take blocks, and the store that they write.
+    Machines,
     /// Somewhere else.
     Spec(SourceSpec),
 }
@@ -44,10 +47,17 @@ pub(crate) struct Known {
     pub(crate) loaded: Option<u32>,
     /// The last block that is there for good, as it goes up.
     pub(crate) durable: Arc<AtomicU32>,
+    /// The block store.
+    pub(crate) store: BlockStore,
 }
 
 impl Origin {
-    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+    /// That of a process with those roles.
+    pub(crate) fn of(settings: &Settings, roles: Roles) -> anyhow::Result<Self> {
+        if roles.ingest { Self::parse(&settings.source) } else { Ok(Self::Machines) }
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
         match text {
             "demo" => Ok(Self::Demo),
             "nodeos" => Ok(Self::Nodeos),
@@ -60,7 +70,7 @@ impl Origin {
         match self {
             Self::Demo => Some("demo".to_owned()),
             Self::Spec(SourceSpec::Log(path)) => Some(path.display().to_string()),
-            Self::Nodeos | Self::Spec(_) => None,
+            Self::Nodeos | Self::Machines | Self::Spec(_) => None,
         }
     }
 
@@ -80,8 +90,22 @@ impl Origin {
         match self {
             Self::Demo => Ok(Source::of_log(input::DEMO)?),
             Self::Nodeos => anyhow::bail!("the logs of supervised nodes are read by their supervision"),
+            Self::Machines => {
+                let options = SourceOptions {
+                    // The last block that is there shows whether the next one follows it.
+                    start_block: known.start_block.saturating_sub(1),
+                    follow: !settings.exit_at_end,
+                    firehose: settings.machines.options(settings.firehose.options()?),
+                    chain_id: known.chain_id,
+                    is_empty: known.is_empty,
+                    known_dumps: known.dumps,
+                    ..SourceOptions::default()
+                };
+                let place = settings.blocks.store.clone().unwrap_or_default();
+                Ok(Source::live(place, known.store, settings.machines.endpoints()?, options))
+            }
             Self::Spec(spec) => {
-                let Known { start_block, is_empty, chain_id, dumps: known_dumps, state, loaded, durable } = known;
+                let Known { start_block, is_empty, chain_id, dumps: known_dumps, state, loaded, durable, .. } = known;
                 let options = SourceOptions {
                     start_block,
                     follow: !settings.exit_at_end,

@@ -31,8 +31,11 @@ pub(super) struct Parts {
     ingest: Ingest,
     stop: CancellationToken,
     feed: FeedHandle,
-    serving: Arc<Serving>,
+    /// Absent without indexes.
+    serving: Option<Arc<Serving>>,
     conditions: Arc<Conditions>,
+    /// How long clients are served that do not know yet that this process leaves.
+    drain: Duration,
     nodes: Option<Arc<Nodeos>>,
 }
 
@@ -56,13 +59,12 @@ impl Parts {
     /// Nothing runs yet. Parts are told to stop by that token.
     pub(super) fn new(
         stop: CancellationToken,
-        feed: FeedHandle,
-        serving: Arc<Serving>,
-        conditions: Arc<Conditions>,
+        (feed, serving): (FeedHandle, Option<Arc<Serving>>),
+        (conditions, drain): (Arc<Conditions>, Duration),
         nodes: Option<Arc<Nodeos>>,
     ) -> Self {
         let (tasks, names) = (JoinSet::new(), HashMap::new());
-        Self { tasks, names, ingest: Ingest::AtWork, stop, feed, serving, conditions, nodes }
+        Self { tasks, names, ingest: Ingest::AtWork, stop, feed, serving, conditions, drain, nodes }
     }
 
     /// Runs a part. One that ends before it is told to ends the process, unless it says that all is done.
@@ -99,6 +101,7 @@ impl Parts {
             tokio::select! {
                 signal = signals.next() => {
                     info!(signal, "dfuse stops");
+                    self.let_clients_leave(signals).await;
                     return Ok(());
                 }
                 Some(end) = self.next_end() => self.take_end(end, exit_at_end).await?,
@@ -113,6 +116,18 @@ impl Parts {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells load balancers that this process leaves, and goes on until they know.
+    async fn let_clients_leave(&self, signals: &mut Signals) {
+        if self.drain.is_zero() {
+            return;
+        }
+        self.conditions.fails("running", "the server is going away".to_owned());
+        tokio::select! {
+            () = sleep(self.drain) => {}
+            signal = signals.next() => info!(signal, "a second signal, nobody is waited for"),
         }
     }
 
@@ -178,7 +193,8 @@ impl Parts {
 
     /// Whether the indexes have all that the feed has.
     fn is_indexed(&self) -> bool {
-        let (snapshot, lib) = (self.serving.snapshot(), self.feed.lib());
+        let Some(serving) = &self.serving else { return true };
+        let (snapshot, lib) = (serving.snapshot(), self.feed.lib());
         // Before the first block is final, nothing is.
         let none_final = lib.map(|lib| lib.number) < self.feed.first_block();
         snapshot.head() == self.feed.head() && (none_final || snapshot.lib() == lib)

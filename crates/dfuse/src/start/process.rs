@@ -1,6 +1,9 @@
 //! The parts of the process, and the order in which they begin and end.
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::{
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use anyhow::Context;
 use dfuse_antelope::Checksum256;
@@ -26,6 +29,7 @@ use super::{
     origin::{Known, Origin},
     parts::Parts,
     repair,
+    roles::Roles,
     signals::Signals,
     surfaces::{Listeners, Surfaces},
 };
@@ -33,7 +37,8 @@ use crate::{control::Commanded, failure::usage};
 
 /// Runs until a signal, until the source has ended if that is wanted, or until something fails.
 pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<()> {
-    let origin = Origin::parse(&settings.source)?;
+    let roles = Roles::of(settings)?;
+    let origin = Origin::of(settings, roles)?;
     let chain_id = origin.chain_id(settings)?;
     // What is wrong with them is said before anything begins.
     settings.chain_api.options(None, shares)?;
@@ -43,8 +48,8 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
         return Err(usage("http.readers must be 1 or more"));
     }
     settings.cursor_keys()?;
-    settings.access.options(settings.most_open_address()?)?;
-    let listeners = Listeners::bind(settings).await?;
+    access::gate_options(settings, roles)?;
+    let listeners = Listeners::bind(settings, roles).await?;
     let mut signals = Signals::new()?;
     let data_dir = match (&settings.data_dir, &origin) {
         (None, Origin::Demo) => DataDir::temporary()?,
@@ -52,14 +57,15 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
     };
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        source = settings.source,
+        roles = settings.roles,
+        source = if roles.ingest { &*settings.source } else { "other machines" },
         data_dir = %data_dir.path().display(),
         open_files = shares.limit,
         connections = shares.connections,
         "dfuse starts"
     );
     let clock = Arc::new(SystemClock::new());
-    let given = Given { settings, shares, origin, chain_id, terms, data_dir, clock, loaded: None };
+    let given = Given { settings, roles, shares, origin, chain_id, terms, data_dir, clock, loaded: None };
     if matches!(given.origin, Origin::Nodeos) {
         with_nodes(given, listeners, &mut signals).await
     } else {
@@ -143,6 +149,7 @@ async fn begin(
                 state: given.data_dir.state_history(),
                 loaded: given.loaded.map(|begun| begun.block.number),
                 durable: durable.clone(),
+                store: opened.files.clone(),
             };
             (None, given.origin.open(settings, known)?)
         }
@@ -152,8 +159,10 @@ async fn begin(
     nodes::tell(nodes.as_deref(), source.queue(), &conditions);
 
     let serving = opened.pipeline.serving().clone();
-    let mut parts = Parts::new(stop.clone(), opened.handle(), serving, conditions.clone(), nodes.clone());
-    let surfaces = Surfaces::new(service, (settings, shares), nodes.as_deref())?;
+    let serving = given.roles.index.then_some(serving);
+    let drain = Duration::from_secs(settings.http.drain_seconds);
+    let mut parts = Parts::new(stop.clone(), (opened.handle(), serving), (conditions.clone(), drain), nodes.clone());
+    let surfaces = Surfaces::new(service, (settings, shares, given.roles), nodes.as_deref())?;
     if let Some(shortage) = shares.shortage(settings.http.max_connections) {
         warn!("{shortage}");
         conditions.warn("open_files", shortage);
@@ -227,15 +236,17 @@ async fn work(
     // Before anybody asks whether the server is ready.
     ingest.tell_begin();
     parts.spawn_ingest(ingest.run());
-    parts.spawn("indexing", async move {
-        match indexing.run(pipeline, Box::pin(received(offered))).await {
-            // Whoever took the feed says why.
-            Err(dfuse_index::Error::Blocks(dfuse_blocks::Error::Closed)) => Ok(()),
-            result => Ok(result?),
-        }
-    });
+    if given.roles.index {
+        parts.spawn("indexing", async move {
+            match indexing.run(pipeline, Box::pin(received(offered))).await {
+                // Whoever took the feed says why.
+                Err(dfuse_index::Error::Blocks(dfuse_blocks::Error::Closed)) => Ok(()),
+                result => Ok(result?),
+            }
+        });
+    }
     parts.spawn("writing bundles", keep(keeper, conditions.clone(), stop.clone()));
-    spawn_until(parts, "access control", stop, access::run(access, commanded));
+    spawn_until(parts, "access control", stop, access::run(access, commanded, conditions.clone()));
     Ok(())
 }
 

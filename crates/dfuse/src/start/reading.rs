@@ -19,6 +19,7 @@ use super::{
     descriptors::{Shares, raise_limit},
     opened::{Given, Opened},
     origin::Origin,
+    roles::Roles,
     surfaces::Surfaces,
 };
 use crate::answer::Answer;
@@ -37,6 +38,8 @@ pub(crate) async fn answer(
     let shares = Shares::new(raise_limit(), 1, false);
     let given = Given {
         settings,
+        // It opens what a server of its own would.
+        roles: Roles::of(settings)?,
         shares: &shares,
         // Nothing is read from it.
         origin: Origin::Spec(SourceSpec::StandardInput),
@@ -47,7 +50,7 @@ pub(crate) async fn answer(
         clock: Arc::new(SystemClock::new()),
     };
     let opened = Opened::open(&given).await?;
-    let server = Surfaces::new(opened.service(&given), (settings, &shares), None)?.http().clone();
+    let server = Surfaces::new(opened.service(&given), (settings, &shares, Roles::ALL), None)?.http().clone();
     let indexing = opened.indexing(&given);
     let Opened { feed, pipeline, store, access, .. } = opened;
     let (handle, serving, gate) = (feed.handle(), pipeline.serving().clone(), access.gate.clone());

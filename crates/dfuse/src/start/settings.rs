@@ -2,6 +2,7 @@
 
 mod access;
 mod firehose;
+mod machines;
 mod nodeos;
 mod options;
 mod section;
@@ -24,6 +25,7 @@ use self::section::section;
 pub(crate) use self::{
     access::{Access, IssuerSettings},
     firehose::Firehose,
+    machines::Machines,
     nodeos::{Node, Nodeos},
     sections::{Blocks, ChainApi, Graphql, Grpc, Http, Index, Search, WebSocket},
 };
@@ -41,6 +43,10 @@ section! {
         /// blocks:URL, firehose:HOST:PORT or firehoses:HOST:PORT (with TLS), several endpoints separated by commas, or nodeos
         /// (supervised nodes, see nodeos.nodes). Flag: --source
         source: String = "demo".to_owned(),
+        /// What this process does: ingest (takes blocks from the source into the block store, and sends them to other machines),
+        /// index (builds indexes), api (answers clients, from indexes of its own). Not all of them only for one of several machines, see
+        /// [machines]. Flag: --roles
+        roles: String = "ingest,index,api".to_owned(),
         /// Directory in which dfuse keeps its data. Not set: ./dfuse-data; the demo uses a temporary directory, which is
         /// removed when the process ends. Flag: --data-dir
         data_dir: Option<PathBuf> = None,
@@ -64,6 +70,9 @@ section! {
         /// opens them: to replace a key, put the new one first, and remove the old one later. Empty: the data directory has a
         /// key of its own
         cursor_keys: Vec<String> = Vec::new(),
+        /// How long a request waits for a block that another machine may have had before: that of its cursor, or one a little
+        /// above the head
+        ahead_wait_ms: u64 = dfuse_blocks::feed::FeedOptions::default().cursor_wait.as_millis() as u64,
         /// End the process when the source has ended and all of its blocks are indexed. Flag: --exit-at-end
         exit_at_end: bool = false,
         /// Read all index files at startup, and rebuild the indexes from the block files if any is damaged or missing.
@@ -71,6 +80,7 @@ section! {
         rebuild_damaged: bool = false,
     }
     sections {
+        machines: Machines,
         blocks: Blocks,
         index: Index,
         search: Search,

@@ -13,19 +13,21 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{descriptors::Shares, parts::Parts, settings::Settings};
+use super::{descriptors::Shares, parts::Parts, roles::Roles, settings::Settings};
 
 /// The servers of a service, which do not listen yet, and what they serve.
 pub(super) struct Surfaces {
     http: Server,
-    endpoints: Endpoints,
-    grpc: GrpcServer,
+    /// That of clients; absent if there are none.
+    endpoints: Option<Endpoints>,
+    /// Absent where nothing is served over it.
+    grpc: Option<GrpcServer>,
 }
 
 impl Surfaces {
     pub(super) fn new(
         service: Service,
-        (settings, shares): (&Settings, &Shares),
+        (settings, shares, roles): (&Settings, &Shares, Roles),
         nodes: Option<&Nodeos>,
     ) -> anyhow::Result<Self> {
         let http = dfuse_http::Options {
@@ -36,26 +38,31 @@ impl Surfaces {
         // The same certificate, which the HTTP server reads again for both.
         let encryption =
             http.tls.clone().map(|tls| Encryption(Arc::new(move || tls.config_for(&Encryption::PROTOCOLS))));
-        let options = dfuse_api::Options {
-            chain_api: settings.chain_api.options(nodes.and_then(Nodeos::api), shares)?,
-            websocket: settings.websocket.options()?,
-        };
         let grpc = dfuse_grpc::Options {
             max_connections: shares.grpc_connections,
             shutdown_grace: settings.http.options().shutdown_grace,
             greeting_timeout: http.header_timeout,
             encryption,
-            firehose_json: settings.grpc.firehose_json,
+            // The ABIs that make it are in the indexes.
+            firehose_json: settings.grpc.firehose_json && roles.index,
             ..dfuse_grpc::Options::default()
         };
+        if !roles.api {
+            let grpc = roles.ingest.then(|| GrpcServer::new(service.clone(), None, grpc));
+            return Ok(Self { http: Server::new(Api::new(service, http), []), endpoints: None, grpc });
+        }
         let executor: Arc<dyn GraphqlExecutor> = Arc::new(Executor::new(service.clone(), Limits::default()));
-        let grpc = GrpcServer::new(service.clone(), executor.clone(), grpc);
+        let grpc = Some(GrpcServer::new(service.clone(), Some(executor.clone()), grpc));
         let api = Api::new(service, http);
+        let options = dfuse_api::Options {
+            chain_api: settings.chain_api.options(nodes.and_then(Nodeos::api), shares)?,
+            websocket: settings.websocket.options()?,
+        };
         let endpoints = Endpoints::new(&api, options);
         let graphql = dfuse_graphql::Endpoints::new(&api, executor, settings.graphql.options(&settings.websocket));
         let pages = dfuse_web::Endpoints::new(&api);
         let http = Server::new(api, [endpoints.routes(), graphql.routes(), pages.routes()]);
-        Ok(Self { http, endpoints, grpc })
+        Ok(Self { http, endpoints: Some(endpoints), grpc })
     }
 
     /// The HTTP server.
@@ -66,24 +73,34 @@ impl Surfaces {
     /// Serves until the token is cancelled.
     pub(super) fn serve(self, parts: &mut Parts, listeners: Listeners, stop: &CancellationToken) -> anyhow::Result<()> {
         let Self { http, endpoints, grpc } = self;
-        let looking = endpoints.look_after_nodes();
-        // They hold a snapshot of the indexes, which then keep what they write while they close.
-        drop(endpoints);
-        let stopped = stop.clone();
-        parts.spawn("looking after nodes", async move {
-            stopped.run_until_cancelled(looking).await;
-            Ok(())
-        });
-        let (address, grpc_address) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let has_clients = endpoints.is_some();
+        if let Some(endpoints) = endpoints {
+            let looking = endpoints.look_after_nodes();
+            // They hold a snapshot of the indexes, which then keep what they write while they close.
+            drop(endpoints);
+            let stopped = stop.clone();
+            parts.spawn("looking after nodes", async move {
+                stopped.run_until_cancelled(looking).await;
+                Ok(())
+            });
+        }
+        let address = listeners.http.local_addr()?;
         let s = if http.api().http_options().tls.is_some() { "s" } else { "" };
         let stopped = stop.clone().cancelled_owned();
         parts.spawn("the HTTP server", async move {
             http.serve(listeners.http, stopped).await;
             Ok(())
         });
-        let stopped = stop.clone().cancelled_owned();
-        parts.spawn("the gRPC server", async move { Ok(grpc.serve(listeners.grpc, stopped).await?) });
-        info!("gRPC at {grpc_address}{}", if s.is_empty() { "" } else { ", encrypted" });
+        if let (Some(grpc), Some(listener)) = (grpc, listeners.grpc) {
+            let grpc_address = listener.local_addr()?;
+            let stopped = stop.clone().cancelled_owned();
+            parts.spawn("the gRPC server", async move { Ok(grpc.serve(listener, stopped).await?) });
+            info!("gRPC at {grpc_address}{}", if s.is_empty() { "" } else { ", encrypted" });
+        }
+        if !has_clients {
+            info!("health at http{s}://{address}/healthz, metrics at http{s}://{address}/metrics");
+            return Ok(());
+        }
         info!(
             "REST at http{s}://{address}/v0/ and its description at http{s}://{address}/docs, the node's API at http{s}://{address}/v1/chain/, WebSocket at ws{s}://{address}/v1/stream, GraphQL at http{s}://{address}/graphql and its editor at http{s}://{address}/graphiql/, metrics at http{s}://{address}/metrics, pages for people at http{s}://{address}/"
         );
@@ -94,13 +111,17 @@ impl Surfaces {
 /// The addresses of the servers, bound.
 pub(super) struct Listeners {
     http: TcpListener,
-    grpc: TcpListener,
+    /// Absent where nothing is served over it.
+    grpc: Option<TcpListener>,
 }
 
 impl Listeners {
-    pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) async fn bind(settings: &Settings, roles: Roles) -> anyhow::Result<Self> {
         let (http, grpc) = (settings.address()?, settings.grpc_address()?);
         let http = listen(http, "--listen").await?;
+        if !roles.ingest && !roles.api {
+            return Ok(Self { http, grpc: None });
+        }
         let grpc = match listen(grpc, "--grpc-listen").await {
             // A second server on a machine is told nothing but its address for HTTP, most likely.
             Err(_) if settings.grpc_listen.is_none() => {
@@ -109,7 +130,7 @@ impl Listeners {
             }
             bound => bound?,
         };
-        Ok(Self { http, grpc })
+        Ok(Self { http, grpc: Some(grpc) })
     }
 }
 

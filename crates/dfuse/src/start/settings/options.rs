@@ -30,6 +30,11 @@ impl Settings {
         self.cursor_keys.iter().enumerate().map(key).collect()
     }
 
+    /// How long a request waits for what another machine may have had before.
+    pub(crate) fn ahead_wait(&self) -> Duration {
+        Duration::from_millis(self.ahead_wait_ms)
+    }
+
     /// Where the HTTP server listens.
     pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
         address(&self.listen)

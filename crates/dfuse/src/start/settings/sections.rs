@@ -97,6 +97,9 @@ section! {
         max_waiting_reads_per_client: usize = query.max_waiting_reads_of_client,
         /// How long requests in progress may continue after the process is told to stop
         shutdown_grace_seconds: u64 = http.shutdown_grace.as_secs(),
+        /// How long the server continues to serve after it is told to stop, while /healthz already answers 503, so that load
+        /// balancers send no new clients
+        drain_seconds: u64 = 0,
         /// Age of the head block from which /healthz reports that the server is not ready. Not set: its age does not matter
         max_head_age_seconds: Option<u64> = query.max_head_age.map(|age| age.as_secs()),
         /// How long a client may stop reading a long answer before the connection is closed

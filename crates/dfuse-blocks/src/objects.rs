@@ -1,0 +1,119 @@
+//! What machines that share a block store keep there beside the block files: small objects by name.
+
+use bytes::Bytes;
+use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path};
+
+use crate::{BlockStore, Error, Result};
+
+/// Folders beside those of block files, which are not looked at when block files are searched for.
+pub(crate) const BESIDE: [&str; 1] = ["access"];
+
+/// Objects below a folder of a store. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    store: BlockStore,
+    folder: Path,
+}
+
+impl BlockStore {
+    /// The objects of API keys, which machines share. Those who only read block files may write them.
+    pub fn access_objects(&self) -> Objects {
+        Objects { store: self.clone(), folder: self.in_root(BESIDE[0]) }
+    }
+}
+
+impl Objects {
+    fn path(&self, name: &str) -> Path {
+        name.split('/').fold(self.folder.clone(), Path::join)
+    }
+
+    /// What is at that name (parts with `/` between); absent if nothing is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn get(&self, name: &str) -> Result<Option<Bytes>> {
+        match self.store.get(&self.path(name)).await {
+            Ok(content) => Ok(Some(content)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes an object unless there is one of that name: of several who try at once, one succeeds. Tells whether it was this one.
+    ///
+    /// # Errors
+    /// Those of the store; then it may have been written.
+    pub async fn create(&self, name: &str, content: Vec<u8>) -> Result<bool> {
+        let path = self.path(name);
+        match self.store.objects.put_opts(&path, PutPayload::from(content), PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(Error::store(&path, error)),
+        }
+    }
+
+    /// Writes an object over what is there: for those that one machine alone writes.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn replace(&self, name: &str, content: Vec<u8>) -> Result<()> {
+        let path = self.path(name);
+        let written = self.store.objects.put(&path, PutPayload::from(content)).await;
+        written.map(drop).map_err(|error| Error::store(&path, error))
+    }
+
+    /// Names of the objects in a folder, without the folder, in order.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
+        let path = self.path(folder);
+        let listed = self.store.objects.list_with_delimiter(Some(&path)).await.map_err(|error| Error::store(&path, error))?;
+        let mut names: Vec<_> =
+            listed.objects.iter().filter_map(|object| Some(object.location.filename()?.to_owned())).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Names of the folders in a folder, in order.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        let path = self.path(folder);
+        let listed = self.store.objects.list_with_delimiter(Some(&path)).await.map_err(|error| Error::store(&path, error))?;
+        let mut names: Vec<_> =
+            listed.common_prefixes.iter().filter_map(|folder| Some(folder.filename()?.to_owned())).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Located, StoreOptions};
+
+    #[tokio::test]
+    async fn of_several_who_create_an_object_one_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().to_str().unwrap();
+        let store = BlockStore::open(place, StoreOptions::default()).unwrap().reads_only();
+        let objects = store.access_objects();
+        let racing = (0..20u8).map(|who| objects.create("keys/0000000000", vec![who]));
+        let won: Vec<_> = futures::future::join_all(racing).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(won.iter().filter(|won| **won).count(), 1);
+        let winner = won.iter().position(|won| *won).unwrap() as u8;
+        assert_eq!(objects.get("keys/0000000000").await.unwrap().unwrap().as_ref(), [winner]);
+        assert_eq!(objects.get("keys/0000000001").await.unwrap(), None);
+        objects.replace("usage/1/b", vec![1]).await.unwrap();
+        objects.replace("usage/1/b", vec![2]).await.unwrap();
+        objects.replace("usage/1/a", vec![3]).await.unwrap();
+        assert_eq!(objects.list("usage/1").await.unwrap(), ["a", "b"]);
+        assert_eq!(objects.folders("usage").await.unwrap(), ["1"]);
+        assert!(objects.folders("none").await.unwrap().is_empty());
+        assert_eq!(objects.get("usage/1/b").await.unwrap().unwrap().as_ref(), [2]);
+        // They are no block files that are where none are expected.
+        assert!(matches!(store.locate(place).await.unwrap(), Located::Empty(_)));
+    }
+}
