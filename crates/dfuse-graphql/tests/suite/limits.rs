@@ -59,7 +59,8 @@ async fn what_is_wrong_has_a_code_and_a_place() {
     {
         assert_eq!(asked(document).await, "graphql_validation_error", "{document}");
     }
-    assert_eq!(asked("{blockIDByTime(time:\"2020-01-01T00:00:00Z\"){id}}").await, "block_time_not_found");
+    // Without a block, nothing is known to be absent.
+    assert_eq!(asked("{blockIDByTime(time:\"2020-01-01T00:00:00Z\"){id}}").await, "app_not_ready_error");
     // A variable that the document does not declare is passed over.
     let answer = chain.answer(request("{__typename}", json!({"cursor": ""}))).await;
     assert_eq!(answer["data"]["__typename"], "Query", "{answer}");
