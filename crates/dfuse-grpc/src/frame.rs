@@ -20,6 +20,7 @@ use crate::{
     firehose::{Firehose, connect},
     health,
     status::{LIMIT, TRACE_ID, of_library, tell},
+    web,
 };
 
 /// Services that are open to all.
@@ -51,7 +52,7 @@ impl Frame {
         Self { shared, routes: routes.prepare() }
     }
 
-    async fn handle(mut self, mut request: Request<Body>) -> Response<Body> {
+    pub(crate) async fn handle(mut self, mut request: Request<Body>) -> Response<Body> {
         let shared = self.shared.clone();
         if request.method() == Method::GET && HEALTH.contains(&request.uri().path()) {
             return plain_health(&shared).await;
@@ -114,7 +115,7 @@ impl tower::Service<Request<Body>> for Frame {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let frame = self.clone();
-        Box::pin(async move { Ok(frame.handle(request).await) })
+        Box::pin(async move { Ok(web::answer(frame, request).await) })
     }
 }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `server`, `connection`, `options` | the listener, its connections, limits |
 //! | `frame`, `call`, `status` | what is around every call: who asks, what it used, how it ended; errors as gRPC has them |
+//! | `web` | calls of browsers: gRPC-Web, and which pages may ask |
 //! | `graphql`, `value` | documents, executed by whatever the binary hands in; JSON as protobuf has it |
 //! | `firehose` | whole blocks: streams, single ones |
 //! | `health` | whether clients may be sent here |
@@ -23,6 +24,7 @@ mod options;
 mod server;
 mod status;
 mod value;
+mod web;
 
 pub use options::{Encryption, Options};
 pub use server::GrpcServer;

@@ -12,3 +12,4 @@ mod older;
 mod support;
 mod tls;
 mod unready;
+mod web;
