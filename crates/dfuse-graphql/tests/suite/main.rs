@@ -6,6 +6,7 @@ mod enums;
 mod fields;
 mod follow;
 mod limits;
+mod many;
 mod replay;
 mod resume;
 mod schema;
