@@ -10,15 +10,14 @@ use async_graphql::Value;
 use dfuse_antelope::{
     Name,
     abi::{AbiSerializer, AbiType, Rendering},
-    model::{Block, BlockHeader, ExtDtrxOp, TransactionTrace},
+    model::{Block, BlockHeader, DbOp, ExtDtrxOp, TransactionTrace},
 };
 use dfuse_index::{
     BlockRef, View,
     abi::{AbiSource, KnownAbis, ViewAbis},
-    blocks::by_number,
 };
 use dfuse_query::{ApiError, ApiResult, blocks::BlockWindow, transactions};
-use dfuse_render::{first_sequence, sequence_at};
+use dfuse_render::{RowChange, RowRenderer, first_sequence, sequence_at};
 
 use crate::{metrics::Costs, read::Request};
 
@@ -66,6 +65,8 @@ pub(crate) struct Trace {
 enum Body {
     Own(Box<TransactionTrace>),
     In(Arc<Block>, usize),
+    /// Nothing but changes of rows of a block as a whole.
+    OfBlock(Box<TransactionTrace>),
 }
 
 impl Deref for Trace {
@@ -73,8 +74,31 @@ impl Deref for Trace {
 
     fn deref(&self) -> &TransactionTrace {
         match &self.body {
-            Body::Own(trace) => trace,
+            Body::Own(trace) | Body::OfBlock(trace) => trace,
             Body::In(block, position) => &block.transaction_traces()[*position],
+        }
+    }
+}
+
+impl Trace {
+    fn new(body: Body) -> Arc<Self> {
+        Arc::new(Self { body, first_sequence: OnceLock::new() })
+    }
+
+    /// Something that no action is known to have done.
+    pub(crate) fn of_row(block_number: u32, op: DbOp) -> Arc<Self> {
+        let trace =
+            TransactionTrace { block_num: block_number.into(), db_ops: vec![op], ..TransactionTrace::default() };
+        Self::new(Body::OfBlock(Box::new(trace)))
+    }
+
+    /// The change of a row at a position of its operations.
+    pub(crate) fn row_change(&self, at: usize) -> RowChange<'_> {
+        let trace: &TransactionTrace = self;
+        RowChange {
+            block_number: u32::try_from(trace.block_num).unwrap_or(u32::MAX),
+            trace: (!matches!(self.body, Body::OfBlock(_))).then_some(trace),
+            op: &trace.db_ops[at],
         }
     }
 }
@@ -118,7 +142,7 @@ impl Source {
                 Body::In(whole.clone(), position)
             }
         };
-        let trace = Arc::new(Trace { body, first_sequence: OnceLock::new() });
+        let trace = Trace::new(body);
         if traces.len() == KEPT_TRACES {
             traces.pop_front();
         }
@@ -128,7 +152,7 @@ impl Source {
 
     /// Has a trace that is decoded already.
     pub(crate) fn keep(&self, block: BlockRef, position: u32, trace: TransactionTrace) {
-        let trace = Arc::new(Trace { body: Body::Own(Box::new(trace)), first_sequence: OnceLock::new() });
+        let trace = Trace::new(Body::Own(Box::new(trace)));
         let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
         traces.push_back((block, position, trace));
     }
@@ -191,17 +215,15 @@ impl Source {
         Ok(abis.abi(account, sequence_at(trace, action, first))?)
     }
 
-    /// The ABI of an account that is in force after a block of this view: that of a contract whose first one came with the very
-    /// action that changed the row.
+    /// The row before or after a change. The inner error says why it does not decode.
     ///
     /// # Errors
-    /// Those of reading.
-    pub(crate) fn abi_after(&self, account: Name, block: u32) -> ApiResult<Option<Arc<AbiSerializer>>> {
-        let sequences = by_number(&self.view, block)?.and_then(|block| block.global_sequences);
-        let Some(sequences) = sequences else { return Ok(None) };
+    /// Those of reading, and of [`Request::take_room`].
+    pub(crate) fn row(&self, change: &RowChange<'_>, data: &[u8]) -> ApiResult<Result<Value, String>> {
+        self.costs.abis.fetch_add(1, Ordering::Relaxed);
         let read = self.request.read();
         let abis = ViewAbis::remembering(&self.view, read.service().abis(), &self.abis);
-        Ok(abis.abi(account, sequences.end().saturating_add(1))?)
+        change.decode(&abis, |row_type| self.decode(row_type, data, Rendering::Plain, RowRenderer::max_json(data)))
     }
 
     /// What bytes stand for. The inner error says why they do not decode.

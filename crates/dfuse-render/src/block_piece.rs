@@ -1,9 +1,12 @@
 //! What a block has for those who follow actions or the rows of a table: one document an action or a change of a row.
 
-use dfuse_antelope::model::{Block, DbOp, TransactionTrace};
+use dfuse_antelope::{
+    Checksum256,
+    model::{Block, TransactionTrace},
+};
 use dfuse_index::Result;
 
-use crate::{ActionTree, JsonWriter, Rows, renderer::Renderer, time::rfc3339};
+use crate::{ActionTree, JsonWriter, RowChange, RowChangeForm, renderer::Renderer, time::rfc3339};
 
 /// Which operations of an action are written beside its trace.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,15 +19,6 @@ pub struct ActionParts {
     pub dtrx_ops: bool,
     /// Tables that were created or removed.
     pub table_ops: bool,
-}
-
-/// How the rows of a change are written.
-#[derive(Debug, Clone, Copy)]
-pub enum RowChangeForm<'a> {
-    /// As hex.
-    Hex,
-    /// Decoded. The text says why there may be no ABI, if the reason is not that there is none.
-    Decoded(Option<&'a str>),
 }
 
 impl Renderer<'_> {
@@ -79,29 +73,17 @@ impl Renderer<'_> {
     /// Those of reading ABIs.
     pub fn row_change_of_block(
         &mut self,
-        block: &Block,
-        trace: &TransactionTrace,
-        op: &DbOp,
+        block_id: Checksum256,
+        change: &RowChange<'_>,
         form: RowChangeForm<'_>,
         undone: bool,
         step: &str,
     ) -> Result<()> {
-        let abi = match form {
-            RowChangeForm::Hex => None,
-            RowChangeForm::Decoded(_) => self.abi_of_row(op, trace)?,
-        };
-        let rows = match (form, &abi) {
-            (RowChangeForm::Hex, _) => Rows::Hex,
-            (RowChangeForm::Decoded(Some(reason)), None) => Rows::Undecoded(reason),
-            (RowChangeForm::Decoded(_), abi) => {
-                Rows::Decoded(abi.as_ref().and_then(|abi| abi.table(op.table_name).ok()))
-            }
-        };
         self.json().begin_object();
-        self.json().key("block_num").unsigned(block.number);
-        self.json().key("block_id").checksum(block.id);
+        self.json().key("block_num").unsigned(change.block_number);
+        self.json().key("block_id").checksum(block_id);
         self.json().key("dbop");
-        self.table_delta(op, undone, rows);
+        self.table_delta(change, undone, form)?;
         self.json().key("step").string(step);
         self.json().end_object();
         Ok(())

@@ -1,10 +1,7 @@
 //! Operations: what actions changed, in the models of both versions.
 
-use std::sync::Arc;
-
 use dfuse_antelope::{
     Checksum256, Name,
-    abi::{AbiSerializer, AbiType, Rendering},
     model::{
         DbOp, DbOperation, DtrxOp, DtrxOperation, RamAction, RamNamespace, RamOp, RamOperation, TableOp,
         TableOperation, TransactionTrace,
@@ -13,76 +10,11 @@ use dfuse_antelope::{
 use dfuse_index::Result;
 
 use crate::{
-    RowRenderer,
     renderer::{Renderer, sequence_at},
     writer::JsonWriter,
 };
 
-/// What a change of a row shows of it.
-#[derive(Debug, Clone, Copy)]
-pub enum Rows<'a> {
-    /// Its bytes.
-    Hex,
-    /// Its fields, by the type of the table's rows; its bytes and an error if they do not decode or the type is unknown.
-    Decoded(Option<AbiType<'a>>),
-    /// Its bytes, with the reason why they are not decoded.
-    Undecoded(&'a str),
-}
-
 impl Renderer<'_> {
-    /// The ABI of the row's contract that was in force for the action that did this, one of the trace's operations.
-    pub fn abi_of_row(&self, op: &DbOp, trace: &TransactionTrace) -> Result<Option<Arc<AbiSerializer>>> {
-        let sequence = sequence_at(trace, op.action_index, self.first_sequence(trace)?);
-        self.abis.abi(op.code, sequence)
-    }
-
-    /// The `dbop` of a `table_delta` message: version 1 with the operation in lower case. Of `undone` changes it shows the
-    /// opposite. What there is no row of before or after is left out.
-    pub fn table_delta(&mut self, op: &DbOp, undone: bool, rows: Rows<'_>) {
-        let operation = match (op.operation, undone) {
-            (DbOperation::Unknown, _) => "",
-            (DbOperation::Update, _) => "upd",
-            (DbOperation::Insert, false) | (DbOperation::Remove, true) => "ins",
-            (DbOperation::Remove, false) | (DbOperation::Insert, true) => "rem",
-        };
-        self.json.begin_object();
-        self.json.db_op_place(operation, op);
-        let (old, new) = ((op.old_payer, &op.old_data), (op.new_payer, &op.new_data));
-        let [old, new] = if undone { [new, old] } else { [old, new] };
-        for (key, (payer, data)) in [("old", old), ("new", new)] {
-            if payer.0 == 0 && data.is_empty() {
-                continue;
-            }
-            self.json.key(key).begin_object();
-            self.json.payer(payer);
-            match rows {
-                Rows::Hex => self.json.hex_unless_empty(data),
-                Rows::Decoded(row_type) => self.row(data, row_type),
-                Rows::Undecoded(reason) => {
-                    self.json.hex_unless_empty(data);
-                    self.json.key("error").string(reason);
-                }
-            }
-            self.json.end_object();
-        }
-        self.json.end_object();
-    }
-
-    fn row(&mut self, data: &[u8], row_type: Option<AbiType<'_>>) {
-        let decoded = match row_type {
-            Some(row_type) => {
-                let room = RowRenderer::max_json(data);
-                let write = |text: &mut Vec<u8>| row_type.decode(data, Rendering::Plain, room, text).map(drop);
-                self.json.try_value("json", write).map_err(|error| error.to_string())
-            }
-            None => Err("the contract's ABI does not have this table".to_owned()),
-        };
-        if let Err(error) = decoded {
-            self.json.hex_unless_empty(data);
-            self.json.key("error").string(&error);
-        }
-    }
-
     /// A `DTrxOp` of version 0: operation in lower case, the transaction without signatures. `trace` is what did it.
     pub fn dtrx_op_v0(&mut self, op: &DtrxOp, trace: &TransactionTrace) -> Result<()> {
         let sequence = sequence_at(trace, op.action_index, self.first_sequence(trace)?);
@@ -134,7 +66,7 @@ impl JsonWriter<'_> {
     /// A `DBOp` of version 1 as in a lifecycle: rows as bytes, `{}` where there is none.
     pub(crate) fn db_op_v1(&mut self, op: &DbOp) {
         self.begin_object();
-        self.db_op_place(db_operation(op.operation), op);
+        self.db_op_place(db_operation(op.operation), Some(op.action_index), op);
         for (key, payer, data) in [("old", op.old_payer, &op.old_data), ("new", op.new_payer, &op.new_data)] {
             self.key(key).begin_object();
             self.payer(payer);
@@ -144,11 +76,13 @@ impl JsonWriter<'_> {
         self.end_object();
     }
 
-    fn db_op_place(&mut self, operation: &'static str, op: &DbOp) {
+    pub(crate) fn db_op_place(&mut self, operation: &'static str, action_index: Option<u32>, op: &DbOp) {
         if !operation.is_empty() {
             self.key("op").string(operation);
         }
-        self.key("action_idx").unsigned(op.action_index);
+        if let Some(action_index) = action_index {
+            self.key("action_idx").unsigned(action_index);
+        }
         // Also where a name is empty, as the scope 0 is: clients read all four without asking.
         let names = [("account", op.code), ("table", op.table_name), ("scope", op.scope), ("key", op.primary_key)];
         for (key, name) in names {
@@ -156,13 +90,13 @@ impl JsonWriter<'_> {
         }
     }
 
-    fn payer(&mut self, payer: Name) {
+    pub(crate) fn payer(&mut self, payer: Name) {
         if payer.0 != 0 {
             self.key("payer").name(payer);
         }
     }
 
-    fn hex_unless_empty(&mut self, data: &[u8]) {
+    pub(crate) fn hex_unless_empty(&mut self, data: &[u8]) {
         if !data.is_empty() {
             self.key("hex").hex(data);
         }

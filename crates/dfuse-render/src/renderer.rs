@@ -179,6 +179,11 @@ fn sequence(abis: &dyn AbiSource, block_number: u64, transaction: Checksum256, a
 
 /// Global sequence of the action at that position if it was executed for good, otherwise that of the transaction's beginning.
 pub fn sequence_at(trace: &TransactionTrace, action_index: u32, first_sequence: u64) -> u64 {
+    own_sequence(trace, action_index).unwrap_or(first_sequence)
+}
+
+/// Global sequence of the action at that position if it was executed for good.
+pub(crate) fn own_sequence(trace: &TransactionTrace, action_index: u32) -> Option<u64> {
     let action = trace.action_traces.get(action_index as usize).filter(|_| !trace.is_reverted());
-    action.and_then(|action| action.receipt.as_ref()).map_or(first_sequence, |receipt| receipt.global_sequence)
+    action?.receipt.as_ref().map(|receipt| receipt.global_sequence)
 }

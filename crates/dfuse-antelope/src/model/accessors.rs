@@ -41,6 +41,17 @@ impl Block {
         self.executed_traces().flat_map(|trace| &trace.db_ops).chain(self.of_block(|block| &block.db_ops))
     }
 
+    /// A change of a row by the position of its trace and its own one there, with the trace. Changes of the block as a whole come as
+    /// if in a trace after the last one, and without it.
+    pub fn row_operation(&self, trace: usize, op: usize) -> Option<(Option<&TransactionTrace>, &DbOp)> {
+        let traces = self.transaction_traces();
+        match traces.get(trace) {
+            Some(trace) => Some((Some(trace), trace.db_ops.get(op)?)),
+            None if trace == traces.len() => Some((None, self.state_history.as_ref()?.db_ops.get(op)?)),
+            None => None,
+        }
+    }
+
     /// Tables that came and went, in the order of [`Block::row_operations`], as are those below.
     pub fn table_operations(&self) -> impl Iterator<Item = &TableOp> + Clone {
         self.executed_traces().flat_map(|trace| &trace.table_ops).chain(self.of_block(|block| &block.table_ops))

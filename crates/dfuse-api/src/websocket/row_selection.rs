@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use dfuse_antelope::model::Block;
 use dfuse_query::{
-    ApiResult, ReadContext,
+    ApiError, ApiResult, ReadContext,
     state::older_abi,
     streams::{Places, RowItem, pick_rows, rows_of, view_of},
 };
-use dfuse_render::{Renderer, RowChangeForm};
+use dfuse_render::{Renderer, RowChange, RowChangeForm};
 use dfuse_state::TableKey;
 
 use super::selection::{Change, Page, Selection, Slice, slice};
@@ -40,10 +40,12 @@ impl Selection for RowSelection {
             if json { older_abi(read.snapshot(), &view, table.contract, page.block.number)? } else { None };
         let form = if json { RowChangeForm::Decoded(without_abi.as_deref()) } else { RowChangeForm::Hex };
         let (undone, step) = (page.change == Change::Undo, page.change.as_str());
+        let Block { id, number: block_number, .. } = *page.block;
         slice(read.reading(), &page.places[from..], |text, (transaction, op)| {
-            let trace = &page.block.transaction_traces()[*transaction];
-            let op = &trace.db_ops[*op];
-            Ok(Renderer::new(text, &abis).row_change_of_block(&page.block, trace, op, form, undone, step)?)
+            let found = page.block.row_operation(*transaction, *op);
+            let (trace, op) = found.ok_or_else(|| ApiError::unexpected("a change of a row that its block lacks"))?;
+            let change = RowChange { block_number, trace, op };
+            Ok(Renderer::new(text, &abis).row_change_of_block(id, &change, form, undone, step)?)
         })
     }
 }

@@ -129,9 +129,9 @@ fn deltas(request: &Arc<Request>, changes: RowChanges) -> ApiResult<Event> {
     let cursor = request.read().chain().feed.seal(&changes.step.cursor);
     let (undo, irreversible) = (changes.is_undo(), changes.irreversible());
     let RowChanges { step, block, view, places, .. } = changes;
-    let source = Source::new(request, view, Blocks::Whole(block));
+    let source = Source::new(request, view, Blocks::Whole(block.clone()));
     let is_irreversible = !undo && irreversible == step.block.number;
-    let response = TableDeltasResponse::new(&source, step.block, &places)?;
+    let response = TableDeltasResponse::new(&source, &block, &places)?;
     Ok(Box::new(TableDeltasResponse {
         undo,
         cursor,

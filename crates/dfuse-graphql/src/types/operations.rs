@@ -2,14 +2,9 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use async_graphql::{Object, SimpleObject, Value};
-use dfuse_antelope::{
-    Checksum256, Name, Symbol, SymbolCode,
-    abi::{AbiSerializer, Rendering},
-    model,
-};
+use async_graphql::{Object, SimpleObject};
+use dfuse_antelope::{Checksum256, Name, Symbol, SymbolCode, model};
 use dfuse_query::ApiResult;
-use dfuse_render::RowRenderer;
 
 use super::{
     DbOperation, DtrxOperation, Int64, Json, RamAction, RamFamily, RamOperation, TableOperation, Time, Transaction,
@@ -278,33 +273,13 @@ impl DbOp {
     }
 
     fn decoded(&self, data: &[u8]) -> ApiResult<DecodedObject> {
-        let op: &model::DbOp = self;
         if data.is_empty() {
             return Ok(DecodedObject::default());
         }
-        let own = self.source.abi(op.code, &self.trace, op.action_index)?;
-        let mut decoded = self.decoded_by(own.as_deref(), data)?;
-        if decoded.is_err() {
-            let block = u32::try_from(self.trace.block_num).unwrap_or(u32::MAX);
-            let later = self.source.abi_after(op.code, block)?;
-            decoded = match self.decoded_by(later.as_deref(), data)? {
-                Err(_) => decoded,
-                found => found,
-            };
-        }
-        Ok(match decoded {
+        Ok(match self.source.row(&self.trace.row_change(self.at), data)? {
             Ok(object) => DecodedObject { object: Some(Json(object)), error: None },
             Err(cause) => DecodedObject { object: None, error: Some(self.failure(data, &cause)?) },
         })
-    }
-
-    fn decoded_by(&self, abi: Option<&AbiSerializer>, data: &[u8]) -> ApiResult<Result<Value, String>> {
-        let op: &model::DbOp = self;
-        match abi.map(|abi| abi.table(op.table_name)) {
-            Some(Ok(kind)) => self.source.decode(kind, data, Rendering::Plain, RowRenderer::max_json(data)),
-            Some(Err(error)) => Ok(Err(error.to_string())),
-            None => Ok(Err(format!("no ABI found for account: {}", op.code))),
-        }
     }
 
     fn failure(&self, data: &[u8], cause: &str) -> ApiResult<String> {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_graphql::SimpleObject;
+use dfuse_antelope::model::Block;
 use dfuse_index::BlockRef;
-use dfuse_query::ApiResult;
+use dfuse_query::{ApiError, ApiResult};
 
 use super::{BlockHeader, DbOp, TransactionTrace, Uint32, call::actions};
-use crate::source::Source;
+use crate::source::{Source, Trace};
 
 /// What a block does to the rows of a table, or takes back.
 #[derive(SimpleObject)]
@@ -23,15 +24,15 @@ pub(crate) struct TableDeltasResponse {
     /// Its block.
     pub(crate) block: BlockHeader,
     /// The changes in the order of execution, or in the opposite one if they are taken back; none if the stream only tells how far
-    /// it is.
+    /// it is. Those without a transaction come last then, or first.
     pub(crate) deltas: Vec<TableDelta>,
 }
 
 /// A change of a row of a table.
 #[derive(SimpleObject)]
 pub(crate) struct TableDelta {
-    /// The transaction that made it.
-    pub(crate) trace: TransactionTrace,
+    /// The transaction that made it; absent if the source of the chain does not tell which one did.
+    pub(crate) trace: Option<TransactionTrace>,
     /// The change. If its block was undone, it has to be applied the other way round.
     pub(crate) db_op: DbOp,
 }
@@ -41,12 +42,19 @@ impl TableDeltasResponse {
     ///
     /// # Errors
     /// Those of reading.
-    pub(crate) fn new(source: &Arc<Source>, block: BlockRef, places: &[(usize, usize)]) -> ApiResult<Self> {
-        let delta = |(transaction, op): &(usize, usize)| {
-            let position = u32::try_from(*transaction).unwrap_or(u32::MAX);
-            let trace = source.trace(block, position)?;
-            let db_op = DbOp::new(source, &trace, *op);
-            Ok(TableDelta { trace: TransactionTrace::new(source, block, position, trace.id), db_op })
+    pub(crate) fn new(source: &Arc<Source>, block: &Block, places: &[(usize, usize)]) -> ApiResult<Self> {
+        let reference = BlockRef { number: block.number, id: block.id };
+        let delta = |(transaction, op): &(usize, usize)| match block.row_operation(*transaction, *op) {
+            Some((Some(_), _)) => {
+                let position = u32::try_from(*transaction).unwrap_or(u32::MAX);
+                let trace = source.trace(reference, position)?;
+                let db_op = DbOp::new(source, &trace, *op);
+                Ok(TableDelta { trace: Some(TransactionTrace::new(source, reference, position, trace.id)), db_op })
+            }
+            Some((None, own)) => {
+                Ok(TableDelta { trace: None, db_op: DbOp::new(source, &Trace::of_row(block.number, own.clone()), 0) })
+            }
+            None => Err(ApiError::unexpected(format!("block {reference} has no change {op} in {transaction}"))),
         };
         let deltas = places.iter().map(delta).collect::<ApiResult<_>>()?;
         Ok(Self {
@@ -54,7 +62,7 @@ impl TableDeltasResponse {
             cursor: String::new(),
             is_irreversible: true,
             irreversible_block_num: block.number.into(),
-            block: BlockHeader::new(source, block),
+            block: BlockHeader::new(source, reference),
             deltas: actions(source, deltas)?,
         })
     }

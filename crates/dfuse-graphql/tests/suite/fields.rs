@@ -12,7 +12,7 @@ use dfuse_antelope::{
     model::{self, Block},
 };
 use dfuse_query::transactions;
-use dfuse_render::Renderer;
+use dfuse_render::{Renderer, RowChange, RowChangeForm};
 use dfuse_testkit::recorded;
 use serde_json::{Value, json};
 
@@ -50,13 +50,12 @@ fn rows(
 ) -> dfuse_query::ApiResult<Vec<Value>> {
     let Some(trace) = &lifecycle.execution_trace else { return Ok(Vec::new()) };
     let abis = read.abis(read.view());
-    let block = Block::default();
     let mut found = Vec::new();
     for op in &trace.db_ops {
         let mut text = Vec::new();
-        let form = dfuse_render::RowChangeForm::Decoded(None);
-        Renderer::new(&mut text, &abis).row_change_of_block(&block, trace, op, form, false, "new")?;
-        found.push(serde_json::from_slice::<Value>(&text).unwrap()["dbop"].clone());
+        let change = RowChange { block_number: u32::try_from(trace.block_num).unwrap(), trace: Some(trace), op };
+        Renderer::new(&mut text, &abis).table_delta(&change, false, RowChangeForm::Decoded(None))?;
+        found.push(serde_json::from_slice::<Value>(&text).unwrap());
     }
     Ok(found)
 }

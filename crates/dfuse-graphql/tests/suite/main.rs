@@ -5,6 +5,7 @@ mod costs;
 mod enums;
 mod fields;
 mod follow;
+mod history;
 mod limits;
 mod many;
 mod replay;

@@ -31,6 +31,12 @@ pub trait AbiSource {
     /// # Errors
     /// The source cannot be read.
     fn sequence(&self, block_number: u32, transaction: Checksum256, action_index: u32) -> Result<u64>;
+
+    /// The global sequence of the first action after the block with that number; `u64::MAX` if nothing came.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    fn sequence_after(&self, block_number: u32) -> Result<u64>;
 }
 
 /// The ABIs that a view knows. For one request: it remembers all that was asked.
@@ -102,6 +108,17 @@ impl AbiSource for ViewAbis<'_> {
             None => self.sequence_after(block_number),
         }
     }
+
+    fn sequence_after(&self, block_number: u32) -> Result<u64> {
+        for block in blocks::range(self.view, block_number..=u32::MAX, Direction::Forward)? {
+            let block = block?;
+            if let Some(own) = block.global_sequences {
+                let is_it = block.number == block_number;
+                return Ok(if is_it { own.end().saturating_add(1) } else { *own.start() });
+            }
+        }
+        Ok(u64::MAX)
+    }
 }
 
 impl ViewAbis<'_> {
@@ -117,16 +134,5 @@ impl ViewAbis<'_> {
             kept.insert(account, period.clone());
         }
         Ok(period)
-    }
-
-    /// The first global sequence after the block with that number.
-    fn sequence_after(&self, number: u32) -> Result<u64> {
-        for block in blocks::range(self.view, number..=u32::MAX, Direction::Forward)? {
-            let block = block?;
-            if let Some(own) = block.global_sequences {
-                return Ok(if block.number == number { own.end().saturating_add(1) } else { *own.start() });
-            }
-        }
-        Ok(u64::MAX)
     }
 }

@@ -13,7 +13,7 @@ use dfuse_antelope::{
     },
 };
 use dfuse_index::abi::AbiSource;
-use dfuse_render::{ActionTree, Renderer, Rows};
+use dfuse_render::{ActionTree, Renderer, RowChange, RowChangeForm};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
@@ -51,6 +51,10 @@ impl AbiSource for OneAbi {
 
     fn sequence(&self, number: u32, _: Checksum256, action_index: u32) -> dfuse_index::Result<u64> {
         Ok(u64::from(number) + u64::from(action_index))
+    }
+
+    fn sequence_after(&self, number: u32) -> dfuse_index::Result<u64> {
+        Ok(u64::from(number) + 1)
     }
 }
 
@@ -226,7 +230,6 @@ proptest! {
     #[test]
     fn any_message_is_json(trace in transaction_trace(), undone: bool) {
         let tree = ActionTree::new(&trace.action_traces);
-        let row_type = OneAbi::new().0;
         render(|renderer| {
             renderer.json().begin_array();
             for at in 0..trace.action_traces.len() {
@@ -238,8 +241,10 @@ proptest! {
             }
             for op in &trace.db_ops {
                 renderer.json().db_op_v0(op);
-                for rows in [Rows::Hex, Rows::Decoded(row_type.table(op.table_name).ok())] {
-                    renderer.table_delta(op, undone, rows);
+                for form in [RowChangeForm::Hex, RowChangeForm::Decoded(None), RowChangeForm::Decoded(Some("a reason"))] {
+                    for trace in [Some(&trace), None] {
+                        renderer.table_delta(&RowChange { block_number: 7, trace, op }, undone, form)?;
+                    }
                 }
             }
             renderer.json().array(&trace.ram_ops, dfuse_render::JsonWriter::ram_op_v0);

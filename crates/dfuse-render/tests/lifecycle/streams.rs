@@ -1,8 +1,10 @@
 //! What messages of streams say of actions and rows.
 
-use dfuse_antelope::{Name, abi::AbiSerializer, model::TransactionTrace};
-use dfuse_render::{ActionTree, JsonWriter, Renderer, Rows};
-use dfuse_testkit::recorded;
+use dfuse_antelope::{
+    Name,
+    model::{DbOp, TransactionTrace},
+};
+use dfuse_render::{ActionTree, JsonWriter, RowChange, RowChangeForm};
 use serde_json::{Value, json};
 
 use crate::{chain::Chain, pretty};
@@ -58,22 +60,10 @@ fn an_action_that_failed() {
     insta::assert_snapshot!("failed_action_trace", pretty(&chain.render(|it| it.action_trace(&trace, 0, None))));
 }
 
-fn parsed(write: impl FnOnce(&mut Renderer<'_>), chain: &Chain) -> Value {
-    let text = chain.render(|renderer| {
-        write(renderer);
-        Ok(())
-    });
-    serde_json::from_str(&text).unwrap()
-}
-
 #[test]
 fn rows_that_change_and_change_back() {
     let Some(chain) = Chain::whole("small") else { return };
     let trace = transfer(&chain);
-    let abi =
-        serde_json::from_value(recorded::json("small/answers.json.gz").unwrap()["abi"]["eosio.token"]["abi"].take());
-    let abi = AbiSerializer::new(&abi.unwrap());
-    let accounts = Some(abi.table(Name::literal("accounts")).unwrap());
     let op = &trace.db_ops[0];
     let place = json!({"op": "upd", "action_idx": 0, "account": "eosio.token", "table": "accounts", "scope": "alice",
         "key": "........ehgp3"});
@@ -86,25 +76,54 @@ fn rows_that_change_and_change_back() {
     let hex = hex.map(|hex| json!({"payer": "alice", "hex": hex}));
     let decoded =
         ["9986.7655 SYS", "9977.7655 SYS"].map(|balance| json!({"payer": "alice", "json": {"balance": balance}}));
-    let delta = |undone, rows| parsed(|renderer| renderer.table_delta(op, undone, rows), &chain);
-    assert_eq!(delta(false, Rows::Hex), with(hex[0].clone(), hex[1].clone()));
-    assert_eq!(delta(true, Rows::Hex), with(hex[1].clone(), hex[0].clone()));
-    assert_eq!(delta(false, Rows::Decoded(accounts)), with(decoded[0].clone(), decoded[1].clone()));
-    assert_eq!(delta(true, Rows::Decoded(accounts)), with(decoded[1].clone(), decoded[0].clone()));
-    let unknown = delta(false, Rows::Decoded(None));
+    let block_number = u32::try_from(trace.block_num).unwrap();
+    let of_action = |op| RowChange { block_number, trace: Some(&trace), op };
+    let delta = |change: RowChange<'_>, undone, form| -> Value {
+        serde_json::from_str(&chain.render(|renderer| renderer.table_delta(&change, undone, form))).unwrap()
+    };
+    let json = RowChangeForm::Decoded(None);
+    assert_eq!(delta(of_action(op), false, RowChangeForm::Hex), with(hex[0].clone(), hex[1].clone()));
+    assert_eq!(delta(of_action(op), true, RowChangeForm::Hex), with(hex[1].clone(), hex[0].clone()));
+    let [before, after] = [false, true].map(|undone| delta(of_action(op), undone, json));
+    assert_eq!(before, with(decoded[0].clone(), decoded[1].clone()));
+    assert_eq!(after, with(decoded[1].clone(), decoded[0].clone()));
+    // Of the block as a whole: the same without an action.
+    let mut of_block = delta(RowChange { block_number, trace: None, op }, false, json);
+    assert_eq!(of_block.get("action_idx"), None);
+    of_block["action_idx"] = json!(0);
+    assert_eq!(of_block, before);
+
+    let unknown = DbOp { table_name: Name::literal("nosuch"), ..op.clone() };
+    let unknown = delta(of_action(&unknown), false, json);
     assert_eq!(unknown["old"]["hex"], hex[0]["hex"]);
-    assert_eq!(unknown["new"]["error"], "the contract's ABI does not have this table");
+    assert!(unknown["new"]["error"].as_str().unwrap().contains("nosuch"), "{unknown}");
+    let without_abi = DbOp { code: Name::literal("nobody"), ..op.clone() };
+    let told = delta(of_action(&without_abi), false, RowChangeForm::Decoded(Some("it is too old")));
+    assert_eq!((&told["old"]["hex"], &told["old"]["error"]), (&hex[0]["hex"], &json!("it is too old")));
 
     let ops = || chain.best.iter().flat_map(|block| block.transaction_traces()).flat_map(|trace| &trace.db_ops);
     let inserted = ops().find(|op| op.old_payer.0 == 0 && op.table_name == Name::literal("accounts")).unwrap();
-    let delta = |undone, rows| parsed(|renderer| renderer.table_delta(inserted, undone, rows), &chain);
-    let [new, undone] = [false, true].map(|undone| delta(undone, Rows::Decoded(accounts)));
+    let [new, undone] = [false, true].map(|undone| delta(of_action(inserted), undone, json));
     assert_eq!((&new["op"], new.get("old"), &new["new"]), (&json!("ins"), None, &undone["old"]));
     assert_eq!((&undone["op"], undone.get("new")), (&json!("rem"), None));
-    let stat = Some(abi.table(Name::literal("stat")).unwrap());
-    let wrong = delta(false, Rows::Decoded(stat));
+    let wrong = DbOp { table_name: Name::literal("stat"), ..inserted.clone() };
+    let wrong = delta(of_action(&wrong), false, json);
     assert!(
         wrong["new"]["hex"].is_string() && wrong["new"]["error"].as_str().unwrap().contains("currency_stats"),
         "{wrong}"
     );
+}
+
+/// A contract's first ABI comes with an action that writes rows itself: they decode by the ABI after their block.
+#[test]
+fn rows_written_with_the_first_abi() {
+    let Some(chain) = Chain::whole("small") else { return };
+    let is_first = |op: &DbOp| op.code == Name::EOSIO && op.table_name == Name::literal("abihash");
+    let all = chain.best.iter().flat_map(|block| block.transaction_traces());
+    let mut changes = all.flat_map(|trace| trace.db_ops.iter().map(move |op| (trace, op)));
+    let (trace, op) = changes.find(|(_, op)| is_first(op) && op.primary_key == Name::EOSIO).unwrap();
+    let change = RowChange { block_number: u32::try_from(trace.block_num).unwrap(), trace: Some(trace), op };
+    let text = chain.render(|renderer| renderer.table_delta(&change, false, RowChangeForm::Decoded(None)));
+    let delta: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(delta["new"]["json"]["owner"], "eosio", "{delta}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dfuse_antelope::model::TransactionLifecycle;
 use dfuse_index::abi::AbiSource;
 use dfuse_query::ApiResult;
-use dfuse_render::{Renderer, Rows};
+use dfuse_render::{Renderer, RowChange, RowChangeForm};
 use maud::{Markup, html};
 
 use crate::{
@@ -23,10 +23,9 @@ pub(super) fn changes(abis: &dyn AbiSource, lifecycle: &TransactionLifecycle) ->
     let mut changes = Vec::new();
     for op in trace.db_ops.iter().take(MOST) {
         let mut text = Vec::new();
-        let mut renderer = Renderer::new(&mut text, abis);
-        let abi = renderer.abi_of_row(op, trace)?;
-        let row_type = abi.as_ref().and_then(|abi| abi.table(op.table_name).ok());
-        renderer.table_delta(op, false, Rows::Decoded(row_type));
+        let block_number = u32::try_from(trace.block_num).unwrap_or(u32::MAX);
+        let change = RowChange { block_number, trace: Some(trace), op };
+        Renderer::new(&mut text, abis).table_delta(&change, false, RowChangeForm::Decoded(None))?;
         changes.push(Json::parse(&text)?);
     }
     Ok(changes)
