@@ -130,6 +130,10 @@ impl BlockStore {
         Ok(())
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(crate) fn in_root(&self, folder: &str) -> Path {
         self.root.clone().join(folder)
     }

@@ -1,5 +1,7 @@
 //! What operators ask: is it ready, what does it count, what is it.
 
+mod readiness;
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use axum::{
@@ -42,6 +44,7 @@ const CONDITION: Schema = Schema::Object(&[&[
     Field::always("conditions", Schema::List(&Schema::Text)),
     Field::always("connections", ANY_OBJECT),
     Field::maybe("warnings", Schema::Map(&Schema::Text)),
+    Field::always("readiness", Schema::Map(&ANY_OBJECT)),
     Field::maybe("state_from_block", Schema::Integer),
     Field::maybe("complete", Schema::Flag),
 ]]);
@@ -55,13 +58,15 @@ pub(crate) fn is_below(path: &str) -> bool {
 
 /// `GET /healthz`: whether clients may be sent here.
 async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
-    let Look { head, lib, conditions, state_start, .. } = look(&api).await?;
+    let look = look(&api).await?;
+    let readiness = readiness::told(&api, &look);
+    let Look { head, lib, conditions, state_start, .. } = look;
     let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
     let failing: BTreeMap<_, _> = failing.map(|(name, why)| (name, without_places(why))).collect();
     if !failing.is_empty() {
         let message = format!("Not ready: {}.", failing.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
         let error = ApiError::unavailable(message).retry_after(PAUSE_SECONDS);
-        return Err(error.detail("conditions", json!(failing)).into());
+        return Err(error.detail("conditions", json!(failing)).detail("readiness", readiness).into());
     }
     let block = |block: BlockRef| json!({"num": block.number, "id": block.id});
     let places = api.places();
@@ -69,6 +74,7 @@ async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
         "lib": lib.map(block),
         "conditions": conditions.keys().collect::<Vec<_>>(),
         "connections": {"open": places.taken(), "most": places.most()},
+        "readiness": readiness,
     });
     let mut warnings: BTreeMap<_, _> = api.readiness().warnings().into_iter().collect();
     if api.access().closed().is_some() {

@@ -86,6 +86,15 @@ impl BackupSource<'_> {
     }
 }
 
+/// Copies the indexes as they are at one moment into a directory; what an earlier copy that was cut off left there goes.
+pub(crate) fn copy_indexes(store: &dyn Store, directory: &Path) -> anyhow::Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory)?;
+    }
+    let copied = dfuse_index::copy_store(store, directory).map(drop);
+    copied.with_context(|| format!("the copy could not be made in {}", directory.display()))
+}
+
 /// Copies the files of a folder, none of which changes once it is whole. Files that go meanwhile are in another folder by then.
 fn copy_files(from: &Path, to: &Path) -> anyhow::Result<u64> {
     let entries = match fs::read_dir(from) {

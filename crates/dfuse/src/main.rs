@@ -6,6 +6,7 @@ mod boot;
 mod cli;
 mod control;
 mod failure;
+mod index_copy;
 mod indexes;
 mod init;
 mod input;

@@ -3,6 +3,7 @@
 mod backup;
 mod check_blocks;
 mod index;
+mod index_copy;
 mod merge;
 mod print_blocks;
 mod read;
@@ -40,6 +41,8 @@ pub(crate) enum Tool {
     Backup(backup::Backup),
     /// Rebuild indexes from the block files
     Reindex(index::Reindex),
+    #[command(subcommand, arg_required_else_help = true)]
+    Index(index_copy::IndexTool),
     /// Inspect a portable snapshot of nodeos
     #[command(subcommand, arg_required_else_help = true)]
     Snapshot(snapshot::Look),
@@ -68,6 +71,7 @@ impl Tool {
             Self::Merge(tool) => tool.run(),
             Self::Backup(backup) => backup.run(),
             Self::Reindex(tool) => tool.run(),
+            Self::Index(tool) => tool.run(),
             Self::Snapshot(tool) => tool.run(),
             Self::PrintConfig => io::stdout().write_all(Settings::reference().as_bytes()).context(failure::STDOUT),
         };

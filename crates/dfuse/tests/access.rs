@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use support::{Server, text};
+use support::{Server, issue, text};
 use tempfile::TempDir;
 
 fn dfuse(data: &Path, arguments: &[&str]) -> Value {
@@ -25,19 +25,6 @@ fn dfuse(data: &Path, arguments: &[&str]) -> Value {
 fn maintenance(data: &Path, state: &str) {
     let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
     assert!(dfuse.args(["maintenance", state, "--data-dir", text(data)]).status().unwrap().success());
-}
-
-/// Status and body of what the official client sends for a token.
-fn issue(server: &mut Server, key: &str) -> (u16, Value) {
-    let body = json!({"api_key": key}).to_string();
-    let mut stream = TcpStream::connect(server.address()).unwrap();
-    let head =
-        "POST /v1/auth/issue HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: text/plain;charset=UTF-8";
-    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
 /// Version and status of the answer to a request for a WebSocket connection.

@@ -4,122 +4,23 @@
 mod support;
 
 use std::{
-    collections::BTreeSet,
     fs,
     io::Write,
-    ops::Range,
     path::{Path, PathBuf},
     process::{ChildStdin, Stdio},
 };
 
-use dfuse_deep_mind::{Event, Reader};
-use dfuse_testkit::{Random, recorded};
-use serde_json::Value;
-use support::{Server, assert_sound, proxy::Proxy, text};
+use dfuse_testkit::Random;
+use support::{
+    Server, assert_sound,
+    forks::{Forks, answer},
+    proxy::Proxy,
+    text,
+};
 use tempfile::TempDir;
 
-/// The recorded chain with forks, and its id.
-const LOG: &str = "fork/fork.dmlog.zst";
-/// Pieces of the log, each with its own misfortune.
-const PIECES: usize = 30;
 /// Requests that all servers answer alike.
 const REQUESTS: usize = 1000;
-
-/// The log, and what can be asked of its chain.
-struct Chain {
-    log: Vec<u8>,
-    /// Where pieces end, and the id of the highest block up to there.
-    pieces: Vec<(usize, String)>,
-    ids: Vec<String>,
-    numbers: Range<u32>,
-    transactions: Vec<String>,
-    accounts: Vec<String>,
-}
-
-impl Chain {
-    fn read() -> Option<Self> {
-        let log = recorded::bytes(LOG)?;
-        let mut reader = Reader::new(&log[..]);
-        let mut blocks = Vec::new();
-        while let Some(event) = reader.next_event().unwrap() {
-            if let Event::Block(block) = event {
-                blocks.push(*block);
-            }
-        }
-        let mut ends = vec![];
-        let mut at = 0;
-        for line in log.split_inclusive(|byte| *byte == b'\n') {
-            at += line.len();
-            if line.starts_with(b"DMLOG ACCEPTED_BLOCK") {
-                ends.push(at);
-            }
-        }
-        assert_eq!(ends.len(), blocks.len());
-        let piece = |piece: usize| {
-            let last = piece * (blocks.len() - 1) / PIECES;
-            let highest = blocks[..=last].iter().rev().max_by_key(|block| block.number).unwrap();
-            (ends[last], highest.id.to_string())
-        };
-        let pieces = (1..=PIECES).map(piece).collect();
-        // Those of the chain, from its end.
-        let mut canonical = vec![];
-        let mut wanted = blocks.iter().max_by_key(|block| block.number).unwrap().id;
-        for block in blocks.iter().rev() {
-            if block.id == wanted {
-                wanted = block.header.previous;
-                canonical.push(block);
-            }
-        }
-        let mut accounts = BTreeSet::new();
-        let mut transactions = BTreeSet::new();
-        for block in &canonical {
-            for trace in block.transaction_traces() {
-                transactions.insert(trace.id.to_string());
-                accounts.extend(trace.action_traces.iter().map(|action| action.receiver.to_string()));
-            }
-        }
-        Some(Self {
-            pieces,
-            ids: canonical.iter().map(|block| block.id.to_string()).collect(),
-            numbers: 2..canonical[0].number + 1,
-            transactions: transactions.into_iter().collect(),
-            accounts: accounts.into_iter().collect(),
-            log,
-        })
-    }
-
-    /// Something that can be asked.
-    fn request(&self, random: &mut Random) -> String {
-        let number = self.numbers.start + random.below(u64::from(self.numbers.end - self.numbers.start)) as u32;
-        let (id, account) = (random.pick(&self.ids), random.pick(&self.accounts));
-        match random.below(10) {
-            0 => format!("/v0/blocks/{id}"),
-            1 => format!("/v0/blocks/{id}/transactions?limit=100"),
-            2 => format!("/v0/transactions/{}", random.pick(&self.transactions)),
-            3 => format!("/v0/state/abi?account={account}&block_num={number}&json=true"),
-            4 => format!("/v0/state/permission_links?account={account}&block_num={number}"),
-            5 => format!("/v0/state/table?account=eosio&scope=eosio&table=producers&block_num={number}&json=true"),
-            6 => format!(
-                "/v0/state/table?account=eosio.token&scope={account}&table=accounts&block_num={number}&json=true"
-            ),
-            7 => format!("/v0/state/table_scopes?account=eosio.token&table=accounts&block_num={number}"),
-            8 => format!("/v0/search/transactions?q=receiver:{account}&start_block={number}&limit=20&sort=desc"),
-            _ => format!("/v0/search/transactions?q=data.to:{account}&start_block={number}&limit=20&sort=asc"),
-        }
-    }
-}
-
-/// Status and body, without what differs from request to request, and without blocks that lost: whoever came too late for one does
-/// not have it.
-fn answer(server: &mut Server, path: &str) -> (u16, Value) {
-    let answer = server.get(path);
-    let mut json = answer.json();
-    if let Some(object) = json.as_object_mut() {
-        object.remove("trace_id");
-        object.remove("sibling_blocks");
-    }
-    (answer.status, json)
-}
 
 /// A server that is killed and started again.
 struct Machine {
@@ -173,7 +74,7 @@ impl Machine {
 
 #[test]
 fn servers_that_follow_each_other_answer_alike() {
-    let Some(chain) = Chain::read() else { return };
+    let Some(chain) = Forks::read() else { return };
     let folder = TempDir::new().unwrap();
     let a = Machine::new(folder.path(), "a", None);
     let b = Machine::new(folder.path(), "b", Some(&a.door));

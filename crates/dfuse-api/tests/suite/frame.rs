@@ -140,7 +140,11 @@ async fn readiness_is_a_list_of_conditions() {
     let answer = chain.get("/healthz").await;
     let (code, error) = answer.error();
     assert_eq!(code, ErrorCode::ServiceUnavailable);
-    assert_eq!(error["details"], json!({"conditions": {"head_block": "no block yet"}}));
+    assert_eq!(error["details"]["conditions"], json!({"head_block": "no block yet"}));
+    let readiness = &error["details"]["readiness"];
+    assert_eq!(readiness["feed"], json!({"ready": false, "why": "no block yet"}));
+    assert_eq!((&readiness["keys"], &readiness["schema"]["ready"]), (&json!({"ready": true}), &json!(true)));
+    assert_eq!(error["details"].as_object().unwrap().len(), 2);
     assert_eq!(answer.header("retry-after"), "5");
 
     chain.grow(usize::MAX).await;

@@ -205,9 +205,14 @@ impl Shared {
     /// the head is not looked for: this machine comes there.
     pub(super) async fn standing_of_cursor(&self, block: BlockRef) -> Result<Standing> {
         let head = self.hub().as_ref().map_or(0, |hub| hub.head().number);
-        match self.standing(block).await? {
-            Standing::Unknown if block.number <= head => Ok(self.lost_elsewhere(self.store.find_one_block(block).await?)),
-            standing => Ok(standing),
+        let standing = self.standing(block).await?;
+        if !matches!(standing, Standing::Unknown) || block.number > head {
+            return Ok(standing);
+        }
+        match self.store.find_one_block(block).await? {
+            Some(found) => Ok(self.lost_elsewhere(Some(found))),
+            // It may have been put aside, or come into a bundle, since that was looked for.
+            None => self.standing(block).await,
         }
     }
 
@@ -234,6 +239,11 @@ impl Shared {
         loop {
             match self.standing_of_cursor(block).await? {
                 Standing::OnChain => return Ok(position),
+                // On the branch of the cursor more is final than is known here: this machine is behind on another branch.
+                Standing::Lost(_) if self.hub().as_ref().is_some_and(|hub| hub.lib().number < cursor.lib) => {
+                    let head = self.hub().as_ref().map_or(0, |hub| hub.head().number);
+                    return Err(Error::CursorAhead { cursor: cursor.block, head });
+                }
                 Standing::Lost(entry) if block.number > cursor.lib => block = entry.link.parent(),
                 Standing::Lost(_) | Standing::Unknown => return Err(self.unresolved(block)),
             }

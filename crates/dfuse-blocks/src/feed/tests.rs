@@ -1,5 +1,6 @@
 mod damage;
 mod histories;
+mod machines;
 mod no_space;
 mod support;
 

@@ -346,7 +346,10 @@ error_codes! {
         ],
         "The body of the request uses a transfer coding other than `chunked`.";
     ServiceUnavailable: "service_unavailable_error", SERVICE_UNAVAILABLE, Unavailable, Later,
-        [optional(object("conditions", "the readiness conditions that are not met, each with the reason"))],
+        [
+            optional(object("conditions", "the readiness conditions that are not met, each with the reason")),
+            optional(object("readiness", "for each of feed, index, store, schema and keys, whether it is ready, with its numbers"))
+        ],
         "The server cannot answer at the moment: it is starting, catching up or overloaded, or its storage or node does not answer.";
     Maintenance: "service_maintenance_error", SERVICE_UNAVAILABLE, Unavailable, Later, [],
         "The server is under maintenance. Open streams end with this error, too.";

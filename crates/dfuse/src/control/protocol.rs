@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Maintenance { on: bool },
     /// Copy the data directory to this one.
     Backup { directory: PathBuf },
+    /// Copy the indexes into this directory.
+    CopyIndexes { directory: PathBuf },
     /// Answer a `GET` of this path and query. After the reply comes the body, to the end of the connection.
     Read { target: String },
 }
@@ -65,6 +67,8 @@ pub(crate) enum Reply {
     BackedUp {
         copied: Copied,
     },
+    /// The indexes are copied.
+    IndexesCopied,
     /// The status of an answer, whose body follows.
     Answer {
         status: u16,
@@ -125,7 +129,7 @@ impl Command {
                 gate.set_maintenance(on)?;
                 Reply::Maintenance { on }
             }
-            Self::Read { .. } | Self::Backup { .. } => {
+            Self::Read { .. } | Self::Backup { .. } | Self::CopyIndexes { .. } => {
                 Reply::Failed { message: "only what has the indexes can answer this".to_owned(), is_usage: false }
             }
         })

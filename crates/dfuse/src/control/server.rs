@@ -25,7 +25,7 @@ use tracing::{info, warn};
 
 use super::protocol::{Command, MAX_LINE, Reply, SOCKET};
 use crate::{
-    backup::BackupSource,
+    backup::{self, BackupSource},
     failure::{UsageError, one_line},
     indexes::IndexStore,
     start::DataDir,
@@ -153,8 +153,16 @@ async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
 impl Commanded {
     /// Does a command. May block on a disk.
     fn run(&self, command: Command) -> Reply {
-        let Command::Backup { directory } = command else { return command.run(&self.gate) };
         let store = self.store.current();
+        let failed = |error: &anyhow::Error| Reply::Failed { message: one_line(error), is_usage: error.is::<UsageError>() };
+        let directory = match command {
+            Command::Backup { directory } => directory,
+            Command::CopyIndexes { directory } => {
+                let copied = backup::copy_indexes(&*store, &directory);
+                return copied.map_or_else(|error| failed(&error), |()| Reply::IndexesCopied);
+            }
+            command => return command.run(&self.gate),
+        };
         let source = BackupSource {
             store: &*store,
             access: self.gate.store(),
@@ -163,7 +171,7 @@ impl Commanded {
         };
         match source.copy(&directory) {
             Ok(copied) => Reply::BackedUp { copied },
-            Err(error) => Reply::Failed { message: one_line(&error), is_usage: error.is::<UsageError>() },
+            Err(error) => failed(&error),
         }
     }
 }
@@ -198,6 +206,7 @@ fn name(command: &Command) -> &'static str {
         Command::Maintenance { on: false } => "maintenance off",
         Command::Read { .. } => "read",
         Command::Backup { .. } => "backup",
+        Command::CopyIndexes { .. } => "index copy",
     }
 }
 

@@ -52,6 +52,7 @@ fn json_of(reply: &Reply) -> Value {
         Reply::Maintenance { on } => json!({"maintenance": on}),
         Reply::Answer { status } => json!({"status": status}),
         Reply::BackedUp { copied } => json!(copied),
+        Reply::IndexesCopied => json!({}),
         Reply::Failed { message, .. } => json!({"error": message}),
     }
 }
@@ -83,7 +84,7 @@ fn text(reply: &Reply, now: u64) -> String {
             text
         }
         Reply::Maintenance { on } => format!("maintenance is {}\n", if *on { "on" } else { "off" }),
-        Reply::Answer { .. } | Reply::BackedUp { .. } => format!("{}\n", json_of(reply)),
+        Reply::Answer { .. } | Reply::BackedUp { .. } | Reply::IndexesCopied => format!("{}\n", json_of(reply)),
         Reply::Failed { message, .. } => format!("{message}\n"),
     }
 }

@@ -116,6 +116,8 @@ struct Progress {
     taken: u64,
     /// Number of a block that the source has; 0 where it does not say.
     source_has: u32,
+    /// When it began.
+    began: Duration,
     /// When catching up was told of last.
     reported: Duration,
     /// How long the source let wait for the block at work.
@@ -129,7 +131,19 @@ impl Progress {
         let mut demo_pace = interval(DEMO_PACE);
         demo_pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (waited, chain_pace) = (Duration::ZERO, Pace::default());
-        Self { catching_up, taken: 0, source_has: 0, reported: now, waited, chain_pace, demo_pace }
+        Self { catching_up, taken: 0, source_has: 0, began: now, reported: now, waited, chain_pace, demo_pace }
+    }
+}
+
+impl Progress {
+    /// How far it is to what the source has, and how long that takes if it goes on so; nothing where the source does not say.
+    fn left(&self, number: u32, now: Duration) -> String {
+        let left = self.source_has.saturating_sub(number);
+        if left == 0 || self.taken == 0 {
+            return String::new();
+        }
+        let seconds = (now - self.began).as_secs_f64() * f64::from(left) / self.taken as f64;
+        format!(" of {} or more, ready in about {seconds:.0} s", self.source_has)
     }
 }
 
@@ -285,10 +299,10 @@ impl Ingest {
         if is_all || self.is_live(block) {
             self.caught_up(&mut progress.catching_up).await?;
         } else if progress.catching_up {
-            self.readiness.fails(SOURCE, format!("catching up, at block {number}"));
+            self.readiness.fails(SOURCE, format!("catching up, at block {number}{}", progress.left(number, now)));
         }
         if progress.catching_up && now - progress.reported >= REPORT {
-            info!(block = number, taken = progress.taken, "catching up");
+            info!(block = number, taken = progress.taken, "catching up{}", progress.left(number, now));
             progress.reported = now;
         }
         Ok(())

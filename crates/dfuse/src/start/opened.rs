@@ -13,12 +13,17 @@ use dfuse_query::{Chain, GateAccess, Service};
 use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::ForkedTransactions;
 use tokio::task::spawn_blocking;
+use tracing::{info, warn};
 
 use super::{
     DataDir, Settings, access, begun::Begun, descriptors::Shares, index::Indexing, origin::Origin, repair, roles::Roles,
     settings::Blocks,
 };
-use crate::indexes::{IndexStore, indexes};
+use crate::{
+    failure::{UsageError, one_line},
+    index_copy::{self, Size},
+    indexes::{IndexStore, indexes},
+};
 
 /// What is known before anything is opened.
 pub(super) struct Given<'a> {
@@ -84,6 +89,16 @@ impl Opened {
         let has_indexes = given.roles.index;
         if settings.rebuild_damaged && has_indexes {
             repair::rebuild_damaged(&folder, &files).await?;
+        }
+        if let Some(place) = settings.index.copy.as_ref().filter(|_| has_indexes && !folder.exists()) {
+            match index_copy::restore(data_dir.path(), place).await {
+                Ok(Size { bytes, .. }) => info!(mib = bytes >> 20, "the indexes begin with a copy"),
+                // The first machine makes it.
+                Err(error) if error.is::<UsageError>() => {
+                    warn!("the indexes are built from the blocks: {}", one_line(&error));
+                }
+                Err(error) => return Err(error.context("the copy of the indexes cannot be taken")),
+            }
         }
         // The engine's journal is read while the feed finds its files.
         let options = index_options.clone();

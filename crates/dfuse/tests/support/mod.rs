@@ -5,6 +5,8 @@
 
 pub(crate) mod chain;
 pub(crate) mod clients;
+pub(crate) mod forks;
+pub(crate) mod machines;
 pub(crate) mod nodes;
 pub(crate) mod proxy;
 
@@ -18,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Longest that anything may take that happens at all.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -158,6 +160,13 @@ impl Server {
         self.address.clone().unwrap()
     }
 
+    /// That of a server without clients, which tells its health only. From then on that is what is asked.
+    pub(crate) fn health_address(&mut self) {
+        let line = self.wait_for("health at http://");
+        let (_, rest) = line.split_once("health at http://").unwrap();
+        self.address = Some(rest.split('/').next().unwrap().to_owned());
+    }
+
     /// Address and port of gRPC.
     pub(crate) fn grpc_address(&mut self) -> String {
         let line = self.wait_for("gRPC at ");
@@ -248,6 +257,19 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Status and body of what the official client sends for a token.
+pub(crate) fn issue(server: &mut Server, key: &str) -> (u16, Value) {
+    let body = json!({"api_key": key}).to_string();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let head =
+        "POST /v1/auth/issue HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: text/plain;charset=UTF-8";
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
 fn unchunk(mut body: &[u8]) -> Vec<u8> {

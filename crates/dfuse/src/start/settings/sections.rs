@@ -35,6 +35,10 @@ section! {
         memory_mib: usize = dfuse_index::Options::default().overlay_bytes >> 20,
         /// Memory for the cache of index reads
         cache_mib: u64 = dfuse_kv::EngineOptions::default().cache_bytes >> 20,
+        /// Where dfuse tools index copy puts copies of the indexes: a directory, or the URL of an object store. A data directory
+        /// without indexes begins with the copy that is there, and takes what it lacks from the blocks. Not set: indexes are
+        /// built from the blocks
+        copy: Option<String> = None,
         /// Flush every commit of the indexes to disk. Without this, a power failure loses the last commits, which are then
         /// repeated from the block files
         fsync: bool = false,

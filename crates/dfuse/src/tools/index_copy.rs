@@ -1,0 +1,96 @@
+//! `dfuse tools index`.
+
+use std::{
+    collections::BTreeMap,
+    io::{Write, stdout},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use dfuse_kv::EngineOptions;
+
+use crate::{
+    control::{Command, Reached, Reply, say_at_length},
+    failure,
+    index_copy::{self, Size},
+    indexes::indexes,
+    start::{DataDir, Settings},
+    tools::runtime,
+};
+
+/// Copies of the indexes, with which new machines begin
+#[derive(Debug, Subcommand)]
+pub(crate) enum IndexTool {
+    /// Copy the indexes as they are at one moment, beside the server that runs on them or without one. The copy takes the place of
+    /// the one before; dfuse start with the setting index.copy begins with it
+    Copy(CopyPlace),
+    /// Take the indexes of a data directory without any from a copy
+    Restore(CopyPlace),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyPlace {
+    /// Where copies are: a directory, or the URL of an object store where dfuse is built with the feature aws, gcp or azure
+    #[arg(value_name = "PLACE")]
+    place: String,
+    /// The configuration file of dfuse start
+    #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Data directory [default: ./dfuse-data]
+    #[arg(long, value_name = "DIR", env = "DFUSE_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+}
+
+impl CopyPlace {
+    fn data_dir(&self) -> anyhow::Result<Option<PathBuf>> {
+        // Flags of dfuse start are none of a tool.
+        let settings = Settings::load(self.config.as_ref(), &BTreeMap::<&str, &str>::new())?;
+        Ok(self.data_dir.clone().or(settings.data_dir))
+    }
+}
+
+impl IndexTool {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        let (place, size, what) = match self {
+            Self::Copy(to) => (&to.place, copy(to)?, "copied to"),
+            Self::Restore(from) => {
+                let data_dir = DataDir::open(from.data_dir()?.as_deref())?;
+                (&from.place, runtime()?.block_on(index_copy::restore(data_dir.path(), &from.place))?, "restored from")
+            }
+        };
+        let Size { files, bytes } = size;
+        writeln!(stdout(), "{what} {place}: {files} files, {} MiB", bytes.div_ceil(1 << 20)).context(failure::STDOUT)
+    }
+}
+
+/// Makes the files of the copy first, which is as long as the server is asked for anything, and puts them to their place then.
+fn copy(to: &CopyPlace) -> anyhow::Result<Size> {
+    let path = to.data_dir()?.unwrap_or_else(|| DataDir::DEFAULT.into());
+    let directory = index_copy::unfinished(&std::path::absolute(&path)?);
+    let runtime = runtime()?;
+    // Kept until the end: no server begins meanwhile.
+    let mut held = None;
+    match runtime.block_on(Reached::for_reading(Some(&path)))? {
+        Reached::Server(stream) => {
+            let command = Command::CopyIndexes { directory: directory.clone() };
+            match runtime.block_on(say_at_length(stream, &command))? {
+                Reply::IndexesCopied => {}
+                _ => bail!("the running server is of another version; use the same one for commands"),
+            }
+        }
+        Reached::Directory(data_dir) => {
+            let (store, _) =
+                dfuse_index::open_store(data_dir.index(), &indexes(Arc::default()), EngineOptions::default())?;
+            let copied = crate::backup::copy_indexes(&*store, &directory);
+            store.close()?;
+            copied?;
+            held = Some(data_dir);
+        }
+    }
+    let put = runtime.block_on(index_copy::put(&directory, &to.place));
+    std::fs::remove_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    drop(held);
+    put
+}
