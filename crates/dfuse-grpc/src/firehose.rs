@@ -8,6 +8,7 @@ mod content;
 mod cursor;
 mod family;
 mod fetch;
+mod filter;
 mod info;
 mod live;
 mod message;

@@ -5,7 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`dfuse`] | GraphQL, under its current name and an older one; what machines hand to each other |
+//! | [`dfuse`] | GraphQL, under its current name and an older one; what machines hand to each other; filters of Firehose |
 //! | [`sf`] | Firehose in both versions, its live feed of blocks, the end of the chain, and a later name of GraphQL |
 
 use bytes::Bytes;
@@ -49,6 +49,11 @@ pub mod dfuse {
     pub mod eosio {
         pub mod v1 {
             include!("generated/dfuse.eosio.v1.rs");
+        }
+    }
+    pub mod firehose {
+        pub mod v1 {
+            include!("generated/dfuse.firehose.v1.rs");
         }
     }
 }

@@ -12,10 +12,11 @@ use std::{
 use prost::Message;
 use protox::Compiler;
 
-/// Schemas of services. Blocks have a codec of their own in `dfuse-antelope`.
-const SERVICES: [&str; 8] = [
+/// Schemas of services and what their requests carry. Blocks have a codec of their own in `dfuse-antelope`.
+const SERVICES: [&str; 9] = [
     "dfuse/blocks/v1/abi_dumps.proto",
     "dfuse/eosio/v1/graphql.proto",
+    "dfuse/firehose/v1/transforms.proto",
     "dfuse/graphql/v1/graphql.proto",
     "sf/bstream/v1/blockstream.proto",
     "sf/firehose/v1/firehose.proto",

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dfuse_blocks::feed::FeedBlock;
 use dfuse_proto::Any;
-use dfuse_query::{ApiError, ApiResult, Service, streams::filled_block, turns::Class};
+use dfuse_query::{
+    ApiError, ApiResult, Service,
+    streams::{FilteredBlock, filled_block},
+    turns::Class,
+};
 use tonic::metadata::MetadataMap;
 
 use super::{Firehose, message};
@@ -35,9 +40,19 @@ impl Content {
 
     /// A block as it is wanted.
     pub(super) async fn any(self, block: &Arc<FeedBlock>, class: Class, service: &Service) -> ApiResult<Any> {
-        if !self.json {
-            return message::any(block.encoded());
+        Ok(message::any_of(self.bytes(block, class, service).await?))
+    }
+
+    /// The part of a block that a filter leaves.
+    pub(super) async fn part(self, found: &FilteredBlock, service: &Service) -> ApiResult<Any> {
+        let whole = self.bytes(&found.block, found.class, service).await?;
+        Ok(message::any_of(found.part_of(whole, service).await?))
+    }
+
+    async fn bytes(self, block: &Arc<FeedBlock>, class: Class, service: &Service) -> ApiResult<Bytes> {
+        match self.json {
+            true => filled_block(block, class, service).await,
+            false => Ok(block.encoded().payload()?),
         }
-        Ok(message::any_of(filled_block(block, class, service).await?))
     }
 }

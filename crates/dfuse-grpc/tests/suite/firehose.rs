@@ -1,16 +1,11 @@
 //! Streams of whole blocks against a naive model of the chain.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE};
-use crypto_secretbox::{KeyInit, XSalsa20Poly1305, aead::Aead};
-use dfuse_antelope::{
-    Checksum256,
-    model::{Block, Message as _},
-};
+use dfuse_antelope::model::{Block, Message as _};
 use dfuse_blocks::BlockRef;
 use dfuse_proto::sf::firehose::v2::{
-    ForkStep, InfoRequest, Request, Response, SingleBlockRequest,
+    InfoRequest, Request, Response, SingleBlockRequest,
     endpoint_info_client::EndpointInfoClient,
     fetch_client::FetchClient,
     single_block_request::{BlockHashAndNumber, BlockNumber, Cursor, Reference},
@@ -19,50 +14,10 @@ use dfuse_proto::sf::firehose::v2::{
 use dfuse_query::OpenAccess;
 use tonic::{Code, Status, Streaming, codec::CompressionEncoding, transport::Channel};
 
-use crate::support::{FORKS, TestChain, code};
-
-const NEW: i32 = ForkStep::StepNew as i32;
-const UNDO: i32 = ForkStep::StepUndo as i32;
-const FINAL: i32 = ForkStep::StepFinal as i32;
-
-/// What happened to a block, by its id.
-type Event = (i32, Checksum256);
-
-/// All blocks that came, and the best of them: the naive way.
-#[derive(Default)]
-struct Model {
-    blocks: BTreeMap<Checksum256, Arc<Block>>,
-    head: Option<Checksum256>,
-}
-
-impl Model {
-    /// The chain that ends with a block, the first one first.
-    fn chain(&self, end: Option<Checksum256>) -> Vec<Checksum256> {
-        let parent =
-            |id: &Checksum256| Some(self.blocks.get(id)?.header.previous).filter(|id| self.blocks.contains_key(id));
-        let mut chain: Vec<_> = std::iter::successors(end, parent).collect();
-        chain.reverse();
-        chain
-    }
-
-    /// What a client whose chain ends with that block is told, until it has the best one.
-    fn way(&self, from: Option<Checksum256>) -> Vec<Event> {
-        let (old, new) = (self.chain(from), self.chain(self.head));
-        let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-        let undone = old[same..].iter().rev().map(|id| (UNDO, *id));
-        undone.chain(new[same..].iter().map(|id| (NEW, *id))).collect()
-    }
-
-    /// Takes a block in; the longest chain is the best one, and of two the one that was there first.
-    fn push(&mut self, block: &Arc<Block>) -> Vec<Event> {
-        let before = self.head;
-        self.blocks.insert(block.id, block.clone());
-        if before.is_none_or(|head| block.number > head.block_num()) {
-            self.head = Some(block.id);
-        }
-        self.way(before)
-    }
-}
+use crate::{
+    model::{Event, FINAL, Model, NEW, UNDO, event, family, tip},
+    support::{FORKS, TestChain, code},
+};
 
 fn client(chain: &TestChain) -> StreamClient<Channel> {
     StreamClient::new(chain.channel.clone()).max_decoding_message_size(usize::MAX)
@@ -81,40 +36,12 @@ async fn all(chain: &TestChain, request: Request) -> Vec<Response> {
     responses
 }
 
-/// The event of a response, which must say the same everywhere.
-fn event(response: &Response, model: &Model) -> Event {
-    let metadata = response.metadata.as_ref().unwrap();
-    let id: Checksum256 = metadata.id.parse().unwrap();
-    let block = &model.blocks[&id];
-    let any = response.block.as_ref().unwrap();
-    assert_eq!(any.type_url, "type.googleapis.com/sf.antelope.type.v1.Block");
-    assert_eq!(any.value, block.to_bytes());
-    assert_eq!(
-        (metadata.num, metadata.parent_num, &metadata.parent_id, metadata.lib_num),
-        (
-            block.number.into(),
-            u64::from(block.number) - 1,
-            &block.header.previous.to_string(),
-            block.dpos_irreversible_blocknum.into()
-        )
-    );
-    let time = metadata.time.as_ref().unwrap();
-    let milliseconds = time.seconds * 1000 + i64::from(time.nanos) / 1_000_000;
-    assert_eq!(milliseconds, block.header.timestamp.to_unix_ms());
-    (response.step, id)
-}
-
 fn events(responses: &[Response], model: &Model) -> Vec<Event> {
     responses.iter().map(|response| event(response, model)).collect()
 }
 
 fn after(cursor: &str) -> Request {
     Request { cursor: cursor.to_owned(), ..Request::default() }
-}
-
-/// Where a client stands after an event.
-fn tip(event: &Event, model: &Model) -> Checksum256 {
-    if event.0 == UNDO { model.blocks[&event.1].header.previous } else { event.1 }
 }
 
 #[tokio::test]
@@ -259,15 +186,6 @@ async fn whole_chains_come_in_every_compression() {
         }
         assert!(stream.message().await.unwrap().is_none());
     }
-}
-
-/// A cursor as other servers of the family write it.
-fn family(plain: &str) -> String {
-    let bytes = |hex: &str| const_hex::decode(hex).unwrap();
-    let key = bytes("7bfcacee257409099edd2bb6a442638b559a80bfbfc0b9acdea0d8344b10eb00");
-    let nonce = bytes("261554c45ab9b752abad4f19c242605702d55a0d91616a1b");
-    let cipher = XSalsa20Poly1305::new_from_slice(&key).unwrap();
-    URL_SAFE.encode(cipher.encrypt(nonce.as_slice().into(), plain.as_bytes()).unwrap())
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ mod graphql;
 mod health;
 mod json;
 mod live;
+mod model;
+mod modes;
 mod older;
 mod support;
 mod tls;

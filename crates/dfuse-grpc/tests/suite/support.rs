@@ -165,23 +165,28 @@ impl TestChain {
 
     /// The same with limits and defaults of the server.
     pub(crate) async fn recorded_with(file: &str, options: Options) -> Option<Self> {
-        Some(Self::new(Box::new(recorded::open(file)?), Arc::new(OpenAccess), options).await)
+        Self::recorded_in(file, "memory://", options).await
+    }
+
+    /// The same with its block files in a folder.
+    pub(crate) async fn recorded_in(file: &str, place: &str, options: Options) -> Option<Self> {
+        Some(Self::new(Box::new(recorded::open(file)?), place, Arc::new(OpenAccess), options).await)
     }
 
     /// A synthetic one of so many blocks, with none of them yet.
     pub(crate) async fn synthetic(blocks: u32, access: Arc<dyn Access>) -> Self {
         let mut log = Vec::new();
         SyntheticChain::builder().seed(1).blocks(blocks).build().write_log(&mut log).unwrap();
-        Self::new(Box::new(Cursor::new(log)), access, raw()).await
+        Self::new(Box::new(Cursor::new(log)), "memory://", access, raw()).await
     }
 
     /// Without blocks, with a server of those options.
     pub(crate) async fn with(options: Options) -> Self {
-        Self::new(Box::new(std::io::empty()), Arc::new(OpenAccess), options).await
+        Self::new(Box::new(std::io::empty()), "memory://", Arc::new(OpenAccess), options).await
     }
 
-    async fn new(log: Box<dyn BufRead + Send>, access: Arc<dyn Access>, options: Options) -> Self {
-        let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
+    async fn new(log: Box<dyn BufRead + Send>, place: &str, access: Arc<dyn Access>, options: Options) -> Self {
+        let files = BlockStore::open(place, StoreOptions::default()).unwrap();
         let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
         let (feed, keeper) = opened.unwrap();
         let search = Arc::new(SearchIndex::default());

@@ -68,20 +68,52 @@ impl BlockSteps {
         Ok(Self { steps, feed, final_only })
     }
 
+    /// Goes on with the final block of that number, which is not above `stop_block`.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub(super) async fn at_final(
+        number: u32,
+        stop_block: Option<u32>,
+        final_only: bool,
+        service: &Service,
+    ) -> ApiResult<Self> {
+        let feed = service.chain().feed.clone();
+        let request = Request { irreversible_only: final_only, stop_block, ..Request::from(Start::Block(number)) };
+        let steps = Steps::from(request, &feed).await?;
+        Ok(Self { steps, feed, final_only })
+    }
+
     /// The next step and its block; none after the last one.
     ///
     /// # Errors
     /// Those of the feed.
     pub async fn next(&mut self) -> ApiResult<Option<(FeedStep, Arc<FeedBlock>)>> {
+        let Some(step) = self.next_step().await? else { return Ok(None) };
+        let block = self.block(&step).await?;
+        Ok(Some((step, block)))
+    }
+
+    /// The next step without its block; none after the last one.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub(super) async fn next_step(&mut self) -> ApiResult<Option<FeedStep>> {
         loop {
-            let Some(step) = self.steps.next_or_end().await? else { return Ok(None) };
+            let step = self.steps.next_or_end().await?;
             // Clients that have new blocks see in each which ones are final.
-            if step.step == Step::Irreversible && !self.final_only {
-                continue;
+            if self.final_only || step.is_none_or(|step| step.step != Step::Irreversible) {
+                return Ok(step);
             }
-            let block = block_of(&step, &self.feed).await?;
-            return Ok(Some((step, block)));
         }
+    }
+
+    /// The block of a step.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub(super) async fn block(&self, step: &FeedStep) -> ApiResult<Arc<FeedBlock>> {
+        block_of(step, &self.feed).await
     }
 
     /// Whose turn it is to work at the block of a step.
@@ -101,7 +133,7 @@ async fn block_of(step: &FeedStep, feed: &FeedHandle) -> ApiResult<Arc<FeedBlock
 }
 
 /// The number that a stream begins with.
-fn first_number(asked: i64, feed: &FeedHandle) -> ApiResult<u32> {
+pub(super) fn first_number(asked: i64, feed: &FeedHandle) -> ApiResult<u32> {
     let number = if asked < 0 {
         let head = feed.head().ok_or_else(ApiError::not_ready)?;
         i64::from(head.number).saturating_add(asked).max(0)

@@ -23,21 +23,33 @@ pub async fn filled_block(block: &Arc<FeedBlock>, class: Class, service: &Servic
 }
 
 async fn fill(block: &Arc<FeedBlock>, class: Class, service: &Service) -> ApiResult<Bytes> {
+    let (own_block, own) = (block.clone(), service.clone());
+    at_block(block.encoded().into(), class, service, move |view| filled(&own_block, view, &own)).await
+}
+
+/// Reads in the view that has the ABIs of a block, on its own branch. It waits until the indexes have come to the block.
+///
+/// # Errors
+/// Those of reading, and `service_unavailable_error` when it takes too long.
+pub(super) async fn at_block<T: Send + 'static>(
+    block: BlockRef,
+    class: Class,
+    service: &Service,
+    read: impl Fn(&View) -> ApiResult<T> + Clone + Send + 'static,
+) -> ApiResult<T> {
     let chain = service.chain();
-    let at = BlockRef::from(block.encoded());
     let mut changes = chain.serving.changes();
     loop {
         // What changes from here on ends the waiting.
         changes.mark_unchanged();
-        let left = chain.feed.is_off_chain(at);
-        if left || chain.serving.snapshot().head().is_some_and(|head| head.number >= at.number) {
-            let (block, own) = (block.clone(), service.clone());
+        let left = chain.feed.is_off_chain(block);
+        if left || chain.serving.snapshot().head().is_some_and(|head| head.number >= block.number) {
+            let read = read.clone();
             let work = move |snapshot: &ServingSnapshot, _: &Reading| {
-                let view = view_for(snapshot, at, left)?;
-                view.map(|view| filled(&block, &view, &own)).transpose()
+                view_for(snapshot, block, left)?.map(|view| read(&view)).transpose()
             };
-            if let Some(bytes) = service.at_turn(service.turns().turn(class).await, work).await? {
-                return Ok(bytes);
+            if let Some(found) = service.at_turn(service.turns().turn(class).await, work).await? {
+                return Ok(found);
             }
         }
         changes.changed().await.map_err(|_| ApiError::unavailable("The server is going away."))?;
