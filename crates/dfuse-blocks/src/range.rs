@@ -193,7 +193,7 @@ impl BlockStore {
         &self,
         base: u32,
         range: RangeInclusive<u32>,
-    ) -> impl Stream<Item = Result<EncodedBlock>> + Send {
+    ) -> impl Stream<Item = Result<EncodedBlock>> + Send + use<> {
         let pieces = stream::try_unfold((self.clone(), None), move |(store, reader)| {
             let range = range.clone();
             async move {

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{ffi::OsString, fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -34,6 +34,17 @@ pub struct StoreOptions {
     /// Keys, regions and endpoints of the object store, by the names of its environment variables
     /// (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_KEY`, ...); others are passed over.
     pub credentials: Vec<(String, String)>,
+}
+
+impl StoreOptions {
+    /// With what the variables of an environment say of object stores.
+    pub fn with_variables(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        // The names of some settings without a prefix, such as "timeout" or "endpoint", are those of other programs, too.
+        let is_of_store = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
+        let credentials = variables.filter_map(text).filter(|(name, _)| is_of_store(name)).collect();
+        Self { credentials, ..Self::default() }
+    }
 }
 
 /// Block files in a directory or an object store. Cloning is cheap, and clones share their cache.
@@ -349,7 +360,7 @@ impl BlockStore {
     }
 
     /// Reads one-block files, several at a time, in the order of their names.
-    pub fn read_one_blocks(&self, names: Vec<OneBlockName>) -> impl Stream<Item = Result<EncodedBlock>> + Send {
+    pub fn read_one_blocks(&self, names: Vec<OneBlockName>) -> impl Stream<Item = Result<EncodedBlock>> + Send + use<> {
         let store = self.clone();
         let reads = stream::iter(names).map(move |name| {
             let store = store.clone();

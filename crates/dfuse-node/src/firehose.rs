@@ -11,10 +11,15 @@ mod follow;
 pub(crate) mod identity;
 mod options;
 mod position;
+mod wanted;
 
-pub use block::Received;
+pub use block::{Received, Sent};
 pub use client::FirehoseClient;
 pub use endpoint::{Endpoint, Endpoints};
 pub use failure::Failure;
-pub(crate) use follow::{check, read, varied};
+pub use follow::check;
+pub(crate) use follow::{read, varied};
 pub use options::{Credential, FirehoseOptions};
+pub use wanted::Wanted;
+
+pub use dfuse_proto::sf::firehose::v2::ForkStep;

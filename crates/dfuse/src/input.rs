@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use dfuse_blocks::StoreOptions;
 use dfuse_node::{decompressed, open_log};
 use url::Url;
 
@@ -31,6 +32,11 @@ pub(crate) enum Input {
     BlockFile(Vec<u8>),
     /// A block store, by its place.
     Store(String),
+}
+
+/// How to open a block store of this machine or of others, with the credentials that the environment has.
+pub(crate) fn store_options(fsync: bool) -> StoreOptions {
+    StoreOptions { fsync, ..StoreOptions::with_variables(std::env::vars_os()) }
 }
 
 /// Opens `demo`, `-` (standard input), a log, a block file, or a block store (a directory or a URL).

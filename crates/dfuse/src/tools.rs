@@ -2,6 +2,8 @@
 
 mod backup;
 mod check_blocks;
+mod compare_blocks;
+mod firehose_client;
 mod index;
 mod index_copy;
 mod merge;
@@ -13,11 +15,12 @@ use std::io::{self, Read, Write};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use dfuse_blocks::{BlockStore, Located, StoreOptions};
+use dfuse_blocks::{BlockStore, Located};
 use dfuse_deep_mind::{MAX_LINE, Reader};
 
 use crate::{
     failure::{self, usage},
+    input::store_options,
     start::Settings,
 };
 
@@ -39,6 +42,8 @@ pub(crate) enum Tool {
     /// Convert a log to a block store, or add it to an existing store
     Merge(merge::Merge),
     Backup(backup::Backup),
+    CompareBlocks(compare_blocks::CompareBlocks),
+    FirehoseClient(firehose_client::FirehoseClient),
     /// Rebuild indexes from the block files
     Reindex(index::Reindex),
     #[command(subcommand, arg_required_else_help = true)]
@@ -70,6 +75,8 @@ impl Tool {
             Self::Check(Check::Index(tool)) => tool.run(),
             Self::Merge(tool) => tool.run(),
             Self::Backup(backup) => backup.run(),
+            Self::CompareBlocks(tool) => tool.run(),
+            Self::FirehoseClient(tool) => tool.run(),
             Self::Reindex(tool) => tool.run(),
             Self::Index(tool) => tool.run(),
             Self::Snapshot(tool) => tool.run(),
@@ -101,7 +108,7 @@ impl LineOptions {
 
 /// Opens a block store, also by the folder of its bundles; fails if it has no block files.
 async fn open_store(place: &str) -> anyhow::Result<BlockStore> {
-    let store = BlockStore::open_existing(place, StoreOptions::default()).map_err(|error| usage(error.to_string()))?;
+    let store = BlockStore::open_existing(place, store_options(false)).map_err(|error| usage(error.to_string()))?;
     match store.locate(place).await? {
         Located::Store(store) => Ok(store),
         Located::Empty(why) => Err(why.into()),

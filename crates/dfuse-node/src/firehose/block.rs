@@ -29,6 +29,42 @@ impl Received {
     /// # Errors
     /// What is wrong with it.
     pub fn read(response: Response) -> Result<Self, String> {
+        let (Sent { step, cursor, mut block }, any) = Sent::of(response)?;
+        if block.filtering_applied {
+            return Err(format!("the endpoint sent block {} with a part of its transactions only", block.number));
+        }
+        let encoded = if block.drop_json() {
+            EncodedBlock::encode(&block, &mut ReverseWriter::new())
+        } else {
+            EncodedBlock::from_envelope(envelope(&block, any).to_bytes())
+        };
+        let encoded = encoded.map_err(|error| format!("the endpoint sent a block that cannot be: {error}"))?;
+        Ok(Self { step, cursor, block: Arc::new(block), encoded })
+    }
+}
+
+/// A block of a stream as the endpoint sends it: with its JSON, or with a part of its transactions only.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// What happened to it.
+    pub step: ForkStep,
+    /// The position after it.
+    pub cursor: String,
+    /// The block.
+    pub block: Block,
+}
+
+impl Sent {
+    /// Reads a message of a stream, as [`Received::read`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(response: Response) -> Result<Self, String> {
+        Self::of(response).map(|(sent, _)| sent)
+    }
+
+    /// The same, and the bytes of the block.
+    fn of(response: Response) -> Result<(Self, Any), String> {
         let step = response.step();
         if step == ForkStep::StepUnset {
             return Err(format!("the endpoint sent an unknown step ({})", response.step));
@@ -41,17 +77,8 @@ impl Received {
         }
         let unreadable =
             |error: dfuse_antelope::Error| format!("the endpoint sent a block that cannot be read: {error}");
-        let mut block = BlockParts::locate(value.clone()).and_then(|parts| parts.decode()).map_err(unreadable)?;
-        if block.filtering_applied {
-            return Err(format!("the endpoint sent block {} with a part of its transactions only", block.number));
-        }
-        let encoded = if block.drop_json() {
-            EncodedBlock::encode(&block, &mut ReverseWriter::new())
-        } else {
-            EncodedBlock::from_envelope(envelope(&block, Any { type_url, value }).to_bytes())
-        };
-        let encoded = encoded.map_err(|error| format!("the endpoint sent a block that cannot be: {error}"))?;
-        Ok(Self { step, cursor: response.cursor, block: Arc::new(block), encoded })
+        let block = BlockParts::locate(value.clone()).and_then(|parts| parts.decode()).map_err(unreadable)?;
+        Ok((Self { step, cursor: response.cursor, block }, Any { type_url, value }))
     }
 }
 

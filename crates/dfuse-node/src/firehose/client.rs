@@ -13,20 +13,25 @@ use dfuse_proto::{
     },
     sf::bstream::v1::{Block as LiveBlock, BlockRequest, block_stream_client::BlockStreamClient},
 };
-use tokio::time::timeout;
+use futures::{Stream, StreamExt};
+use tokio::{task::spawn_blocking, time::timeout};
 use tonic::{
-    Request as Call, Streaming,
+    Request as Call, Status, Streaming,
     codec::CompressionEncoding,
     metadata::{Ascii, MetadataValue},
     transport::{Certificate, Channel, ClientTlsConfig},
 };
 
-use super::{Credential, Endpoint, Failure, FirehoseOptions, Received};
+use super::{Credential, Endpoint, Failure, FirehoseOptions, Received, Sent, Wanted};
 
 /// Bytes that an endpoint may send ahead: a round trip over a long way takes less than these.
 const WINDOW: u32 = 8 << 20;
 /// How long an endpoint may take to send the second of two blocks that it has.
 const SECOND_BLOCK: Duration = Duration::from_secs(1);
+/// Metadata that tells servers of ours whether the JSON of actions and rows is wanted.
+const JSON: &str = "x-dfuse-json";
+/// Blocks of an endpoint that are decoded at the same time.
+const DECODED_AT_ONCE: usize = 4;
 /// Most bytes of the ABIs of a dump: many times what the largest chain has.
 const MAX_DUMP_BYTES: usize = 1 << 30;
 
@@ -94,6 +99,33 @@ impl FirehoseClient {
     pub async fn block(&self, request: SingleBlockRequest) -> Result<SingleBlockResponse, Failure> {
         let mut client = service!(FetchClient, self);
         Ok(within(&self.options, client.block(self.call(request))).await??.into_inner())
+    }
+
+    /// Blocks as the endpoint sends them, some of them decoded ahead.
+    ///
+    /// # Errors
+    /// Those of the endpoint.
+    pub async fn sent(&self, wanted: &Wanted) -> Result<impl Stream<Item = Result<Sent, Failure>> + use<>, Failure> {
+        Ok(decoded(self.stream(wanted).await?, Sent::read))
+    }
+
+    /// The same as they are stored, without JSON of the endpoint.
+    ///
+    /// # Errors
+    /// Those of the endpoint.
+    pub async fn received(
+        &self,
+        wanted: &Wanted,
+    ) -> Result<impl Stream<Item = Result<Received, Failure>> + use<>, Failure> {
+        Ok(decoded(self.stream(wanted).await?, Received::read))
+    }
+
+    async fn stream(&self, wanted: &Wanted) -> Result<Streaming<Response>, Failure> {
+        let mut call = self.call(wanted.request());
+        if wanted.json {
+            call.metadata_mut().insert(JSON, MetadataValue::from_static("true"));
+        }
+        Ok(service!(StreamClient, self).blocks(call).await?.into_inner())
     }
 
     /// A stream of blocks.
@@ -169,12 +201,25 @@ impl FirehoseClient {
     fn call<M>(&self, message: M) -> Call<M> {
         let mut call = Call::new(message);
         // Servers of ours would decode what is dropped here.
-        call.metadata_mut().insert("x-dfuse-json", MetadataValue::from_static("false"));
+        call.metadata_mut().insert(JSON, MetadataValue::from_static("false"));
         if let Some((name, value)) = &self.credential {
             call.metadata_mut().insert(*name, value.clone());
         }
         call
     }
+}
+
+/// The messages of a stream, some of them decoded at once, in their order.
+pub(super) fn decoded<T: Send + 'static>(
+    stream: impl Stream<Item = Result<Response, Status>>,
+    read: fn(Response) -> Result<T, String>,
+) -> impl Stream<Item = Result<T, Failure>> {
+    let decode = move |message: Result<Response, Status>| async move {
+        let response = message.map_err(Failure::from)?;
+        let read = spawn_blocking(move || read(response)).await;
+        read.map_err(|_| Failure::Passing("the process stops".to_owned()))?.map_err(Failure::Lasting)
+    };
+    stream.map(decode).buffered(DECODED_AT_ONCE)
 }
 
 /// The height of the block in a message.

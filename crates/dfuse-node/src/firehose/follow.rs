@@ -7,29 +7,23 @@ use dfuse_blocks::{
     Backoff, Entropy, SystemEntropy,
     bundle::{BUNDLE_BLOCKS, base_of},
 };
-use dfuse_proto::sf::firehose::v2::Response;
-use futures::{Stream, StreamExt};
-use tokio::{
-    task::spawn_blocking,
-    time::{sleep, timeout},
-};
-use tonic::Status;
+use futures::StreamExt;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{
-    Endpoint, Endpoints, Failure, FirehoseClient, FirehoseOptions, Received, identity,
+    Endpoint, Endpoints, Failure, FirehoseClient, FirehoseOptions, Received,
+    client::decoded,
+    identity,
     position::{Mismatch, News, Position},
 };
 use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
-
-/// Blocks of an endpoint that are decoded at the same time.
-const DECODED_AT_ONCE: usize = 4;
 
 /// Whether endpoints can be followed with these options.
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub(crate) fn check(endpoints: &Endpoints, options: &FirehoseOptions) -> Result<(), String> {
+pub fn check(endpoints: &Endpoints, options: &FirehoseOptions) -> Result<(), String> {
     let open = |endpoint: &&Endpoint| !endpoint.is_tls() && !endpoint.is_local();
     match endpoints.all().iter().find(open) {
         Some(endpoint) if options.credential.is_some() && !options.credential_in_plain_text => Err(format!(
@@ -270,7 +264,7 @@ impl<'a> Following<'a> {
             () = sender.closed() => return Ok(Ended::Unwanted),
             stream = timeout(silence, client.blocks(request)) => stream.map_err(silent)??,
         };
-        let mut received = pin!(decoded(stream));
+        let mut received = pin!(decoded(stream, Received::read));
         if std::mem::take(&mut self.interrupted) && self.tell(SourceEvent::Interrupted(None)).await.is_err() {
             return Ok(Ended::Unwanted);
         }
@@ -317,16 +311,6 @@ impl<'a> Following<'a> {
         }
         Failure::Passing(text)
     }
-}
-
-/// The messages of a stream, some of them decoded at once, in their order.
-fn decoded(stream: impl Stream<Item = Result<Response, Status>>) -> impl Stream<Item = Result<Received, Failure>> {
-    let decode = async |message: Result<Response, Status>| {
-        let response = message.map_err(Failure::from)?;
-        let read = spawn_blocking(move || Received::read(response)).await;
-        read.map_err(|_| Failure::Passing("the process stops".to_owned()))?.map_err(Failure::Lasting)
-    };
-    stream.map(decode).buffered(DECODED_AT_ONCE)
 }
 
 /// Waits until one of the endpoints that are preferred can be followed.

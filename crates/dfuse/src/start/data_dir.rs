@@ -1,7 +1,6 @@
 //! The directory of everything that is kept, and who may use it.
 
 use std::{
-    ffi::OsString,
     fs::{File, TryLockError},
     io::{Read, Seek, Write},
     os::unix::fs::MetadataExt,
@@ -9,11 +8,11 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use dfuse_blocks::{BlockStore, StoreOptions};
+use dfuse_blocks::BlockStore;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use crate::failure::usage;
+use crate::{failure::usage, input::store_options};
 
 const LOCK: &str = "lock";
 /// There if the API keys are not here but in the block store, with those of other machines.
@@ -149,9 +148,7 @@ impl DataDir {
     /// Opens the block files at `place`, in this directory without one. Credentials come from the environment.
     pub(crate) fn open_blocks(&self, place: Option<&str>, fsync: bool) -> dfuse_blocks::Result<BlockStore> {
         let own = || Self::blocks_in(&self.path).display().to_string();
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        let credentials = std::env::vars_os().filter_map(text).collect();
-        BlockStore::open(&place.map_or_else(own, str::to_owned), StoreOptions { fsync, credentials })
+        BlockStore::open(&place.map_or_else(own, str::to_owned), store_options(fsync))
     }
 
     /// Refuses a directory with files of others only: whoever named it meant another one, most likely.

@@ -118,6 +118,7 @@ impl Origin {
                     state: Some(state),
                     loaded,
                     durable,
+                    store: input::store_options(false),
                     ..SourceOptions::default()
                 };
                 Source::open(spec, options).map_err(|error| usage(one_line(&error.into())))

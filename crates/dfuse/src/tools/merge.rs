@@ -7,7 +7,7 @@ use dfuse_deep_mind::{Event, Reader};
 
 use crate::{
     failure::usage,
-    input::{self, Input},
+    input::{self, Input, store_options},
     progress::Progress,
     remedy,
     tools::{LineOptions, end_of_log, runtime, whole_store},
@@ -48,14 +48,14 @@ impl Merge {
         if self.mend {
             return self.mend(log);
         }
-        let store = BlockStore::open(&self.store, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        let store = BlockStore::open(&self.store, store_options(false)).map_err(|e| usage(e.to_string()))?;
         self.merge(log, &store)
     }
 
     /// Merges the log into a store of its own, and takes from there what is damaged or missing.
     fn mend(&self, log: Box<dyn Read + Send>) -> anyhow::Result<()> {
         let place = whole_store(&self.store);
-        let store = BlockStore::open_existing(place, StoreOptions::default()).map_err(|e| usage(e.to_string()))?;
+        let store = BlockStore::open_existing(place, store_options(false)).map_err(|e| usage(e.to_string()))?;
         // As `check blocks` finds it: perhaps by a folder of bundles alone.
         let store = match runtime()?.block_on(store.clone().locate(place))? {
             Located::Store(located) => located,
