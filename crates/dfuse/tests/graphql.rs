@@ -4,11 +4,9 @@
 
 mod support;
 
-use std::{env, path::PathBuf, process::Command};
-
 use support::{
     Server,
-    clients::{browser_script, script, scripts, server, succeeds},
+    clients::{browser_script, python, script, server, succeeds},
 };
 
 #[test]
@@ -25,17 +23,6 @@ fn a_browser_opens_the_editor() {
     let mut server = server();
     succeeds(&mut editor, &mut server);
     server.stop();
-}
-
-/// A script of Python, for one that has the packages of all of them; says what is skipped if there is none.
-fn python(name: &str) -> Option<Command> {
-    let Some(python) = env::var_os("DFUSE_TEST_GQL").map(PathBuf::from).filter(|python| python.is_file()) else {
-        println!("skipped: DFUSE_TEST_GQL names no Python with the packages of crates/dfuse/tests/python");
-        return None;
-    };
-    let mut python = Command::new(python);
-    python.arg(scripts("python").join(name));
-    Some(python)
 }
 
 #[test]

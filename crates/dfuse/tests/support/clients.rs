@@ -50,3 +50,14 @@ pub(crate) fn browser_script(name: &str, package: &str) -> Option<Command> {
     script.env("DFUSE_CHROMIUM", browser);
     Some(script)
 }
+
+/// A script of Python, for one that has the packages of all of them; says what is skipped if there is none.
+pub(crate) fn python(name: &str) -> Option<Command> {
+    let Some(python) = env::var_os("DFUSE_TEST_GQL").map(PathBuf::from).filter(|python| python.is_file()) else {
+        println!("skipped: DFUSE_TEST_GQL names no Python with the packages of crates/dfuse/tests/python");
+        return None;
+    };
+    let mut python = Command::new(python);
+    python.arg(scripts("python").join(name));
+    Some(python)
+}
