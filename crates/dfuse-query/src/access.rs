@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use async_trait::async_trait;
-use dfuse_access::{Grant, IssuedToken, KeyId, Place, RouteClass, Standing, Subject, Usage, UsedSinceStart};
+use dfuse_access::{Grant, IssuedToken, KeyId, KeyKind, Place, RouteClass, Standing, Subject, Usage, UsedSinceStart};
 use serde_json::{Value, json};
 
 use crate::{ApiError, ApiResult, Client, ErrorCode};
@@ -163,6 +163,11 @@ impl Caller {
     /// The id of their API key, if they have one that was made here. It is no secret.
     pub fn key_id(&self) -> Option<KeyId> {
         self.grant.as_ref()?.key().map(|(id, _)| id)
+    }
+
+    /// Of which kind it is. A key in web pages or in programs of many people is everybody's.
+    pub fn key_kind(&self) -> Option<KeyKind> {
+        self.grant.as_ref()?.key().map(|(_, kind)| kind)
     }
 
     /// Charges work that was done beyond what a request is worth.

@@ -19,7 +19,7 @@
 //! | `streams` | steps of the chain as they are taken, read when the indexes have them |
 //! | `turns`, `outbox` | streams: whose turn it is, and the memory of what waits for clients |
 //! | `graphql` | documents, between what takes them and what executes them |
-//! | `metrics`, `readiness`, `look` | what operators ask |
+//! | `metrics`, `readiness`, `operations`, `look` | what operators ask |
 //! | `secrets`, `shorten`, `trace_id` | texts from outside without private keys in them; names of requests |
 
 mod access;
@@ -35,6 +35,7 @@ mod look;
 pub mod lookup;
 mod metrics;
 mod nearest;
+mod operations;
 mod options;
 pub mod outbox;
 mod page;
@@ -55,7 +56,7 @@ pub use access::{Access, Asking, Caller, OpenAccess, Surface};
 pub use client::Client;
 pub use context::{OwnedRead, ReadContext};
 pub use cursor::ListCursor;
-pub use dfuse_access::{IssuedToken, KeyId, Place, RouteClass, Standing, Usage, UsedSinceStart};
+pub use dfuse_access::{IssuedToken, KeyId, KeyKind, Place, RouteClass, Standing, Usage, UsedSinceStart};
 pub use error::{
     ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, convert::query_position,
 };
@@ -64,6 +65,7 @@ pub use graphql::{GraphqlError, GraphqlExecutor, GraphqlLocation, GraphqlOperati
 pub use look::{Head, Look};
 pub use metrics::Metrics;
 pub use nearest::nearest;
+pub use operations::{NodeLogs, Operations, SlowSearch};
 pub use options::{Options, StreamOptions};
 pub use page::{Page, Step};
 pub use readers::{Class, Reading, blocking, within};

@@ -14,6 +14,8 @@ pub struct Options {
     pub max_waiting_reads_of_client: usize,
     /// How much work one search may do before it answers with what it has; a unit is some microseconds.
     pub search_work: u64,
+    /// A search that takes so long is shown to operators.
+    pub slow_search: Duration,
     /// From which age of the head block on the service is not ready; never if absent, as for a chain that is replayed.
     pub max_head_age: Option<Duration>,
     /// Whether the process has indexes; one that only takes blocks has none, and is ready without.
@@ -43,6 +45,7 @@ impl Default for Options {
             max_waiting_reads: 4096,
             max_waiting_reads_of_client: 1024,
             search_work: 1_000_000,
+            slow_search: Duration::from_millis(500),
             max_head_age: None,
             has_indexes: true,
             ahead_wait: Duration::ZERO,

@@ -9,7 +9,7 @@ use dfuse_trx::{ForkedTransactions, Signers};
 use tokio::time::timeout;
 
 use crate::{
-    Access, ApiResult, Asking, Caller, Class, Client, Metrics, Readiness, Reading,
+    Access, ApiResult, Asking, Caller, Class, Client, Metrics, Operations, Readiness, Reading,
     options::{Options, StreamOptions, cores},
     outbox::Memory,
     readers::Readers,
@@ -83,6 +83,7 @@ struct Shared {
     /// What waits for clients of streams.
     queues: Arc<Memory>,
     readiness: Readiness,
+    operations: Operations,
     metrics: Metrics,
     abis: AbiCache,
     /// Who signed the transactions that were asked for last; absent if the chain's id is unknown.
@@ -109,6 +110,7 @@ impl Service {
             chain,
             access,
             readiness: Readiness::default(),
+            operations: Operations::default(),
             metrics: Metrics::new(),
             abis: AbiCache::new(ABI_CACHE_BYTES),
             signers,
@@ -170,6 +172,11 @@ impl Service {
     /// Conditions that must hold before clients are sent here.
     pub fn readiness(&self) -> &Readiness {
         &self.shared.readiness
+    }
+
+    /// What operators look at beside conditions and counts.
+    pub fn operations(&self) -> &Operations {
+        &self.shared.operations
     }
 
     /// What is counted.

@@ -6,7 +6,7 @@ use dfuse_antelope::Checksum256;
 use dfuse_blocks::Clock;
 use tokio::sync::watch;
 
-use super::{NodeConfig, NodeStatus, NodeosOptions, config::NodeSettings};
+use super::{NodeConfig, NodeStatus, NodeosOptions, config::NodeSettings, output::Output};
 use crate::Queue;
 
 /// What the tasks of all nodes know.
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) pausable: bool,
     status: Mutex<NodeStatus>,
     pub(super) queue: Mutex<Option<Queue>>,
+    /// What it wrote in its last run.
+    pub(super) output: Mutex<Arc<Output>>,
     pub(super) rewind: watch::Sender<Option<u32>>,
 }
 
@@ -50,6 +52,7 @@ impl Node {
             http: format!("http://{}", settings.http().unwrap_or_default()),
             status: Mutex::new(NodeStatus { name: config.name.clone(), problem, ..NodeStatus::default() }),
             queue: Mutex::default(),
+            output: Mutex::default(),
             rewind: watch::Sender::new(None),
             config: config.clone(),
         }

@@ -109,6 +109,12 @@ impl Nodeos {
         self.shared.nodes.iter().map(Node::status).collect()
     }
 
+    /// The last lines that a node wrote in its present run, or in the last one, the newest at the end. None if there is no such node.
+    pub fn last_lines(&self, name: &str) -> Vec<String> {
+        let node = self.shared.nodes.iter().find(|node| node.config.name == name);
+        node.map(|node| lock(&node.output).last_lines()).unwrap_or_default()
+    }
+
     /// The chain's id as it is known, or as the first node to answer says. None if no node answers before the log has filled
     /// its queue, or before one needs help.
     pub async fn chain_id(&self) -> Option<Checksum256> {
@@ -479,6 +485,7 @@ impl Supervisor {
         info!(node = config.name, "starting {}", shown(&command));
         let (process, (stdout, stderr)) = Process::start(command, &config.name).await?;
         let output = Arc::new(Output::default());
+        lock(&node.output).clone_from(&output);
         let (told, told_all) = oneshot::channel();
         pass_on(&config.name, stderr, output.clone(), Some(told))?;
         let (decoding, decoded) = oneshot::channel();

@@ -19,7 +19,10 @@ use super::{
     range::{AskedBlocks, Range, Resumption},
     undone::{FeedLostBlocks, undone},
 };
-use crate::{ApiError, ApiResult, ReadContext, RouteClass, transactions::AT_ONCE};
+use crate::{ApiError, ApiResult, ReadContext, RouteClass, SlowSearch, shorten_to, transactions::AT_ONCE};
+
+/// Most characters of a slow query that operators are shown.
+const SHOWN_QUERY: usize = 300;
 
 /// What is searched.
 #[derive(Debug)]
@@ -119,12 +122,22 @@ pub fn page(read: &ReadContext<'_>, question: SearchQuestion) -> ApiResult<Searc
     let search_time = clock.elapsed().saturating_sub(began);
 
     let lost = lost.into_iter().map(|found| SearchItem { found, undo: true });
-    let items = lost.chain(page.matches.into_iter().map(|found| SearchItem { found, undo: false })).collect();
+    let items: Vec<_> = lost.chain(page.matches.into_iter().map(|found| SearchItem { found, undo: false })).collect();
     let blocks = PageBlocks::new(&read.chain().feed);
     let work = budget.spent();
     read.service().caller().charge_work(RouteClass::Search, work);
     let options = read.chain().search.options();
     let incomplete_from = incomplete_from(read.snapshot(), &question.query, options, &range.blocks)?;
+    if search_time >= read.service().options().slow_search {
+        read.service().operations().note_slow(SlowSearch {
+            unix_ms: u64::try_from(clock.now().as_millis()).unwrap_or(u64::MAX),
+            query: shorten_to(question.query.canonical(), SHOWN_QUERY),
+            blocks: Some(range.blocks.clone()).filter(|blocks| !blocks.is_empty()),
+            results: items.len(),
+            work,
+            taken: search_time,
+        });
+    }
     Ok(SearchPage { question, items, range, resumption, end: page.end, blocks, work, search_time, incomplete_from })
 }
 
