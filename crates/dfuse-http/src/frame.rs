@@ -33,7 +33,7 @@ use crate::{
     metrics::{request_begins, request_ends},
     refused::Refused,
     request_span::RequestSpan,
-    routes::{Routes, Shape, Shaped, Untouched},
+    routes::{ErrorPage, Routes, Shape, Shaped, Untouched},
 };
 
 /// The header with the trace id.
@@ -49,6 +49,8 @@ pub(crate) struct Frame {
     endpoints: Vec<Endpoint>,
     /// Where browsers are answered that ask for `/`.
     home: Option<&'static str>,
+    /// What browsers get where there is nothing.
+    missing: Option<ErrorPage>,
     trace_ids: TraceIds,
 }
 
@@ -61,17 +63,18 @@ impl Frame {
             all.shapes.extend(surface.shapes);
             all.addresses.extend(surface.addresses);
             all.home = all.home.or(surface.home);
+            all.missing = all.missing.or(surface.missing);
         }
         let documents = Documents::default();
         let of_server = [health::endpoints(all.addresses.clone()), documents.endpoints()].concat();
-        let Routes { router, endpoints, shapes, home, .. } =
+        let Routes { router, endpoints, shapes, home, missing, .. } =
             all.with((&api, Surface::Rest), of_server, |routes| routes);
         documents.write(&endpoints);
         let router = router.with_state(api.clone());
         let routes =
             router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
-        Self { api, routes, shapes, endpoints, home, trace_ids }
+        Self { api, routes, shapes, endpoints, home, missing, trace_ids }
     }
 
     pub(crate) fn api(&self) -> &Api {
@@ -104,6 +107,7 @@ impl Frame {
         }
         let method = request.method().clone();
         let shape = self.shape(request.uri().path());
+        let wants_page = path::is_of_browser(&request) && !path::is_of_api(request.uri().path());
         // Every line that is logged on the way says whose request it is.
         let span = tracing::error_span!("request", %trace_id, client = record.client());
         let refused = request.extensions_mut().remove::<Refused>();
@@ -115,12 +119,22 @@ impl Frame {
                 work.instrument(span.clone()).await.unwrap_or_else(|panic| HttpError(panicked(&*panic)).into_response())
             }
         };
+        let answer = if wants_page { self.page_of(answer, trace_id) } else { answer };
         let extensions = answer.extensions();
         let code = extensions.get::<ApiError>().map(ApiError::code).or_else(|| extensions.get::<ErrorCode>().copied());
         let mut response = span.in_scope(|| finish(answer, &method, shape, trace_id));
         record.end(response.status(), code.map(|code| code.row().code));
         response.extensions_mut().insert(RequestSpan(span));
         response
+    }
+
+    /// A page for a browser that came to no route.
+    fn page_of(&self, answer: Response, trace_id: TraceId) -> Response {
+        let error = answer.extensions().get::<ApiError>().filter(|error| error.code() == ErrorCode::RouteNotFound);
+        match (self.missing, error) {
+            (Some(page), Some(error)) => page(error.clone(), trace_id),
+            _ => answer,
+        }
     }
 
     async fn answer(&self, request: Request) -> Response {

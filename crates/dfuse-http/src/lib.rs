@@ -56,7 +56,12 @@ pub use api::Api;
 pub use bodies::Room;
 pub use charge::{Charge, Counts};
 pub use endpoint::{BodyForm, COMMON_ERRORS, Endpoint, Handler, Methods};
-pub use frame::{TRACE_ID, integrity::proven, panicked, path::SlashAtEnd};
+pub use frame::{
+    TRACE_ID,
+    integrity::proven,
+    panicked,
+    path::{SlashAtEnd, wants_page},
+};
 pub use health::without_places;
 pub use integrity_secret::IntegritySecret;
 pub use json::{Json, JsonList, JsonText};
@@ -65,8 +70,8 @@ pub use options::Options;
 pub use parameter::{Kind, Parameter, Place};
 pub use params::Params;
 pub use places::ConnectionPlace;
-pub use recent::{Answered, Recent};
-pub use routes::{Routes, Shape, Shaped, ShapedError, Untouched};
+pub use recent::{Answered, FailedSoFar, Recent};
+pub use routes::{ErrorPage, Routes, Shape, Shaped, ShapedError, Untouched};
 pub use schema::{AnswerForm, Field, Schema};
 pub use server::Server;
 pub use stopping::Stopping;

@@ -1,7 +1,7 @@
 //! The last requests that failed or took long, for operators.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -32,9 +32,22 @@ pub struct Answered {
     pub taken: Duration,
 }
 
+/// The errors of one code since the start.
+#[derive(Debug, Clone)]
+pub struct FailedSoFar {
+    /// The code.
+    pub code: &'static str,
+    /// How many requests were answered with it.
+    pub count: u64,
+    /// The last one.
+    pub last: Answered,
+}
+
 /// The last requests that failed or took long.
 #[derive(Debug, Default)]
 pub struct Recent {
+    /// By code, of which there are as many as the table of errors has.
+    codes: Mutex<BTreeMap<&'static str, FailedSoFar>>,
     failed: Mutex<VecDeque<Answered>>,
     slow: Mutex<VecDeque<Answered>>,
 }
@@ -49,10 +62,27 @@ impl Recent {
         let answered = answered();
         if has_failed {
             keep(&self.failed, answered.clone());
+            self.count(&answered);
         }
         if is_slow {
             keep(&self.slow, answered);
         }
+    }
+
+    fn count(&self, answered: &Answered) {
+        let Some(code) = answered.code else { return };
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_code = codes.entry(code).or_insert_with(|| FailedSoFar { code, count: 0, last: answered.clone() });
+        of_code.count += 1;
+        of_code.last = answered.clone();
+    }
+
+    /// Errors by code, that of the last one first.
+    pub fn by_code(&self) -> Vec<FailedSoFar> {
+        let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = codes.values().cloned().collect();
+        all.sort_by_key(|of_code| std::cmp::Reverse(of_code.last.unix_ms));
+        all
     }
 
     /// Those that failed, the newest first.

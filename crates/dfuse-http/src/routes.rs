@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use axum::Router;
+use axum::{Router, response::Response};
 use dfuse_query::{ApiError, Surface, TraceId};
 
 use crate::{Api, Endpoint, endpoint};
@@ -13,7 +13,11 @@ pub struct Routes {
     pub(crate) shapes: Vec<(&'static str, Shape)>,
     pub(crate) addresses: Vec<&'static str>,
     pub(crate) home: Option<&'static str>,
+    pub(crate) missing: Option<ErrorPage>,
 }
+
+/// Makes a page of an error, for a browser.
+pub type ErrorPage = fn(ApiError, TraceId) -> Response;
 
 /// An error in a structure of a surface's own. As a response it has a status only ([`crate::answer::without_body`]): the request
 /// frame asks for the body, since it knows the trace id.
@@ -58,6 +62,13 @@ impl Routes {
     #[must_use]
     pub fn with_home(mut self, path: &'static str) -> Self {
         self.home = Some(path);
+        self
+    }
+
+    /// What browsers get where there is nothing, but for addresses of the API.
+    #[must_use]
+    pub fn with_missing(mut self, page: ErrorPage) -> Self {
+        self.missing = Some(page);
         self
     }
 

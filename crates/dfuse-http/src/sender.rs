@@ -53,7 +53,7 @@ async fn check(State((api, tariff)): State<(Api, Tariff)>, request: Request, nex
 /// # Errors
 /// They may not ask.
 pub async fn admit(api: &Api, parts: &Parts, surface: Surface) -> ApiResult<Caller> {
-    // Nothing that comes over a connection has one: this request is of the process itself.
+    // Nothing that comes over a connection has one: this request is of the process itself, or its surface has admitted it.
     if let Some(caller) = parts.extensions.get::<Caller>() {
         return Ok(caller.clone());
     }
@@ -110,6 +110,20 @@ impl Sender {
         };
         api.admit(&asking).await
     }
+}
+
+/// Who sends this request and what they may do, with an API key that they need not know.
+///
+/// # Errors
+/// They may not ask, or the key is not valid.
+pub async fn admit_key(api: &Api, parts: &Parts, api_key: &str, surface: Surface) -> ApiResult<Caller> {
+    let forwarded_for = forwarded_for(&parts.headers);
+    api.access().admit_key(api_key, &asking(parts, None, forwarded_for.as_deref(), surface)).await
+}
+
+/// Whether a request brings a token of its own.
+pub fn has_token(parts: &Parts) -> bool {
+    token(&parts.headers, parts.uri.query()).is_some()
 }
 
 /// A token for an API key.

@@ -12,7 +12,9 @@ pub(super) fn write(endpoints: &[Endpoint]) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>dfuse API</title>\n\
-         <link rel=\"stylesheet\" href=\"/docs/style.css\">\n</head>\n<body>\n<h1>dfuse API</h1>\n\
+         <link rel=\"stylesheet\" href=\"/docs/style.css\">\n</head>\n<body>\n\
+         <p><a href=\"/\">Explorer</a> · <a href=\"/dashboard\">Dashboard</a> · <a href=\"/graphiql/\">GraphQL editor</a> · \
+         <a href=\"/guide\">Guide</a></p>\n<h1>dfuse API</h1>\n\
          <p>Version {}. Programs read the same in <a href=\"/openapi.json\">/openapi.json</a>.</p>\n\
          <nav><ul>\n{}</ul></nav>\n{}</body>\n</html>\n",
         env!("CARGO_PKG_VERSION"),

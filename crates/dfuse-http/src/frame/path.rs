@@ -2,7 +2,7 @@
 
 use axum::{
     extract::Request,
-    http::{Method, Uri, header, uri::PathAndQuery},
+    http::{HeaderMap, Method, Uri, header, uri::PathAndQuery},
 };
 use percent_encoding::percent_decode_str;
 
@@ -42,12 +42,27 @@ pub(super) fn without_empty_segments(request: &mut Request) {
 
 /// Leads a browser that asks for `/` to the page for it.
 pub(super) fn at_home(request: &mut Request, home: &'static str) {
-    let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut media_types = accepted.flat_map(|list| list.split(',')).filter_map(|range| range.split(';').next());
-    let is_asked = request.uri().path() == "/" && [Method::GET, Method::HEAD].contains(request.method());
-    if is_asked && media_types.any(|media_type| media_type.trim().eq_ignore_ascii_case("text/html")) {
+    if request.uri().path() == "/" && is_of_browser(request) {
         *request.uri_mut() = Uri::from_static(home);
     }
+}
+
+/// Whether a browser looks for a page.
+pub(super) fn is_of_browser(request: &Request) -> bool {
+    [Method::GET, Method::HEAD].contains(request.method()) && wants_page(request.headers())
+}
+
+/// Whether `Accept` names `text/html`.
+pub fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut media_types = accepted.flat_map(|list| list.split(',')).filter_map(|range| range.split(';').next());
+    media_types.any(|media_type| media_type.trim().eq_ignore_ascii_case("text/html"))
+}
+
+/// Whether this is an address of the API, where programs want errors in their one form.
+pub(super) fn is_of_api(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    ["v0", "v1", "graphql", "healthz", "metrics"].contains(&first)
 }
 
 /// What is wrong with a path.
