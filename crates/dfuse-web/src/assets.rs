@@ -30,7 +30,9 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     let script = get(async || file(JAVASCRIPT, include_str!("assets/dfuse.js")));
     let icon = get(async || file(SVG, include_str!("assets/dfuse.svg")));
     vec![
-        Endpoint::raw(ICON, Methods::Get, open, icon).answers("The icon of all pages.", AnswerForm::Text(SVG)),
+        Endpoint::raw(ICON, Methods::Get, open, icon.clone()).answers("The icon of all pages.", AnswerForm::Text(SVG)),
+        // Browsers ask for it by themselves, for pages of other surfaces too.
+        Endpoint::raw("/favicon.ico", Methods::Get, open, icon).answers("The same icon.", AnswerForm::Text(SVG)),
         Endpoint::raw(STYLE, Methods::Get, open, style).answers("The style sheet of all pages.", AnswerForm::Text(CSS)),
         Endpoint::raw(SCRIPT, Methods::Get, open, script)
             .answers("The script of all pages.", AnswerForm::Text(JAVASCRIPT)),

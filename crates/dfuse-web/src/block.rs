@@ -83,7 +83,7 @@ fn page(read: &ReadContext<'_>, id: Checksum256, cursor: &str) -> ApiResult<Page
     let abis = read.abis(list.view());
     let mut listed = Vec::new();
     let taken = list.each_lifecycle(read, |_, found| {
-        listed.push(Listed::new(&lifecycle(&abis, found)?, false));
+        listed.push(Listed::new(&lifecycle(&abis, found)?));
         Ok(ControlFlow::Continue(()))
     })?;
     let path = format!("/block/{id}");

@@ -1,43 +1,49 @@
 use axum::{
-    Extension, Router,
-    extract::Request,
+    Extension,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
-    middleware::{Next, from_fn},
-    response::Response,
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
 };
-use dfuse_http::{Api, Endpoint, Routes, Untouched};
-use dfuse_query::{ApiError, ErrorCode, Surface, TraceId};
-use maud::{Markup, html};
+use dfuse_http::{Api, Endpoint, Routes, answer::HttpError, wants_page};
+use dfuse_query::{ApiError, Surface, TraceId};
 
 use crate::{
-    account, assets, block, contract, dashboard, home,
-    page::{Page, facts},
-    search,
-    shown::Shown,
-    tables, tokens, transaction,
+    account, assets, block, contract, dashboard, errors, guide, home, key, page_key::PageKey, search, tables, tokens,
+    transaction,
 };
 
 /// The cookie that the script keeps a token in.
 const TOKEN_COOKIE: &str = "dfuse_token";
 
+/// How pages are served.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What pages act with for whoever gives no key of their own. Without it these are anonymous callers.
+    pub key: Option<PageKey>,
+}
+
 /// Pages for people.
 #[derive(Debug)]
 pub struct Endpoints {
     api: Api,
+    options: Options,
 }
 
 impl Endpoints {
     /// Shows what that service has.
-    pub fn new(api: &Api) -> Self {
-        Self { api: api.clone() }
+    pub fn new(api: &Api, options: Options) -> Self {
+        Self { api: api.clone(), options }
     }
 
     /// Its routes, for a server.
     pub fn routes(&self) -> Routes {
+        let state = (self.api.clone(), self.options.key.clone());
         Routes::default()
-            .with((&self.api, Surface::Rest), pages(), as_pages)
-            .with((&self.api, Surface::Rest), assets::endpoints(), |routes| routes)
+            .with((&self.api, Surface::Rest), pages(), |routes| routes.route_layer(from_fn_with_state(state, as_page)))
+            .with((&self.api, Surface::Rest), [assets::endpoints(), guide::endpoints()].concat(), |routes| routes)
             .with_home(home::PATH)
+            .with_missing(errors::page)
     }
 }
 
@@ -48,6 +54,7 @@ fn pages() -> Vec<Endpoint> {
         block::endpoints(),
         transaction::endpoints(),
         account::endpoints(),
+        key::endpoints(),
         tables::endpoints(),
         contract::endpoints(),
         tokens::endpoints(),
@@ -56,80 +63,52 @@ fn pages() -> Vec<Endpoint> {
     parts.into_iter().flatten().collect()
 }
 
-/// Around all pages: who has no header for a token has it in a cookie, and an error is a page.
-fn as_pages(routes: Router<Api>) -> Router<Api> {
-    routes.route_layer(from_fn(as_page))
-}
-
-async fn as_page(Extension(trace_id): Extension<TraceId>, mut request: Request, next: Next) -> Response {
-    if !request.headers().contains_key(header::AUTHORIZATION)
-        && let Some(authorization) = token(request.headers())
+/// Around all pages: who has no header for a token has it in a cookie, or acts with the key of the pages; and an error is a page
+/// for those who want one.
+async fn as_page(
+    State((api, key)): State<(Api, Option<PageKey>)>,
+    Extension(trace_id): Extension<TraceId>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    if !parts.headers.contains_key(header::AUTHORIZATION)
+        && let Some(authorization) = token(&parts.headers)
     {
-        request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        parts.headers.insert(header::AUTHORIZATION, authorization);
     }
-    let response = next.run(request).await;
-    let Some(error) = response.extensions().get::<ApiError>().cloned() else { return response };
-    if error.status().is_server_error() && error.code() != ErrorCode::NotReady {
-        // The frame writes its cause to the log with the trace id, and those are no answers for people anyway.
-        return response;
+    let wants_page = wants_page(&parts.headers);
+    let cookie = match key {
+        Some(key) => match key.admit(&api, &mut parts).await {
+            Ok(cookie) => cookie,
+            Err(error) if wants_page => return errors::page(error, trace_id),
+            Err(error) => return HttpError(error).into_response(),
+        },
+        None => None,
+    };
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if wants_page && let Some(error) = response.extensions().get::<ApiError>().cloned() {
+        let mut page = errors::page(error, trace_id);
+        // Where the limits stand, and when to come again.
+        for (name, value) in response.headers() {
+            page.headers_mut().entry(name).or_insert_with(|| value.clone());
+        }
+        return page;
     }
-    let code = error.code();
-    let mut page = error_page(error, trace_id);
-    page.extensions_mut().insert(Untouched);
-    page.extensions_mut().insert(code);
-    // Where the limits stand, and when to come again.
-    for (name, value) in response.headers() {
-        page.headers_mut().entry(name).or_insert_with(|| value.clone());
-    }
-    page
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    response
 }
 
 /// The header for the token in the cookie.
 fn token(headers: &HeaderMap) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("Bearer {}", cookie(headers, TOKEN_COOKIE)?)).ok()
+}
+
+/// The value of a cookie; one that is empty is none.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, token) = pairs.find(|(name, token)| *name == TOKEN_COOKIE && !token.is_empty())?;
-    HeaderValue::from_str(&format!("Bearer {token}")).ok()
-}
-
-fn error_page(mut error: ApiError, trace_id: TraceId) -> Response {
-    error.mask_secrets();
-    let shown = Shown::new("/");
-    let wants_key = matches!(
-        error.code(),
-        ErrorCode::TokenMissing | ErrorCode::TokenInvalid | ErrorCode::ApiKeyInvalid | ErrorCode::ApiKeyRevoked
-    );
-    let known = [("Code", html! { code { (error.row().code) } }), ("Trace id", html! { code { (trace_id) } })];
-    let content = html! {
-        p { (shown.text(error.message())) }
-        @for problem in problems(&error) { p { (shown.text(&problem)) } }
-        (facts(&known))
-        @if wants_key { (key_form()) }
-        p { a href="/" { "Back to the newest blocks" } }
-    };
-    let title = if wants_key { "This server asks for a key" } else { "This cannot be shown" };
-    Page::new(title, "", content).with_status(error.status())
-}
-
-/// What is wrong with each parameter.
-fn problems(error: &ApiError) -> Vec<String> {
-    let errors = error.details().get("errors").and_then(|errors| errors.as_object());
-    let of_each = errors.into_iter().flatten().map(|(name, problems)| {
-        let problems = problems.as_array().into_iter().flatten().filter_map(|problem| problem.as_str());
-        format!("{name} {}", problems.collect::<Vec<_>>().join("; "))
-    });
-    of_each.collect()
-}
-
-/// The script has a token issued for the key. The key is in no address and no form that is sent.
-fn key_form() -> Markup {
-    html! {
-        form.key.filter {
-            label { "API key" input name="key" type="password" autocomplete="off" required; }
-            button { "Use this key" }
-        }
-        noscript { p { "The key is exchanged for a token by a script, which this browser does not run." } }
-    }
+    pairs.find(|(name, value)| *name == wanted && !value.is_empty()).map(|(_, value)| value)
 }
 
 #[cfg(test)]

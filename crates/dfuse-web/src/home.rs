@@ -2,8 +2,10 @@
 
 use dfuse_antelope::Name;
 use dfuse_http::{Api, Endpoint, Params};
+use dfuse_index::blocks::{self as index, IndexedBlock};
+use dfuse_kv::Direction;
 use dfuse_query::{
-    ApiResult, Class, ErrorCode,
+    ApiResult, Class, ErrorCode, ReadContext,
     blocks::{self, BlockSummary},
     transactions,
 };
@@ -20,9 +22,11 @@ use crate::{
 /// Where it is answered; browsers ask for `/`.
 pub(crate) const PATH: &str = "/home";
 /// The request with the newest blocks.
-const API: &str = "/v0/blocks?limit=60";
+const API: &str = "/v0/blocks?limit=12";
 
-const BLOCKS_OF_PLOT: usize = 60;
+/// The request with the newest transactions.
+const TRANSACTIONS_API: &str = "/v0/transactions?limit=15";
+const BLOCKS_OF_PLOT: usize = 120;
 const BLOCKS: usize = 12;
 const TRANSACTIONS: usize = 15;
 
@@ -37,28 +41,29 @@ async fn home(api: Api, params: Params) -> ApiResult<Page> {
     params.finish(())?;
     // Before the first block, the page waits for it.
     api.query_at_any_time(|read| {
-        let blocks = blocks::list(read, u32::MAX, BLOCKS_OF_PLOT)?;
+        let blocks = blocks::list(read, u32::MAX, BLOCKS)?;
+        let counts = counts(read)?;
         let lib = read.snapshot().lib();
         let page = transactions::recent(read, TRANSACTIONS, None)?;
         let abis = read.abis(page.view());
         let mut listed = Vec::new();
         page.each_lifecycle(read, |_, found| {
-            listed.push(Listed::new(&lifecycle(&abis, found)?, false));
+            listed.push(Listed::new(&lifecycle(&abis, found)?));
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
-        let shown = Shown::new("/v0/transactions?limit=15");
+        let shown = Shown::new(TRANSACTIONS_API);
         let content = html! {
             section #chain .live aria-label="The chain" {
                 (state(&blocks, lib.map_or(0, |lib| lib.number)))
-                (plot(&blocks))
+                (plot(&counts))
                 @if let Some(head) = blocks.first() { (turn(head)) }
             }
-            h2 { "Newest transactions" }
-            (table("transactions", &listed, None, &shown))
-            h2 { "Newest blocks" }
-            section #blocks .live aria-label="Newest blocks" { (list(&blocks[..blocks.len().min(BLOCKS)])) }
+            div.pair {
+                section aria-label="Newest transactions" { h2 { "Newest transactions" } (table("transactions", &listed, None, &shown)) }
+                section #blocks .live aria-label="Newest blocks" { h2 { "Newest blocks" } (newest(&blocks)) }
+            }
         };
-        Ok(Page::new("The chain", API, content).following(Live::Head))
+        Ok(Page::new("The chain", API, content).and_api(TRANSACTIONS_API).following(Live::Head))
     })
     .await
 }
@@ -76,27 +81,39 @@ fn state(blocks: &[BlockSummary], lib: u32) -> Markup {
     ])
 }
 
-/// Transactions of each block, the oldest first.
-fn plot(blocks: &[BlockSummary]) -> Markup {
-    const HEIGHT: u32 = 40;
+/// What ran in the newest blocks that the caller may read, the newest first.
+fn counts(read: &ReadContext<'_>) -> ApiResult<Vec<IndexedBlock>> {
+    let blocks = index::range(read.view(), read.first_block()..=u32::MAX, Direction::Reverse)?.take(BLOCKS_OF_PLOT);
+    Ok(blocks.collect::<Result<_, _>>()?)
+}
+
+/// Actions a second, as the chain's clock has it: a bar for each block, the oldest first.
+fn plot(blocks: &[IndexedBlock]) -> Markup {
+    const HEIGHT: u64 = 40;
     const WIDTH: usize = 6;
-    let most = blocks.iter().map(|block| block.transaction_count).max().unwrap_or_default();
     let (Some(newest), Some(oldest)) = (blocks.first(), blocks.last()) else { return html! {} };
-    let total: u64 = blocks.iter().map(|block| u64::from(block.transaction_count)).sum();
-    let label = format!(
-        "Transactions in blocks {} to {}: {total} in all, {most} in the largest block",
-        oldest.number, newest.number
-    );
+    let most = blocks.iter().map(|block| block.actions).max().unwrap_or_default();
+    // Those of the oldest block ran before the span of time begins.
+    let (span, total) = (newest.time.to_unix_ms() - oldest.time.to_unix_ms(), total(&blocks[..blocks.len() - 1]));
+    let rate = if span > 0 { total as f64 * 1000.0 / span as f64 } else { 0.0 };
     html! {
-        p.quiet #plot { (label) }
-        svg.plot role="img" aria-labelledby="plot" viewBox=(format!("0 0 {} {HEIGHT}", BLOCKS_OF_PLOT * WIDTH))
-            preserveAspectRatio="none" {
-            @for (at, block) in blocks.iter().rev().enumerate() {
-                @let height = (u64::from(block.transaction_count) * u64::from(HEIGHT - 1)).div_ceil(u64::from(most.max(1)));
-                rect x=(at * WIDTH) y=(u64::from(HEIGHT) - height) width=(WIDTH - 1) height=(height) {}
+        figure {
+            figcaption {
+                strong { (format!("{rate:.1}")) } " actions a second"
+                span.quiet { " in blocks " (oldest.number) " to " (newest.number) ", " (most) " in the fullest block" }
+            }
+            svg.plot aria-hidden="true" viewBox=(format!("0 0 {} {HEIGHT}", BLOCKS_OF_PLOT * WIDTH)) preserveAspectRatio="none" {
+                @for (at, block) in blocks.iter().rev().enumerate() {
+                    @let height = (u64::from(block.actions) * (HEIGHT - 1)).div_ceil(u64::from(most.max(1)));
+                    rect x=(at * WIDTH) y=(HEIGHT - height) width=(WIDTH - 1) height=(height) {}
+                }
             }
         }
     }
+}
+
+fn total(blocks: &[IndexedBlock]) -> u64 {
+    blocks.iter().map(|block| u64::from(block.actions)).sum()
 }
 
 /// Whose turn it is.
@@ -112,6 +129,37 @@ fn turn(head: &BlockSummary) -> Markup {
     }
 }
 
+/// The newest blocks in short.
+fn newest(blocks: &[BlockSummary]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Newest blocks" {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "Block" } th scope="col" { "Time" } th scope="col" { "Producer" }
+                        th.right scope="col" { "Transactions" }
+                    }
+                }
+                tbody {
+                    @for block in blocks {
+                        tr {
+                            td { (links::block(block.id, block.number)) }
+                            td { time datetime=(rfc3339(block.header.timestamp)) { (clock(&rfc3339(block.header.timestamp))) } }
+                            td { (links::account(block.header.producer)) }
+                            td.right { (block.transaction_count) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The time of the day in a time of the chain.
+fn clock(time: &str) -> &str {
+    time.split_once('T').map_or(time, |(_, clock)| clock.trim_end_matches('Z'))
+}
+
 /// Blocks, one in a row.
 pub(crate) fn list(blocks: &[BlockSummary]) -> Markup {
     html! {
@@ -120,7 +168,7 @@ pub(crate) fn list(blocks: &[BlockSummary]) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "Block" } th scope="col" { "Time" } th scope="col" { "Producer" }
-                        th scope="col" { "Transactions" } th scope="col" { "State" }
+                        th.right scope="col" { "Transactions" } th scope="col" { "State" }
                     }
                 }
                 tbody {
@@ -129,8 +177,8 @@ pub(crate) fn list(blocks: &[BlockSummary]) -> Markup {
                             td { (links::block(block.id, block.number)) }
                             td { time { (rfc3339(block.header.timestamp)) } }
                             td { (links::account(block.header.producer)) }
-                            td { (block.transaction_count) }
-                            td { @if block.is_irreversible { span.good { "irreversible" } } @else { "reversible" } }
+                            td.right { (block.transaction_count) }
+                            td { @if block.is_irreversible { span.badge.good { "irreversible" } } @else { span.badge { "reversible" } } }
                         }
                     }
                 }

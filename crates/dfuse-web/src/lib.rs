@@ -11,11 +11,16 @@
 //! |---|---|
 //! | `endpoints` | the routes, and what is around them: cookies with tokens, errors as pages |
 //! | `page` | what all pages have in common, and their headers |
+//! | `errors` | errors as pages, and where a page asks for a key |
+//! | `page_key` | the key that pages act with for whoever has none |
 //! | `assets` | the style sheet and the script |
 //! | `json` | dfuse JSON that keeps its order |
 //! | `shown` | texts and values of the chain as HTML, within limits |
 //! | `links` | links between pages |
-//! | `home`, `block`, `transaction`, `account`, `tables`, `contract`, `search`, `tokens` | the pages |
+//! | `heights` | the box, the slider and the steps with which a page looks at another block |
+//! | `rows` | rows of tables as the API shows them |
+//! | `home`, `block`, `transaction`, `account`, `key`, `tables`, `contract`, `search`, `tokens` | the pages |
+//! | `guide` | the documents that come with dfuse |
 //! | `dashboard` | the state of the server, for operators |
 //! | `transactions` | lists of transactions |
 
@@ -25,10 +30,16 @@ mod block;
 mod contract;
 mod dashboard;
 mod endpoints;
+mod errors;
+mod guide;
+mod heights;
 mod home;
 mod json;
+mod key;
 mod links;
 mod page;
+mod page_key;
+mod rows;
 mod search;
 mod shown;
 mod tables;
@@ -36,4 +47,5 @@ mod tokens;
 mod transaction;
 mod transactions;
 
-pub use endpoints::Endpoints;
+pub use endpoints::{Endpoints, Options};
+pub use page_key::PageKey;

@@ -55,7 +55,7 @@ pub(crate) fn named_account(text: &str) -> Markup {
 
 /// A transaction, by the beginning of its id.
 pub(crate) fn transaction(id: &str) -> Markup {
-    html! { a.id href={ "/tx/" (id) } title=(id) { (id.get(..12).unwrap_or(id)) "…" } }
+    html! { a.id.cut href={ "/tx/" (id) } title=(id) { (id.get(..12).unwrap_or(id)) "…" } }
 }
 
 /// A block of any branch.

@@ -39,8 +39,8 @@ pub(crate) struct Page {
     pub(crate) title: String,
     /// What stands in the search box.
     pub(crate) searched: String,
-    /// The request that gives the same as JSON.
-    pub(crate) api: String,
+    /// The requests that give the same as JSON.
+    pub(crate) api: Vec<String>,
     /// What makes it change.
     pub(crate) live: Live,
     /// All between header and footer.
@@ -82,9 +82,20 @@ impl Live {
 }
 
 impl Page {
-    /// A page that does not change.
+    /// A page that does not change. `api` is the request that gives the same as JSON.
     pub(crate) fn new(title: impl Into<String>, api: impl Into<String>, content: Markup) -> Self {
-        Self { title: title.into(), searched: String::new(), api: api.into(), live: Live::Nothing, content }
+        Self { title: title.into(), searched: String::new(), api: vec![api.into()], live: Live::Nothing, content }
+    }
+
+    /// A page that says what is wrong, which the request itself says to programs.
+    pub(crate) fn of_error(title: &str, content: Markup) -> Self {
+        Self { title: title.to_owned(), searched: String::new(), api: Vec::new(), live: Live::Nothing, content }
+    }
+
+    /// The same, of which another request gives a part.
+    pub(crate) fn and_api(mut self, api: impl Into<String>) -> Self {
+        self.api.push(api.into());
+        self
     }
 
     /// The same, live.
@@ -133,10 +144,15 @@ impl Page {
                     header { div.band { (navigation()) (search_box(&self.searched)) } }
                     main #content { h1 { (visible(&self.title)) } (self.content) }
                     footer {
-                        @if !self.api.is_empty() {
-                            p { "As API: " a href=(self.api) { code { "GET " (visible(&self.api)) } } }
+                        p.api {
+                            "As API: "
+                            @for api in &self.api { a href=(api) { code { "GET " (visible(api)) } } " " }
+                            @if self.api.is_empty() {
+                                "the same request with " code { "Accept: application/json" } " answers with this code, message and trace id."
+                            }
                         }
                         p #state role="status" {}
+                        (elsewhere())
                     }
                 }
             }
@@ -157,8 +173,22 @@ fn navigation() -> Markup {
             a href="/tokens" { "Tokens" }
             a href="/search" { "Search" }
             a href="/dashboard" { "Dashboard" }
-            a href="/docs" { "API" }
             a href="/graphiql/" { "GraphQL" }
+            a href="/docs" { "API" }
+            a href="/guide" { "Guide" }
+        }
+    }
+}
+
+/// What else this server has for people.
+fn elsewhere() -> Markup {
+    html! {
+        nav.elsewhere aria-label="Documentation" {
+            a href="/guide" { "Guide" }
+            a href="/docs" { "API reference" }
+            a href="/graphiql/" { "GraphQL editor" }
+            a href="/guide/errors" { "Error codes" }
+            a href="/healthz" { "Health" }
         }
     }
 }

@@ -9,6 +9,10 @@ use crate::{json::Json, links};
 
 /// Longer texts are cut.
 const MAX_TEXT: usize = 4 << 10;
+/// A text takes that much at most as HTML: each hidden character takes some forty bytes.
+const MAX_MARKUP: usize = 4 * MAX_TEXT;
+/// Longer names of fields and types are cut: those of contracts can have any length.
+const MAX_NAME: usize = 120;
 /// HTML that the values of one page may make, about. Pages stay below 100 kB.
 const MAX_PAGE: usize = 48 << 10;
 /// What the elements around a value take, about.
@@ -41,13 +45,19 @@ impl Shown {
 
     /// A text, cut where it is too long.
     pub(crate) fn text(&self, text: &str) -> Markup {
-        let most = MAX_TEXT.min(self.room.get());
-        let end = text.floor_char_boundary(most);
-        self.take(end + AROUND);
+        let (part, end) = beginning(&text[..text.floor_char_boundary(MAX_TEXT)], MAX_MARKUP.min(self.room.get()));
+        self.take(part.0.len() + AROUND);
         html! {
-            bdi { (visible(&text[..end])) }
+            bdi { (part) }
             @if end < text.len() { " " (self.rest(&format!("… all {} bytes", text.len()))) }
         }
+    }
+
+    /// The name of a field or a type, as its contract has it.
+    pub(crate) fn name(&self, name: &str) -> Markup {
+        let (part, end) = beginning(&name[..name.floor_char_boundary(MAX_NAME)], MAX_MARKUP);
+        self.take(part.0.len() + AROUND);
+        html! { bdi { (part) @if end < name.len() { "…" } } }
     }
 
     /// A link to what is left out.
@@ -83,7 +93,7 @@ impl Shown {
             Json::Object(fields) => html! {
                 dl.fields {
                     @for (key, value) in self.some(fields) {
-                        div { dt { (visible(key)) } dd { (self.nested(Some(key), value, depth + 1)) } }
+                        div { dt { (self.name(key)) } dd { (self.nested(Some(key), value, depth + 1)) } }
                     }
                 }
             },
@@ -96,17 +106,25 @@ impl Shown {
     }
 }
 
-/// The text, with the numbers of characters that cannot be seen.
+/// The text, with the numbers of characters that cannot be seen. For what is short by itself; [`Shown`] bounds all else.
 pub(crate) fn visible(text: &str) -> Markup {
-    let mut markup = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((at, hidden)) = rest.char_indices().find(|(_, letter)| is_hidden(*letter)) {
-        rest[..at].render_to(&mut markup);
-        html! { span.hidden { (format!("U+{:04X}", u32::from(hidden))) } }.render_to(&mut markup);
-        rest = &rest[at + hidden.len_utf8()..];
+    beginning(text, usize::MAX).0
+}
+
+/// As much of a text as takes that many bytes as HTML, about, and where it ends.
+fn beginning(text: &str, most: usize) -> (Markup, usize) {
+    let mut markup = String::with_capacity(text.len().min(most));
+    for (at, letter) in text.char_indices() {
+        if markup.len() >= most {
+            return (PreEscaped(markup), at);
+        }
+        if is_hidden(letter) {
+            html! { span.hidden { (format!("U+{:04X}", u32::from(letter))) } }.render_to(&mut markup);
+        } else {
+            letter.encode_utf8(&mut [0; 4]).render_to(&mut markup);
+        }
     }
-    rest.render_to(&mut markup);
-    PreEscaped(markup)
+    (PreEscaped(markup), text.len())
 }
 
 /// Control characters, those of no width, and those that turn the direction of writing.
@@ -135,6 +153,17 @@ mod tests {
         let shown = Shown::new("/v0/x");
         let text = shown.text(&"é".repeat(50_000)).into_string();
         assert!(text.len() < 5000 && text.contains(r#"href="/v0/x""#) && text.contains("all 100000 bytes"), "{text}");
+    }
+
+    #[test]
+    fn what_grows_as_html_is_cut_the_earlier() {
+        let hidden = "\u{202e}".repeat(4000);
+        let text = Shown::new("/v0/x").text(&hidden).into_string();
+        assert!(text.len() < 17_000 && text.contains("all 12000 bytes"), "{}", text.len());
+        let shown = Shown::new("/v0/x");
+        let row = Json::Object(vec![("<b>".repeat(50_000), Json::Bool(true))]);
+        let text = shown.value(&row).into_string();
+        assert!(text.len() < 1000 && text.contains("&lt;b&gt;") && text.contains('…'), "{text}");
     }
 
     #[test]

@@ -14,9 +14,12 @@ use crate::{
     json::Json,
     links,
     page::{Live, Page, endpoint, facts},
-    shown::Shown,
+    shown::{Shown, visible},
     transactions::lifecycle,
 };
+
+/// Most authorisations of the outline.
+const MOST_LEVELS: usize = 50;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     const PARAMETERS: &[Parameter] = &[Parameter::required("id", Id, "the id").in_path()];
@@ -37,6 +40,7 @@ async fn transaction(api: Api, mut params: Params) -> ApiResult<Page> {
                 section #lifecycle .live { p { (error.message()) } p { "This page shows it when a block has it." } }
                 section #actions .live {}
                 section #operations .live {}
+                section #raw .live {}
             };
             Ok(Page::new(title(id), address(id), content).following(Live::Transaction(id)))
         }
@@ -64,12 +68,24 @@ fn page(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<Page> {
         section #lifecycle .live aria-label="What became of it" { (timeline(&json, head)) (outline(&json)) }
         section #actions .live aria-label="Actions" { h2 { "Actions" } (actions::tree(&json, &shown)) }
         section #operations .live aria-label="Changes" { (operations::all(&json, &operations, &shown)) }
-        h2 { "Raw" }
-        p { a href=(address(id)) { "The whole lifecycle as JSON" } }
+        section #raw .live aria-label="Raw forms" { (raw(&json, &shown)) }
     };
     let is_settled = json.get("execution_irreversible").is_true() || json.get("cancelation_irreversible").is_true();
     let live = if is_settled { Live::Nothing } else { Live::Transaction(id) };
     Ok(Page::new(title(id), address(id), content).following(live))
+}
+
+/// As it was signed.
+fn raw(json: &Json, shown: &Shown) -> Markup {
+    let signed = json.get("transaction");
+    html! {
+        h2 { "Raw" }
+        @if !signed.is_null() {
+            details #signed { summary { "The transaction as it was signed" } (shown.value(signed)) }
+        }
+        details #receipt { summary { "The receipt" } (shown.value(json.at(["execution_trace", "receipt"]))) }
+        p { (shown.rest("The whole lifecycle as JSON")) }
+    }
 }
 
 /// What happened to it, in order.
@@ -82,22 +98,23 @@ fn timeline(json: &Json, head: u32) -> Markup {
         ol.timeline {
             @if !json.get("created_by").is_null() {
                 (deferred(json.get("created_by"), "Deferred", json.get("creation_irreversible").is_true()))
+            } @else if !json.get("transaction").is_null() {
+                li.done { strong { "Pushed" } span { "valid until " time { (json.at(["transaction", "expiration"]).text()) } } }
             }
             @if !json.get("canceled_by").is_null() {
                 (deferred(json.get("canceled_by"), "Cancelled", json.get("cancelation_irreversible").is_true()))
             }
             @if trace.is_null() {
-                li { strong { "Not in a block" } br; (status) }
+                li { strong { "Not in a block" } span { (status) } }
             } @else {
                 li class=(if failed { "failed" } else { "done" }) {
-                    strong { (status) } br; "in block " (links::numbered_block(block)) br;
-                    time { (trace.get("block_time").text()) }
+                    strong { "In block " (links::numbered_block(block)) } span { (status) ", " time { (trace.get("block_time").text()) } }
                 }
-                li .done[head > block] { strong { (head.saturating_sub(block)) " confirmations" } br; "up to block " (head) }
+                li .done[head > block] { strong { (head.saturating_sub(block)) " confirmations" } span { "head block " (links::numbered_block(head)) } }
                 @if json.get("execution_irreversible").is_true() {
-                    li.done { strong { "Irreversible" } }
+                    li.done { strong { "Irreversible" } span { "it can no longer be undone" } }
                 } @else {
-                    li { "Not irreversible yet" }
+                    li { strong { "Not irreversible yet" } span { "this page waits for it" } }
                 }
             }
         }
@@ -108,10 +125,30 @@ fn deferred(op: &Json, what: &str, is_irreversible: bool) -> Markup {
     html! {
         li.done {
             strong { (what) }
-            @if !op.get("src_trx_id").text().is_empty() { " by " (links::transaction(op.get("src_trx_id").text())) }
-            br;
-            "in block " (op.get("block_num").text()) @if is_irreversible { ", irreversible" }
-            @if !op.get("delay_until").text().is_empty() { br; "delayed until " (op.get("delay_until").text()) }
+            span {
+                @if !op.get("src_trx_id").text().is_empty() { "by " (links::transaction(op.get("src_trx_id").text())) ", " }
+                "block " (op.get("block_num").text())
+                @if is_irreversible { ", irreversible" }
+                @if !op.get("delay_until").text().is_empty() { ", delayed until " time { (op.get("delay_until").text()) } }
+            }
+        }
+    }
+}
+
+/// Who signed for its actions, each once.
+fn authorizations(json: &Json) -> Markup {
+    let signed = json.at(["transaction", "actions"]).items();
+    let ran = json.at(["execution_trace", "action_traces"]).items().iter().map(|trace| trace.get("act"));
+    let mut levels = Vec::new();
+    for level in signed.iter().chain(ran).flat_map(|act| act.get("authorization").items()) {
+        if !levels.contains(&level) {
+            levels.push(level);
+        }
+    }
+    html! {
+        @if levels.is_empty() { "nobody" }
+        @for level in levels.into_iter().take(MOST_LEVELS) {
+            (links::named_account(level.get("actor").text())) "@" (visible(level.get("permission").text())) " "
         }
     }
 }
@@ -124,6 +161,7 @@ fn outline(json: &Json) -> Markup {
     html! {
         (facts(&[
             ("Id", html! { code.id { (json.get("id").text()) } }),
+            ("Authorised by", authorizations(json)),
             ("Producer", links::named_account(header.get("producer").text())),
             ("Expires", html! { (signed.get("expiration").text()) }),
             ("CPU", html! { (receipt.get("cpu_usage_us").text()) " µs" }),

@@ -1,9 +1,15 @@
 //! Lists of transactions.
 
+use std::ops::ControlFlow;
+
 use dfuse_antelope::model::TransactionLifecycle;
 use dfuse_index::abi::AbiSource;
-use dfuse_query::ApiResult;
+use dfuse_query::{
+    ApiError, ApiResult, ReadContext,
+    search::{self, AskedBlocks, BlockSpan, SearchPage, SearchQuestion},
+};
 use dfuse_render::Renderer;
+use dfuse_search::{Position, Query};
 use maud::{Markup, html};
 
 use crate::{
@@ -24,6 +30,43 @@ pub(crate) fn lifecycle(abis: &dyn AbiSource, lifecycle: &TransactionLifecycle) 
     Json::parse(&text)
 }
 
+/// What a search found, as a list.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) page: SearchPage,
+    /// How many of its items are listed.
+    pub(crate) taken: usize,
+    pub(crate) listed: Vec<Listed>,
+    /// Where the next page begins, if there is one by now.
+    pub(crate) next: Option<String>,
+}
+
+/// Searches a page from that cursor on; from the beginning, if it is empty.
+pub(crate) fn found(
+    read: &ReadContext<'_>,
+    query: Query,
+    span: BlockSpan,
+    limit: usize,
+    cursor: &str,
+) -> ApiResult<Found> {
+    let cursor = match cursor {
+        "" => None,
+        cursor => {
+            let position = Position::open(cursor, read.chain().feed.cursor_key());
+            Some(position.map_err(|_| ApiError::invalid_parameter("cursor", "must be the cursor of a search"))?)
+        }
+    };
+    let page = search::page(read, SearchQuestion { query, span: AskedBlocks::Span(span), limit, cursor })?;
+    let mut listed = Vec::new();
+    let taken = page.each_lifecycle(read, |item, found, view| {
+        listed.push(Listed::of(&lifecycle(&read.abis(view), found)?, &item.found.actions, item.undo));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    // At the end of a list that may grow, its cursor finds nothing yet.
+    let next = page.cursor(read, taken).filter(|_| !page.searched(taken).is_complete);
+    Ok(Found { page, taken, listed, next })
+}
+
 /// A transaction in a list.
 #[derive(Debug)]
 pub(crate) struct Listed {
@@ -37,11 +80,31 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    /// All actions of a lifecycle, or those at the given places in the order of execution.
-    pub(crate) fn new(lifecycle: &Json, undone: bool) -> Self {
+    /// A lifecycle with the actions that it begins with.
+    pub(crate) fn new(lifecycle: &Json) -> Self {
+        Self::with(lifecycle, lifecycle.at(["execution_trace", "action_traces"]).items().iter().collect(), false)
+    }
+
+    /// A lifecycle with the actions at those places in the order of execution: those that were searched for.
+    fn of(lifecycle: &Json, places: &[u32], undone: bool) -> Self {
+        let mut traces = Vec::new();
+        flatten(lifecycle.at(["execution_trace", "action_traces"]).items(), &mut traces);
+        traces.sort_by_key(|trace| trace.at(["receipt", "global_sequence"]).number());
+        let found: Vec<_> = places.iter().filter_map(|place| traces.get(*place as usize).copied()).collect();
+        Self::with(lifecycle, found, undone)
+    }
+
+    fn with(lifecycle: &Json, mut traces: Vec<&Json>, undone: bool) -> Self {
+        // What several accounts were told of is one action.
+        let mut seen = Vec::new();
+        traces.retain(|trace| {
+            let act = trace.get("act");
+            let is_new = !seen.contains(&act);
+            seen.push(act);
+            is_new
+        });
         let trace = lifecycle.get("execution_trace");
-        let traces = trace.get("action_traces").items();
-        let mut actions: Vec<_> = traces.iter().take(ACTIONS).map(action).collect();
+        let mut actions: Vec<_> = traces.iter().take(ACTIONS).map(|trace| action(trace)).collect();
         if traces.len() > ACTIONS {
             actions.push(html! { span.quiet { "and " (traces.len() - ACTIONS) " more" } });
         }
@@ -56,13 +119,21 @@ impl Listed {
     }
 }
 
+/// Traces with all that they created.
+fn flatten<'a>(traces: &'a [Json], found: &mut Vec<&'a Json>) {
+    for trace in traces {
+        found.push(trace);
+        flatten(trace.get("inline_traces").items(), found);
+    }
+}
+
 /// An action in a line.
 fn action(trace: &Json) -> Markup {
     let act = trace.get("act");
     html! {
-        div {
+        div.line {
             (links::named_account(act.get("account").text())) ":" strong { (act.get("name").text()) } " "
-            (visible(&summary(act.get("data"))))
+            span.summary { (visible(&summary(act.get("data")))) }
         }
     }
 }
@@ -95,7 +166,7 @@ pub(crate) fn table(id: &str, listed: &[Listed], next: Option<&str>, shown: &Sho
             @if listed.is_empty() { p.quiet { "None." } }
             @else {
                 div.scroll tabindex="0" role="region" aria-label="Transactions" {
-                    table {
+                    table.stack {
                         thead { tr { th scope="col" { "Transaction" } th scope="col" { "Block" } th scope="col" { "Actions" } } }
                         tbody { @for it in listed.iter().take_while(|_| !shown.is_full()) { (row(it)) } }
                     }
@@ -109,8 +180,8 @@ pub(crate) fn table(id: &str, listed: &[Listed], next: Option<&str>, shown: &Sho
 fn row(it: &Listed) -> Markup {
     html! {
         tr {
-            td { (links::transaction(&it.id)) " " (status(&it.status)) @if it.undone { " " span.bad { "undone" } } }
-            td { (links::numbered_block(it.block)) br; time.quiet { (it.time) } }
+            td { (links::transaction(&it.id)) " " (status(&it.status)) @if it.undone { " " span.badge.bad { "undone" } } }
+            td { (links::numbered_block(it.block)) " " time.quiet { (it.time) } }
             td { @for action in &it.actions { (action) } }
         }
     }
@@ -120,8 +191,8 @@ fn row(it: &Listed) -> Markup {
 pub(crate) fn status(status: &str) -> Markup {
     match status {
         "executed" => html! {},
-        "hard_fail" | "soft_fail" | "expired" | "canceled" => html! { span.bad { (status) } },
-        other => html! { span.quiet { (other) } },
+        "hard_fail" | "soft_fail" | "expired" | "canceled" => html! { span.badge.bad { (status) } },
+        other => html! { span.badge { (other) } },
     }
 }
 

@@ -20,6 +20,8 @@ mod repair;
 mod roles;
 mod settings;
 mod signals;
+mod source_state;
+mod storage;
 mod surfaces;
 
 use std::path::PathBuf;

@@ -6,10 +6,16 @@ const RECONNECT_PAUSE_MS = 5000;
 const REFRESH_PAUSE_MS = 1000;
 const MOST_POINTS = 120;
 const TOKEN_COOKIE = "dfuse_token";
+const PAGE_TOKEN_COOKIE = "dfuse_page_token";
 
+function cookie(name) {
+  const pair = document.cookie.split("; ").find((it) => it.startsWith(name + "="));
+  return pair ? decodeURIComponent(pair.slice(name.length + 1)) : "";
+}
+
+// For the key that the reader gave, or else for the one that pages act with.
 function token() {
-  const pair = document.cookie.split("; ").find((it) => it.startsWith(TOKEN_COOKIE + "="));
-  return pair ? decodeURIComponent(pair.slice(TOKEN_COOKIE.length + 1)) : "";
+  return cookie(TOKEN_COOKIE) || cookie(PAGE_TOKEN_COOKIE);
 }
 
 function authorization() {
@@ -145,8 +151,17 @@ function takeKey(form) {
   });
 }
 
+// Where a list reaches the end of the screen, its next page comes by itself, up to so many; then it is asked for.
+const PAGES_BY_THEMSELVES = 10;
+
 // The next page of a list is put below this one.
 function extend(list) {
+  let left = PAGES_BY_THEMSELVES;
+  const watcher = new IntersectionObserver((seen) => {
+    for (const { isIntersecting, target } of seen) if (isIntersecting && left-- > 0) target.click();
+  });
+  const watch = () => list.querySelectorAll("a.more").forEach((link) => watcher.observe(link));
+  watch();
   list.addEventListener("click", async (event) => {
     const link = event.target.closest("a.more");
     if (!link) return;
@@ -157,9 +172,11 @@ function extend(list) {
     const rows = page.querySelector("#" + list.id + " tbody");
     const more = page.querySelector("#" + list.id + " a.more");
     const body = list.querySelector("tbody");
+    if (!link.isConnected) return;
     if (rows && body) body.append(...rows.children);
     if (more) link.replaceWith(more);
     else link.remove();
+    watch();
   });
 }
 
@@ -170,5 +187,11 @@ if (seconds) setInterval(() => document.hidden || refreshSoon(), 1000 * seconds)
 for (const input of document.querySelectorAll("input[data-slider]")) slide(input);
 const box = document.getElementById("q");
 if (box) complete(box);
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey || !box) return;
+  event.preventDefault();
+  box.focus();
+});
 for (const form of document.querySelectorAll("form.key")) takeKey(form);
 for (const list of document.querySelectorAll(".extends[id]")) extend(list);

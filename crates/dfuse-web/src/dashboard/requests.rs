@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use dfuse_antelope::BlockTimestamp;
-use dfuse_http::Answered;
+use dfuse_http::{Answered, FailedSoFar};
+use dfuse_query::SlowSearch;
 use dfuse_render::rfc3339;
 use maud::{Markup, html};
 
-use super::samples::Samples;
-use crate::shown::visible;
+use super::{REQUESTS, samples::Samples};
+use crate::{links, shown::visible};
 
 /// Most routes that are listed.
 const ROUTES: usize = 12;
@@ -23,7 +24,7 @@ struct Route {
 /// The routes that are asked most.
 pub(super) fn by_route(samples: &Samples<'_>) -> Markup {
     let mut routes: BTreeMap<&str, Route> = BTreeMap::new();
-    for sample in samples.of("dfuse_http_requests_total") {
+    for sample in samples.of(REQUESTS) {
         let route = routes.entry(sample.label("route")).or_default();
         route.requests += sample.value;
         match sample.label("status").as_bytes().first() {
@@ -40,7 +41,7 @@ pub(super) fn by_route(samples: &Samples<'_>) -> Markup {
     let mut routes: Vec<_> = routes.into_iter().collect();
     routes.sort_by(|(_, one), (_, other)| other.requests.total_cmp(&one.requests));
     html! {
-        div.scroll tabindex="0" role="region" aria-label="Requests by route" {
+        div.scroll.short tabindex="0" role="region" aria-label="Requests by route" {
             table {
                 thead {
                     tr {
@@ -53,6 +54,62 @@ pub(super) fn by_route(samples: &Samples<'_>) -> Markup {
                         tr {
                             td { code { (visible(name)) } } td.right { (route.requests) } td.right { (route.refused) }
                             td.right .bad[route.failed > 0.0] { (route.failed) } td.right { (mean_ms(name)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The codes of errors since the start, the last one first, each with a request that the log has.
+pub(super) fn by_code(codes: &[FailedSoFar]) -> Markup {
+    html! {
+        @if codes.is_empty() { p.quiet { "None." } }
+        @else {
+            div.scroll.short tabindex="0" role="region" aria-label="Errors by code" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Code" } th.right scope="col" { "Errors" } th scope="col" { "Last one" }
+                            th scope="col" { "Its trace id" }
+                        }
+                    }
+                    tbody {
+                        @for FailedSoFar { code, count, last } in codes {
+                            tr {
+                                td { a href={ "/guide/errors#" (code) } { code { (code) } } } td.right { (count) }
+                                td { time { (time(last.unix_ms)) } } td { code { (last.trace_id) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Searches that took long, of any surface.
+pub(super) fn searches(searches: &[SlowSearch]) -> Markup {
+    html! {
+        @if searches.is_empty() { p.quiet { "None." } }
+        @else {
+            div.scroll.short tabindex="0" role="region" aria-label="Slow searches" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "When" } th scope="col" { "Query" } th scope="col" { "Blocks" }
+                            th.right scope="col" { "Found" } th.right scope="col" { "Work" } th.right scope="col" { "ms" }
+                        }
+                    }
+                    tbody {
+                        @for it in searches {
+                            tr {
+                                td { time { (time(it.unix_ms)) } }
+                                td { a href=(links::address("/search", [("q", &it.query)])) { code { (visible(&it.query)) } } }
+                                td { @if let Some(blocks) = &it.blocks { (blocks.start()) "–" (blocks.end()) } @else { "none" } }
+                                td.right { (it.results) } td.right { (it.work) } td.right { (it.taken.as_millis()) }
+                            }
                         }
                     }
                 }

@@ -6,7 +6,7 @@ use dfuse_http::{
     Parameter, Params,
     params::{
         Checked,
-        rules::{Scope, one_of},
+        rules::{Field, Problems, Scope, one_of},
     },
 };
 use dfuse_query::ErrorCode;
@@ -30,8 +30,19 @@ pub(super) const ERRORS: &[ErrorCode] = &[
     ErrorCode::TableNotFound,
 ];
 
+/// None of them: the page looks at the keys.
+pub(super) const ANY_KEY_TYPE: Parameter = Parameter::optional(
+    "key_type",
+    Choice(&KeyType::NAMES),
+    "what primary keys are shown as; without it, what they look like",
+);
+
+pub(super) fn one_key_type(field: &Field<'_>) -> Result<KeyType, Problems> {
+    one_of(&KeyType::ALL.map(|kind| (kind.as_str(), kind)))(field)
+}
+
 pub(super) fn key_type(params: &mut Params) -> Checked<KeyType> {
-    params.optional_or("key_type", KeyType::default(), one_of(&KeyType::ALL.map(|kind| (kind.as_str(), kind))))
+    params.optional_or("key_type", KeyType::default(), one_key_type)
 }
 
 /// A table in a scope, as forms and links have it.

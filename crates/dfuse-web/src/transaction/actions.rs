@@ -31,26 +31,27 @@ fn nodes(traces: &[Json], shown: &Shown) -> Markup {
                 @if is_notification {
                     details id={ "action-" (trace.get("action_ordinal").text()) } {
                         summary { (visible(receiver)) " was notified" }
-                        (node(trace, shown))
+                        (node(trace, true, shown))
                     }
-                } @else { (node(trace, shown)) }
+                } @else { (node(trace, false, shown)) }
             }
         }
         @if shown.is_full() { li { (shown.rest("… the rest as JSON")) } }
     }
 }
 
-fn node(trace: &Json, shown: &Shown) -> Markup {
+/// A notification has the action of whoever gave it, which is not shown again.
+fn node(trace: &Json, is_notification: bool, shown: &Shown) -> Markup {
     let receiver = trace.get("receiver").text();
     let console = trace.get("console").text();
     let failure = trace.at(["except", "message"]).text();
     html! {
-        (action(trace.get("act"), shown))
+        @if !is_notification { (action(trace.get("act"), shown)) }
         @if !trace.get("return_value_data").is_null() { p { "Returned: " (shown.value(trace.get("return_value_data"))) } }
         @if !failure.is_empty() { p { span.bad { "Failed: " } (shown.text(failure)) } }
         details id={ "more-" (trace.get("action_ordinal").text()) } {
             summary { "More" }
-            p { "Receiver " (links::named_account(receiver)) ", global sequence " (trace.at(["receipt", "global_sequence"]).text())
+            p { "Executed by " (links::named_account(receiver)) ", global sequence " (trace.at(["receipt", "global_sequence"]).text())
                 ", " (trace.get("elapsed").text()) " µs" }
             @if !console.is_empty() { p { "Console" } pre { (shown.text(console)) } }
             p { "Bytes" } pre { (shown.text(trace.at(["act", "hex_data"]).text())) }
@@ -62,7 +63,7 @@ fn node(trace: &Json, shown: &Shown) -> Markup {
 
 fn action(act: &Json, shown: &Shown) -> Markup {
     html! {
-        p {
+        p.action {
             (links::named_account(act.get("account").text())) ":" strong { (act.get("name").text()) }
             @for level in act.get("authorization").items() {
                 " " span.quiet { "by " (links::named_account(level.get("actor").text())) "@" (visible(level.get("permission").text())) }

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use crate::{
     json::Json,
-    links,
+    links, rows,
     shown::{Shown, visible},
 };
 
@@ -51,7 +51,7 @@ fn change(op: &Json, shown: &Shown) -> Markup {
     html! {
         h3 {
             @match op.get("op").text() { "ins" => "Inserted ", "rem" => "Removed ", _ => "Updated " }
-            (links::named_account(op.get("account").text())) " / " (table) " / " (visible(op.get("scope").text())) " / " (visible(key))
+            (links::named_account(op.get("account").text())) " / " (table) " / " (visible(op.get("scope").text())) " / " span title=(key) { (visible(&rows::key_text(key))) }
         }
         div.change { (side("Before", "old", op.get("old"), op.get("new"), shown)) (side("After", "new", op.get("new"), op.get("old"), shown)) }
     }
@@ -65,7 +65,7 @@ pub(crate) fn side(title: &str, class: &str, row: &Json, other: &Json, shown: &S
             @match row.get("json") {
                 Json::Object(fields) => dl.fields {
                     @for (name, value) in fields {
-                        div .changed[other.at(["json", name]) != value] { dt { (visible(name)) } dd { (shown.field(name, value)) } }
+                        div .changed[other.at(["json", name]) != value] { dt { (shown.name(name)) } dd { (shown.field(name, value)) } }
                     }
                 },
                 _ if row.is_null() => p.null { "no row" },

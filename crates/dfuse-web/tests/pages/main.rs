@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod access;
+mod cost;
+mod counting;
+mod equal;
 mod hostile;
 mod support;
 mod walk;

@@ -24,9 +24,13 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::task::{JoinHandle, yield_now};
 
+use crate::counting::{Counting, Reads};
+
 /// A chain and its server.
 pub(crate) struct TestChain {
     server: Server,
+    /// What was read of the store.
+    pub(crate) reads: Reads,
     follower: JoinHandle<()>,
     _keeper: Keeper,
 }
@@ -61,7 +65,8 @@ impl TestChain {
         let mut indexes: Vec<Arc<dyn Index>> =
             vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
         indexes.extend(dfuse_state::indexes());
-        let store = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
+        let reads = Reads::default();
+        let store = Arc::new(Counting(MemoryStore::new(&keyspaces(&indexes)), reads.clone()));
         let pipeline = Pipeline::open(store, None, indexes, dfuse_index::Options::default()).unwrap();
         let forked = Arc::new(ForkedTransactions::new());
         let chain = Chain {
@@ -78,10 +83,9 @@ impl TestChain {
         let follower = tokio::spawn(async move {
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
-        let api =
-            Api::new(Service::new(chain, access, dfuse_query::Options::default()), dfuse_http::Options::default());
+        let api = Api::new(Service::new(chain, access, query_options()), dfuse_http::Options::default());
         let rest = dfuse_api::Endpoints::new(&api, dfuse_api::Options::default());
-        let pages = dfuse_web::Endpoints::new(&api);
+        let pages = dfuse_web::Endpoints::new(&api, dfuse_web::Options::default());
         let server = Server::new(api, [rest.routes(), pages.routes()]);
         while let Some(event) = reader.next_event().unwrap() {
             match event {
@@ -100,7 +104,7 @@ impl TestChain {
             yield_now().await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Some(Self { server, follower, _keeper: keeper })
+        Some(Self { server, reads, follower, _keeper: keeper })
     }
 
     pub(crate) async fn request(&self, uri: &str, accept: &str) -> Answer {
@@ -137,6 +141,11 @@ impl TestChain {
         assert_eq!(status, StatusCode::OK, "{uri}: {text}");
         serde_json::from_str(&text).unwrap()
     }
+}
+
+/// Every search counts as a slow one.
+fn query_options() -> dfuse_query::Options {
+    dfuse_query::Options { slow_search: Duration::ZERO, ..dfuse_query::Options::default() }
 }
 
 /// What holds for every page.

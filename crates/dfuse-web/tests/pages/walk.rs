@@ -5,15 +5,15 @@ use serde_json::Value;
 
 use crate::support::{TestChain, assert_promises};
 
-const SMALL: &str = "small/small.dmlog.zst";
+pub(crate) const SMALL: &str = "small/small.dmlog.zst";
 
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} of {value}"))
 }
 
 /// Every text of a JSON value is in the page, escaped as HTML is.
 #[track_caller]
-fn assert_shows(page: &str, value: &Value) {
+pub(crate) fn assert_shows(page: &str, value: &Value) {
     match value {
         Value::String(text) => {
             let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
@@ -107,6 +107,15 @@ async fn a_transaction_shows_its_actions_and_changes() {
     assert!(page.contains("data-live") && page.contains("get_transaction_lifecycle"));
 }
 
+/// Where the first link leads that begins and goes on so.
+fn link(page: &str, beginning: &str, part: &str) -> String {
+    let link = page
+        .split("href=\"")
+        .skip(1)
+        .find(|it| it.starts_with(beginning) && it.split('"').next().unwrap().contains(part));
+    link.unwrap_or_else(|| panic!("no link to {beginning}")).split('"').next().unwrap().replace("&amp;", "&")
+}
+
 /// Finds an account with a balance of a token: contract, symbol code, account, balance.
 async fn a_holder(chain: &TestChain) -> [String; 4] {
     let tokens = chain.json("/v0/tokens").await;
@@ -131,12 +140,15 @@ async fn an_account_shows_what_it_has_now_and_had_earlier() {
     for item in history["transactions"].as_array().unwrap() {
         assert_shows(&page, &item["lifecycle"]["id"]);
     }
-    // As a reader would: the link to the table a hundred blocks ago.
-    let link = page.split("href=\"").find(|it| it.starts_with("/table?") && it.contains("block_num")).unwrap();
-    let link = link.split('"').next().unwrap().replace("&amp;", "&");
-    let earlier = chain.page(&link).await;
-    let query = link.split_once('?').unwrap().1;
+    // As a reader would: the link to a hundred blocks ago, and there to the rows.
+    let earlier = chain.page(&link(&page, "/account/", "block_num=")).await;
+    let at = link(&earlier, "/table?", "table=accounts");
+    let query = at.split_once('?').unwrap().1;
     let rows = chain.json(&format!("/v0/state/table?{query}&json=true")).await;
+    for row in rows["rows"].as_array().unwrap() {
+        assert_shows(&earlier, &row["json"]["balance"]);
+    }
+    let earlier = chain.page(&at).await;
     assert!(!rows["rows"].as_array().unwrap().is_empty());
     for row in rows["rows"].as_array().unwrap() {
         assert_shows(&earlier, &row["json"]);
@@ -209,6 +221,7 @@ async fn the_search_box_understands_what_is_typed() {
         (&account, format!("/account/{account}")),
         (key, format!("/key/{key}")),
         (&symbol, format!("/tokens?symbol={symbol}")),
+        (&format!("4,{symbol}"), format!("/tokens?symbol={symbol}")),
     ] {
         let answer = chain.request(&format!("/search?q={typed}"), "text/html").await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{typed}: {}", answer.text);
@@ -264,7 +277,94 @@ async fn errors_are_pages_with_their_code() {
         assert_eq!(answer.status, status, "{uri}: {}", answer.text);
         assert_promises(uri, &answer.headers, &answer.text);
         assert!(answer.text.contains(code), "{uri}: {}", answer.text);
+        assert!(answer.text.contains("As API"), "{uri}");
+        // Programs get what they get everywhere.
+        let answer = chain.request(uri, "*/*").await;
+        assert_eq!(serde_json::from_str::<Value>(&answer.text).unwrap()["code"], code, "{uri}");
     }
+    // Where there is nothing at all: a page for browsers, but not below addresses of the API.
+    for (uri, accept, is_page) in [
+        ("/nowhere", "text/html", true),
+        ("/nowhere", "application/json", false),
+        ("/v0/nowhere", "text/html", false),
+        ("/guide/nowhere", "application/json", false),
+    ] {
+        let answer = chain.request(uri, accept).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{uri}");
+        assert!(answer.text.contains("route_not_found_error"), "{uri}: {}", answer.text);
+        assert_eq!(answer.text.contains("<!DOCTYPE html>"), is_page, "{uri} {accept}");
+    }
+}
+
+#[tokio::test]
+async fn the_guide_is_there() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let contents = chain.request("/guide", "text/html").await.text;
+    let links: Vec<_> = contents.split("href=\"/guide/").skip(1).filter_map(|it| it.split('"').next()).collect();
+    assert!(links.len() > 20);
+    for name in links {
+        let page = chain.request(&format!("/guide/{name}"), "text/html").await;
+        assert_eq!(page.status, StatusCode::OK, "{name}");
+        assert!(page.text.len() < 100_000 && page.text.matches("<script").count() == 1, "{name}: {}", page.text.len());
+    }
+    let errors = chain.request("/guide/errors", "text/html").await.text;
+    assert!(errors.contains("id=\"data_block_not_found_error\""));
+}
+
+#[tokio::test]
+async fn an_accounts_history_is_filtered() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    let ids = |page: &str| {
+        let rows = page.split("id=\"history\"").nth(1).unwrap().split("href=\"/tx/").skip(1);
+        rows.map(|it| it[..64].to_owned()).collect::<Vec<_>>()
+    };
+    for (filter, query) in [
+        ("way=to", "data.to:alice notif:false"),
+        ("way=from&with=bob", "data.from:alice data.to:bob notif:false"),
+        ("way=any&contract=eosio&with=", "(receiver:alice OR auth:alice) account:eosio"),
+        ("action=transfer&contract=eosio.token", "(receiver:alice OR auth:alice) account:eosio.token action:transfer"),
+        ("way=auth&block_num=200", "auth:alice block_num:1-200"),
+    ] {
+        let page = chain.page(&format!("/account/alice?{filter}")).await;
+        let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let api = format!("/v0/search/transactions?q={query}&sort=desc&with_reversible=true&limit=20");
+        let found = chain.json(&api).await;
+        let expected = found["transactions"].as_array().unwrap().iter().map(|it| text(it, "/lifecycle/id").to_owned());
+        let expected: Vec<_> = expected.collect();
+        assert!(!expected.is_empty(), "{filter}");
+        assert_eq!(ids(&page), expected, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_is_of_a_range_of_blocks() {
+    let Some(chain) = TestChain::recorded(SMALL).await else { return };
+    for (form, api) in [
+        ("sort=desc&start_block=200&block_count=50", "sort=desc&start_block=200&block_count=50"),
+        ("sort=asc&start_block=100&block_count=", "sort=asc&start_block=100"),
+        ("sort=desc&start_block=&block_count=&with_reversible=false", "sort=desc&with_reversible=false"),
+    ] {
+        let page = chain.page(&format!("/search?q=action:transfer&{form}")).await;
+        let with = if api.contains("reversible") { "" } else { "&with_reversible=true" };
+        let found = chain.json(&format!("/v0/search/transactions?q=action:transfer&limit=25&{api}{with}")).await;
+        let expected: Vec<_> =
+            found["transactions"].as_array().unwrap().iter().map(|it| text(it, "/lifecycle/id")).collect();
+        let shown: Vec<_> = page.split("href=\"/tx/").skip(1).map(|it| &it[..64]).collect();
+        assert!(!expected.is_empty());
+        assert_eq!(shown, expected, "{form}");
+        let range = &found["range"];
+        assert!(page.contains(&format!("Searched blocks {} to {}", range["from_block"], range["to_block"])), "{form}");
+    }
+    // The form of an action's field becomes a query.
+    let answer =
+        chain.request("/search?q=account:eosio.token+action:transfer&field=data.to&value=alice", "text/html").await;
+    let leads = answer.headers[header::LOCATION].to_str().unwrap();
+    let page = chain.page(leads).await;
+    assert!(
+        page.contains("account:eosio.token action:transfer data.to:&quot;alice&quot;") && page.contains("href=\"/tx/")
+    );
+    let contract = chain.page("/contract/eosio.token").await;
+    assert!(contract.contains("<option value=\"data.to\">"));
 }
 
 #[tokio::test]
@@ -273,7 +373,12 @@ async fn the_dashboard_shows_the_state_of_the_server() {
     let wrong = chain.request("/v0/blocks/00", "application/json").await;
     let trace_id = wrong.headers["x-trace-id"].to_str().unwrap();
     let missing = chain.request("/block/999999", "text/html").await;
+    chain.json("/v0/search/transactions?q=action:transfer+data.to:alice&limit=3").await;
     let page = chain.page("/dashboard").await;
+    let slow = page.split("id=\"searches\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(slow.contains("action:transfer data.to:alice") && slow.contains("<td class=\"right\">3</td>"), "{slow}");
+    let codes = page.split("id=\"codes\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(codes.contains("href=\"/guide/errors#data_block_not_found_error\""), "{codes}");
     let health = chain.json("/healthz").await;
     assert_shows(&page, &health["lib"]["num"]);
     assert_shows(&page, &health["head"]["num"]);

@@ -28,6 +28,7 @@ use super::{
     conditions::Conditions,
     origin::{DEMO_AT_ONCE, Origin},
     pace::Pace,
+    source_state::SourceState,
 };
 
 /// A source that says nothing for so long has no more for the moment.
@@ -59,6 +60,7 @@ pub(crate) struct Ingest {
     pub(crate) forked: Arc<ForkedTransactions>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Arc<Conditions>,
+    pub(crate) told: SourceState,
     pub(crate) stop: CancellationToken,
     /// Is told the last block that is there for good, and need not be read again.
     pub(crate) durable: Arc<AtomicU32>,
@@ -182,8 +184,14 @@ impl Ingest {
                     self.log.dumps.clear();
                 }
                 Some(SourceEvent::AbiDump(dump)) => self.log.dumps.push(dump),
-                Some(SourceEvent::HasUpTo(number)) => progress.source_has = number,
-                Some(SourceEvent::Interrupted(why)) => self.readiness.set(CONNECTION, why.map_or(Ok(()), Err)),
+                Some(SourceEvent::HasUpTo(number)) => {
+                    progress.source_has = number;
+                    self.told.has_up_to(number);
+                }
+                Some(SourceEvent::Interrupted(why)) => {
+                    self.told.is_up(why.is_none());
+                    self.readiness.set(CONNECTION, why.map_or(Ok(()), Err));
+                }
                 Some(SourceEvent::Weakened(why)) => self.readiness.set_warning(MACHINES, why),
                 Some(SourceEvent::Block { .. }) if self.log.passing_over => {}
                 Some(SourceEvent::Block { block, encoded }) => {

@@ -8,6 +8,7 @@ use dfuse_node::{
     Queue, QueueState, Source,
     nodeos::{NodeConfig, NodeStatus, Nodeos, NodeosOptions},
 };
+use dfuse_query::NodeLogs;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::time::sleep;
 
@@ -90,6 +91,16 @@ fn config(all: &settings::Nodeos, node: &settings::Node) -> anyhow::Result<NodeC
         data_dir: data_dir.clone().unwrap_or_else(|| all.dir.join(name).join("data")),
         deep_mind: *deep_mind,
     })
+}
+
+/// The nodes, as operators look at them.
+#[derive(Debug)]
+pub(crate) struct Logs(pub(crate) Arc<Nodeos>);
+
+impl NodeLogs for Logs {
+    fn last_lines(&self, node: &str) -> Vec<String> {
+        self.0.last_lines(node)
+    }
 }
 
 /// Tells the state of nodes, of the log on standard input and of the own log, until it is dropped.

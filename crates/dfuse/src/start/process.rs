@@ -31,6 +31,8 @@ use super::{
     repair,
     roles::Roles,
     signals::Signals,
+    source_state::SourceState,
+    storage,
     surfaces::{Listeners, Surfaces},
 };
 use crate::{control::Commanded, failure::usage};
@@ -155,6 +157,9 @@ async fn begin(
         }
     };
     tell_nodes(nodes.as_deref(), &service, opened.pipeline.chain_id());
+    if let Some(nodes) = &nodes {
+        service.operations().supervise(Arc::new(nodes::Logs(nodes.clone())));
+    }
     // Before anybody asks whether they are ready.
     nodes::tell(nodes.as_deref(), source.queue(), &conditions);
 
@@ -169,6 +174,9 @@ async fn begin(
     }
     let report = nodes::report(nodes.clone(), source.queue().cloned(), conditions.clone());
     spawn_until(&mut parts, "reporting on nodes", &stop, report);
+    let report = storage::report(opened.store.clone(), given.data_dir.path().to_owned(), conditions.clone());
+    spawn_until(&mut parts, "counting what is stored", &stop, report);
+    surfaces.warn_of_key(&conditions).await;
     let commanded = Commanded {
         gate: opened.access.gate.clone(),
         server: surfaces.http().clone(),
@@ -227,6 +235,7 @@ async fn work(
         forked,
         clock: given.clock.clone(),
         readiness: conditions.clone(),
+        told: SourceState::new(conditions.0.clone(), &given.origin),
         stop: stop.clone(),
         durable,
         loaded: pipeline.loaded(),

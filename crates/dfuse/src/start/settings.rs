@@ -27,7 +27,7 @@ pub(crate) use self::{
     firehose::Firehose,
     machines::Machines,
     nodeos::{Node, Nodeos},
-    sections::{Blocks, ChainApi, Graphql, Grpc, Http, Index, Search, WebSocket},
+    sections::{Blocks, ChainApi, Graphql, Grpc, Http, Index, Search, Web, WebSocket},
 };
 use crate::failure::usage;
 
@@ -91,6 +91,7 @@ section! {
         websocket: WebSocket,
         graphql: Graphql,
         grpc: Grpc,
+        web: Web,
         access: Access,
     }
 }

@@ -9,11 +9,12 @@ use dfuse_grpc::{Encryption, GrpcServer};
 use dfuse_http::{Api, Server};
 use dfuse_node::nodeos::Nodeos;
 use dfuse_query::{GraphqlExecutor, Service};
+use dfuse_web::PageKey;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{descriptors::Shares, parts::Parts, roles::Roles, settings::Settings};
+use super::{conditions::Conditions, descriptors::Shares, parts::Parts, roles::Roles, settings::Settings};
 
 /// The servers of a service, which do not listen yet, and what they serve.
 pub(super) struct Surfaces {
@@ -22,6 +23,7 @@ pub(super) struct Surfaces {
     endpoints: Option<Endpoints>,
     /// Absent where nothing is served over it.
     grpc: Option<GrpcServer>,
+    key: Option<PageKey>,
 }
 
 impl Surfaces {
@@ -49,7 +51,7 @@ impl Surfaces {
         };
         if !roles.api {
             let grpc = roles.ingest.then(|| GrpcServer::new(service.clone(), None, grpc));
-            return Ok(Self { http: Server::new(Api::new(service, http), []), endpoints: None, grpc });
+            return Ok(Self { http: Server::new(Api::new(service, http), []), endpoints: None, grpc, key: None });
         }
         let executor: Arc<dyn GraphqlExecutor> = Arc::new(Executor::new(service.clone(), Limits::default()));
         let grpc = Some(GrpcServer::new(service.clone(), Some(executor.clone()), grpc));
@@ -60,9 +62,20 @@ impl Surfaces {
         };
         let endpoints = Endpoints::new(&api, options);
         let graphql = dfuse_graphql::Endpoints::new(&api, executor, settings.graphql.options(&settings.websocket));
-        let pages = dfuse_web::Endpoints::new(&api);
+        let key = settings.web.api_key.as_deref().map(PageKey::new);
+        let pages = dfuse_web::Endpoints::new(&api, dfuse_web::Options { key: key.clone() });
         let http = Server::new(api, [endpoints.routes(), graphql.routes(), pages.routes()]);
-        Ok(Self { http, endpoints: Some(endpoints), grpc })
+        Ok(Self { http, endpoints: Some(endpoints), grpc, key })
+    }
+
+    /// Warns of a key that pages cannot act with.
+    pub(super) async fn warn_of_key(&self, conditions: &Conditions) {
+        if let Some(key) = &self.key
+            && let Some(problem) = key.problem(self.http.api()).await
+        {
+            warn!("web.api_key: {problem}");
+            conditions.warn("web_api_key", format!("web.api_key: {problem}"));
+        }
     }
 
     /// The HTTP server.
@@ -72,7 +85,7 @@ impl Surfaces {
 
     /// Serves until the token is cancelled.
     pub(super) fn serve(self, parts: &mut Parts, listeners: Listeners, stop: &CancellationToken) -> anyhow::Result<()> {
-        let Self { http, endpoints, grpc } = self;
+        let Self { http, endpoints, grpc, .. } = self;
         let has_clients = endpoints.is_some();
         if let Some(endpoints) = endpoints {
             let looking = endpoints.look_after_nodes();

@@ -59,6 +59,8 @@ try {
     block: "/block/300",
     transaction: `/tx/${transaction}`,
     account: "/account/alice",
+    account_earlier: "/account/alice?block_num=1000&way=to&with=bob",
+    key: "/key/EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV",
     transfers: "/account/alice/transfers",
     contract: "/contract/eosio.token",
     table: `/table?${scope}&block_num=1000`,
@@ -70,6 +72,10 @@ try {
     tokens: "/tokens",
     token: "/token/eosio.token/SYS",
     dashboard: "/dashboard",
+    guide: "/guide",
+    guide_search: "/guide/search",
+    docs: "/docs",
+    editor: "/graphiql/",
     missing: "/block/99999999",
   }
 
@@ -86,11 +92,11 @@ try {
   await page.fill("#q", "alice")
   await page.press("#q", "Enter")
   await page.waitForURL("**/account/alice")
-  await page.locator("#balances tr", { hasText: "SYS" }).getByText("100 blocks ago").click()
-  await page.locator("#rows").waitFor()
+  await page.getByText("100 earlier").click()
+  await page.waitForURL("**block_num=**")
   const height = new URL(page.url()).searchParams.get("block_num")
   const { rows } = await json(`/v0/state/table?${scope}&block_num=${height}&json=true`)
-  const shown = await page.locator("#rows").textContent()
+  const shown = await page.locator("#balances").textContent()
   for (const row of rows) assert.ok(shown.includes(row.json.balance), row.json.balance)
   // The slider leads to another height, and the browser leads back.
   await page.locator("input[type=range]").fill("700")
@@ -107,14 +113,23 @@ try {
   await page.getByText("every transfer").click()
   await page.locator("#results tbody tr").first().waitFor()
   const before = await page.locator("#results tbody tr").count()
-  await page.locator("#results a.more").click()
+  await page.locator("#results a.more").scrollIntoViewIfNeeded()
   await page.waitForFunction((before) => document.querySelectorAll("#results tbody tr").length > before, before)
 
   // A transaction becomes final while it is looked at.
   const { transactions } = await json("/v0/transactions?limit=1")
   await go(`/tx/${transactions[0].id}`)
   await page.waitForFunction(() => document.querySelector("#lifecycle").textContent.includes("confirmations"))
-  await page.locator("#lifecycle .done", { hasText: /^Irreversible$/ }).waitFor()
+  await page.locator("#lifecycle .done", { hasText: /^Irreversible/ }).waitFor()
+
+  // By the keyboard alone: to the box, and past the band to what the page is about.
+  await go("/tokens")
+  await page.keyboard.press("/")
+  await page.keyboard.type("bob")
+  await page.keyboard.press("Enter")
+  await page.waitForURL("**/account/bob")
+  await page.keyboard.press("Tab")
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content")
 
   // Figures of the dashboard are drawn as they come.
   await go("/dashboard")

@@ -209,3 +209,13 @@ section! {
         keep_alive_seconds: u64 = options.keep_alive_interval.as_secs(),
     }
 }
+
+section! {
+    /// Pages for people.
+    pub(crate) struct Web in "web."
+    {
+        /// API key that pages act with for whoever gives none of their own, within its limits: one of kind web whose origins
+        /// include the address of this server, since browsers get tokens for it. Not set: they act as anonymous callers
+        api_key: Option<String> = None,
+    }
+}

@@ -1,0 +1,51 @@
+//! What is counted of the source: which kind it is, whether it gives, and how far it says that it is.
+
+use dfuse_node::SourceSpec;
+use dfuse_query::Service;
+use metrics::{describe_gauge, gauge};
+
+use super::origin::Origin;
+
+const UP: &str = "dfuse_source_up";
+const HEAD: &str = "dfuse_source_head_block_number";
+
+/// Where the state of the source is told.
+#[derive(Debug)]
+pub(super) struct SourceState {
+    service: Service,
+    kind: &'static str,
+}
+
+impl SourceState {
+    /// A source from which nothing has come yet.
+    pub(super) fn new(service: Service, origin: &Origin) -> Self {
+        service.metrics().record(|| {
+            describe_gauge!(UP, "1 while the source gives blocks, or waits for them; 0 while it is tried again.");
+            describe_gauge!(HEAD, "Height up to which the source has said that it has blocks.");
+        });
+        let state = Self { service, kind: kind(origin) };
+        state.is_up(true);
+        state
+    }
+
+    pub(super) fn is_up(&self, is_up: bool) {
+        self.service.metrics().record(|| gauge!(UP, "source" => self.kind).set(u32::from(is_up)));
+    }
+
+    pub(super) fn has_up_to(&self, number: u32) {
+        self.service.metrics().record(|| gauge!(HEAD, "source" => self.kind).set(number));
+    }
+}
+
+/// Without addresses and paths, which are nobody else's business.
+fn kind(origin: &Origin) -> &'static str {
+    match origin {
+        Origin::Demo => "demo",
+        Origin::Nodeos => "nodeos",
+        Origin::Spec(SourceSpec::Log(_) | SourceSpec::StandardInput) => "deep-mind",
+        Origin::Spec(SourceSpec::History(_)) => "ship",
+        Origin::Spec(SourceSpec::HistoryLogs(_)) => "ship-log",
+        Origin::Spec(SourceSpec::Blocks(_)) => "blocks",
+        Origin::Spec(SourceSpec::Firehose(_)) => "firehose",
+    }
+}
