@@ -33,7 +33,10 @@ pub async fn check_replaceable(
         });
         if index == abi::Abis.name() {
             let store = store.clone();
-            let wanted = blocking(move || abi::dumped_at(&*store)).await?;
+            let mut wanted = blocking(move || abi::dumped_at(&*store)).await?;
+            // The ABIs of loaded state come with it.
+            let loaded = checkpoint.identity.is_loaded.then_some(checkpoint.identity.first_parent.number);
+            wanted.retain(|number| Some(*number) != loaded);
             dumps_are_whole(files, wanted).await?.map_err(|why| Error::Irreplaceable { index, why })?;
         }
     }

@@ -20,8 +20,8 @@ use tokio::runtime::Handle;
 use crate::{
     Error, Result, SourceEvent, SourceOptions, StateEvent,
     event::{Sender, closes_within},
-    first_state::StateReader,
     kept::{Beginning, beginning, settle},
+    whole_state::StateReader,
 };
 
 type Batch = Result<Vec<HistoryBlock>>;

@@ -15,7 +15,7 @@
 //! | `history` | the logs of a node with the state-history plugin: their `files`, and what the `logs` say of each block |
 //! | `ship` | nodes that serve state history: `address`, the `socket` to one, and what a `session` takes from it |
 //! | `kept` | the rows that both compare blocks with, on disk |
-//! | `first_state` | the whole state that a history begins with which began in mid-chain |
+//! | `first_state`, `whole_state` | the whole state that a history begins with which began in mid-chain |
 //! | `live` | machines that share a block store: the live stream of each `machine`, and what the store has |
 //! | `url` | files at URLs |
 //! | `queue` | what is read from a pipe and not decoded yet |
@@ -39,10 +39,11 @@ mod source;
 mod spec;
 mod store;
 mod url;
+mod whole_state;
 
 pub use error::{Error, Result};
 pub use event::{SourceEvent, SourceOptions};
-pub use first_state::{StateEvent, first_state};
+pub use first_state::first_state;
 pub use history::HistoryFolders;
 pub use kept::StateLoader;
 pub use log::{decompressed, open_log};
@@ -51,3 +52,4 @@ pub use ship::Addresses;
 pub use source::Source;
 pub use spec::SourceSpec;
 pub use url::open_url;
+pub use whole_state::StateEvent;

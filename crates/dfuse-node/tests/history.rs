@@ -218,7 +218,7 @@ async fn what_is_missing_or_damaged_is_told() {
     fs::write(&blocks, b"DMLOG START").unwrap();
     fails("not a block log").await;
     fs::remove_file(&blocks).unwrap();
-    fails("there is no blocks/blocks.log").await;
+    fails("there is no blocks.log in").await;
     fs::remove_file(&traces).unwrap();
     fails("there is no trace_history.log; the node needs the option for it").await;
 }

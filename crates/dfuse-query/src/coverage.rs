@@ -4,10 +4,10 @@ use std::ops::RangeInclusive;
 
 use dfuse_index::BlockRef;
 
-use crate::{ApiResult, ReadContext, search::heads};
-
-/// Number of the first block that a chain has for others: the one before executes nothing.
-const FIRST_BLOCK: u32 = 2;
+use crate::{
+    ApiResult, ReadContext,
+    search::{heads, missing_below},
+};
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +24,6 @@ pub struct Coverage {
     pub state_from: u32,
     /// Whether what was written before that block is known, too.
     pub state_is_complete: bool,
-}
-
-/// Blocks that are missing below the lowest one that is there, if any are, from `first` on.
-pub(crate) fn missing_below(lowest: u32, first: u32) -> Option<RangeInclusive<u32>> {
-    Some(first.max(FIRST_BLOCK)..=lowest.saturating_sub(1)).filter(|missing| !missing.is_empty())
 }
 
 /// What is there of the chain.

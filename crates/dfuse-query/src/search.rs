@@ -16,6 +16,6 @@ pub use completion::{Completion, Suggestion, complete};
 pub use count::{Counted, count};
 pub use page::{SearchCost, SearchItem, SearchPage, SearchQuestion, Searched, page};
 pub use query::{InvalidQuery, account_history, parse};
-pub(crate) use range::heads;
 pub use range::{AskedBlocks, BlockBounds, BlockSpan};
+pub(crate) use range::{heads, missing_below};
 pub(crate) use undone::FeedLostBlocks;

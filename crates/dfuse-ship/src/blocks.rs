@@ -7,6 +7,7 @@
 mod authors;
 mod consensus;
 mod deferred;
+mod key;
 mod known;
 mod merkle;
 mod packed;
@@ -26,7 +27,8 @@ use dfuse_antelope::{
     model::{Block, StateHistory},
     raw::Reader,
 };
-use known::{Key, Known, Recent};
+use key::Key;
+use known::{Known, Recent};
 pub use known::{MemoryRows, RowChange, Rows};
 pub use packed::state_entry;
 use resources::Ram;

@@ -4,10 +4,7 @@ use bytes::Bytes;
 use dfuse_antelope::{
     BlockTimestamp, Checksum256, Name, PublicKey, TimePoint,
     model::{PermissionLevel, ProducerAuthoritySchedule},
-    raw::Writer,
 };
-
-use crate::deltas::StateRow;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -273,43 +270,6 @@ pub struct GlobalProperty {
     pub configuration: ChainConfig,
     /// The chain's id, from version 3 on.
     pub chain_id: Option<Checksum256>,
-}
-
-impl GlobalProperty {
-    /// The row of state history that says so, as far as later blocks are compared with it: with the configuration alone.
-    pub fn in_history(&self) -> StateRow {
-        let config = &self.configuration;
-        let mut writer = Writer::new();
-        let w = &mut writer;
-        w.varuint32(1);
-        // Neither a proposed schedule nor the block of one.
-        w.bool(false);
-        w.u32(0);
-        w.count(0);
-        w.varuint32(0);
-        w.u64(config.max_block_net_usage);
-        for number in [
-            config.target_block_net_usage_pct,
-            config.max_transaction_net_usage,
-            config.base_per_transaction_net_usage,
-            config.net_usage_leeway,
-            config.context_free_discount_net_usage_num,
-            config.context_free_discount_net_usage_den,
-            config.max_block_cpu_usage,
-            config.target_block_cpu_usage_pct,
-            config.max_transaction_cpu_usage,
-            config.min_transaction_cpu_usage,
-            config.max_transaction_lifetime,
-            config.deferred_trx_expiration_window,
-            config.max_transaction_delay,
-            config.max_inline_action_size,
-        ] {
-            w.u32(number);
-        }
-        w.u16(config.max_inline_action_depth);
-        w.u16(config.max_authority_depth);
-        StateRow::Chain("global_property".to_owned(), writer.bytes)
-    }
 }
 
 /// Limits of blocks and transactions.

@@ -4,7 +4,7 @@ use dfuse_ship::{BlocksRequest, Consensus, Protocol, Request, Response, Results,
 use tokio::sync::mpsc;
 
 use super::{Addresses, address::Address, socket::Socket};
-use crate::{Error, Result, StateEvent, event::Sender, first_state::StateReader};
+use crate::{Error, Result, StateEvent, event::Sender, whole_state::StateReader};
 
 /// Gives the state that the history of the first node that answers begins with, if it does not begin with the chain.
 pub(crate) fn first_state<E: From<Error>>(

@@ -67,6 +67,12 @@ pub(crate) fn chain(chain: &str) -> Option<Vec<Sent>> {
     Some(chain)
 }
 
+/// The id of a recorded chain.
+pub(crate) fn chain_id(chain: &str) -> Option<Checksum256> {
+    let file = recorded::tar_member(&format!("{chain}/ship-and-blocks.tar.zst"), "blocks/blocks.log")?;
+    Some(BlockLog::open(Cursor::new(file)).unwrap().chain_id())
+}
+
 /// The blocks of a recorded chain up to its head: those that are not in the block log, since they are not final, are packed as deep
 /// mind of the same node tells them.
 pub(crate) fn whole_chain(name: &str) -> Option<Vec<Sent>> {
@@ -288,10 +294,11 @@ impl Script {
     ) -> Result<(), tungstenite::Error> {
         let mut socket = tungstenite::accept(stream).unwrap();
         socket.send(Message::text(self.abi.to_string()))?;
-        let mut wanted: Option<(usize, u32)> = None;
+        let mut wanted: Option<(usize, BlocksRequest)> = None;
         loop {
-            while let Some((next, credit)) =
-                wanted.as_mut().filter(|(next, credit)| *credit > 0 && *next < self.blocks.len())
+            while let Some((next, request)) = wanted
+                .as_mut()
+                .filter(|(next, request)| request.max_messages_in_flight > 0 && *next < self.blocks.len())
             {
                 if cut == Some(0) {
                     // All that was sent arrives before the end does.
@@ -300,21 +307,23 @@ impl Script {
                     return Ok(());
                 }
                 cut = cut.map(|left| left - 1);
-                let result = self.result(*next);
+                let result = self.result(*next, request);
                 send_in_pieces(&mut socket, &result)?;
-                (*next, *credit) = (*next + 1, *credit - 1);
+                (*next, request.max_messages_in_flight) = (*next + 1, request.max_messages_in_flight - 1);
             }
             let Message::Binary(message) = socket.read()? else { continue };
             match Request::unpack(&message).unwrap() {
                 Request::Status => socket.send(Message::binary(self.status()))?,
-                Request::Ack(count) => wanted.iter_mut().for_each(|(_, credit)| *credit += count),
+                Request::Ack(count) => {
+                    wanted.iter_mut().for_each(|(_, request)| request.max_messages_in_flight += count)
+                }
                 Request::Blocks(request) => {
                     // As a node does: from the lowest position that is not its own.
                     let own = |at: &&Position| self.blocks.iter().any(|block| block.id == at.block_id);
                     let other = request.have_positions.iter().find(|at| !own(at)).map(|at| at.block_num);
                     let start = other.unwrap_or(u32::MAX).min(request.start_block_num);
                     let next = self.blocks.iter().position(|block| block.id.block_num() >= start);
-                    wanted = Some((next.unwrap_or(self.blocks.len()), request.max_messages_in_flight));
+                    wanted = Some((next.unwrap_or(self.blocks.len()), request.clone()));
                     let _ = requests.send(request);
                 }
             }
@@ -335,7 +344,7 @@ impl Script {
         writer.bytes
     }
 
-    fn result(&self, at: usize) -> Vec<u8> {
+    fn result(&self, at: usize, request: &BlocksRequest) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.varuint32(1);
         let head = self.blocks.last().unwrap().id;
@@ -348,8 +357,11 @@ impl Script {
         let sent = &self.blocks[at];
         writer.option(Some(&sent.id), position);
         writer.option(at.checked_sub(1).map(|at| &self.blocks[at].id), position);
-        for part in [&sent.block, &sent.traces, &sent.deltas] {
-            writer.option(part.as_ref(), |writer, part| writer.blob(part));
+        let BlocksRequest { fetch_block, fetch_traces, fetch_deltas, .. } = *request;
+        for (part, is_wanted) in
+            [(&sent.block, fetch_block), (&sent.traces, fetch_traces), (&sent.deltas, fetch_deltas)]
+        {
+            writer.option(part.as_ref().filter(|_| is_wanted), |writer, part| writer.blob(part));
         }
         writer.bytes
     }

@@ -7,7 +7,7 @@ use dfuse_kv::Direction;
 use dfuse_search::{Bounds, Heads, Place, Position};
 use serde_json::json;
 
-use crate::{ApiError, ApiResult, ErrorCode, ReadContext, coverage::missing_below};
+use crate::{ApiError, ApiResult, ErrorCode, ReadContext};
 
 /// Blocks below are never served, whatever the chain.
 const FIRST_STREAMABLE: u32 = 2;
@@ -113,6 +113,11 @@ pub(crate) fn heads(read: &ReadContext<'_>) -> ApiResult<Heads> {
     let first = blocks::range(read.view(), 0..=u32::MAX, Direction::Forward)?.next().transpose()?;
     let lowest = first.map_or(head.number, |block| block.number);
     Ok(Heads { lowest, head: head.number, lib: snapshot.lib().map_or(0, |lib| lib.number) })
+}
+
+/// Blocks that are missing below the lowest one that is there, if any are, from `first` on.
+pub(crate) fn missing_below(lowest: u32, first: u32) -> Option<RangeInclusive<u32>> {
+    Some(first.max(FIRST_STREAMABLE)..=lowest.saturating_sub(1)).filter(|missing| !missing.is_empty())
 }
 
 /// Blocks from one on, as a request gives them.

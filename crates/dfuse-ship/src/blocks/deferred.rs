@@ -13,7 +13,8 @@ use dfuse_antelope::{
 
 use super::{
     authors::{Authors, Place},
-    known::{Change, Key, Known},
+    key::Key,
+    known::{Change, Known},
 };
 use crate::{
     deltas::StateRow,

@@ -9,7 +9,7 @@ use dfuse_antelope::{
     raw::{Reader, Writer},
 };
 
-use super::known::Key;
+use super::key::Key;
 use crate::{
     deltas::StateRow,
     rows::{authority, usage},

@@ -12,7 +12,10 @@ use dfuse_antelope::{
     raw::Reader,
 };
 
-use super::known::{Change, Key, Known};
+use super::{
+    key::Key,
+    known::{Change, Known},
+};
 use crate::{deltas::StateRow, state};
 
 /// RAM that accounts use, in the order of execution.
