@@ -153,7 +153,8 @@ impl Objects {
     /// Those of the store.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
         let path = self.path(folder);
-        let listed = self.store.objects.list_with_delimiter(Some(&path)).await.map_err(|error| Error::store(&path, error))?;
+        let listed =
+            self.store.objects.list_with_delimiter(Some(&path)).await.map_err(|error| Error::store(&path, error))?;
         let mut names: Vec<_> =
             listed.objects.iter().filter_map(|object| Some(object.location.filename()?.to_owned())).collect();
         names.sort_unstable();
@@ -166,7 +167,8 @@ impl Objects {
     /// Those of the store.
     pub async fn folders(&self, folder: &str) -> Result<Vec<String>> {
         let path = self.path(folder);
-        let listed = self.store.objects.list_with_delimiter(Some(&path)).await.map_err(|error| Error::store(&path, error))?;
+        let listed =
+            self.store.objects.list_with_delimiter(Some(&path)).await.map_err(|error| Error::store(&path, error))?;
         let mut names: Vec<_> =
             listed.common_prefixes.iter().filter_map(|folder| Some(folder.filename()?.to_owned())).collect();
         names.sort_unstable();

@@ -269,7 +269,9 @@ impl<'a> Live<'a> {
             None if are_all_lost && !lost.is_empty() => {
                 (None, Some(format!("blocks come from the block store alone, a second late: {lost}")))
             }
-            store => (None, Some(lost).filter(|lost| !lost.is_empty()).into_iter().chain(store).reduce(|a, b| a + "; " + &b)),
+            store => {
+                (None, Some(lost).filter(|lost| !lost.is_empty()).into_iter().chain(store).reduce(|a, b| a + "; " + &b))
+            }
         };
         if now.0 != self.told.0 {
             self.say(SourceEvent::Interrupted(now.0.clone())).await?;

@@ -217,9 +217,7 @@ impl Service {
         if block_num > head().saturating_add(AHEAD_BLOCKS) {
             return false;
         }
-        let comes = async {
-            while head() < block_num && changes.changed().await.is_ok() {}
-        };
+        let comes = async { while head() < block_num && changes.changed().await.is_ok() {} };
         // What has come by then counts.
         let _ = timeout(self.options().ahead_wait, comes).await;
         head() >= block_num

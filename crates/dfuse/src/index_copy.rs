@@ -51,7 +51,8 @@ pub(crate) fn unfinished(data_dir: &Path) -> PathBuf {
 
 /// The place of copies. Credentials come from the environment.
 fn open(place: &str) -> anyhow::Result<Objects> {
-    let credentials = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let credentials =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Objects::open(place, StoreOptions { credentials: credentials.collect(), ..StoreOptions::default() })?)
 }
 
@@ -75,6 +76,8 @@ pub(crate) async fn put(indexes: &Path, place: &str) -> anyhow::Result<Size> {
     objects.replace(CURRENT, serde_json::to_vec(&Current { folder, files })?).await?;
     if let Some(before) = before {
         objects.delete_all(&before.folder).await?;
+        // Object stores have no folders without objects; at a URL there is nothing to remove.
+        let _ = fs::remove_dir(Path::new(place).join(&before.folder));
     }
     Ok(size)
 }
@@ -83,11 +86,16 @@ pub(crate) async fn put(indexes: &Path, place: &str) -> anyhow::Result<Size> {
 pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Size> {
     let index = DataDir::index_in(data_dir);
     if index.exists() {
-        return Err(usage(format!("{} has indexes already; name an empty directory with --data-dir", data_dir.display())));
+        return Err(usage(format!(
+            "{} has indexes already; name an empty directory with --data-dir",
+            data_dir.display()
+        )));
     }
     let objects = open(place)?;
     let Some(Current { folder, files }) = current(&objects, place).await? else {
-        return Err(usage(format!("there is no copy of indexes at {place}; `dfuse tools index copy {place}` makes one")));
+        return Err(usage(format!(
+            "there is no copy of indexes at {place}; `dfuse tools index copy {place}` makes one"
+        )));
     };
     let begun = data_dir.join("index.unfinished");
     match fs::remove_dir_all(&begun) {
@@ -119,7 +127,12 @@ pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Size
         if (now - told).as_secs() >= 10 {
             told = now;
             let seconds_left = (now - began).as_secs_f64() * (size.bytes - taken) as f64 / taken.max(1) as f64;
-            info!(mib = taken >> 20, of = size.bytes >> 20, seconds_left = seconds_left as u64, "taking the indexes from a copy");
+            info!(
+                mib = taken >> 20,
+                of = size.bytes >> 20,
+                seconds_left = seconds_left as u64,
+                "taking the indexes from a copy"
+            );
         }
     }
     fs::rename(&begun, &index).with_context(|| index.display().to_string())?;
@@ -129,7 +142,9 @@ pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Size
 async fn current(objects: &Objects, place: &str) -> anyhow::Result<Option<Current>> {
     let Some(content) = objects.get(CURRENT).await? else { return Ok(None) };
     let current = serde_json::from_slice(&content);
-    current.map(Some).with_context(|| format!("what is at {place} is not a copy of indexes, or of another version of dfuse"))
+    current
+        .map(Some)
+        .with_context(|| format!("what is at {place} is not a copy of indexes, or of another version of dfuse"))
 }
 
 /// A copy says where its files belong; nothing of it may lead elsewhere.

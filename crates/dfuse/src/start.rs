@@ -5,6 +5,7 @@ mod begun;
 mod conditions;
 mod data_dir;
 mod descriptors;
+mod given;
 mod index;
 mod ingest;
 mod issuers;

@@ -27,6 +27,8 @@ use tokio::time::{sleep, timeout};
 
 /// Requests that all servers answer alike.
 const REQUESTS: usize = 300;
+/// Blocks at the end of the recorded chain that are not final.
+const FINALITY: u32 = 60;
 
 /// A client that follows the chain on one of two machines, and goes on at the other with its cursor when that one is lost.
 struct Client {
@@ -52,7 +54,11 @@ impl Client {
     fn end(self, head: &str) -> (Vec<String>, usize) {
         let until = support::deadline();
         while self.stack.lock().unwrap().last().is_none_or(|last| last != head) {
-            assert!(std::time::Instant::now() < until, "the client never had {head}: {:?}", self.stack.lock().unwrap().last());
+            assert!(
+                std::time::Instant::now() < until,
+                "the client never had {head}: {:?}",
+                self.stack.lock().unwrap().last()
+            );
             thread::sleep(Duration::from_millis(20));
         }
         self.done.store(true, Ordering::Relaxed);
@@ -164,10 +170,22 @@ fn machines_answer_alike_whichever_is_lost() {
 
     // One process that does it all, for comparison.
     let alone = folder.path().join("alone");
+    std::fs::create_dir(&alone).unwrap();
+    std::fs::write(alone.join("cursor.key"), [7; 32]).unwrap();
     let log = folder.path().join("log");
     std::fs::write(&log, &chain.log).unwrap();
     let mut alone = Server::start(&["--source", &format!("deep-mind:{}", text(&log)), "--data-dir", text(&alone)]);
     alone.wait_until_it_has(&has_all);
+    // What is final is known a moment later.
+    let lib = |server: &mut Server| server.get("/healthz").json()["lib"]["num"].as_u64();
+    let all_final = chain.numbers.end - 1 - FINALITY;
+    let until = support::deadline();
+    for server in [&mut alone].into_iter().chain(machines[2..].iter_mut().map(Machine::server)) {
+        while lib(server).is_none_or(|lib| lib < u64::from(all_final)) {
+            assert!(std::time::Instant::now() < until, "{:?}", server.get("/healthz").json());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
     let mut good = 0;
     for _ in 0..REQUESTS {
         let path = chain.request(&mut random);
@@ -316,7 +334,8 @@ fn a_new_machine_begins_with_a_copy() {
     let place = folder.path().join("copies");
     let copy = |machine: &Machine| {
         let mut dfuse = std::process::Command::new(env!("CARGO_BIN_EXE_dfuse"));
-        let output = dfuse.args(["tools", "index", "copy", text(&place), "--data-dir", text(&machine.data)]).output().unwrap();
+        let output =
+            dfuse.args(["tools", "index", "copy", text(&place), "--data-dir", text(&machine.data)]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     copy(&c);
@@ -353,7 +372,8 @@ fn a_new_machine_begins_with_a_copy() {
 fn a_machine_that_leaves_says_so_first() {
     let Some(chain) = Forks::read() else { return };
     let folder = TempDir::new().unwrap();
-    let [mut a, mut c, mut d] = one_and_two(&folder, &chain.log[..chain.pieces[0].0], &[("DFUSE_HTTP__DRAIN_SECONDS", "2")]);
+    let [mut a, mut c, mut d] =
+        one_and_two(&folder, &chain.log[..chain.pieces[0].0], &[("DFUSE_HTTP__DRAIN_SECONDS", "2")]);
     c.server().wait_for("ready");
     let (mut socket, _) =
         tokio_tungstenite::tungstenite::connect(format!("ws://{}/v1/stream", c.server().address())).unwrap();

@@ -127,7 +127,8 @@ impl Shared {
         let block = BlockRef::from(entry);
         let is_final = self.hub().as_ref().is_some_and(|hub| block.number <= hub.lib().number);
         // Most of what is final and left memory is in bundles. Of blocks that others wrote the name of the file is not known.
-        if entry.file.is_none() && is_final
+        if entry.file.is_none()
+            && is_final
             && let Some(found) = self.bundled(block).await?
         {
             return Ok(found);
@@ -201,13 +202,19 @@ impl Shared {
         Ok(self.lost_elsewhere(self.store.find_forked_block(block).await?))
     }
 
-    /// The same for the block of a cursor: a branch that only other machines had may still be in one-block files. What is above
-    /// the head is not looked for: this machine comes there.
+    /// The same for the block of a cursor: a branch that only other machines had may still be in one-block files.
+    ///
+    /// # Errors
+    /// [`Error::CursorAhead`] if it is above the head: this machine comes there.
     pub(super) async fn standing_of_cursor(&self, block: BlockRef) -> Result<Standing> {
         let head = self.hub().as_ref().map_or(0, |hub| hub.head().number);
         let standing = self.standing(block).await?;
-        if !matches!(standing, Standing::Unknown) || block.number > head {
+        if !matches!(standing, Standing::Unknown) {
             return Ok(standing);
+        }
+        // The head as it was before: it may have come there since.
+        if block.number > head {
+            return Err(Error::CursorAhead { cursor: block, head });
         }
         match self.store.find_one_block(block).await? {
             Some(found) => Ok(self.lost_elsewhere(Some(found))),

@@ -19,7 +19,8 @@ pub(super) fn told(api: &Api, look: &Look) -> Value {
     let mut all = Map::new();
     let mut tell = |name: &str, is_part: &dyn Fn(&str) -> bool, numbers: Value| {
         let failing = look.conditions.iter().filter(|(part, _)| is_part(part));
-        let why: Vec<_> = failing.filter_map(|(_, state)| state.as_ref().err()).map(|why| without_places(why)).collect();
+        let why: Vec<_> =
+            failing.filter_map(|(_, state)| state.as_ref().err()).map(|why| without_places(why)).collect();
         let mut told = json!({"ready": why.is_empty()});
         if !why.is_empty() {
             told["why"] = json!(why.join("; "));

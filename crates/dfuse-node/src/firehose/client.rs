@@ -7,11 +7,11 @@ use dfuse_proto::{
         abi_dump_part::{Beginning, ContractAbi, Part},
         abi_dumps_client::AbiDumpsClient,
     },
+    sf::bstream::v1::{Block as LiveBlock, BlockRequest, block_stream_client::BlockStreamClient},
     sf::firehose::v2::{
         InfoRequest, InfoResponse, Request, Response, SingleBlockRequest, SingleBlockResponse,
         endpoint_info_client::EndpointInfoClient, fetch_client::FetchClient, stream_client::StreamClient,
     },
-    sf::bstream::v1::{Block as LiveBlock, BlockRequest, block_stream_client::BlockStreamClient},
 };
 use futures::{Stream, StreamExt};
 use tokio::{task::spawn_blocking, time::timeout};

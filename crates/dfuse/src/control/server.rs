@@ -154,7 +154,8 @@ impl Commanded {
     /// Does a command. May block on a disk.
     fn run(&self, command: Command) -> Reply {
         let store = self.store.current();
-        let failed = |error: &anyhow::Error| Reply::Failed { message: one_line(error), is_usage: error.is::<UsageError>() };
+        let failed =
+            |error: &anyhow::Error| Reply::Failed { message: one_line(error), is_usage: error.is::<UsageError>() };
         let directory = match command {
             Command::Backup { directory } => directory,
             Command::CopyIndexes { directory } => {

@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dfuse_access::{
-    AccessStore, Gate, KvAccessStore, MachinesAccessStore, Mode, Options, configured_signing_keys,
-};
+use dfuse_access::{AccessStore, Gate, KvAccessStore, MachinesAccessStore, Mode, Options, configured_signing_keys};
 use dfuse_blocks::{BlockStore, SystemEntropy};
 use futures::future::join_all;
 use tokio::{
@@ -15,7 +13,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    conditions::Conditions, data_dir::DataDir, issuers::IssuerKeys, opened::Given, roles::Roles, settings::Settings,
+    conditions::Conditions, data_dir::DataDir, given::Given, issuers::IssuerKeys, roles::Roles, settings::Settings,
 };
 use crate::{
     control::{Commanded, Control},
@@ -164,7 +162,8 @@ async fn share(gate: &Arc<Gate>, conditions: &Conditions) {
         let done = match timeout(SHARE_PATIENCE, &mut work).await {
             Ok(done) => done,
             Err(_) => {
-                conditions.fails(KEYS, "the keys that machines share cannot be read: the store does not answer".to_owned());
+                conditions
+                    .fails(KEYS, "the keys that machines share cannot be read: the store does not answer".to_owned());
                 work.await
             }
         };

@@ -126,9 +126,8 @@ impl DataDir {
         let path = self.path.join(SHARES_KEYS);
         let done = match is_so {
             true => File::create(&path).map(drop),
-            false => std::fs::remove_file(&path).or_else(|error| {
-                if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-            }),
+            false => std::fs::remove_file(&path)
+                .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }),
         };
         done.with_context(|| path.display().to_string())
     }

@@ -16,7 +16,7 @@ use dfuse_search::SearchIndex;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::{begun::Begun, opened::Given, origin::Origin, signals::Signals};
+use super::{begun::Begun, given::Given, origin::Origin, signals::Signals};
 use crate::{failure::usage, indexes::indexes, snapshot::StateLoad};
 
 /// Where entries that do not fit into memory are sorted.

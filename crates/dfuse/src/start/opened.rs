@@ -2,57 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dfuse_antelope::Checksum256;
 use dfuse_blocks::{
-    BlockStore, CursorKey, SystemClock, SystemEntropy,
+    BlockStore, CursorKey, SystemEntropy,
     feed::{Feed, FeedHandle, FeedOptions, Keeper, Mode},
 };
 use dfuse_index::{Options, Pipeline};
 use dfuse_kv::{Durability, EngineOptions};
 use dfuse_query::{Chain, GateAccess, Service};
-use dfuse_search::{SearchIndex, TermOptions};
+use dfuse_search::SearchIndex;
 use dfuse_trx::ForkedTransactions;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::{
-    DataDir, Settings, access, begun::Begun, descriptors::Shares, index::Indexing, origin::Origin, repair, roles::Roles,
-    settings::Blocks,
-};
+use super::{access, given::Given, index::Indexing, repair};
 use crate::{
     failure::{UsageError, one_line},
     index_copy::{self, Size},
     indexes::{IndexStore, indexes},
 };
-
-/// What is known before anything is opened.
-pub(super) struct Given<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) roles: Roles,
-    pub(super) shares: &'a Shares,
-    pub(super) origin: Origin,
-    pub(super) chain_id: Option<Checksum256>,
-    pub(super) terms: TermOptions,
-    pub(super) data_dir: DataDir,
-    pub(super) clock: Arc<SystemClock>,
-    /// What the data directory begins with, if a snapshot was loaded.
-    pub(super) loaded: Option<Begun>,
-}
-
-impl Given<'_> {
-    /// The first block of history.
-    pub(super) fn first_block(&self) -> u32 {
-        let begins = self.loaded.as_ref().and_then(|begun| begun.first_block);
-        begins.unwrap_or(self.settings.blocks.first_block)
-    }
-
-    /// The block files. Those that other machines write are only read.
-    pub(super) fn files(&self) -> dfuse_blocks::Result<BlockStore> {
-        let Blocks { store, fsync, .. } = &self.settings.blocks;
-        let files = self.data_dir.open_blocks(store.as_deref(), *fsync)?;
-        Ok(if self.roles.ingest { files } else { files.reads_only() })
-    }
-}
 
 /// What a data directory has.
 pub(super) struct Opened {

@@ -34,8 +34,8 @@ impl Machines {
     pub(crate) fn endpoints(&self) -> anyhow::Result<Vec<Endpoint>> {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         for text in &self.ingests {
-            let endpoint =
-                Endpoint::new(text.trim(), self.tls).map_err(|why| usage(format!("setting \"machines.ingests\": {why}")))?;
+            let endpoint = Endpoint::new(text.trim(), self.tls)
+                .map_err(|why| usage(format!("setting \"machines.ingests\": {why}")))?;
             if endpoints.contains(&endpoint) {
                 return Err(usage(format!("setting \"machines.ingests\": {endpoint} is there twice")));
             }

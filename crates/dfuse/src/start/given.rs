@@ -1,0 +1,45 @@
+//! What is known before anything is opened.
+
+use std::sync::Arc;
+
+use dfuse_antelope::Checksum256;
+use dfuse_blocks::{BlockStore, SystemClock};
+use dfuse_search::TermOptions;
+
+use super::{
+    begun::Begun,
+    data_dir::DataDir,
+    descriptors::Shares,
+    origin::Origin,
+    roles::Roles,
+    settings::{Blocks, Settings},
+};
+
+/// What is known before anything is opened.
+pub(super) struct Given<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) roles: Roles,
+    pub(super) shares: &'a Shares,
+    pub(super) origin: Origin,
+    pub(super) chain_id: Option<Checksum256>,
+    pub(super) terms: TermOptions,
+    pub(super) data_dir: DataDir,
+    pub(super) clock: Arc<SystemClock>,
+    /// What the data directory begins with, if a snapshot was loaded.
+    pub(super) loaded: Option<Begun>,
+}
+
+impl Given<'_> {
+    /// The first block of history.
+    pub(super) fn first_block(&self) -> u32 {
+        let begins = self.loaded.as_ref().and_then(|begun| begun.first_block);
+        begins.unwrap_or(self.settings.blocks.first_block)
+    }
+
+    /// The block files. Those that other machines write are only read.
+    pub(super) fn files(&self) -> dfuse_blocks::Result<BlockStore> {
+        let Blocks { store, fsync, .. } = &self.settings.blocks;
+        let files = self.data_dir.open_blocks(store.as_deref(), *fsync)?;
+        Ok(if self.roles.ingest { files } else { files.reads_only() })
+    }
+}
