@@ -13,7 +13,7 @@ use dfuse_blocks::{
 use dfuse_search::{Match, Query};
 
 use super::{
-    blocks::{BlockSteps, BlocksAsked, BlocksStart, first_number, not_ready},
+    blocks::{BlockSteps, BlocksAsked, BlocksStart, first_number},
     filled::at_block,
     past::{PastReader, PastStep},
 };
@@ -189,7 +189,7 @@ impl FilteredSteps {
     /// The step of a final block as a stream that comes to it takes it.
     fn final_step(&self, block: BlockRef) -> ApiResult<FeedStep> {
         let feed = &self.service.chain().feed;
-        let (head, lib) = (feed.head().ok_or_else(not_ready)?, feed.lib().ok_or_else(not_ready)?);
+        let (head, lib) = (feed.head().ok_or_else(ApiError::not_ready)?, feed.lib().ok_or_else(ApiError::not_ready)?);
         let step = if self.final_only { Step::Irreversible } else { Step::New };
         let cursor = Cursor { step, block, tip: block, lib: block.number };
         Ok(FeedStep { step, block, is_final: true, cursor, head, lib })
