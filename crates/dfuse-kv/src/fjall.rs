@@ -62,14 +62,6 @@ const NOTHING: &str = "nothing";
 
 /// A journal of fewer bytes is read soon enough.
 const SHORT_JOURNAL: u64 = 8_000_000;
-/// Longest key that the engine takes.
-const MAX_KEY_BYTES: usize = u16::MAX as usize;
-/// So many of them are put into the journal at a time, 4 MiB, and at most so often: 64 MiB, beyond which a new one begins.
-const FILLING_KEYS: usize = 64;
-const MOST_FILLINGS: usize = 16;
-
-/// Bytes that must be free for that: several times what is put in, as the old journal goes only once the new one is there.
-const JOURNAL_ROOM: u64 = 256 << 20;
 
 /// Longest name of a keyspace in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -240,40 +232,6 @@ impl FjallStore {
             keyspace.rotate_memtable().map_err(|error| self.error(error))?;
         }
         self.wait_for_workers(inner, |keyspace| keyspace.sealed_memtable_count() > 0)
-    }
-
-    /// Has the engine begin a new journal. When it opens it reads all of the old one, entry by entry, though that is written
-    /// out: a second for 48 MB of small entries. It begins a new one when it writes out memory while the journal is longer than
-    /// 64 MB, so the journal is filled up, with removals of a key that nobody has.
-    fn begin_journal(&self, inner: &Inner) -> Result<()> {
-        let is_short = inner.journaled.load(Ordering::Relaxed) < SHORT_JOURNAL;
-        let Some(keyspace) = inner.keyspaces.first().filter(|_| !is_short) else { return Ok(()) };
-        let key = noise().take(MAX_KEY_BYTES).collect::<Vec<_>>();
-        let old = self.newest_journal()?;
-        for _ in 0..=MOST_FILLINGS {
-            for _ in 0..FILLING_KEYS {
-                keyspace.remove(&*key).map_err(|error| self.error(error))?;
-            }
-            self.flush_inner(inner)?;
-            if self.newest_journal()? != old {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether filling up a journal leaves space for what is written after it, and for others.
-    fn has_room_for_a_journal(&self) -> bool {
-        let space = rustix::fs::statvfs(&*self.path);
-        space.is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) >= JOURNAL_ROOM)
-    }
-
-    /// The engine numbers its journals.
-    fn newest_journal(&self) -> Result<Option<u64>> {
-        let directory = self.path.join(DIRECTORY);
-        let files = fs::read_dir(&directory).map_err(|source| Error::io(&directory, source))?;
-        let number = |file: fs::DirEntry| file.file_name().to_str()?.strip_suffix(".jnl")?.parse().ok();
-        Ok(files.flatten().filter_map(number).max())
     }
 
     /// Waits until all keyspaces are below [`MAX_WAITING`].
@@ -522,11 +480,16 @@ impl Store for FjallStore {
         let inner = self.inner.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(inner) = inner else { return Ok(()) };
         self.flush_inner(&inner)?;
-        // The store is closed and whole without it; the next start takes longer then.
-        if self.has_room_for_a_journal() {
-            let _ = self.begin_journal(&inner);
+        let Inner { database, keyspaces, unknown, lock, journaled, inventory } = inner;
+        Inventory { is_closed: true, ..inventory }.write(&self.path)?;
+        // The engine is done with its files. The lock is held until they are in order.
+        drop((database, keyspaces, unknown));
+        if journaled.into_inner() >= SHORT_JOURNAL {
+            // The store is closed and whole without it; the next start takes longer then.
+            let _ = journal::begin_anew(&self.path.join(DIRECTORY));
         }
-        Inventory { is_closed: true, ..inner.inventory }.write(&self.path)
+        drop(lock);
+        Ok(())
     }
 }
 

@@ -67,6 +67,23 @@ pub(super) fn read(directory: &Path) -> Result<(Journals, Option<Damage>)> {
     Ok((journals, None))
 }
 
+/// Puts an empty journal in the place of those of a store that is closed: everything was written out. When the engine opens, it would
+/// read all of them, entry by entry. The store must be marked as closed before, so that what a crash leaves of this is known for
+/// what it is.
+pub(super) fn begin_anew(directory: &Path) -> Result<()> {
+    let mut old = list(directory)?;
+    old.sort_unstable();
+    let number = old.last().map_or(0, |(newest, _)| newest + 1);
+    let new = directory.join(format!("{number}.{EXTENSION}"));
+    let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+    File::create(&new).and_then(|file| file.sync_all()).map_err(|error| Error::io(&new, error))?;
+    sync(directory).map_err(|error| Error::io(directory, error))?;
+    for (_, file) in old {
+        fs::remove_file(&file).map_err(|error| Error::io(&file, error))?;
+    }
+    Ok(())
+}
+
 fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let fail = |error| Error::io(directory, error);
     let mut found = Vec::new();

@@ -25,8 +25,9 @@ pub struct EngineOptions {
     /// for a moment.
     pub open_files: usize,
     /// Threads that write out memory and compact. From two on, one keeps to the former: it hands back whatever else it is
-    /// given at once, and again and again as long as no other is free. Of two threads, that one takes a whole core while
-    /// the other compacts; of three, there is nearly always one that takes what was handed back.
+    /// given at once, and again and again as long as no other is free, which takes a whole core. Of two threads, the other is busy
+    /// whenever it compacts; three are often all busy, since every keyspace that is written out asks all of them to compact; of
+    /// four, there is nearly always one that takes what was handed back.
     pub workers: usize,
     /// For keyspaces not in `keyspaces`.
     pub keyspace: KeyspaceOptions,
@@ -43,7 +44,7 @@ impl Default for EngineOptions {
             cache_bytes: 64 << 20,
             journal_bytes: MIN_JOURNAL_BYTES,
             open_files: 900,
-            workers: std::thread::available_parallelism().map_or(2, usize::from).clamp(3, 4),
+            workers: 4,
             keyspace: KeyspaceOptions::default(),
             keyspaces: BTreeMap::new(),
             discard: Vec::new(),

@@ -231,6 +231,14 @@ fn a_clean_end_leaves_the_journal_behind() {
         assert!(journals().iter().all(|journal| !before.contains(journal)), "{before:?} {:?}", journals());
         assert_eq!(read_all(directory.path()).unwrap(), 10_000);
     }
+    // A crash in between leaves both.
+    let store = open(directory.path()).unwrap();
+    let keys = (0..10_000u32).map(|number| number.to_be_bytes().to_vec());
+    commit(&store, |writes| keys.for_each(|key| writes.put(FIRST, key, vec![3; 1000])));
+    let old: Vec<_> = journals().into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect();
+    store.close().unwrap();
+    old.iter().for_each(|(content, file)| fs::write(file, content).unwrap());
+    assert_eq!((journals().len(), read_all(directory.path()).unwrap()), (2, 10_000));
     // Little is left where it is.
     let (store, before) = (open(directory.path()).unwrap(), journals());
     put_keys(&store, SECOND, &[b"a", b"b"]);
