@@ -5,8 +5,8 @@ use std::sync::Arc;
 use dfuse_antelope::{Checksum256, model::SignedTransaction};
 use quick_cache::{Weighter, sync::Cache};
 
-/// Bytes of keys that are kept: those of some ten thousand transactions.
-const KEPT_BYTES: u64 = 2 << 20;
+/// Bytes of keys that are kept: those of some forty thousand transactions.
+const KEPT_BYTES: u64 = 8 << 20;
 /// About what an entry takes.
 const ENTRY_BYTES: u64 = 192;
 
