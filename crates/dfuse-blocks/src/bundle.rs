@@ -1,7 +1,10 @@
 //! The bytes of a bundle: 100 blocks in one zstd-compressed dbin stream, each in a frame of its own, so that one block
 //! can be read alone. `docs/block-files.md` describes the format; every zstd decoder reads it from start to end.
 
-use std::io::{Cursor, Read};
+use std::{
+    io::{Cursor, Read},
+    sync::{Mutex, PoisonError},
+};
 
 use bytes::{Buf, BufMut, Bytes};
 use dfuse_antelope::model::bstream::{ANTELOPE_BLOCK_TYPE_URL, EOSIO_BLOCK_TYPE_URL, Envelope};
@@ -72,10 +75,17 @@ fn put_skippable(file: &mut Vec<u8>, magic: u32, content: &[u8]) {
 
 /// A one-block file.
 pub fn encode_one_block(block: &EncodedBlock, level: i32) -> Result<Vec<u8>> {
+    /// The last one, with its level: its memory, more than a megabyte, is not asked of the system anew for every block.
+    static IDLE: Mutex<Option<(i32, Compressor<'static>)>> = Mutex::new(None);
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut stream = header().to_vec();
     stream.extend_from_slice(&dbin::length_prefix(block.envelope())?);
     stream.extend_from_slice(block.envelope());
-    compress(&mut compressor(level)?, &stream)
+    let kept = idle().take().filter(|(kept, _)| *kept == level);
+    let mut compressor = kept.map_or_else(|| compressor(level), |(_, compressor)| Ok(compressor))?;
+    let file = compress(&mut compressor, &stream)?;
+    *idle() = Some((level, compressor));
+    Ok(file)
 }
 
 /// A bundle of at most [`BUNDLE_BLOCKS`] blocks in ascending order.
