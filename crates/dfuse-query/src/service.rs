@@ -202,10 +202,7 @@ impl Service {
         &self,
         work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        // Taken when it is this request's turn: the newest then.
-        let serving = self.chain().serving.clone();
-        let work = move |reading: &Reading| work(&serving.snapshot(), reading);
-        self.shared.readers.run(self.class, self.caller.client, work).await
+        self.shared.readers.run(self.class, self.caller.client, self.of_newest(work)).await
     }
 
     /// Waits until the block of that number is indexed, as long as [`Options::ahead_wait`] says, if it is one that another machine
@@ -231,9 +228,16 @@ impl Service {
         &self,
         work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
+        self.shared.readers.run_in_turn(self.class, self.caller.client, self.of_newest(work)).await
+    }
+
+    /// Work with the snapshot that is the newest when its turn comes.
+    fn of_newest<T>(
+        &self,
+        work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
+    ) -> impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static {
         let serving = self.chain().serving.clone();
-        let work = move |reading: &Reading| work(&serving.snapshot(), reading);
-        self.shared.readers.run_in_turn(self.class, self.caller.client, work).await
+        move |reading| work(&serving.snapshot(), reading)
     }
 
     /// What blocks mention, for all who follow transactions.
@@ -275,8 +279,7 @@ impl Service {
         turn: Turn,
         work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        let serving = self.chain().serving.clone();
-        turn.run(move |reading| work(&serving.snapshot(), reading)).await
+        turn.run(self.of_newest(work)).await
     }
 
     /// Parses what a client sent, which has so many bytes: not on the runtime's threads, unless it takes no longer than the way to

@@ -29,7 +29,7 @@ pub use filtered::{BlockFilter, FilteredBlock, FilteredSteps};
 pub use follow::{Check, Steps, Taken, after, confirmed, confirmed_view, next_step, read_after, view_of};
 pub use heads::{HeadInfo, NewHeads, current_head};
 pub use lifecycle::{LifecycleBegin, LifecycleSeen, LifecycleState, LifecycleWatch};
-pub use lifecycles::LifecycleStream;
+pub use lifecycles::{LifecycleLook, LifecycleStep, LifecycleStream};
 pub use past::{PastReader, PastStep};
 pub use places::Places;
 pub use progress::Progress;

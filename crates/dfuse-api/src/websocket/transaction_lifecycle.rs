@@ -1,11 +1,11 @@
 //! `get_transaction_lifecycle`: what has become of a transaction, now and whenever it changes.
 
 use dfuse_antelope::{Checksum256, model::TransactionLifecycle};
-use dfuse_blocks::{Step, feed::FeedStep};
+use dfuse_blocks::Step;
 use dfuse_index::View;
 use dfuse_query::{
     ApiResult, ReadContext,
-    streams::{LifecycleBegin, LifecycleSeen, LifecycleState, LifecycleWatch, Progress, Steps},
+    streams::{LifecycleLook, LifecycleStep, LifecycleStream, Progress},
     transactions::by_prefix,
 };
 use dfuse_render::Renderer;
@@ -88,44 +88,28 @@ async fn find(api: &Api, prefix: &IdPrefix, text: &str, confirmations: u32) -> A
 
 /// First what is known, then the same again after every step that changes it, until nothing can change any more.
 async fn listen(context: &Context, id: Checksum256, confirmations: u32, mut progress: Progress) -> ApiResult<()> {
-    let watch = &LifecycleWatch::new(context.api(), id, confirmations, render);
-    let (mut state, next_block, mut steps) = context.send_made(KIND, || begin(watch)).await?;
-    context.listening(next_block).await;
-    while state != LifecycleState::Settled {
-        let step = steps.next_step().await?;
-        if watch.may_change(&step, state).await? {
-            watch.indexed(&step).await?;
-            let made = context.send_made(KIND, || changed(watch, &step, state)).await?;
-            let Some(now) = made else { continue };
-            if now.is_expiry_after(state, step.step) {
+    let begin = async || {
+        let mut stream = LifecycleStream::begin(context.api(), id, confirmations, render).await?;
+        Ok((stream.take_first(), stream))
+    };
+    let mut stream = context.send_made(KIND, begin).await?;
+    context.listening(stream.next_block()).await;
+    while let Some(LifecycleStep { step, may_change }) = stream.next_step().await? {
+        if may_change {
+            let look = async || match stream.look(&step).await? {
+                Some(LifecycleLook { told, state }) => Ok((told, Some(state))),
+                None => Ok((None, None)),
+            };
+            let Some(seen) = context.send_made(KIND, look).await? else { continue };
+            if stream.take(&step, seen) {
                 return Ok(());
             }
-            state = now;
         }
         if step.step == Step::New && progress.is_due(step.block.number) {
             context.progress(step.block).await;
         }
     }
     Ok(())
-}
-
-/// What is known, and the steps after that, of which the first block is told.
-async fn begin(watch: &LifecycleWatch<Vec<u8>>) -> ApiResult<(Option<Vec<u8>>, (LifecycleState, u32, Steps))> {
-    let LifecycleBegin { seen, next_block, steps } = watch.begin().await?;
-    Ok(match seen {
-        Some(LifecycleSeen { told, state, .. }) => (Some(told), (state, next_block, steps)),
-        None => (None, (LifecycleState::Unknown, next_block, steps)),
-    })
-}
-
-/// What is told after a step, if anything is, and the state then; no state if the step was taken back meanwhile.
-async fn changed(
-    watch: &LifecycleWatch<Vec<u8>>,
-    step: &FeedStep,
-    before: LifecycleState,
-) -> ApiResult<(Option<Vec<u8>>, Option<LifecycleState>)> {
-    let Some(LifecycleSeen { told, state, .. }) = watch.after(step).await? else { return Ok((None, None)) };
-    Ok((Some(told).filter(|_| state.is_told_after(before)), Some(state)))
 }
 
 /// The `data` of a message.
