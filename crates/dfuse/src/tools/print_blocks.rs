@@ -41,7 +41,7 @@ pub(crate) struct PrintBlocks {
     /// Last block number [default: the last one]
     #[arg(long, value_name = "NUMBER")]
     stop_block: Option<u32>,
-    /// Leave out the JSON of actions and of their return values. Without this flag, all blocks before --start-block are read, too,
+    /// Leave out the JSON of actions, return values and rows. Without this flag, all blocks before --start-block are read, too,
     /// because they may set the ABIs
     #[arg(long)]
     raw: bool,
@@ -54,7 +54,7 @@ enum Format {
     /// Number, id, time, producer, last irreversible block and counts
     #[default]
     Text,
-    /// The whole block in protobuf's JSON form (sf.antelope.type.v1), with the JSON of actions and of their return values
+    /// The whole block in protobuf's JSON form (sf.antelope.type.v1), with the JSON of actions, return values and rows
     Json,
 }
 
@@ -158,7 +158,7 @@ impl<W: Write> Printer<W> {
 
     fn print(&mut self, mut block: Block) -> anyhow::Result<()> {
         if let Some(abis) = &mut self.abis {
-            abis.fill(&mut block);
+            abis.fill(&mut block)?;
         }
         if let Some(progress) = &self.progress {
             progress.advance();

@@ -1,16 +1,17 @@
-//! The JSON of actions and of what they returned, by the ABIs that the blocks before have set.
+//! The JSON of a block's actions and rows, by the ABIs that the blocks before have set.
 
 use std::{collections::HashMap, sync::Arc};
 
 use dfuse_antelope::{
     AbiDump, Checksum256, Name,
-    abi::{Abi, AbiSerializer, AbiType, Rendering},
-    model::{Block, TransactionTrace},
+    abi::{Abi, AbiSerializer},
+    model::Block,
 };
-use dfuse_index::{BlockContext, abi::changes};
-
-/// Longest JSON of one value; what would be longer is left out.
-const MAX_JSON: usize = 16 << 20;
+use dfuse_index::{
+    BlockContext,
+    abi::{AbiSource, changes},
+};
+use dfuse_render::fill_json;
 
 /// Absent for an account whose ABI was cleared, or cannot be read.
 type Parsed = Option<Arc<AbiSerializer>>;
@@ -51,7 +52,7 @@ impl Abis {
     }
 
     /// Fills in the JSON of a block, and goes on to what is in force after it.
-    pub(super) fn fill(&mut self, block: &mut Block) {
+    pub(super) fn fill(&mut self, block: &mut Block) -> dfuse_index::Result<()> {
         self.go_to(block.header.previous);
         let mut changed: Vec<_> = changes(&BlockContext::new(block))
             .into_iter()
@@ -63,41 +64,14 @@ impl Abis {
             })
             .collect();
         changed.sort_by_key(|change| change.global_sequence);
-        for trace in block.unfiltered_transaction_traces.iter_mut().chain(&mut block.filtered_transaction_traces) {
-            self.fill_trace(trace, &changed);
-        }
+        fill_json(block, &InBlock { before: &self.current, changed: &changed })?;
         self.apply(Step { id: block.id, parent: block.header.previous, changes: changed });
         let last_final = block.lib_num();
         // Whatever comes next stands on the last final block.
         let finals = self.branch.partition_point(|step| step.id.block_num() < last_final);
         self.branch.drain(..finals);
         self.aside.retain(|id, _| id.block_num() >= last_final);
-    }
-
-    fn fill_trace(&self, trace: &mut TransactionTrace, changed: &[Change]) {
-        // An action that failed has no place of its own: it saw what those before it left.
-        let mut sequence = 0;
-        for action in &mut trace.action_traces {
-            sequence = action.receipt.as_ref().map_or(sequence, |receipt| receipt.global_sequence);
-            let Some(abi) = self.at(action.action.account, sequence, changed) else { continue };
-            if let Ok(kind) = abi.action(action.action.name) {
-                action.action.json_data = json(kind, &action.action.raw_data);
-            }
-            if let Ok(kind) = abi.action_result(action.action.name)
-                && !action.raw_return_value.is_empty()
-            {
-                action.json_return_value = json(kind, &action.raw_return_value);
-            }
-        }
-        if let Some(failed) = &mut trace.failed_dtrx_trace {
-            self.fill_trace(failed, changed);
-        }
-    }
-
-    /// The ABI for an action of a block that changes some.
-    fn at<'a>(&'a self, account: Name, global_sequence: u64, changed: &'a [Change]) -> Option<&'a AbiSerializer> {
-        let own = changed.iter().rfind(|change| change.account == account && change.global_sequence < global_sequence);
-        own.map_or_else(|| self.current.get(&account).and_then(Option::as_deref), |change| change.abi.as_deref())
+        Ok(())
     }
 
     /// Leaves the branch for the one that ends with that block, if it is known.
@@ -145,13 +119,26 @@ impl Abis {
     }
 }
 
-fn parse(abi: &[u8]) -> Parsed {
-    Abi::from_bytes(abi).ok().map(|abi| Arc::new(AbiSerializer::new(&abi)))
+/// The ABIs of a block that may change some.
+struct InBlock<'a> {
+    before: &'a HashMap<Name, Parsed>,
+    /// In the order of execution.
+    changed: &'a [Change],
 }
 
-/// Empty if the bytes do not decode.
-fn json(kind: AbiType<'_>, data: &[u8]) -> String {
-    let mut text = Vec::new();
-    let decoded = kind.decode(data, Rendering::Nodeos, MAX_JSON, &mut text);
-    decoded.ok().and_then(|_| String::from_utf8(text).ok()).unwrap_or_default()
+impl AbiSource for InBlock<'_> {
+    fn abi(&self, account: Name, global_sequence: u64) -> dfuse_index::Result<Parsed> {
+        let is_in_force = |change: &&Change| change.account == account && change.global_sequence < global_sequence;
+        let own = self.changed.iter().rfind(is_in_force).map(|change| &change.abi);
+        Ok(own.or_else(|| self.before.get(&account)).cloned().flatten())
+    }
+
+    /// Asked for the place of a block without any action that was executed for good: nothing changes in it.
+    fn sequence(&self, _: u32, _: Checksum256, _: u32) -> dfuse_index::Result<u64> {
+        Ok(0)
+    }
+}
+
+fn parse(abi: &[u8]) -> Parsed {
+    Abi::from_bytes(abi).ok().map(|abi| Arc::new(AbiSerializer::new(&abi)))
 }
