@@ -8,7 +8,8 @@ use dfuse_proto::{
     sf,
 };
 use dfuse_query::{GraphqlExecutor, Service};
-use tokio::{net::TcpListener, time::sleep};
+use futures::future::BoxFuture;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     codec::CompressionEncoding,
@@ -93,6 +94,20 @@ impl GrpcServer {
     /// # Errors
     /// Those of the transport, which are faults.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let (stopping, grace) = (self.stopping.clone(), self.options.shutdown_grace);
+        let mut serving = self.serve_until_stopping(listener);
+        tokio::select! {
+            ended = &mut serving => return ended,
+            () = shutdown => stopping.cancel(),
+        }
+        timeout(grace, serving).await.unwrap_or_else(|_| {
+            tracing::warn!("gRPC clients did not leave in time");
+            Ok(())
+        })
+    }
+
+    /// Boxed here, so that whoever serves need not compile all that answers calls.
+    fn serve_until_stopping(self, listener: TcpListener) -> BoxFuture<'static, Result<(), Error>> {
         let Self { frame, stopping, options } = self;
         let server = Server::builder()
             .accept_http1(true)
@@ -101,22 +116,8 @@ impl GrpcServer {
             .http2_max_header_list_size(16 << 10)
             .max_concurrent_streams(options.max_calls)
             .concurrency_limit_per_connection(options.max_calls as usize);
-        let stop = async {
-            shutdown.await;
-            stopping.cancel();
-        };
-        let serving = server.serve_with_incoming_shutdown(frame, accepted(listener, &options), stop);
-        let given_up = async {
-            stopping.cancelled().await;
-            sleep(options.shutdown_grace).await;
-        };
-        tokio::select! {
-            ended = serving => ended,
-            () = given_up => {
-                tracing::warn!("gRPC clients did not leave in time");
-                Ok(())
-            }
-        }
+        let incoming = accepted(listener, &options);
+        Box::pin(server.serve_with_incoming_shutdown(frame, incoming, stopping.cancelled_owned()))
     }
 }
 

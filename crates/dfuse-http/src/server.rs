@@ -16,6 +16,7 @@ use axum::{
 };
 use client_stream::ClientStream;
 use dfuse_query::{ApiError, ApiResult, Caller, ErrorCode};
+use futures::future::BoxFuture;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -107,7 +108,7 @@ impl Server {
                 },
                 place = places.take(), if arrived.is_some() => if let Some((stream, peer)) = arrived.take() {
                     let server = self.clone();
-                    tokio::spawn(async move { server.arrive(stream, peer, place).await });
+                    tokio::spawn(server.arrive(stream, peer, place));
                 },
             }
         }
@@ -130,29 +131,32 @@ impl Server {
         });
     }
 
-    /// Greets a client: what follows is encrypted if there is a certificate.
-    async fn arrive(&self, stream: TcpStream, peer: SocketAddr, place: ConnectionPlace) {
-        // Answers are small, and wait for nothing.
-        let _ = stream.set_nodelay(true);
-        #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
-        let options = self.api().http_options();
-        let Some(tls) = &options.tls else { return self.connection(stream, peer, place).await };
-        let mut stopping = self.api().stopping();
-        let accepting = TlsAcceptor::from(tls.config()).accept(stream);
-        let accepted = tokio::select! {
-            accepted = timeout(options.header_timeout, accepting) => accepted,
-            () = place.asked_to_leave() => return,
-            () = stopping.begun() => return,
-        };
-        match accepted {
-            Ok(Ok(stream)) => {
-                drop(stopping);
-                self.connection(stream, peer, place).await;
+    /// Greets a client: what follows is encrypted if there is a certificate. Boxed here, so that whoever serves need not compile all
+    /// that answers requests.
+    fn arrive(self, stream: TcpStream, peer: SocketAddr, place: ConnectionPlace) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // Answers are small, and wait for nothing.
+            let _ = stream.set_nodelay(true);
+            #[cfg(target_os = "linux")]
+            let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+            let options = self.api().http_options();
+            let Some(tls) = &options.tls else { return self.connection(stream, peer, place).await };
+            let mut stopping = self.api().stopping();
+            let accepting = TlsAcceptor::from(tls.config()).accept(stream);
+            let accepted = tokio::select! {
+                accepted = timeout(options.header_timeout, accepting) => accepted,
+                () = place.asked_to_leave() => return,
+                () = stopping.begun() => return,
+            };
+            match accepted {
+                Ok(Ok(stream)) => {
+                    drop(stopping);
+                    self.connection(stream, peer, place).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, client = %peer, "no TLS connection"),
+                Err(_) => tracing::debug!(client = %peer, "a TLS connection was not made in time"),
             }
-            Ok(Err(error)) => tracing::debug!(%error, client = %peer, "no TLS connection"),
-            Err(_) => tracing::debug!(client = %peer, "a TLS connection was not made in time"),
-        }
+        })
     }
 
     async fn connection<S>(&self, stream: S, peer: SocketAddr, place: ConnectionPlace)

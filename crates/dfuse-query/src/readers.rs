@@ -182,23 +182,21 @@ impl Readers {
         let (answers, answer) = oneshot::channel();
         let (span, runtime) = (Span::current(), Handle::current());
         let lane = &self.lanes[class as usize];
-        let mut reading = Reading::default();
-        let place = lane.push(client, in_turn.is_some(), |place| {
-            reading = Reading(Arc::new(AtReading { place: Some(place), ..AtReading::default() }));
-            let reading = reading.clone();
-            move || {
-                if reading.is_given_up() {
-                    return;
-                }
-                reading.0.has_begun.store(true, Ordering::Relaxed);
-                // Nobody hears it if the request was given up.
-                let _ = in_turn.map(|begins| begins.send(()));
-                let _runtime = runtime.enter();
-                let answer = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&reading))));
-                let _ = answers.send(answer);
+        let (place, is_in_turn) = (lane.place(client), in_turn.is_some());
+        let reading = Reading(Arc::new(AtReading { place: Some(place.clone()), ..AtReading::default() }));
+        let own = reading.clone();
+        let work = move || {
+            if own.is_given_up() {
+                return;
             }
-        });
-        let place = place.map_err(refusal)?;
+            own.0.has_begun.store(true, Ordering::Relaxed);
+            // Nobody hears it if the request was given up.
+            let _ = in_turn.map(|begins| begins.send(()));
+            let _runtime = runtime.enter();
+            let answer = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&own))));
+            let _ = answers.send(answer);
+        };
+        lane.push(&place, is_in_turn, Box::new(work)).map_err(refusal)?;
         Ok(Pushed { waiting: Waiting { lane, place, reading }, answer })
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{
     StreamExt, TryStreamExt,
-    future::{Either, select},
+    future::{BoxFuture, Either, select},
     stream,
 };
 use tokio::time::timeout;
@@ -70,21 +70,23 @@ impl Keeper {
     }
 
     /// Does what is due, at most one bundle; tells whether there was anything.
-    pub async fn step(&mut self) -> Result<bool> {
-        if self.shared.options.reads_only {
-            return self.find_bundle().await;
-        }
-        let aside = self.put_aside().await?;
-        if !self.superfluous.is_empty() {
-            self.shared.store.delete_one_blocks(self.superfluous.clone()).await?;
-            self.superfluous.clear();
-        }
-        let bundled = self.write_bundle().await?;
-        if self.prune {
-            self.prune_forked().await?;
-            self.prune = false;
-        }
-        Ok(aside || bundled)
+    pub fn step(&mut self) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async move {
+            if self.shared.options.reads_only {
+                return self.find_bundle().await;
+            }
+            let aside = self.put_aside().await?;
+            if !self.superfluous.is_empty() {
+                self.shared.store.delete_one_blocks(self.superfluous.clone()).await?;
+                self.superfluous.clear();
+            }
+            let bundled = self.write_bundle().await?;
+            if self.prune {
+                self.prune_forked().await?;
+                self.prune = false;
+            }
+            Ok(aside || bundled)
+        })
     }
 
     async fn put_aside(&self) -> Result<bool> {

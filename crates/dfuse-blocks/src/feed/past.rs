@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
 };
 
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
@@ -87,30 +88,38 @@ impl Past {
 
     /// A block that is read by itself.
     pub(super) async fn single(&self, number: u32) -> Result<Arc<FeedBlock>> {
-        if let Some(block) = self.get(number) {
-            return Ok(block);
+        match self.get(number) {
+            Some(block) => Ok(block),
+            None => self.read_single(number).await,
         }
-        let _read = self.reads.acquire().await.map_err(|_| Error::Closed)?;
-        let block = self.store.read_block(number).await?;
-        Ok(self.keep(vec![block])?.remove(0))
+    }
+
+    fn read_single(&self, number: u32) -> BoxFuture<'_, Result<Arc<FeedBlock>>> {
+        Box::pin(async move {
+            let _read = self.reads.acquire().await.map_err(|_| Error::Closed)?;
+            let block = self.store.read_block(number).await?;
+            Ok(self.keep(vec![block])?.remove(0))
+        })
     }
 
     /// A block for whoever will want those after it, too, up to `last`: a piece of its bundle is read, by one for all who wait
     /// for it.
-    pub(super) async fn in_row(self: &Arc<Self>, number: u32, last: u32) -> Result<Arc<FeedBlock>> {
-        let (block, after) = self.piece(number).await?;
-        // Only whoever had to wait for a piece asks for the next one ahead, and only if nobody waits for a read.
-        if let Some(after) = after.filter(|after| *after <= last && self.get(*after).is_none())
-            && let Ok(idle) = self.reads.clone().try_acquire_owned()
-        {
-            let past = self.clone();
-            drop(idle);
-            tokio::spawn(async move {
-                // An error comes again when the block is due.
-                let _ = past.piece(after).await;
-            });
-        }
-        Ok(block)
+    pub(super) fn in_row<'a>(self: &'a Arc<Self>, number: u32, last: u32) -> BoxFuture<'a, Result<Arc<FeedBlock>>> {
+        Box::pin(async move {
+            let (block, after) = self.piece(number).await?;
+            // Only whoever had to wait for a piece asks for the next one ahead, and only if nobody waits for a read.
+            if let Some(after) = after.filter(|after| *after <= last && self.get(*after).is_none())
+                && let Ok(idle) = self.reads.clone().try_acquire_owned()
+            {
+                let past = self.clone();
+                drop(idle);
+                tokio::spawn(async move {
+                    // An error comes again when the block is due.
+                    let _ = past.piece(after).await;
+                });
+            }
+            Ok(block)
+        })
     }
 
     /// The block, and if a piece was read for it, the number after that piece.

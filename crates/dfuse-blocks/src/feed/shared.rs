@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use futures::future::BoxFuture;
 use tokio::{sync::watch, time::timeout};
 
 use super::{
@@ -112,37 +113,39 @@ impl Shared {
 
     /// Files move one way only: from one-block files into bundles or to the forked blocks, and are there before they
     /// leave. So whoever looks in this order finds them.
-    async fn read(&self, entry: &Entry) -> Result<EncodedBlock> {
-        let mut aside = None;
-        if let Some(name) = entry.file_name() {
-            match self.store.read_one_block(&name).await {
-                Err(Error::NotFound(_)) => {}
-                Err(Error::Damaged { file, offset, why }) => {
-                    aside = Some(Error::PutAside { file: file.clone(), number: name.number, why: why.clone() });
-                    self.store.put_one_block_aside(&name, &Error::Damaged { file, offset, why }).await?;
+    fn read<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<EncodedBlock>> {
+        Box::pin(async move {
+            let mut aside = None;
+            if let Some(name) = entry.file_name() {
+                match self.store.read_one_block(&name).await {
+                    Err(Error::NotFound(_)) => {}
+                    Err(Error::Damaged { file, offset, why }) => {
+                        aside = Some(Error::PutAside { file: file.clone(), number: name.number, why: why.clone() });
+                        self.store.put_one_block_aside(&name, &Error::Damaged { file, offset, why }).await?;
+                    }
+                    other => return other,
                 }
-                other => return other,
             }
-        }
-        let block = BlockRef::from(entry);
-        let is_final = self.hub().as_ref().is_some_and(|hub| block.number <= hub.lib().number);
-        // Most of what is final and left memory is in bundles. Of blocks that others wrote the name of the file is not known.
-        if entry.file.is_none()
-            && is_final
-            && let Some(found) = self.bundled(block).await?
-        {
-            return Ok(found);
-        }
-        if (entry.file.is_none() || aside.is_some())
-            && let Some(found) = self.store.find_one_block(block).await?
-        {
-            return Ok(found);
-        }
-        if let Some(found) = self.bundled(block).await? {
-            return Ok(found);
-        }
-        let found = self.store.find_forked_block(block).await?;
-        found.ok_or_else(|| aside.unwrap_or_else(|| Error::NotFound(format!("block {block}"))))
+            let block = BlockRef::from(entry);
+            let is_final = self.hub().as_ref().is_some_and(|hub| block.number <= hub.lib().number);
+            // Most of what is final and left memory is in bundles. Of blocks that others wrote the name of the file is not known.
+            if entry.file.is_none()
+                && is_final
+                && let Some(found) = self.bundled(block).await?
+            {
+                return Ok(found);
+            }
+            if (entry.file.is_none() || aside.is_some())
+                && let Some(found) = self.store.find_one_block(block).await?
+            {
+                return Ok(found);
+            }
+            if let Some(found) = self.bundled(block).await? {
+                return Ok(found);
+            }
+            let found = self.store.find_forked_block(block).await?;
+            found.ok_or_else(|| aside.unwrap_or_else(|| Error::NotFound(format!("block {block}"))))
+        })
     }
 
     /// The block, if it is in a bundle.
@@ -233,31 +236,37 @@ impl Shared {
     // Cursors
 
     /// Where a stream continues after a cursor. Everything that must be undone is known to be there.
-    pub(super) async fn resolve(&self, cursor: &Cursor, irreversible_only: bool) -> Result<Position> {
-        if irreversible_only && !cursor.is_final() {
-            return Err(Error::CursorNotFinal(cursor.block));
-        }
-        let mut block = if irreversible_only { cursor.block } else { cursor.tip };
-        let position = Position { tip: block, lib: cursor.lib, settled: false };
-        if block.number == cursor.lib && !cursor.is_final() {
-            // All that was delivered is undone: it may continue on any branch.
-            return Ok(position);
-        }
-        loop {
-            match self.standing_of_cursor(block).await? {
-                Standing::OnChain => return Ok(position),
-                // On the branch of the cursor more is final than is known here: this machine is behind on another branch.
-                Standing::Lost(_) if self.hub().as_ref().is_some_and(|hub| hub.lib().number < cursor.lib) => {
-                    let head = self.hub().as_ref().map_or(0, |hub| hub.head().number);
-                    return Err(Error::CursorAhead { cursor: cursor.block, head });
-                }
-                Standing::Lost(entry) if block.number > cursor.lib => block = entry.link.parent(),
-                Standing::Lost(_) | Standing::Unknown => return Err(self.unresolved(block)),
+    pub(super) fn resolve<'a>(
+        &'a self,
+        cursor: &'a Cursor,
+        irreversible_only: bool,
+    ) -> BoxFuture<'a, Result<Position>> {
+        Box::pin(async move {
+            if irreversible_only && !cursor.is_final() {
+                return Err(Error::CursorNotFinal(cursor.block));
             }
-            if block.number == cursor.lib {
+            let mut block = if irreversible_only { cursor.block } else { cursor.tip };
+            let position = Position { tip: block, lib: cursor.lib, settled: false };
+            if block.number == cursor.lib && !cursor.is_final() {
+                // All that was delivered is undone: it may continue on any branch.
                 return Ok(position);
             }
-        }
+            loop {
+                match self.standing_of_cursor(block).await? {
+                    Standing::OnChain => return Ok(position),
+                    // On the branch of the cursor more is final than is known here: this machine is behind on another branch.
+                    Standing::Lost(_) if self.hub().as_ref().is_some_and(|hub| hub.lib().number < cursor.lib) => {
+                        let head = self.hub().as_ref().map_or(0, |hub| hub.head().number);
+                        return Err(Error::CursorAhead { cursor: cursor.block, head });
+                    }
+                    Standing::Lost(entry) if block.number > cursor.lib => block = entry.link.parent(),
+                    Standing::Lost(_) | Standing::Unknown => return Err(self.unresolved(block)),
+                }
+                if block.number == cursor.lib {
+                    return Ok(position);
+                }
+            }
+        })
     }
 
     /// The same once this machine has come to the cursor's block, which another machine may have had before: waits for it for a

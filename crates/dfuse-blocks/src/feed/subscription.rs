@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::{
@@ -302,27 +303,29 @@ impl Subscription {
     }
 
     /// A block that is in a bundle, read ahead of this stream alone.
-    async fn historic_block(&mut self, number: u32) -> Result<Arc<FeedBlock>> {
-        let bundled = self.shared.hub().as_ref().map_or(0, Hub::bundled);
-        for _ in 0..2 {
-            let history = match &mut self.history {
-                Some(history) if history.next_number() == number => history,
-                _ => {
-                    let piece_bytes = self.shared.options.history_piece_bytes;
-                    self.history.insert(History::open(&self.shared.store, number, bundled, piece_bytes))
-                }
-            };
-            match history.block().await {
-                Ok(Some(block)) => return Ok(FeedBlock::new(block, &self.shared.recent)),
-                // Its range ended at the last bundle of the time when it was opened.
-                Ok(None) => self.history = None,
-                Err(error) => {
-                    self.history = None;
-                    return Err(error);
+    fn historic_block(&mut self, number: u32) -> BoxFuture<'_, Result<Arc<FeedBlock>>> {
+        Box::pin(async move {
+            let bundled = self.shared.hub().as_ref().map_or(0, Hub::bundled);
+            for _ in 0..2 {
+                let history = match &mut self.history {
+                    Some(history) if history.next_number() == number => history,
+                    _ => {
+                        let piece_bytes = self.shared.options.history_piece_bytes;
+                        self.history.insert(History::open(&self.shared.store, number, bundled, piece_bytes))
+                    }
+                };
+                match history.block().await {
+                    Ok(Some(block)) => return Ok(FeedBlock::new(block, &self.shared.recent)),
+                    // Its range ended at the last bundle of the time when it was opened.
+                    Ok(None) => self.history = None,
+                    Err(error) => {
+                        self.history = None;
+                        return Err(error);
+                    }
                 }
             }
-        }
-        Err(Error::NotFound(format!("block {number}")))
+            Err(Error::NotFound(format!("block {number}")))
+        })
     }
 }
 

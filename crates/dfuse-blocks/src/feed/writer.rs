@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
 use dfuse_antelope::{Checksum256, model::Block};
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::BoxFuture, stream};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -72,30 +72,32 @@ impl Feed {
     ///
     /// # Errors
     /// [`Error::Usage`] for wrong options, [`Error::Damaged`] if the last bundle is short, and errors of the store.
-    pub async fn open(
+    pub fn open<'a>(
         store: BlockStore,
         key: CursorKey,
         options: FeedOptions,
-        clock: &dyn Clock,
-    ) -> Result<(Self, Keeper)> {
-        check_suffix(&options.suffix)?;
-        let start = clock.elapsed();
-        let (feed, read) = loop {
-            let (hub, read) = restore(&store, &options).await?;
-            let feed = Self::with_hub(store.clone(), key.clone(), options.clone(), hub);
-            if !feed.preload().await? {
-                break (feed, read);
+        clock: &'a dyn Clock,
+    ) -> BoxFuture<'a, Result<(Self, Keeper)>> {
+        Box::pin(async move {
+            check_suffix(&options.suffix)?;
+            let start = clock.elapsed();
+            let (feed, read) = loop {
+                let (hub, read) = restore(&store, &options).await?;
+                let feed = Self::with_hub(store.clone(), key.clone(), options.clone(), hub);
+                if !feed.preload().await? {
+                    break (feed, read);
+                }
+                // Without the blocks that were put aside the chain ends earlier.
+            };
+            let mut feed = feed;
+            feed.index = options.data_dir.map(|folder| HubIndex::create(&folder, feed.links_of_files().into_iter()));
+            if let (Some(head), Some(lib)) = (feed.handle().head(), feed.handle().lib()) {
+                let milliseconds = (clock.elapsed() - start).as_millis() as u64;
+                info!(%head, lib = lib.number, unbundled = feed.next_arrival, read, milliseconds, "feed opened");
             }
-            // Without the blocks that were put aside the chain ends earlier.
-        };
-        let mut feed = feed;
-        feed.index = options.data_dir.map(|folder| HubIndex::create(&folder, feed.links_of_files().into_iter()));
-        if let (Some(head), Some(lib)) = (feed.handle().head(), feed.handle().lib()) {
-            let milliseconds = (clock.elapsed() - start).as_millis() as u64;
-            info!(%head, lib = lib.number, unbundled = feed.next_arrival, read, milliseconds, "feed opened");
-        }
-        let shared = feed.shared.clone();
-        Ok((feed, Keeper::new(shared)))
+            let shared = feed.shared.clone();
+            Ok((feed, Keeper::new(shared)))
+        })
     }
 
     fn with_hub(store: BlockStore, key: CursorKey, options: FeedOptions, hub: Option<Hub>) -> Self {
@@ -192,54 +194,58 @@ impl Feed {
         self.shared.options.reads_only
     }
 
-    async fn flush(&mut self) -> Result<()> {
-        if self.reads_only() {
-            return Ok(());
-        }
-        let unwritten = self.shared.hub().as_ref().map(Hub::unwritten).unwrap_or_default();
-        for block in unwritten {
-            self.write(&block).await?;
-        }
-        Ok(())
+    fn flush(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            if self.reads_only() {
+                return Ok(());
+            }
+            let unwritten = self.shared.hub().as_ref().map(Hub::unwritten).unwrap_or_default();
+            for block in unwritten {
+                self.write(&block).await?;
+            }
+            Ok(())
+        })
     }
 
-    async fn take(&mut self, block: EncodedBlock, decoded: Option<Arc<Block>>) -> Result<Added> {
-        self.make_room().await?;
-        if let Some(skipped) = self.examine(&block).await? {
-            self.skipped += 1;
-            return Ok(skipped);
-        }
-        let link = Link::of(&block);
-        let recent = &self.shared.recent;
-        let block = match decoded {
-            Some(decoded) => FeedBlock::with_decoded(block, decoded, recent),
-            None => FeedBlock::new(block, recent),
-        };
-        let file = match self.mode {
-            _ if self.reads_only() => {
-                self.remember(&link);
-                None
+    fn take(&mut self, block: EncodedBlock, decoded: Option<Arc<Block>>) -> BoxFuture<'_, Result<Added>> {
+        Box::pin(async move {
+            self.make_room().await?;
+            if let Some(skipped) = self.examine(&block).await? {
+                self.skipped += 1;
+                return Ok(skipped);
             }
-            Mode::Live => {
-                self.write(&block).await?;
-                Some(self.shared.suffix.clone())
+            let link = Link::of(&block);
+            let recent = &self.shared.recent;
+            let block = match decoded {
+                Some(decoded) => FeedBlock::with_decoded(block, decoded, recent),
+                None => FeedBlock::new(block, recent),
+            };
+            let file = match self.mode {
+                _ if self.reads_only() => {
+                    self.remember(&link);
+                    None
+                }
+                Mode::Live => {
+                    self.write(&block).await?;
+                    Some(self.shared.suffix.clone())
+                }
+                Mode::CatchUp => None,
+            };
+            let entry = Entry { link, arrival: self.next_arrival, file, payload: Some(block) };
+            self.next_arrival += 1;
+            let (added, lost) = {
+                let mut hub = self.shared.hub_mut();
+                let hub = hub.get_or_insert_with(|| Hub::new(link.number(), link.parent()));
+                let added = hub.add(entry);
+                hub.trim(self.shared.options.live_window);
+                added
+            };
+            self.changed.send_replace(());
+            for link in lost {
+                self.lost.remember_child(link.id, link.previous);
             }
-            Mode::CatchUp => None,
-        };
-        let entry = Entry { link, arrival: self.next_arrival, file, payload: Some(block) };
-        self.next_arrival += 1;
-        let (added, lost) = {
-            let mut hub = self.shared.hub_mut();
-            let hub = hub.get_or_insert_with(|| Hub::new(link.number(), link.parent()));
-            let added = hub.add(entry);
-            hub.trim(self.shared.options.live_window);
-            added
-        };
-        self.changed.send_replace(());
-        for link in lost {
-            self.lost.remember_child(link.id, link.previous);
-        }
-        Ok(added)
+            Ok(added)
+        })
     }
 
     /// Makes a block durable.

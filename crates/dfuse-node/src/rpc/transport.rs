@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response,
@@ -99,10 +100,13 @@ impl Transport {
         Ok(Self::Tls(builder.build(connector)))
     }
 
-    pub(crate) async fn request(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Error> {
-        match self {
-            Self::Plain(client) => client.request(request).await,
-            Self::Tls(client) => client.request(request).await,
-        }
+    /// Boxed here, so that whoever asks nodes need not compile the HTTP client.
+    pub(crate) fn request(&self, request: Request<RequestBody>) -> BoxFuture<'_, Result<Response<Incoming>, Error>> {
+        Box::pin(async move {
+            match self {
+                Self::Plain(client) => client.request(request).await,
+                Self::Tls(client) => client.request(request).await,
+            }
+        })
     }
 }

@@ -9,6 +9,8 @@ use dfuse_blocks::{
 };
 use dfuse_trx::{EventKind, Outcome as TraceOutcome};
 
+use futures::future::BoxFuture;
+
 use super::{guarantee::Guarantee, question::PushQuestion, standing::Standing};
 use crate::{
     ApiResult, Service,
@@ -103,33 +105,35 @@ impl<'a> Watch<'a> {
     }
 
     /// Waits. Nothing is lost if the future is dropped.
-    pub(super) async fn outcome(&mut self) -> ApiResult<Outcome> {
-        loop {
-            let event = match &self.at_work {
-                Some(event) => event.clone(),
-                None => self.at_work.insert(self.steps.next().await?).clone(),
-            };
-            let block = BlockRef::from(event.block.encoded());
-            match event.step {
-                Step::New => {
-                    let content = content(self.contents, &event.block).await?;
-                    let has_it = content.transactions.binary_search(&self.id).is_ok();
-                    self.standing.joins(block, content.producer, has_it, event.is_final);
+    pub(super) fn outcome(&mut self) -> BoxFuture<'_, ApiResult<Outcome>> {
+        Box::pin(async move {
+            loop {
+                let event = match &self.at_work {
+                    Some(event) => event.clone(),
+                    None => self.at_work.insert(self.steps.next().await?).clone(),
+                };
+                let block = BlockRef::from(event.block.encoded());
+                match event.step {
+                    Step::New => {
+                        let content = content(self.contents, &event.block).await?;
+                        let has_it = content.transactions.binary_search(&self.id).is_ok();
+                        self.standing.joins(block, content.producer, has_it, event.is_final);
+                    }
+                    Step::Undo => self.standing.leaves(block),
+                    Step::Irreversible => self.standing.becomes_final(block),
                 }
-                Step::Undo => self.standing.leaves(block),
-                Step::Irreversible => self.standing.becomes_final(block),
+                self.at_work = None;
+                if let Some(block) = self.standing.reached() {
+                    return Ok(Outcome::Reached(block, Box::new(event)));
+                }
+                let is_final = event.is_final || event.step == Step::Irreversible;
+                let too_late = event.block.encoded().time().to_unix_ms() > i64::from(self.expiration.0) * 1000;
+                // It can still be in a block below those that were looked at.
+                if is_final && too_late && self.included().is_none() && !self.locate().await? {
+                    return Ok(Outcome::Expired);
+                }
             }
-            self.at_work = None;
-            if let Some(block) = self.standing.reached() {
-                return Ok(Outcome::Reached(block, Box::new(event)));
-            }
-            let is_final = event.is_final || event.step == Step::Irreversible;
-            let too_late = event.block.encoded().time().to_unix_ms() > i64::from(self.expiration.0) * 1000;
-            // It can still be in a block below those that were looked at.
-            if is_final && too_late && self.included().is_none() && !self.locate().await? {
-                return Ok(Outcome::Expired);
-            }
-        }
+        })
     }
 }
 

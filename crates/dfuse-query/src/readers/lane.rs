@@ -60,6 +60,7 @@ pub(super) struct Lane {
     work: Condvar,
     /// Reads that wait: what a read at work looks at between two pieces of it.
     waiting: AtomicUsize,
+    tickets: AtomicU64,
 }
 
 #[derive(Default)]
@@ -74,7 +75,6 @@ struct State {
     /// Threads that wait for work.
     idle: usize,
     threads: usize,
-    tickets: Ticket,
     /// Of the time that reads work.
     average: Option<Duration>,
     is_closed: bool,
@@ -83,8 +83,11 @@ struct State {
 struct Job {
     client: Client,
     paused: Arc<Pauses>,
-    work: Box<dyn FnOnce() + Send>,
+    work: Work,
 }
+
+/// What a read does.
+pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 /// What a read has spent waiting for further turns, in nanoseconds.
 #[derive(Debug, Default)]
@@ -109,34 +112,27 @@ impl fmt::Debug for Lane {
 
 impl Lane {
     pub(super) fn new(name: &'static str, limits: Limits, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let (state, work, waiting) = Default::default();
-        Arc::new(Self { name, limits, clock, state, work, waiting })
+        let (state, work, waiting, tickets) = Default::default();
+        Arc::new(Self { name, limits, clock, state, work, waiting, tickets })
     }
 
-    /// Takes a read, or refuses it at once. Reads `in_turn` wait however long it takes and are never refused.
-    pub(super) fn push<W: FnOnce() + Send + 'static>(
-        self: &Arc<Self>,
-        client: Client,
-        in_turn: bool,
-        work: impl FnOnce(Arc<Place>) -> W,
-    ) -> Result<Arc<Place>, Refused> {
+    /// A place for a read of that client.
+    pub(super) fn place(self: &Arc<Self>, client: Client) -> Arc<Place> {
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let (lane, paused, slice_began) = (self.clone(), Arc::default(), AtomicU64::default());
+        Arc::new(Place { lane, client, ticket, paused, slice_began })
+    }
+
+    /// Takes the read of a place, or refuses it at once. Reads `in_turn` wait however long it takes and are never refused.
+    pub(super) fn push(self: &Arc<Self>, place: &Place, in_turn: bool, work: Work) -> Result<(), Refused> {
+        let Place { client, ticket, ref paused, .. } = *place;
         let mut state = self.state();
         if !in_turn {
             self.check(&state, client)?;
         }
-        state.tickets += 1;
-        let (ticket, paused) = (state.tickets, Arc::<Pauses>::default());
-        let place = Arc::new(Place {
-            lane: self.clone(),
-            client,
-            ticket,
-            paused: paused.clone(),
-            slice_began: AtomicU64::default(),
-        });
-        let work = Box::new(work(place.clone()));
-        state.queue.push(client, ticket, Job { client, paused, work });
+        state.queue.push(client, ticket, Job { client, paused: paused.clone(), work });
         self.give_turns(&mut state);
-        Ok(place)
+        Ok(())
     }
 
     fn check(&self, state: &State, client: Client) -> Result<(), Refused> {
