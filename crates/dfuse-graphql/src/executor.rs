@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Variables,
+    Positioned, Variables,
     parser::{
         parse_query,
         types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
@@ -24,6 +24,9 @@ use crate::{
     read::Request,
     schema::{self, DfuseSchema},
 };
+
+/// Longest message about a variable.
+const MAX_MESSAGE: usize = 300;
 
 /// Executes documents with the schema of this server. Cloning is cheap.
 #[derive(Clone)]
@@ -93,6 +96,7 @@ impl GraphqlExecutor for Executor {
         let parsed = self.parse(&request).and_then(|document| {
             let operation = operation_of(&document, request.operation_name.as_deref())?;
             self.limits.check(&document, operation)?;
+            check_variables(operation, &request)?;
             let operation = operation.ty;
             Ok((document, operation))
         });
@@ -130,6 +134,21 @@ fn operation_of<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Api
         };
         ApiError::new(ErrorCode::GraphqlInvalid, message)
     })
+}
+
+/// Whether each variable has a value that must have one. The library finds that out only where one is used, in the middle of an answer.
+fn check_variables(operation: &OperationDefinition, request: &GraphqlRequest) -> ApiResult<()> {
+    for Positioned { node, .. } in &operation.variable_definitions {
+        let is_lacking = match request.variables.get(node.name.node.as_str()) {
+            Some(value) => value.is_null(),
+            None => node.default_value.is_none(),
+        };
+        if is_lacking && !node.var_type.node.nullable {
+            let message = format!("The variable ${} of type {} has no value.", node.name.node, node.var_type.node);
+            return Err(ApiError::new(ErrorCode::GraphqlInvalid, dfuse_query::shorten_to(&message, MAX_MESSAGE)));
+        }
+    }
+    Ok(())
 }
 
 fn prepared(request: GraphqlRequest, document: ExecutableDocument) -> async_graphql::Request {

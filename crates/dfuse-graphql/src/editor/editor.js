@@ -18,8 +18,14 @@ let stop = null
 
 const first = `# Write a query or a subscription and press Ctrl+Enter.
 # Names are completed while you type, or with Ctrl+Space.
+# The menu above has examples, the list on the right all that there is.
 query {
-  __typename
+  searchTransactionsBackward(query: "status:executed", limit: 3) {
+    results {
+      block { num timestamp }
+      trace { id matchingActions { account name json } }
+    }
+  }
 }
 `
 

@@ -61,6 +61,16 @@ async fn what_is_wrong_has_a_code_and_a_place() {
     }
     // Without a block, nothing is known to be absent.
     assert_eq!(asked("{blockIDByTime(time:\"2020-01-01T00:00:00Z\"){id}}").await, "app_not_ready_error");
+    // A variable that must have a value has one before anything is answered.
+    let declared = "query($n: Uint32!){__typename block(num: $n){num}}";
+    for variables in [json!({}), json!({"n": null}), json!({"m": 5})] {
+        let answer = chain.answer(request(declared, variables)).await;
+        let (code, message) = error(&answer);
+        assert!(code == "graphql_validation_error" && message.contains("$n of type Uint32!"), "{answer}");
+        assert!(answer.get("data").is_none(), "{answer}");
+    }
+    let with_default = declared.replace("Uint32!", "Uint32! = 5");
+    assert_ne!(asked(&with_default).await, "graphql_validation_error");
     // A variable that the document does not declare is passed over.
     let answer = chain.answer(request("{__typename}", json!({"cursor": ""}))).await;
     assert_eq!(answer["data"]["__typename"], "Query", "{answer}");

@@ -118,12 +118,12 @@ async fn pages_of_other_origins_execute_documents() {
     assert_eq!(answer.headers["content-type"], "application/grpc-web-text+proto", "{answer:?}");
     // Each part is text of its own.
     let body = String::from_utf8(answer.body).unwrap();
-    let parts_of_text = body.split_inclusive(|it| it == '=').collect::<Vec<_>>();
+    let parts_of_text = body.split_inclusive('=').collect::<Vec<_>>();
     let mut whole = Vec::new();
     let mut text = String::new();
     for part in parts_of_text {
         text += part;
-        if text.len() % 4 == 0 {
+        if text.len().is_multiple_of(4) {
             whole.extend(BASE64_STANDARD.decode(&text).unwrap());
             text.clear();
         }
