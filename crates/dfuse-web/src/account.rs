@@ -6,11 +6,7 @@ mod holdings;
 mod permissions;
 mod transfers;
 
-use dfuse_antelope::Name;
-use dfuse_http::{
-    Api, Endpoint, Params,
-    params::rules::{Field, Problems, name},
-};
+use dfuse_http::{Api, Endpoint, Params};
 use dfuse_index::{accounts, blocks};
 use dfuse_query::{
     ApiResult, Class, ErrorCode, ReadContext,
@@ -42,12 +38,6 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         ]),
         transfers::endpoint(),
     ]
-}
-
-/// A name that is not empty.
-pub(crate) fn existing(field: &Field<'_>) -> Result<Name, Problems> {
-    let name = name(field)?;
-    if name == Name(0) { Err(field.expected("the name of an account")) } else { Ok(name) }
 }
 
 async fn account(api: Api, params: Params) -> ApiResult<Page> {

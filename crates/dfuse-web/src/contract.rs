@@ -15,10 +15,10 @@ use dfuse_query::{
 use maud::{Markup, html};
 
 use crate::{
-    account::existing,
     heights::Heights,
     links,
     page::{Page, endpoint},
+    rules::existing,
     search,
     shown::Shown,
 };

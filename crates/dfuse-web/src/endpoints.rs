@@ -9,8 +9,8 @@ use dfuse_http::{Api, Endpoint, Routes, answer::HttpError, wants_page};
 use dfuse_query::{ApiError, Surface, TraceId};
 
 use crate::{
-    account, assets, block, contract, dashboard, errors, guide, home, key, page_key::PageKey, search, tables, tokens,
-    transaction,
+    account, assets, block, contract, cookies::cookie, dashboard, errors, guide, home, key, page_key::PageKey, search,
+    tables, tokens, transaction,
 };
 
 /// The cookie that the script keeps a token in.
@@ -102,13 +102,6 @@ async fn as_page(
 /// The header for the token in the cookie.
 fn token(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("Bearer {}", cookie(headers, TOKEN_COOKIE)?)).ok()
-}
-
-/// The value of a cookie; one that is empty is none.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, value)| *name == wanted && !value.is_empty()).map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `endpoints` | the routes, and what is around them: cookies with tokens, errors as pages |
+//! | `endpoints`, `cookies` | the routes, and what is around them: cookies with tokens, errors as pages |
 //! | `page` | what all pages have in common, and their headers |
 //! | `errors` | errors as pages, and where a page asks for a key |
 //! | `page_key` | the key that pages act with for whoever has none |
@@ -18,6 +18,7 @@
 //! | `shown` | texts and values of the chain as HTML, within limits |
 //! | `links` | links between pages |
 //! | `heights` | the box, the slider and the steps with which a page looks at another block |
+//! | `rules` | what parameters of several pages must be |
 //! | `rows` | rows of tables as the API shows them |
 //! | `home`, `block`, `transaction`, `account`, `key`, `tables`, `contract`, `search`, `tokens` | the pages |
 //! | `guide` | the documents that come with dfuse |
@@ -28,6 +29,7 @@ mod account;
 mod assets;
 mod block;
 mod contract;
+mod cookies;
 mod dashboard;
 mod endpoints;
 mod errors;
@@ -40,6 +42,7 @@ mod links;
 mod page;
 mod page_key;
 mod rows;
+mod rules;
 mod search;
 mod shown;
 mod tables;

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, request::Parts};
 use dfuse_http::{Api, sender};
 use dfuse_query::{ApiResult, Asking, ErrorCode, KeyKind, Surface};
 
-use crate::endpoints::cookie;
+use crate::cookies::cookie;
 
 /// The cookie with a token for the key, for what the script asks the API: completions and streams.
 const COOKIE: &str = "dfuse_page_token";

@@ -19,7 +19,7 @@ use dfuse_query::{
 use maud::{Markup, html};
 
 use self::{
-    asked::{Asked, PARAMETERS},
+    asked::{Asked, PARAMETERS, PATH},
     language::language,
     results::results,
 };
@@ -27,8 +27,6 @@ use crate::{
     page::{Page, endpoint},
     shown::visible,
 };
-
-const PATH: &str = "/search";
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![

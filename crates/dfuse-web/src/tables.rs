@@ -21,12 +21,12 @@ use maud::{Markup, html};
 
 use self::asked::{ACCOUNT, ANY_KEY_TYPE, Asked, ERRORS, PATH, TABLE, one_key_type};
 use crate::{
-    account::existing,
     heights::Heights,
     json::Json,
     links,
     page::{Page, endpoint},
     rows,
+    rules::existing,
     shown::Shown,
 };
 

@@ -16,9 +16,9 @@ use dfuse_state::tokens::{Token, TokenKey};
 use maud::{Markup, html};
 
 use crate::{
-    account::existing,
     links,
     page::{Page, endpoint, facts},
+    rules::existing,
 };
 
 const TOKENS: usize = 50;

@@ -14,7 +14,7 @@ use dfuse_query::{
 };
 use dfuse_search::Query;
 
-use crate::{account::existing, links};
+use crate::{links, rules::existing};
 
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::required("name", NameKind, "the account").in_path(),

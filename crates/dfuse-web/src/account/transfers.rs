@@ -16,7 +16,7 @@ use dfuse_query::{
 };
 use maud::{Markup, html};
 
-use super::existing;
+use crate::rules::existing;
 use crate::{
     json::Json,
     links,

@@ -9,8 +9,10 @@ use dfuse_kv::Direction;
 use dfuse_query::{ApiResult, search::BlockSpan};
 use maud::{Markup, html};
 
-use super::PATH;
 use crate::links;
+
+/// Where it is.
+pub(super) const PATH: &str = "/search";
 
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::optional("q", Text, "what to look for").or(""),

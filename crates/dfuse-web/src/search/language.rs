@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::PATH;
+use super::asked::PATH;
 use crate::links;
 
 /// Queries to begin with, and what they find.

@@ -4,7 +4,10 @@ use dfuse_query::{ApiResult, ReadContext, search::SearchPage, secrets};
 use dfuse_search::Query;
 use maud::{Markup, html};
 
-use super::{PATH, asked::Asked, language::language};
+use super::{
+    asked::{Asked, PATH},
+    language::language,
+};
 use crate::{
     page::Page,
     shown::{Shown, visible},

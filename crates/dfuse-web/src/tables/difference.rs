@@ -16,9 +16,9 @@ use maud::{Markup, html};
 
 use super::asked::{ACCOUNT, Asked, ERRORS, KEY_TYPE, PATH as TABLE_PATH, SCOPE, TABLE, key_type};
 use crate::{
-    account::existing,
     json::Json,
     page::{Page, endpoint as page_endpoint},
+    rules::existing,
     shown::Shown,
     transaction::side,
 };

@@ -1,6 +1,6 @@
 //! A page reads no more than the requests whose answers it shows.
 
-use std::sync::atomic::Ordering;
+use std::{slice::from_ref, sync::atomic::Ordering};
 
 use crate::{
     support::TestChain,
@@ -59,8 +59,8 @@ async fn pages_read_what_the_api_reads() {
         ("/tokens".to_owned(), vec!["/v0/tokens?limit=50".to_owned()]),
     ] {
         // ABIs are parsed once.
-        reads(&chain, &[&requests[..], &[page.clone()]].concat()).await;
-        let (of_page, of_requests) = (reads(&chain, &[page.clone()]).await, reads(&chain, &requests).await);
+        reads(&chain, &[&requests[..], from_ref(&page)].concat()).await;
+        let (of_page, of_requests) = (reads(&chain, from_ref(&page)).await, reads(&chain, &requests).await);
         println!("{page}: {of_page} reads, {of_requests} of its requests");
         assert!(
             of_page > 0 && of_page <= of_requests + MORE,
