@@ -148,8 +148,11 @@ impl Servers {
         let last = self.blocks.last().unwrap().id;
         for server in &mut self.all {
             server.wait_for("ready");
-            server.wait_until_it_has(&format!("/v0/blocks/{last}"));
-            assert_eq!(server.get("/healthz").json()["head"]["id"], last.to_string());
+            let until = support::deadline();
+            // It serves what it had before, and then the rest.
+            while server.get("/healthz").json()["head"]["id"] != last.to_string() {
+                assert!(std::time::Instant::now() < until, "{:#?}", server.log);
+            }
         }
     }
 
@@ -523,10 +526,18 @@ fn a_snapshot_is_gone_on_from_by_state_history() {
     for id in servers.blocks.iter().map(|block| block.id).filter(|id| id.block_num() > 345) {
         let path = format!("/v0/blocks/{id}/transactions?limit=100");
         let [_, late, whole] = servers.all.each_mut().map(|server| without_secrets(server.get(&path).json()));
-        assert_eq!(late, whole, "{path}");
+        let mut differing = BTreeSet::new();
+        differences("block.transactions", &late, &whole, &mut differing);
+        differing = differing.iter().map(|field| short(field)).collect();
+        // Who deferred the transactions that wait in a snapshot is not in it.
+        differing.retain(|field| {
+            !matches!(&**field, "lifecycle.created_by" | "lifecycle.transaction")
+                && !field.ends_with("creation_irreversible")
+        });
+        assert!(differing.is_empty(), "{path}: {differing:?}");
     }
-    let heads = servers.all.each_mut().map(|server| server.get("/healthz").json()["lib"].clone());
-    assert_eq!(heads[0], heads[1]);
+    let libs = servers.all.each_mut().map(|server| server.get("/healthz").json()["lib"].clone());
+    assert_eq!(libs[0], libs[1]);
     let address = servers.sources[1].clone();
     let [_, late, _] = servers.all;
     late.stop();

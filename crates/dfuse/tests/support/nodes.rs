@@ -89,6 +89,13 @@ impl Drop for RealNode {
 }
 
 impl RealNode {
+    /// Stops it, and waits until it has written all.
+    pub(crate) fn stop(mut self) {
+        let sent = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.process.wait().unwrap();
+    }
+
     /// Its log, of one that follows.
     pub(crate) fn log(&mut self) -> ChildStdout {
         self.process.stdout.take().unwrap()
@@ -126,16 +133,30 @@ impl RealChain {
         let mut lines = vec!["enable-stale-production = true".to_owned(), "max-transaction-time = 475".to_owned()];
         lines.extend(producers.iter().map(|producer| format!("producer-name = {producer}")));
         lines.push(format!("signature-provider = {PUBLIC_KEY}=KEY:{KEY}"));
-        self.start(name, lines, peers)
+        self.start(name, lines, peers, &[])
+    }
+
+    /// One that makes blocks and serves state history at that address. It goes on where it was stopped.
+    pub(crate) fn with_history(&self, name: &str, address: &str) -> RealNode {
+        let lines = [
+            "enable-stale-production = true".to_owned(),
+            "producer-name = eosio".to_owned(),
+            format!("signature-provider = {PUBLIC_KEY}=KEY:{KEY}"),
+            "plugin = eosio::state_history_plugin".to_owned(),
+            "trace-history = true".to_owned(),
+            "chain-state-history = true".to_owned(),
+            format!("state-history-endpoint = {address}"),
+        ];
+        self.start(name, lines.into(), &[], &["--disable-replay-opts"])
     }
 
     /// One that follows and logs.
     pub(crate) fn follower(&self, name: &str, peer: &RealNode) -> RealNode {
         let lines = ["deep-mind = true", "api-accept-transactions = false", "p2p-accept-transactions = false"];
-        self.start(name, lines.map(str::to_owned).into(), &[peer])
+        self.start(name, lines.map(str::to_owned).into(), &[peer], &[])
     }
 
-    fn start(&self, name: &str, lines: Vec<String>, peers: &[&RealNode]) -> RealNode {
+    fn start(&self, name: &str, lines: Vec<String>, peers: &[&RealNode], arguments: &[&str]) -> RealNode {
         let folder = self.folder.path().join(name);
         fs::create_dir_all(&folder).unwrap();
         let (http, p2p) = (free_port(), free_port());
@@ -173,6 +194,7 @@ impl RealChain {
             .arg(&folder)
             .arg("--genesis-json")
             .arg(self.folder.path().join("genesis.json"))
+            .args(arguments)
             .envs(self.package.environment())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -185,7 +207,7 @@ impl RealChain {
 }
 
 /// `127.0.0.1:PORT`
-fn free_port() -> String {
+pub(crate) fn free_port() -> String {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().to_string()
 }
 
