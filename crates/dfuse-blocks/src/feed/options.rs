@@ -58,7 +58,7 @@ impl Default for FeedOptions {
             decoded_bytes: 32 << 20,
             live_window: 1000,
             keep_forked: 50_000,
-            cursor_wait: Duration::from_secs(2),
+            cursor_wait: Duration::ZERO,
             committer_lag: 2000,
             history_piece_bytes: 1 << 20,
             history_bytes: 64 << 20,

@@ -254,11 +254,6 @@ impl Shared {
             loop {
                 match self.standing_of_cursor(block).await? {
                     Standing::OnChain => return Ok(position),
-                    // On the branch of the cursor more is final than is known here: this machine is behind on another branch.
-                    Standing::Lost(_) if self.hub().as_ref().is_some_and(|hub| hub.lib().number < cursor.lib) => {
-                        let head = self.hub().as_ref().map_or(0, |hub| hub.head().number);
-                        return Err(Error::CursorAhead { cursor: cursor.block, head });
-                    }
                     Standing::Lost(entry) if block.number > cursor.lib => block = entry.link.parent(),
                     Standing::Lost(_) | Standing::Unknown => return Err(self.unresolved(block)),
                 }
@@ -272,6 +267,9 @@ impl Shared {
     /// The same once this machine has come to the cursor's block, which another machine may have had before: waits for it for a
     /// while.
     pub(super) async fn resolve_in_time(&self, cursor: &Cursor, irreversible_only: bool) -> Result<Position> {
+        if self.options.cursor_wait.is_zero() {
+            return self.resolve(cursor, irreversible_only).await;
+        }
         let mut changes = self.changes.clone();
         let come = async {
             loop {

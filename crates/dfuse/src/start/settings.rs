@@ -72,7 +72,7 @@ section! {
         cursor_keys: Vec<String> = Vec::new(),
         /// How long a request waits for a block that another machine may have had before: that of its cursor, or one a little
         /// above the head
-        ahead_wait_ms: u64 = dfuse_blocks::feed::FeedOptions::default().cursor_wait.as_millis() as u64,
+        ahead_wait_ms: u64 = 2000,
         /// End the process when the source has ended and all of its blocks are indexed. Flag: --exit-at-end
         exit_at_end: bool = false,
         /// Read all index files at startup, and rebuild the indexes from the block files if any is damaged or missing.
