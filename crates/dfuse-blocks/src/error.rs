@@ -103,9 +103,17 @@ pub enum Error {
     /// The cursor's block is neither in the chain nor among the forked blocks that are kept.
     #[error("the cursor's block {0} is not known here: start from a block number")]
     CursorUnknown(BlockRef),
-    /// The cursor is on a fork that was pruned.
-    #[error("the cursor's block {0} was forked out so long ago that it is not kept: start from a block number")]
+    /// The cursor is on a fork that was pruned, or below the first block that is kept.
+    #[error("the cursor's block {0} is so old that it is not kept: start from a block number")]
     CursorTooOld(BlockRef),
+    /// The block is not kept any more.
+    #[error("block {number} is not kept any more; the first one that is kept is {first}")]
+    NotKept {
+        /// The block.
+        number: u32,
+        /// The first block that is kept.
+        first: u32,
+    },
     /// A stream of irreversible blocks cannot continue after a block that was not final when it was delivered.
     #[error("the cursor is at block {0}, which was not final then: use one from a stream of irreversible blocks")]
     CursorNotFinal(BlockRef),

@@ -157,6 +157,11 @@ impl BlockStore {
         self.merged.clone().join(names::bundle_file_name(base))
     }
 
+    /// A file that is not in one of the folders of blocks.
+    pub(crate) fn file(&self, path: &str) -> Path {
+        path.split('/').fold(self.root.clone(), |folder, name| folder.join(name))
+    }
+
     pub(crate) async fn list<T: Ord>(&self, folder: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
         self.list_folder(&self.root.clone().join(folder), parse).await
     }
@@ -523,6 +528,24 @@ impl BlockStore {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(Error::store(&path, error)),
         }
+    }
+
+    /// Deletes the bundles of blocks below `number` only, the lowest first, so that those that are left have no gap whenever
+    /// it ends. Returns how many.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn delete_bundles_below(&self, number: u32) -> Result<usize> {
+        let mut bases = self.bundles().await?;
+        bases.retain(|base| *base == base_of(*base) && *base < base_of(number));
+        for base in &bases {
+            let path = self.bundle_path(*base);
+            match self.objects.delete(&path).await.map_err(|e| Error::store(&path, e)) {
+                Ok(()) | Err(Error::NotFound(_)) => self.layouts.remove(base),
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(bases.len())
     }
 
     /// Reads one block from its bundle: one range read of its frame, after the first read from a bundle, which also

@@ -39,6 +39,7 @@ pub const COMMON_ERRORS: &[ErrorCode] = &[
     ErrorCode::OriginNotAllowed,
     ErrorCode::TierNotAllowed,
     ErrorCode::HistoryNotAllowed,
+    ErrorCode::NotKept,
     ErrorCode::RateLimited,
 ];
 

@@ -10,18 +10,18 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use dfuse_index::{BlockRef, IndexState};
+use dfuse_index::{BlockRef, IndexState, Part};
 use dfuse_query::{ApiError, ApiResult, Class, Head, Look};
 use metrics::{counter, gauge};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     AnswerForm, Api, Charge, Endpoint, Field, Json, Methods, Schema,
     answer::HttpError,
     metrics::{
         BODY_BYTES, COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT,
-        INDEX_LIVE, INDEX_STALLED, LIB, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY, USAGE_UNWRITTEN,
-        WS_QUEUED_BYTES, usage_of,
+        INDEX_LIVE, INDEX_STALLED, LIB, LOWEST_BLOCK, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY,
+        USAGE_UNWRITTEN, WS_QUEUED_BYTES, usage_of,
     },
     sender::Operator,
 };
@@ -47,6 +47,7 @@ const CONDITION: Schema = Schema::Object(&[&[
     Field::always("readiness", Schema::Map(&ANY_OBJECT)),
     Field::maybe("state_from_block", Schema::Integer),
     Field::maybe("complete", Schema::Flag),
+    Field::maybe("lowest_blocks", Schema::Map(&Schema::Integer)),
 ]]);
 /// When to ask again.
 const PAUSE_SECONDS: u32 = 5;
@@ -60,7 +61,8 @@ pub(crate) fn is_below(path: &str) -> bool {
 async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
     let look = look(&api).await?;
     let readiness = readiness::told(&api, &look);
-    let Look { head, lib, conditions, state_start, .. } = look;
+    let Look { head, lib, conditions, state_start, floors, .. } = look;
+    let floors = Part::ALL.into_iter().map(|part| (part.name(), floors.get(part)));
     let failing = conditions.iter().filter_map(|(name, state)| Some((name.to_string(), state.as_ref().err()?)));
     let failing: BTreeMap<_, _> = failing.map(|(name, why)| (name, without_places(why))).collect();
     if !failing.is_empty() {
@@ -88,6 +90,11 @@ async fn health(State(api): State<Api>) -> Result<Json<Value>, HttpError> {
     if let Some((first_block, is_complete)) = state_start {
         answer["state_from_block"] = json!(first_block);
         answer["complete"] = json!(is_complete);
+    }
+    let kept: Map<_, _> =
+        floors.filter(|(_, floor)| *floor > 0).map(|(part, floor)| (part.into(), floor.into())).collect();
+    if !kept.is_empty() {
+        answer["lowest_blocks"] = Value::Object(kept);
     }
     if let Some(Head { block: reference, time, age_seconds }) = head {
         answer["head"] = block(reference);
@@ -126,7 +133,7 @@ pub fn without_places(text: &str) -> String {
 
 /// `GET /metrics`: all counts, as Prometheus reads them. They tell what each key has used.
 async fn metrics(State(api): State<Api>, _: Operator) -> Result<Response, HttpError> {
-    let Look { head, lib, conditions, status, .. } = look(&api).await?;
+    let Look { head, lib, conditions, status, floors, .. } = look(&api).await?;
     api.metrics().record(|| {
         let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
         if let Some(head) = &head {
@@ -134,6 +141,9 @@ async fn metrics(State(api): State<Api>, _: Operator) -> Result<Response, HttpEr
             gauge!(HEAD_DRIFT).set(head.age_seconds);
         }
         gauge!(LIB).set(number(lib));
+        for part in Part::ALL {
+            gauge!(LOWEST_BLOCK, "part" => part.name()).set(floors.get(part));
+        }
         gauge!(COMMITTED).set(number(status.committed));
         gauge!(INDEX_STALLED).set(u32::from(status.stall.is_some()));
         gauge!(REVERSIBLE_BLOCKS).set(status.reversible_blocks as f64);

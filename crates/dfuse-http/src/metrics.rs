@@ -26,6 +26,7 @@ pub(crate) const HEAD: &str = "dfuse_head_block_number";
 pub(crate) const HEAD_DRIFT: &str = "dfuse_head_block_time_drift_seconds";
 pub(crate) const LIB: &str = "dfuse_lib_block_number";
 pub(crate) const COMMITTED: &str = "dfuse_index_committed_block_number";
+pub(crate) const LOWEST_BLOCK: &str = "dfuse_lowest_block_number";
 pub(crate) const INDEX_LIVE: &str = "dfuse_index_live";
 pub(crate) const INDEX_STALLED: &str = "dfuse_index_stalled";
 pub(crate) const REVERSIBLE_BLOCKS: &str = "dfuse_index_reversible_blocks";
@@ -65,6 +66,7 @@ pub(crate) fn describe() {
     describe_histogram!(REQUEST_DURATION, "Time from the header of a request to the header of its answer.");
     describe_gauge!(REQUESTS_IN_FLIGHT, "Requests that are being answered.");
     describe_gauge!(HEAD, "Height of the head block.");
+    describe_gauge!(LOWEST_BLOCK, "The lowest block that is kept, by part; 0 where all are.");
     describe_gauge!(HEAD_DRIFT, "How old the head block is.");
     describe_gauge!(LIB, "Height of the last irreversible block.");
     describe_gauge!(COMMITTED, "Height of the last block that is committed.");

@@ -7,7 +7,7 @@ use dfuse_antelope::{BlockTimestamp, Checksum, Checksum256};
 use dfuse_kv::{Direction, KeyRange};
 
 use crate::{
-    BlockContext, Delta, DeltaBuilder, Family, Index, Result, View,
+    Aging, BlockContext, Delta, DeltaBuilder, Family, Index, Kept, Part, Result, View,
     codec::{ValueReader, put_varint},
     index::global_sequences,
 };
@@ -92,6 +92,11 @@ impl Index for Blocks {
 
     fn families(&self) -> &'static [Family] {
         &[BLOCKS, BLOCK_TRANSACTIONS, SEQUENCES, TIMES]
+    }
+
+    fn kept(&self, family: Family) -> Option<Kept> {
+        let parts = &[Part::Search, Part::Transactions];
+        (family == BLOCK_TRANSACTIONS).then_some(Kept { parts, aging: Aging::Blocks { offset: 0 } })
     }
 
     fn delta(&self, context: &BlockContext<'_>, _: &View) -> Result<Delta> {

@@ -11,6 +11,7 @@ use crate::{
     checkpoint::CHECKPOINTS,
     load::{loaded_state, must_not_hold_loaded_state},
     reindex::{blocking, take_blocks},
+    retention::{Filter, filters, floors_of, kept, must_have_block_files},
 };
 
 /// Entries that are compared between two reports of progress.
@@ -80,6 +81,7 @@ pub async fn check_indexes(
         }
     }
     let Some(found) = found else { return Ok(report) };
+    must_have_block_files(store, found.identity.first_parent.number + 1)?;
     report.block = Some(found.block);
     let options = Options { chain_id: found.identity.chain_id, ..Options::default() };
     let mut pipeline = Pipeline::open(empty.clone(), None, indexes.to_vec(), options)?;
@@ -93,7 +95,18 @@ pub async fn check_indexes(
         pipeline.check_stall().map(|()| pipeline)
     };
     let mut pipeline = take_blocks(files, first, found.block, pipeline, take, &mut progress).await?;
-    blocking(move || pipeline.flush().and_then(|()| pipeline.check_stall())).await?;
+    let view = blocking(move || {
+        pipeline.flush()?;
+        pipeline.check_stall().map(|()| pipeline.head_view())
+    })
+    .await?;
+    // What is not kept may be there still or not.
+    let identity = found.identity;
+    let keep_removed = !identity.is_loaded && identity.mid_chain_start().is_some();
+    let floors = floors_of(store)?;
+    let filter = |family| -> Result<Option<Filter>> {
+        Ok(filters(indexes, floors, &view, keep_removed)?.into_iter().find(|filter| filter.family() == family))
+    };
     let wanted = empty.snapshot()?;
     for family in indexes.iter().flat_map(|index| index.families()).copied() {
         let scan = |store: &dyn Store, snapshot: &dyn Snapshot| -> Result<Scan> {
@@ -101,8 +114,8 @@ pub async fn check_indexes(
         };
         let mut compare = Compare {
             family,
-            found: scan(store, &*snapshot)?,
-            wanted: scan(&*empty, &*wanted)?,
+            found: kept(scan(store, &*snapshot)?, filter(family)?),
+            wanted: kept(scan(&*empty, &*wanted)?, filter(family)?),
             next: (None, None),
             started: false,
         };

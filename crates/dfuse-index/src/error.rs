@@ -123,6 +123,15 @@ pub enum Error {
         /// The snapshot's block.
         block: BlockRef,
     },
+    /// The first block files are not kept any more, so the indexes cannot be compared with them or built from them.
+    #[error(
+        "the block files before block {first} are not kept any more (retention.block_files), so the indexes cannot be compared with \
+         them or built anew from them"
+    )]
+    BlocksNotKept {
+        /// The first block that is kept.
+        first: u32,
+    },
     /// An entry of an index is not what its writer wrote: rebuild the index.
     #[error("an entry of \"{family}\" is damaged ({why}); rebuild its index with `dfuse tools reindex`")]
     Damaged {

@@ -9,7 +9,7 @@ use dfuse_blocks::BlockRef;
 use bytes::Bytes;
 use dfuse_ship::StateRow;
 
-use crate::{Delta, Family, LoadedEntries, Result, View};
+use crate::{Delta, Family, Kept, LoadedEntries, Result, View};
 
 /// An index: families of keys, and how a block changes them.
 ///
@@ -35,6 +35,18 @@ pub trait Index: Send + Sync {
     /// Of other indexes only what later blocks do not change may be read: when this one is built again they are
     /// ahead. An error means that the block cannot be indexed by any means, or that the view could not be read.
     fn delta(&self, block: &BlockContext<'_>, view: &View) -> Result<Delta>;
+
+    /// What a family is kept for, and how its entries grow old; absent if none of them ever do.
+    fn kept(&self, family: Family) -> Option<Kept> {
+        let _ = family;
+        None
+    }
+
+    /// Whether all that is found by it is read from block files, so that it reaches back as far as these at most: it can be
+    /// built from the first block that is still there.
+    fn is_read_with_block_files(&self) -> bool {
+        false
+    }
 
     /// What the ABIs that a node had when it started add. Committed at once; `view` has what is committed, which is
     /// everything up to the dump's block or more.

@@ -24,12 +24,14 @@ mod files;
 mod filter;
 mod follow;
 mod index;
+mod kept;
 mod load;
 mod merge;
 mod overlay;
 mod pipeline;
 mod reindex;
 mod replaceable;
+mod retention;
 mod scratch;
 mod serving;
 mod sight;
@@ -46,6 +48,7 @@ pub use error::{Error, Result};
 pub use family::Family;
 pub use follow::{ChainObserver, ChainStep, follow, follow_feed};
 pub use index::{BlockContext, ExecutedAction, Index, global_sequences};
+pub use kept::{Aging, Floors, Kept, Part};
 pub use load::{
     LoadOptions, LoadProgress, LoadedEntries, LoadedState, Loader, give_up_loaded_state, loaded_state,
     must_not_hold_loaded_state,
@@ -53,5 +56,6 @@ pub use load::{
 pub use pipeline::{Applied, Options, Pipeline, open::keyspaces};
 pub use reindex::{Progress, Rebuild, reindex};
 pub use replaceable::{check_dumps, check_replaceable};
+pub use retention::{SharedFloors, Sweep, floors_of};
 pub use serving::{IndexState, IndexStatus, Serving, ServingSnapshot, Stall, Status};
 pub use view::{View, ViewScan};

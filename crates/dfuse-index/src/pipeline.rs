@@ -14,8 +14,8 @@ use tracing::warn;
 
 use crate::{
     BlockContext, ChainIdentity, CheckpointState, Delta, Error, Index, IndexState, IndexStatus, Result, Serving,
-    ServingSnapshot, Stall, Status, View, blocks, families::Families, filter::KeyFilter, overlay::Overlay,
-    serving::Forks, tree::Tree, view::Committed,
+    ServingSnapshot, SharedFloors, Stall, Status, View, blocks, families::Families, filter::KeyFilter,
+    overlay::Overlay, serving::Forks, tree::Tree, view::Committed,
 };
 
 /// Actions from which on the indexes of a block are made side by side: for fewer it takes longer to begin a thread.
@@ -99,6 +99,7 @@ pub struct Pipeline {
     /// ABI dumps that wait for their blocks.
     dumps: Vec<AbiDump>,
     serving: Arc<Serving>,
+    floors: Arc<SharedFloors>,
 }
 
 impl Pipeline {
@@ -115,6 +116,22 @@ impl Pipeline {
     /// The store, which is another one once it was opened again.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// What is kept. Views have the floors of the commit that they were made after.
+    pub fn floors(&self) -> &Arc<SharedFloors> {
+        &self.floors
+    }
+
+    /// Puts floors that were raised into what is served, before the next commit does so.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn take_floors(&mut self) -> Result<()> {
+        let snapshot = self.store.snapshot()?;
+        self.replace_snapshot(snapshot, self.committed.block);
+        self.publish();
+        Ok(())
     }
 
     /// The last committed block: all that came before need not be sent again.

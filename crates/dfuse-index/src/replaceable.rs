@@ -7,19 +7,21 @@ use dfuse_kv::Store;
 use futures::TryStreamExt;
 
 use crate::{
-    CheckpointState, Error, Index as _, Progress, Result, abi, files::final_blocks, pipeline::open::read_checkpoint,
-    reindex::blocking,
+    CheckpointState, Error, Index as _, Part, Progress, Result, abi, files::final_blocks,
+    pipeline::open::read_checkpoint, reindex::blocking, retention::floors_of,
 };
 
 /// Makes sure that the block files have all that the indexes `names` were built from, those that are complete. The files are
-/// read, and compared with their checksums.
+/// read, and compared with their checksums. Indexes among `with_block_files` are built from the first block that is kept
+/// ([`Index::is_read_with_block_files`](crate::Index::is_read_with_block_files)), others from their first one.
 ///
 /// # Errors
-/// [`Error::Irreplaceable`] if something is missing or damaged, and errors of the stores.
+/// [`Error::BlocksNotKept`], [`Error::Irreplaceable`] if something is missing or damaged, and errors of the stores.
 pub async fn check_replaceable(
     files: &BlockStore,
     store: &Arc<dyn Store>,
     names: &[&'static str],
+    with_block_files: &[&'static str],
     mut progress: impl FnMut(Progress),
 ) -> Result<()> {
     let mut blocks: Option<(&'static str, u32, BlockRef)> = None;
@@ -27,6 +29,11 @@ pub async fn check_replaceable(
         let checkpoint = read_checkpoint(&**store, index)?;
         let Some(checkpoint) = checkpoint.filter(|it| it.state == CheckpointState::Complete) else { continue };
         let first = checkpoint.identity.first_parent.number + 1;
+        let floor = floors_of(&**store)?.get(Part::BlockFiles);
+        if floor > first && !with_block_files.contains(&index) {
+            return Err(Error::BlocksNotKept { first: floor });
+        }
+        let first = first.max(floor);
         blocks = Some(match blocks {
             Some((index, lowest, last)) if last.number >= checkpoint.block.number => (index, lowest.min(first), last),
             _ => (index, blocks.map_or(first, |(_, lowest, _)| lowest.min(first)), checkpoint.block),

@@ -8,7 +8,7 @@ use dfuse_blocks::BlockRef;
 use tokio::sync::watch;
 
 use crate::{
-    ChainIdentity, Result, View,
+    ChainIdentity, Floors, Part, Result, View,
     abi::{AbiCache, KeptPeriods, ViewAbis},
     blocks,
     branch::Branch,
@@ -45,9 +45,15 @@ impl ServingSnapshot {
     }
 
     /// Number of the first block after which state is known, if the chain had begun before it: see
-    /// [`ChainIdentity::state_start`].
+    /// [`ChainIdentity::state_start`]. Older state may be kept no longer.
     pub fn state_start(&self) -> Option<u32> {
-        self.identity.and_then(|identity| identity.state_start())
+        let kept = Some(self.floors().get(Part::State)).filter(|floor| *floor > 0);
+        self.identity.and_then(|identity| identity.state_start()).max(kept)
+    }
+
+    /// From which blocks on it answers.
+    pub fn floors(&self) -> Floors {
+        self.view.floors()
     }
 
     /// Whether the indexes lack state that was written before their first block: they begin in mid-chain, and no snapshot was
@@ -173,6 +179,19 @@ impl Serving {
     /// The newest status.
     pub fn status(&self) -> Arc<Status> {
         self.newest().1.clone()
+    }
+
+    /// Lets requests from now on know of floors that were raised. What the pipeline publishes until its next commit may still
+    /// have lower ones: it reads what was there before.
+    pub fn take_floors(&self, floors: Floors) {
+        let old = {
+            let mut newest = self.newest();
+            let ServingSnapshot { view, lib, forks, identity, .. } = &*newest.0;
+            let snapshot = ServingSnapshot::new(view.with_floors(floors), *lib, forks.clone(), *identity);
+            std::mem::replace(&mut newest.0, Arc::new(snapshot))
+        };
+        drop(old);
+        self.changes.send_replace(());
     }
 
     /// Tells of every new snapshot from now on.

@@ -5,7 +5,7 @@ use dfuse_blocks::BlockRef;
 use dfuse_kv::{Direction, Entry, KeyRange, Keyspace, Snapshot};
 
 use crate::{
-    Error, Family, Result,
+    Error, Family, Floors, Result,
     branch::Branch,
     families::Families,
     filter::KeyFilter,
@@ -23,6 +23,8 @@ pub(crate) struct Committed {
     /// The last block that is in the store; absent before the first one.
     pub(crate) block: Option<BlockRef>,
     pub(crate) generation: u64,
+    /// What is kept.
+    pub(crate) floors: Floors,
     /// Where further writes of reversible blocks are, if there are any, and to which keys.
     pub(crate) scratch: Option<(Keyspace, Arc<KeyFilter>)>,
 }
@@ -35,9 +37,10 @@ impl Committed {
         block: Option<BlockRef>,
         generation: u64,
         scratch: Option<(Keyspace, Arc<KeyFilter>)>,
+        floors: Floors,
     ) -> Self {
         overlay.pin(generation);
-        Self { snapshot, families, overlay, block, generation, scratch }
+        Self { snapshot, families, overlay, block, generation, floors, scratch }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -80,6 +83,19 @@ impl View {
     /// The block it is at; absent before the first one.
     pub fn block(&self) -> Option<BlockRef> {
         self.block
+    }
+
+    /// From which blocks on it answers.
+    pub fn floors(&self) -> Floors {
+        self.committed.floors
+    }
+
+    /// The same state, known to be kept from these floors on only.
+    pub(crate) fn with_floors(&self, floors: Floors) -> Self {
+        let Committed { snapshot, families, overlay, block, generation, scratch, .. } = &*self.committed;
+        let (snapshot, families, overlay) = (snapshot.clone(), families.clone(), overlay.clone());
+        let committed = Committed::new(snapshot, families, overlay, *block, *generation, scratch.clone(), floors);
+        Self { committed: Arc::new(committed), ..self.clone() }
     }
 
     /// Whether it is the very same state: not only at the same block, but with the same blocks committed.

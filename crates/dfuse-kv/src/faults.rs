@@ -224,6 +224,14 @@ impl Store for FaultyStore {
         self.store.flush()
     }
 
+    fn compact(&self) -> Result<()> {
+        self.store.compact()
+    }
+
+    fn compact_keyspace(&self, keyspace: Keyspace) -> Result<()> {
+        self.store.compact_keyspace(keyspace)
+    }
+
     fn disk_usage(&self) -> Result<DiskUsage> {
         self.store.disk_usage()
     }

@@ -459,10 +459,22 @@ impl Store for FjallStore {
     }
 
     fn compact(&self) -> Result<()> {
-        self.with(|inner| {
+        // As for one keyspace.
+        let (_lock, handles) = self.with(|inner| {
             self.flush_inner(inner)?;
-            inner.all_keyspaces().try_for_each(|keyspace| keyspace.major_compact()).map_err(|error| self.error(error))
-        })
+            Ok((inner.lock.clone(), inner.all_keyspaces().cloned().collect::<Vec<_>>()))
+        })?;
+        handles.iter().try_for_each(|keyspace| keyspace.major_compact()).map_err(|error| self.error(error))
+    }
+
+    fn compact_keyspace(&self, keyspace: Keyspace) -> Result<()> {
+        keyspace.check(self.names.len())?;
+        // Rewriting takes long: it must not keep the store from being closed, but from being opened again.
+        let (_lock, handle) = self.with(|inner| {
+            self.flush_inner(inner)?;
+            Ok((inner.lock.clone(), inner.keyspaces[keyspace.position()].clone()))
+        })?;
+        handle.major_compact().map_err(|error| self.error(error))
     }
 
     fn disk_usage(&self) -> Result<DiskUsage> {

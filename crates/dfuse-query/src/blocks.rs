@@ -10,7 +10,7 @@ use dfuse_antelope::{
     model::{Block, BlockHeader, BlockParts, ProducerAuthoritySchedule, ProducerSchedule},
 };
 use dfuse_index::{
-    BlockRef, ServingSnapshot,
+    BlockRef, Part, ServingSnapshot,
     blocks::{self, IndexedBlock},
 };
 use dfuse_kv::Direction;
@@ -65,7 +65,7 @@ pub struct Producer {
 /// Blocks of the best chain, newest first, from that number or the head down to the first that the caller may read.
 ///
 /// # Errors
-/// `auth_invalid_history_error` if they may read none of them;
+/// `auth_invalid_history_error` if they may read none of them, `data_not_kept_error` if the files of all of them are kept no longer;
 /// `app_state_unavailable_error` if all of them are of before the first block that is indexed; those of reading.
 pub fn list(read: &ReadContext<'_>, highest: u32, limit: usize) -> ApiResult<Vec<BlockSummary>> {
     if let Some(first) = read.snapshot().mid_chain_start().filter(|first| highest < *first) {
@@ -74,7 +74,9 @@ pub fn list(read: &ReadContext<'_>, highest: u32, limit: usize) -> ApiResult<Vec
     }
     let head = read.snapshot().head().map_or(0, |head| head.number);
     read.may_read(highest.min(head))?;
-    let blocks = blocks::range(read.view(), read.first_block()..=highest, Direction::Reverse)?.take(limit);
+    read.must_be_kept(Part::BlockFiles, highest)?;
+    let lowest = read.first_block().max(read.kept_from(Part::BlockFiles));
+    let blocks = blocks::range(read.view(), lowest..=highest, Direction::Reverse)?.take(limit);
     let blocks = blocks.map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }));
     let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
     summaries(read, &read.blocks(), blocks)
@@ -118,7 +120,7 @@ pub fn frame(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<BlockFrame> {
 pub fn with_siblings(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<(BlockSummary, Vec<BlockSummary>)> {
     let (number, snapshot, source) = (id.block_num(), read.snapshot(), read.blocks());
     let block = get(read, id)?;
-    let near = number.saturating_sub(SIBLINGS)..=number.saturating_add(SIBLINGS);
+    let near = number.saturating_sub(SIBLINGS).max(read.kept_from(Part::BlockFiles))..=number.saturating_add(SIBLINGS);
     let mut siblings = blocks::range(snapshot.view(), near.clone(), Direction::Forward)?
         .map(|block| block.map(|block| BlockRef { number: block.number, id: block.id }))
         .collect::<Result<Vec<_>, _>>()?;
@@ -141,6 +143,7 @@ pub fn by_number(read: &ReadContext<'_>, number: u32) -> ApiResult<Option<Indexe
 /// A block of any branch, of which nothing is decoded yet.
 pub(crate) fn parts(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<Arc<BlockParts>> {
     let block = BlockRef { number: id.block_num(), id };
+    read.must_be_kept(Part::BlockFiles, block.number)?;
     read.blocks().parts(block).map_err(|error| {
         let absent = matches!(&error, dfuse_trx::Error::Source { source, .. }
             if matches!(source.downcast_ref(), Some(dfuse_blocks::Error::NotFound(_))));

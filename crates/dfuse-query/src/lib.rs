@@ -14,6 +14,7 @@
 //! | `transactions`, `blocks`, `search`, `state`, `lookup`, `coverage` | the use cases: each a function of a [`ReadContext`] |
 //! | `push` | pushes that return when the chain has the transaction |
 //! | `context`, `page`, `cursor` | what use cases read from; lists and where their next page begins |
+//! | `kept` | blocks that are kept no longer |
 //! | `service` | what use cases share: the chain, limits, a snapshot read on a CPU thread |
 //! | `readers` | reads by class, a bounded number at a time, given up when the client leaves |
 //! | `streams` | steps of the chain as they are taken, read when the indexes have them |
@@ -31,6 +32,7 @@ mod cursor;
 mod error;
 mod gate;
 mod graphql;
+mod kept;
 mod look;
 pub mod lookup;
 mod metrics;

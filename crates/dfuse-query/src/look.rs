@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use dfuse_antelope::BlockTimestamp;
-use dfuse_index::{BlockRef, IndexState, ServingSnapshot, Status, blocks};
+use dfuse_index::{BlockRef, Floors, IndexState, ServingSnapshot, Status, blocks};
 
 use crate::{ApiResult, Service, blocking, within};
 
@@ -56,6 +56,8 @@ pub struct Look {
     pub mid_chain_start: Option<u32>,
     /// The first block after which state is known, if the chain had begun before it, and whether all of it is known.
     pub state_start: Option<(u32, bool)>,
+    /// What is kept.
+    pub floors: Floors,
 }
 
 impl Look {
@@ -116,6 +118,14 @@ impl Look {
         conditions.entry("running".into()).or_insert(stopping.map_or(Ok(()), Err));
         let mid_chain_start = snapshot.mid_chain_start();
         let state_start = snapshot.state_start().map(|first| (first, !snapshot.lacks_older_state()));
-        Ok(Self { head, lib: snapshot.lib(), conditions, status, mid_chain_start, state_start })
+        Ok(Self {
+            head,
+            lib: snapshot.lib(),
+            conditions,
+            status,
+            mid_chain_start,
+            state_start,
+            floors: snapshot.floors(),
+        })
     }
 }

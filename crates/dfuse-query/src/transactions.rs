@@ -7,7 +7,7 @@ use dfuse_antelope::{
     model::{BlockParts, TransactionLifecycle, TransactionTrace},
 };
 use dfuse_blocks::CursorKind;
-use dfuse_index::{ServingSnapshot, View, blocks};
+use dfuse_index::{Part, ServingSnapshot, View, blocks};
 use dfuse_trx::{IdPrefix, Lifecycles, Place, block_transactions, lifecycle_in_block, recent_transactions};
 
 use crate::{
@@ -95,6 +95,10 @@ pub fn not_found(lifecycles: &Lifecycles<'_>, id: &IdPrefix, text: &str) -> ApiR
         false => "This transaction is in no block of the chain: all blocks that had it were undone.",
     };
     let error = ApiError::new(ErrorCode::TransactionNotFound, message).detail("trx_id", text);
+    let error = match lifecycles.view.floors().get(Part::Transactions) {
+        0 => error,
+        floor => error.detail("lowest_block_num", floor),
+    };
     if blocks.is_empty() {
         return Ok(error);
     }
@@ -136,7 +140,7 @@ pub fn recent(read: &ReadContext<'_>, limit: usize, before: Option<Place>) -> Ap
     if let Some(place) = before {
         read.may_read(place.block_number)?;
     }
-    let first = read.first_block();
+    let first = read.first_block().max(read.kept_from(Part::Transactions));
     let mut items = Vec::new();
     let transactions = recent_transactions(read.view(), before)?;
     let mut transactions = transactions.take_while(|it| !it.as_ref().is_ok_and(|it| it.place.block_number < first));
@@ -161,7 +165,7 @@ pub fn recent(read: &ReadContext<'_>, limit: usize, before: Option<Place>) -> Ap
 /// branch tells them. There always is a cursor: what follows it may be empty, though.
 ///
 /// # Errors
-/// `data_block_not_found_error` if the block is not known, or not kept any more.
+/// `data_block_not_found_error` if the block is not known, `data_not_kept_error` if its transactions are not kept any more.
 pub fn of_block(
     read: &ReadContext<'_>,
     id: Checksum256,
@@ -169,6 +173,7 @@ pub fn of_block(
     after: Option<Place>,
 ) -> ApiResult<TransactionPage> {
     let number = id.block_num();
+    read.must_be_kept(Part::Transactions, number)?;
     let (view, listed, lost) = match view_of(read.snapshot(), id)? {
         Some(view) => {
             let listed = block_transactions(&view, number)?;

@@ -13,7 +13,7 @@ pub const MAX_PREFIX_BYTES: usize = 32;
 pub const MAX_PATH_BYTES: usize = 128;
 
 /// Ends a path or a value in a key. Within them, 0 and 1 are written as two bytes that begin with [`ESCAPE`].
-const END: u8 = 0;
+pub(crate) const END: u8 = 0;
 const ESCAPE: u8 = 1;
 /// After [`ESCAPE`]: a digest stands for the rest of the value.
 const DIGEST: u8 = 3;
@@ -23,7 +23,7 @@ pub(crate) const INDEXED: &[u8] = &[0x01, END];
 /// Key of the list of actions with which transactions begin.
 pub(crate) const TRANSACTION_START: &[u8] = &[0x02, END];
 /// First byte of the key of "the field has a value".
-const PRESENCE: u8 = 0x03;
+pub(crate) const PRESENCE: u8 = 0x03;
 
 /// A field that can be searched.
 #[derive(Debug, Clone, PartialEq, Eq)]

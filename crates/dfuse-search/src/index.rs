@@ -14,11 +14,14 @@ use std::{
 };
 
 use dfuse_antelope::{AbiDump, Checksum256};
-use dfuse_index::{BlockContext, BlockRef, Delta, DeltaBuilder, Family, Index, Result, View, codec::ValueReader};
+use dfuse_index::{
+    Aging, BlockContext, BlockRef, Delta, DeltaBuilder, Family, Index, Kept, Part, Result, View, codec::ValueReader,
+};
 use dfuse_kv::{Direction, Entry, KeyRange};
 
 use crate::{
     families::{POSTINGS, SEGMENTS, SPLITS},
+    field::{DATA, END, EVENT, PRESENCE},
     posting::{self, CHUNK_BITS, chunk_of},
     segment::{Segment, SegmentBuilder, merge},
     terms::{BlockAbis, BlockTerms, KnownAbis, options::TermOptions},
@@ -116,6 +119,16 @@ impl Index for SearchIndex {
 
     fn families(&self) -> &'static [Family] {
         &[POSTINGS, SEGMENTS, SPLITS]
+    }
+
+    /// What is not in lists yet goes by itself.
+    fn kept(&self, family: Family) -> Option<Kept> {
+        let aging = Aging::Actions(|key| read_key(key).map(|(_, chunk)| *ordinals_of(chunk).end()));
+        (family == POSTINGS).then_some(Kept { parts: &[Part::Search], aging })
+    }
+
+    fn is_read_with_block_files(&self) -> bool {
+        true
     }
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
@@ -243,6 +256,17 @@ pub(crate) fn put_key(key: &mut Vec<u8>, term: &[u8], chunk: u64) {
     key.extend_from_slice(&chunk.to_be_bytes()[unused..]);
 }
 
+/// Term and chunk of any key.
+fn read_key(key: &[u8]) -> Result<(&[u8], u64)> {
+    let mut ends = key.iter().enumerate().filter(|(_, byte)| **byte == END).map(|(at, _)| at + 1);
+    // A term has one 0, and one more behind its path.
+    let field = if key.first() == Some(&PRESENCE) { key.get(1) } else { key.first() };
+    let has_path = matches!(field, Some(&DATA | &EVENT));
+    let split = ends.nth(usize::from(has_path)).and_then(|end| key.split_at_checked(end));
+    let split = split.and_then(|(term, chunk)| Some((term, read_chunk(chunk)?)));
+    split.ok_or_else(|| ValueReader::new(POSTINGS, key).damaged("a key without a chunk"))
+}
+
 /// The chunk at the end of a key, after the term.
 pub(crate) fn read_chunk(bytes: &[u8]) -> Option<u64> {
     let (length, rest) = bytes.split_first()?;
@@ -256,6 +280,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::field::{Field, INDEXED, TRANSACTION_START};
 
     proptest! {
         #[test]
@@ -269,6 +294,18 @@ mod tests {
             prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
             prop_assert_eq!(read_chunk(&key(a)[2..]), Some(a));
             prop_assert_eq!(read_chunk(&key(a)[1..]), None);
+        }
+
+        #[test]
+        fn keys_are_taken_apart(chunk: u64, value: Vec<u8>, path in "[a-z.\\x00\\x01]{1,4}") {
+            let fields = [Field::Receiver, Field::Status, Field::Data(path.clone()), Field::Event(path)];
+            let of_fields = fields.iter().flat_map(|field| [field.term(&value), field.presence()]);
+            for term in of_fields.chain([INDEXED.to_vec(), TRANSACTION_START.to_vec()]) {
+                let mut key = Vec::new();
+                put_key(&mut key, &term, chunk);
+                prop_assert_eq!(read_key(&key).unwrap(), (&term[..], chunk));
+                prop_assert!(read_key(&term).is_err());
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dfuse_antelope::{Name, PublicKey, model::PermissionObject, raw::Writer};
 use dfuse_index::{
-    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View, codec::ValueReader,
+    Aging, BlockContext, Delta, DeltaBuilder, Family, Index, Kept, LoadedEntries, Part, Result, StateRow, View,
+    codec::ValueReader,
 };
 use dfuse_kv::{Direction, KeyRange};
 
@@ -55,6 +56,10 @@ impl Index for KeyAccounts {
 
     fn families(&self) -> &'static [Family] {
         &[KEY_ACCOUNTS]
+    }
+
+    fn kept(&self, _: Family) -> Option<Kept> {
+        Some(Kept { parts: &[Part::State], aging: Aging::Versions })
     }
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {

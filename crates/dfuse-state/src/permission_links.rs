@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use dfuse_antelope::{Name, raw};
 use dfuse_index::{
-    BlockContext, Delta, DeltaBuilder, ExecutedAction, Family, Index, LoadedEntries, Result, StateRow, View,
-    codec::ValueReader,
+    Aging, BlockContext, Delta, DeltaBuilder, ExecutedAction, Family, Index, Kept, LoadedEntries, Part, Result,
+    StateRow, View, codec::ValueReader,
 };
 
 use crate::versions::{newest, present, versioned};
@@ -61,6 +61,10 @@ impl Index for PermissionLinks {
 
     fn families(&self) -> &'static [Family] {
         &[PERMISSION_LINKS]
+    }
+
+    fn kept(&self, _: Family) -> Option<Kept> {
+        Some(Kept { parts: &[Part::State], aging: Aging::Versions })
     }
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {

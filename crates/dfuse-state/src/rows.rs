@@ -9,7 +9,9 @@ mod range;
 mod scan;
 
 use dfuse_antelope::model::{DbOp, DbOperation};
-use dfuse_index::{BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View};
+use dfuse_index::{
+    Aging, BlockContext, Delta, DeltaBuilder, Family, Index, Kept, LoadedEntries, Part, Result, StateRow, View,
+};
 
 use self::keys::KeyChanges;
 pub(crate) use self::point::{next_scope_of_rows, row_at, row_now, row_was_seen};
@@ -22,7 +24,11 @@ pub use self::{
     range::RowRange,
     scan::TableRows,
 };
-use crate::{Row, RowKey, TableKey, TableRow, table::Version, versions::versioned};
+use crate::{
+    Row, RowKey, TableKey, TableRow,
+    table::{TABLE_BYTES, Version},
+    versions::versioned,
+};
 
 /// The index of rows. Its name is `rows`.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +82,17 @@ impl Index for Rows {
 
     fn families(&self) -> &'static [Family] {
         &[ROW_HISTORY, ROW_CURRENT, ROW_REMOVALS, ROW_KEYS]
+    }
+
+    fn kept(&self, family: Family) -> Option<Kept> {
+        let aging = match family {
+            ROW_HISTORY => Aging::Versions,
+            // Removals up to a height say nothing of it, but the last one has the count for the next list.
+            ROW_REMOVALS => Aging::AfterFloor { offset: TABLE_BYTES },
+            ROW_KEYS => Aging::Blocks { offset: TABLE_BYTES },
+            _ => return None,
+        };
+        Some(Kept { parts: &[Part::State], aging })
     }
 
     /// What a row was before a write is taken from the operations: reading it would cost a random read for every write.

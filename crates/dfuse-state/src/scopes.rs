@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use dfuse_antelope::{Name, model::TableOperation};
 use dfuse_index::{
-    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View, codec::ValueReader,
+    Aging, BlockContext, Delta, DeltaBuilder, Family, Index, Kept, LoadedEntries, Part, Result, StateRow, View,
+    codec::ValueReader,
 };
 use dfuse_kv::{Direction, KeyRange};
 
@@ -43,6 +44,10 @@ impl Index for Scopes {
 
     fn families(&self) -> &'static [Family] {
         &[SCOPES]
+    }
+
+    fn kept(&self, _: Family) -> Option<Kept> {
+        Some(Kept { parts: &[Part::State], aging: Aging::Versions })
     }
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {

@@ -4,7 +4,8 @@ use dfuse_antelope::{
     raw,
 };
 use dfuse_index::{
-    BlockContext, Delta, DeltaBuilder, Error, Family, Index, LoadedEntries, Result, StateRow, View, codec::ValueReader,
+    Aging, BlockContext, Delta, DeltaBuilder, Error, Family, Index, Kept, LoadedEntries, Part, Result, StateRow, View,
+    codec::ValueReader,
 };
 use dfuse_kv::{Direction, KeyRange};
 
@@ -36,6 +37,15 @@ impl Index for Transactions {
 
     fn families(&self) -> &'static [Family] {
         &[TRANSACTIONS, WAITING]
+    }
+
+    fn kept(&self, family: Family) -> Option<Kept> {
+        // What waited when the state was loaded is known of nowhere else.
+        (family == TRANSACTIONS).then_some(Kept { parts: &[Part::Transactions], aging: Aging::Blocks { offset: 32 } })
+    }
+
+    fn is_read_with_block_files(&self) -> bool {
+        true
     }
 
     fn delta(&self, context: &BlockContext<'_>, _: &View) -> Result<Delta> {
@@ -171,7 +181,11 @@ pub(crate) fn implicit_transaction(block: &Block, position: u32) -> Option<Signe
 /// order in which they happened. Empty if it is unknown.
 pub fn events(view: &View, id: Checksum256) -> Result<Vec<(u32, Event)>> {
     let mut events = Vec::new();
-    for entry in view.scan(TRANSACTIONS, &KeyRange::prefix(id.0.to_vec()), Direction::Forward)? {
+    // What is below may be there still or not.
+    let floor = view.floors().get(Part::Transactions);
+    let first = [&id.0[..], &floor.to_be_bytes()].concat();
+    let last = [&id.0[..], &u32::MAX.to_be_bytes()].concat();
+    for entry in view.scan(TRANSACTIONS, &KeyRange::new(first..=last), Direction::Forward)? {
         let (key, value) = entry?;
         let (_, number) = split_key(&key)?;
         decode_events(&value, |event| events.push((number, event)))?;

@@ -71,6 +71,13 @@ impl FeedHandle {
         self.shared.hub().as_ref().map(|hub| hub.first)
     }
 
+    /// Takes the blocks below that number out of what is kept, as far as whole bundles of them can be deleted: the last one
+    /// stays. Streams may be at them: delete the bundles somewhat later, with [`crate::BlockStore::delete_bundles_below`].
+    /// Returns the number of the first block that is kept; none before there is one.
+    pub fn forget_below(&self, number: u32) -> Option<u32> {
+        self.shared.hub_mut().as_mut().map(|hub| hub.forget_below(number))
+    }
+
     /// What blocks of history take that are in memory for streams: encoded, and decoded.
     pub fn history_bytes(&self) -> (usize, usize) {
         (self.shared.past.bytes(), self.shared.past.decoded_bytes())

@@ -332,6 +332,13 @@ impl Hub {
         entries.into_iter().filter_map(|entry| entry.payload.clone()).collect()
     }
 
+    /// Nothing below that number is read any more, nor below the bundle that it is in; the last bundle stays. Returns the
+    /// first block that is left.
+    pub(super) fn forget_below(&mut self, number: u32) -> u32 {
+        self.first = self.first.max(base_of(number.min(self.bundled)));
+        self.first
+    }
+
     // What goes into bundles or aside
 
     /// The last block of the next bundle.

@@ -162,8 +162,14 @@ impl Shared {
         let entry = self.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
         match entry {
             Some(entry) => self.load(entry).await,
-            None => self.past.single(number).await,
+            None => self.past.single(number).await.map_err(|error| self.not_kept(number, error)),
         }
+    }
+
+    /// The error for a block that is not there, where that is so because it is not kept any more.
+    pub(super) fn not_kept(&self, number: u32, error: Error) -> Error {
+        let first = self.hub().as_ref().map_or(0, |hub| hub.first);
+        if matches!(error, Error::NotFound(_)) && number < first { Error::NotKept { number, first } } else { error }
     }
 
     /// A block of any branch, also of one that was lost and is still kept.
@@ -183,7 +189,7 @@ impl Shared {
     /// A block of bundles, for a stream that goes on with those after it.
     pub(super) async fn past_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
         let bundled = self.hub().as_ref().map_or(0, Hub::bundled);
-        self.past.in_row(number, bundled).await
+        self.past.in_row(number, bundled).await.map_err(|error| self.not_kept(number, error))
     }
 
     /// How a block relates to the best chain, as far as hub and store know.
@@ -287,10 +293,11 @@ impl Shared {
     }
 
     pub(super) fn unresolved(&self, block: BlockRef) -> Error {
-        let (head, lib) = self.hub().as_ref().map_or((0, 0), |hub| (hub.head().number, hub.lib().number));
+        let (head, lib, first) =
+            self.hub().as_ref().map_or((0, 0, 0), |hub| (hub.head().number, hub.lib().number, hub.first));
         if block.number > head {
             Error::CursorAhead { cursor: block, head }
-        } else if block.number < lib.saturating_sub(self.options.keep_forked) {
+        } else if block.number < lib.saturating_sub(self.options.keep_forked).max(first) {
             Error::CursorTooOld(block)
         } else {
             Error::CursorUnknown(block)

@@ -273,7 +273,9 @@ impl Pipeline {
         let generation = self.committed.generation + 1;
         let (families, overlay) = (self.families.clone(), self.overlay.clone());
         let scratch = (self.tree.spilled() > 0).then(|| (self.scratch, self.spilled_keys.clone()));
-        self.committed = Arc::new(Committed::new(snapshot, families, overlay, block, generation, scratch));
+        // Read after the snapshot was taken: what is gone from it is below them.
+        let floors = self.floors.get();
+        self.committed = Arc::new(Committed::new(snapshot, families, overlay, block, generation, scratch, floors));
     }
 
     /// Puts the oldest writes into the scratch space when memory is full. Fails if that cannot be done.

@@ -8,12 +8,13 @@ use dfuse_kv::{KeyRange, Reopen, Store};
 
 use super::{Options, Pipeline, Slot};
 use crate::{
-    BlockContext, ChainIdentity, Checkpoint, CheckpointState, Error, Index, IndexState, Result, Serving,
-    ServingSnapshot, Status, View,
+    BlockContext, ChainIdentity, Checkpoint, CheckpointState, Error, Index, IndexState, Part, Result, Serving,
+    ServingSnapshot, SharedFloors, Status, View,
     branch::Branch,
     checkpoint::CHECKPOINTS,
     families::Families,
     overlay::{Garbage, Overlay},
+    retention::Record,
     scratch::SCRATCH,
     tree::Tree,
     view::Committed,
@@ -125,7 +126,10 @@ impl Pipeline {
         let slots = [Slot { index, state: IndexState::Live }];
         let mut pipeline = Self::assemble(store, None, slots.into(), checkpoint, CheckpointState::Building, options)?;
         pipeline.identity = identity.map(|identity| identify(identity, &pipeline.options)).transpose()?;
-        if checkpoint.is_none() {
+        // What is found by it ends where the block files do; it is built from there on.
+        let begins_later = pipeline.slots[0].index.is_read_with_block_files()
+            && identity.is_some_and(|it| pipeline.floors.get().get(Part::BlockFiles) > it.first_parent.number + 1);
+        if checkpoint.is_none() && !begins_later {
             pipeline.root = identity.map(|identity| identity.first_parent);
             pipeline.head = pipeline.root;
         }
@@ -162,7 +166,9 @@ impl Pipeline {
         let block = checkpoint.map(|checkpoint| checkpoint.block);
         let families = Arc::new(families);
         let overlay = Arc::new(Overlay::new(store.keyspaces().len()));
-        let committed = Committed::new(store.snapshot()?, families.clone(), overlay.clone(), block, 0, None);
+        let floors = Arc::new(SharedFloors::new(Record::read(&*store)?));
+        let (snapshot, kept) = (store.snapshot()?, floors.get());
+        let committed = Committed::new(snapshot, families.clone(), overlay.clone(), block, 0, None, kept);
         let committed = Arc::new(committed);
         let view = View::new(committed.clone(), Branch::committed(committed.number()), block);
         let serving = ServingSnapshot::new(view, block, Arc::default(), identity);
@@ -187,6 +193,7 @@ impl Pipeline {
             forks: Arc::default(),
             dumps: Vec::new(),
             serving: Arc::new(Serving::new(serving, Status::default())),
+            floors,
         };
         pipeline.publish();
         Ok(pipeline)

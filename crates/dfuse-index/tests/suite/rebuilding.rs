@@ -203,7 +203,7 @@ async fn an_index_that_cannot_be_built_again_stays() {
     // Whatever another process has done to the files.
     let check = async |names: &'static [&'static str]| {
         let files = BlockStore::open(folder.path().to_str().unwrap(), StoreOptions::default()).unwrap();
-        (check_replaceable(&files, &store, names, |_| {}).await, check_dumps(&files).await)
+        (check_replaceable(&files, &store, names, &[], |_| {}).await, check_dumps(&files).await)
     };
     assert!(matches!(check(&["blocks", "abi", "accounts"]).await, (Ok(()), Ok(()))));
     for (file, index) in [

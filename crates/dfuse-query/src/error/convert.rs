@@ -1,10 +1,11 @@
 //! What errors of the rooms below mean to a client. A client learns what it can do; what only an operator can mend is hidden
 //! and goes to the log.
 
+use dfuse_index::Part;
 use serde_json::json;
 
 use super::{ApiError, ErrorCode};
-use crate::shorten::shorten;
+use crate::{kept::not_kept, shorten::shorten};
 
 /// When to try again what is missing while the store is opened anew or an index catches up.
 const PAUSE_SECONDS: u32 = 5;
@@ -46,6 +47,7 @@ impl From<dfuse_index::Error> for ApiError {
             | E::Damaged { .. }
             | E::StoreDamaged { .. }
             | E::Irreplaceable { .. }
+            | E::BlocksNotKept { .. }
             | E::LoadUnfinished { .. }
             | E::NeedsSnapshot { .. }
             | E::Stopped
@@ -68,6 +70,7 @@ impl From<dfuse_blocks::Error> for ApiError {
             E::CursorAhead { cursor, .. } => Self::unavailable(format!("Behind the cursor: {error}."))
                 .retry_after(PAUSE_SECONDS)
                 .awaiting(cursor.number),
+            E::NotKept { number, first } => not_kept(Part::BlockFiles, first, Some(number)),
             E::TooSlow { .. } => Self::unavailable("The stream was read too slowly; resume it from its last cursor."),
             E::Store { .. } if error.is_away() => {
                 Self::unavailable("The store of blocks does not answer.").retry_after(PAUSE_SECONDS).with_cause(error)

@@ -253,7 +253,8 @@ error_codes! {
     TransactionNotFound: "data_trx_not_found_error", NOT_FOUND, NotFound, Later,
         [
             text("trx_id", "the id of the transaction"),
-            optional(texts("forked_out", "the ids of undone blocks that contain it, newest first"))
+            optional(texts("forked_out", "the ids of undone blocks that contain it, newest first")),
+            optional(number("lowest_block_num", "the first block whose transactions are kept, unless all are"))
         ],
         "The transaction is unknown: it does not exist, has not arrived yet, or was only in blocks that were undone, and has \
          expired.";
@@ -305,6 +306,14 @@ error_codes! {
     WsStreamNotFound: "ws_stream_not_found_error", CONFLICT, FailedPrecondition, No,
         [text("request_id", "the `req_id`")],
         "No stream with this `req_id` is open on this WebSocket connection. It was never opened, or has ended.";
+    NotKept: "data_not_kept_error", GONE, OutOfRange, No,
+        [
+            text("part", "what is kept for a time of its own: `state`, `search`, `transactions` or `block_files`"),
+            number("lowest_block_num", "the lowest block that the server keeps for such a request"),
+            optional(number("request_block_num", "the requested block number"))
+        ],
+        "The request is about a block that this server no longer keeps, because its operator limits how much of the chain it keeps. \
+         Ask about a later block, or ask another server.";
     RequestTimeout: "request_timeout_error", REQUEST_TIMEOUT, DeadlineExceeded, Later, [],
         "The header or the body of the request did not arrive in time.";
     RequestBodyTooLarge: "request_body_too_large_error", PAYLOAD_TOO_LARGE, ResourceExhausted, No,

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use dfuse_index::{BlockRef, ServingSnapshot, blocks};
+use dfuse_index::{BlockRef, Part, ServingSnapshot, blocks};
 use dfuse_kv::Direction;
 use dfuse_search::{Bounds, Heads, Place, Position};
 use serde_json::json;
@@ -78,9 +78,11 @@ impl BlockBounds {
     ///
     /// # Errors
     /// `request_validation_error` if there can be no such blocks, `app_not_ready_error` without any block,
-    /// `auth_invalid_history_error` for a beginning or a cursor further back than whoever asks may read.
+    /// `data_not_kept_error` where searches do not reach any more, `auth_invalid_history_error` for a beginning or a cursor further
+    /// back than whoever asks may read.
     pub(super) fn resolve(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<Range> {
         let heads = heads(read)?;
+        self.must_be_kept(read, resumption)?;
         let resolve = |position| {
             self.bounds.resolve(self.direction, !self.with_reversible, false, position, heads).map_err(ApiError::from)
         };
@@ -106,12 +108,23 @@ impl BlockBounds {
     }
 }
 
+impl BlockBounds {
+    /// Fails if they begin, or go on, where searches reach no longer.
+    fn must_be_kept(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<()> {
+        let low = match resumption {
+            Some(resumption) => Some(resumption.cursor.block.number),
+            None => self.bounds.low.and_then(|low| u32::try_from(low).ok()).filter(|low| *low > FIRST_STREAMABLE),
+        };
+        low.map_or(Ok(()), |low| read.must_be_kept(Part::Search, low))
+    }
+}
+
 /// What there is of the chain.
 pub(crate) fn heads(read: &ReadContext<'_>) -> ApiResult<Heads> {
     let snapshot = read.snapshot();
     let head = snapshot.head().ok_or_else(ApiError::not_ready)?;
     let first = blocks::range(read.view(), 0..=u32::MAX, Direction::Forward)?.next().transpose()?;
-    let lowest = first.map_or(head.number, |block| block.number);
+    let lowest = first.map_or(head.number, |block| block.number).max(read.kept_from(Part::Search));
     Ok(Heads { lowest, head: head.number, lib: snapshot.lib().map_or(0, |lib| lib.number) })
 }
 
@@ -167,7 +180,8 @@ impl BlockSpan {
     ///
     /// # Errors
     /// `request_validation_error` if there can be no such blocks, `app_not_ready_error` without any block,
-    /// `auth_invalid_history_error` for a beginning or a cursor further back than whoever asks may read.
+    /// `data_not_kept_error` where searches do not reach any more, `auth_invalid_history_error` for a beginning or a cursor further
+    /// back than whoever asks may read.
     pub(super) fn resolve(&self, read: &ReadContext<'_>, resumption: Option<&Resumption>) -> ApiResult<Range> {
         let heads @ Heads { lowest, head, lib } = heads(read)?;
         let last = if self.with_reversible { head } else { lib };
@@ -181,6 +195,11 @@ impl BlockSpan {
         let ascending = self.direction == Direction::Forward;
         let is_whole = lowest <= FIRST_STREAMABLE;
         let from_beginning = self.start == 0 || ascending && self.start <= FIRST_STREAMABLE;
+        match resumption {
+            Some(resumption) => read.must_be_kept(Part::Search, resumption.cursor.block.number)?,
+            None if !from_beginning => read.must_be_kept(Part::Search, self.start)?,
+            None => {}
+        }
         if !is_whole && !from_beginning && self.start < lowest && (!ascending || resumption.is_none()) {
             return Err(refused(format!(
                 "invalid start block num: {} is lower than the lowest block served by this endpoint [{lowest}]",

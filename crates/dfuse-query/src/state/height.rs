@@ -1,11 +1,11 @@
 //! At which block a question is answered.
 
-use dfuse_index::{BlockRef, ServingSnapshot, blocks};
+use dfuse_index::{BlockRef, Part, ServingSnapshot, blocks};
 use dfuse_state::StateAt;
 use serde_json::Value;
 
 use super::unavailable::state_unavailable;
-use crate::{ApiError, ApiResult, ErrorCode, ReadContext};
+use crate::{ApiError, ApiResult, ErrorCode, ReadContext, kept::must_be_kept};
 
 /// The height that is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +38,8 @@ impl Height {
     /// Finds the block.
     ///
     /// # Errors
-    /// `app_not_ready_error` without any block, `app_block_num_higher_than_head_block_error` and its likes if the block is not there yet, and
-    /// `app_state_unavailable_error` if it was before the indexes begin.
+    /// `app_not_ready_error` without any block, `app_block_num_higher_than_head_block_error` and its likes if the block is not there yet,
+    /// `data_not_kept_error` if state as of it is kept no longer, and `app_state_unavailable_error` if it was before the indexes begin.
     pub fn resolve(snapshot: &ServingSnapshot, asked: AskedHeight) -> ApiResult<Self> {
         let AskedHeight { block_num, irreversible_only } = asked;
         let Some(head) = snapshot.head() else {
@@ -72,6 +72,9 @@ impl Height {
             number => u32::try_from(number).unwrap_or(head.number),
         };
         let (state_start, lacks_older) = (snapshot.state_start(), snapshot.lacks_older_state());
+        if block_num > 0 || irreversible_only {
+            must_be_kept(snapshot, Part::State, number)?;
+        }
         if let Some(first) = state_start.filter(|first| number < *first) {
             return Err(before(first, block_num, lacks_older));
         }

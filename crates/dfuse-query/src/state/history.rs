@@ -2,14 +2,14 @@
 
 use dfuse_antelope::{BlockTimestamp, Checksum, Checksum256};
 use dfuse_blocks::CursorKind;
-use dfuse_index::{BlockRef, abi::after_block, blocks};
+use dfuse_index::{BlockRef, Part, abi::after_block, blocks};
 use dfuse_kv::Direction;
 use dfuse_render::RowForm;
 use dfuse_state::{Row, RowChange, RowHistory, RowKey, StateAt, TableKey, row_history as history_of};
 use dfuse_trx::{BlockSource, FeedBlocks};
 
 use super::{AskedHeight, Height, lenient_form};
-use crate::{ApiError, ApiResult, ListCursor, ReadContext, cursor};
+use crate::{ApiError, ApiResult, ListCursor, ReadContext, cursor, kept::not_kept};
 
 /// Which row, and between which heights.
 #[derive(Debug, Clone, Copy)]
@@ -89,13 +89,18 @@ pub fn row_history<'a>(
     }
     let height = Height::asked(read, AskedHeight { block_num: last_block, irreversible_only })?;
     // What is further back than they may read is left out, unless they ask for it.
+    // What a row was before a change at the lowest height is not kept.
+    let kept = read.kept_from(Part::State).checked_add(1).filter(|first| *first > 1).unwrap_or(0);
     if first_block > 0 {
         read.may_read(first_block)?;
+        if first_block < kept {
+            return Err(not_kept(Part::State, kept, Some(first_block)));
+        }
     }
     // What a snapshot has is no change of its block.
     let start = read.snapshot().mid_chain_start();
     let begins = start.filter(|_| !height.lacks_older_state()).unwrap_or(0);
-    question.first_block = first_block.max(read.first_block()).max(begins);
+    question.first_block = first_block.max(read.first_block()).max(begins).max(kept);
     let is_complete =
         start.is_none_or(|start| start <= question.first_block) || height.knows_account(key.table.contract)?;
     let mut last = Some(height.number());

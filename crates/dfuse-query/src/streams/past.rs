@@ -4,7 +4,7 @@
 use std::{ops::RangeInclusive, sync::Arc, vec};
 
 use dfuse_blocks::BlockRef;
-use dfuse_index::{IndexState, ServingSnapshot, blocks};
+use dfuse_index::{IndexState, Part, ServingSnapshot, blocks};
 use dfuse_kv::Direction;
 use dfuse_search::{Budget, PageEnd, Query, Request, search};
 
@@ -37,7 +37,9 @@ async fn past_blocks(service: &Service, query: &Arc<Query>, next: u32) -> ApiRes
     let query = query.clone();
     let work = move |snapshot: &ServingSnapshot, reading: &Reading| {
         let lib = snapshot.lib().map_or(0, |lib| lib.number);
-        if lib < next.saturating_add(WORTH_IT) || first_block(snapshot)?.is_none_or(|first| first > next) {
+        let is_early =
+            || ApiResult::Ok(first_block(snapshot)?.is_none_or(|first| first.max(kept_from(snapshot)) > next));
+        if lib < next.saturating_add(WORTH_IT) || is_early()? {
             return Ok(None);
         }
         let request =
@@ -197,6 +199,11 @@ impl Found {
 fn has_past(service: &Service) -> bool {
     let status = service.chain().serving.status();
     status.indexes.iter().any(|index| index.name == "search" && index.state == IndexState::Live)
+}
+
+/// Where lists of actions begin, if they are not kept as long as blocks.
+fn kept_from(snapshot: &ServingSnapshot) -> u32 {
+    snapshot.floors().get(Part::Search)
 }
 
 fn first_block(snapshot: &ServingSnapshot) -> ApiResult<Option<u32>> {

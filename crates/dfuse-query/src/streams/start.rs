@@ -2,10 +2,11 @@ use dfuse_blocks::{
     Error,
     feed::{FeedHandle, Request, Start},
 };
+use dfuse_index::Part;
 use serde_json::json;
 
 use super::follow::Steps;
-use crate::{ApiError, ApiResult, Caller, ErrorCode, Service};
+use crate::{ApiError, ApiResult, Caller, ErrorCode, Service, kept::must_be_kept};
 
 /// The block that a stream begins with: 0 the head, above 0 that height, below 0 so many blocks below the head, but not below
 /// the first block. With confirmations the head is the newest block that has them.
@@ -20,11 +21,14 @@ pub fn start_block(asked: i64, confirmations: u32, feed: &FeedHandle, caller: &C
 /// A stream that begins with that block.
 ///
 /// # Errors
-/// `request_validation_error` if the block is below the first one that can be read, where the chain has such blocks.
+/// `data_not_kept_error` if the block is kept no longer; `request_validation_error` if it is below the first one that can be read, where the chain has such blocks.
 pub async fn steps_from(request: Request, service: &Service) -> ApiResult<Steps> {
     let feed = &service.chain().feed;
     let too_low = |first: u32| wrong(&format!("must be {first} or above: earlier blocks are not known"));
     // The feed takes what is below the first block of a chain for that one.
+    if let Start::Block(number) = request.start {
+        must_be_kept(&service.chain().serving.snapshot(), Part::BlockFiles, number)?;
+    }
     if let Start::Block(number) = request.start
         && let Some(first) = service.chain().serving.snapshot().mid_chain_start().filter(|first| number < *first)
     {

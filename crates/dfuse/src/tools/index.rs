@@ -26,8 +26,8 @@ use crate::{
 const MAX_LISTED: usize = 20;
 
 /// Where indexes and blocks are.
-#[derive(Debug, Args)]
-struct Place {
+#[derive(Debug, Clone, Args)]
+pub(super) struct Place {
     /// Configuration file of dfuse start; its section "search" says what is indexed
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
@@ -44,14 +44,14 @@ struct Place {
 }
 
 /// What a tool works on.
-struct Opened {
-    data_dir: DataDir,
-    files: BlockStore,
+pub(super) struct Opened {
+    pub(super) data_dir: DataDir,
+    pub(super) files: BlockStore,
     indexes: Vec<Arc<dyn Index>>,
 }
 
 impl Place {
-    fn open(&self) -> anyhow::Result<Opened> {
+    pub(super) fn open(&self) -> anyhow::Result<Opened> {
         // Flags of dfuse start are none of a tool.
         let settings = Settings::load(self.config.as_ref(), &BTreeMap::<&str, &str>::new())?;
         let indexes = indexes(Arc::new(SearchIndex::new(settings.search.options()?)));
@@ -97,7 +97,7 @@ impl Opened {
     }
 
     /// The files of the indexes that are damaged, as an error that names them and says what to do.
-    fn damage(&self) -> anyhow::Result<Option<anyhow::Error>> {
+    pub(super) fn damage(&self) -> anyhow::Result<Option<anyhow::Error>> {
         tracing::info!("reading all files of the indexes");
         let path = std::path::absolute(self.data_dir.index())?;
         let damage = find_damage(&path)?;
@@ -140,10 +140,10 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static str>> {
 #[derive(Debug, Args)]
 pub(crate) struct Reindex {
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
     /// Names of the indexes [default: all]
     #[arg(value_name = "INDEX")]
-    indexes: Vec<String>,
+    pub(super) indexes: Vec<String>,
 }
 
 impl Reindex {
@@ -164,7 +164,9 @@ impl Reindex {
         }
         let runtime = runtime()?;
         let read = Progress::new("blocks, before the indexes are given up");
-        runtime.block_on(check_replaceable(files, &store, &names, |step| {
+        let with_block_files: Vec<_> =
+            indexes.iter().filter(|index| index.is_read_with_block_files()).map(|index| index.name()).collect();
+        runtime.block_on(check_replaceable(files, &store, &names, &with_block_files, |step| {
             if let Step::Blocks { number, .. } = step {
                 read.set(number.into());
             }
@@ -206,10 +208,10 @@ impl Reindex {
 #[derive(Debug, Args)]
 pub(crate) struct CheckIndex {
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
     /// Names of the indexes; those that they are built from are always compared [default: all]
     #[arg(value_name = "INDEX")]
-    indexes: Vec<String>,
+    pub(super) indexes: Vec<String>,
 }
 
 impl CheckIndex {

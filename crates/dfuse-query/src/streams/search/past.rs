@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dfuse_index::{BlockRef, ServingSnapshot, View, blocks};
+use dfuse_index::{BlockRef, Part, ServingSnapshot, View, blocks};
 use dfuse_kv::Direction;
 use dfuse_search::{
     Bounds, Budget, LiveRow, LiveTail, Match, PageEnd, Place, Position, Query, Request, resume, search,
@@ -96,6 +96,11 @@ impl Past {
         let begin = move |snapshot: &ServingSnapshot, reading: &crate::Reading| {
             let read = ReadContext::new(&own, snapshot, reading);
             let Asked { bounds, direction, cursor, irreversible_only } = asked;
+            let low = cursor.map(|cursor| cursor.block.number);
+            if let Some(low) = low.or_else(|| bounds.low.and_then(|low| u32::try_from(low).ok()).filter(|low| *low > 2))
+            {
+                read.must_be_kept(Part::Search, low)?;
+            }
             // A cursor of a block that lost is told apart when the first page is read.
             let range = bounds.resolve(direction, irreversible_only, true, cursor.as_ref(), heads(&read)?)?;
             match cursor {
@@ -152,6 +157,10 @@ impl Past {
             (Direction::Forward, Some(position)) => position.block.number.max(self.first_asked)..=self.high.min(end),
             _ => self.low..=self.high.min(end),
         };
+        if self.direction == Direction::Forward {
+            // Floors may have risen since.
+            read.must_be_kept(Part::Search, *blocks.start())?;
+        }
         let request = Request { query, blocks, direction: self.direction, after: position, limit: AT_ONCE };
         let mut budget = Budget::new(WORK).paced_by(read.reading());
         let page = search(read.view(), &request, &mut budget)?;
