@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{IntegritySecret, Tls};
+use crate::{IntegritySecret, Spans, Tls};
 
 /// Limits of a server.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Options {
     pub integrity_secret: Option<IntegritySecret>,
     /// What connections are encrypted with; without it they are not.
     pub tls: Option<Tls>,
+    /// Where requests that were answered are offered, for traces.
+    pub spans: Option<Spans>,
 }
 
 impl Default for Options {
@@ -40,6 +42,7 @@ impl Default for Options {
             shutdown_grace: Duration::from_secs(20),
             integrity_secret: None,
             tls: None,
+            spans: None,
         }
     }
 }

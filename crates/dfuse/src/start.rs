@@ -18,12 +18,15 @@ mod parts;
 mod process;
 mod reading;
 mod repair;
+mod retention;
 mod roles;
 mod settings;
 mod signals;
 mod source_state;
 mod storage;
 mod surfaces;
+mod traces;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -33,7 +36,10 @@ use serde::Serialize;
 use crate::{failure::explained, remedy};
 
 pub(crate) use self::{
-    data_dir::DataDir, descriptors::raise_limit as raise_limit_of_open_files, reading::answer, settings::Settings,
+    data_dir::DataDir,
+    descriptors::raise_limit as raise_limit_of_open_files,
+    reading::{answer, get, with_server},
+    settings::Settings,
 };
 use self::{descriptors::Shares, origin::Origin, roles::Roles};
 

@@ -15,7 +15,7 @@ use tracing::Level;
 
 use super::caller_slot::CallerSlot;
 use crate::{
-    Api,
+    Api, SpanRecord,
     metrics::{request_begins, request_ends},
     peer,
     recent::Answered,
@@ -134,6 +134,10 @@ impl Drop for Record {
             trace_id: self.trace_id,
             taken,
         };
+        if let Some(spans) = &self.api.http_options().spans {
+            let (route, traceparent) = (route.to_owned(), self.traceparent.clone());
+            spans.offer(|| SpanRecord { answered: answered(), route, traceparent });
+        }
         self.api.recent().note(answered, self.status, taken);
         macro_rules! log {
             ($level:expr) => {

@@ -35,6 +35,16 @@ impl Conditions {
         }
     }
 
+    /// Whether nothing is warned of by that name yet.
+    pub(super) fn is_new_warning(&self, name: &str) -> bool {
+        !self.readiness().warnings().contains_key(name)
+    }
+
+    /// There is no reason for a warning any more.
+    pub(super) fn unwarn(&self, name: &str) {
+        self.readiness().unwarn(name);
+    }
+
     /// Why a condition does not hold, if it does not.
     pub(super) fn is_failing(&self, name: &str) -> Option<String> {
         self.readiness().all().remove(name)?.err()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{BlockStore, SystemClock};
+use dfuse_index::Part;
 use dfuse_search::TermOptions;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     descriptors::Shares,
     origin::Origin,
     roles::Roles,
-    settings::{Blocks, Settings},
+    settings::{Blocks, Keep, Settings},
 };
 
 /// What is known before anything is opened.
@@ -34,6 +35,17 @@ impl Given<'_> {
     pub(super) fn first_block(&self) -> u32 {
         let begins = self.loaded.as_ref().and_then(|begun| begun.first_block);
         begins.unwrap_or(self.settings.blocks.first_block)
+    }
+
+    /// How much is kept of each part. Block files are removed by the machines that write them.
+    pub(super) fn keep(&self) -> anyhow::Result<[(Part, Keep); 4]> {
+        let mut parts = self.settings.retention.parts()?;
+        for (part, keep) in &mut parts {
+            if *part == Part::BlockFiles && !self.roles.ingest {
+                *keep = Keep::All;
+            }
+        }
+        Ok(parts)
     }
 
     /// The block files. Those that other machines write are only read.

@@ -14,7 +14,14 @@ use dfuse_trx::ForkedTransactions;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::{access, given::Given, index::Indexing, repair};
+use super::{
+    access,
+    conditions::Conditions,
+    given::Given,
+    index::Indexing,
+    repair,
+    retention::{self, Retention},
+};
 use crate::{
     failure::{UsageError, one_line},
     index_copy::{self, Size},
@@ -80,10 +87,16 @@ impl Opened {
         // If both fail, what is wrong with the indexes is told: their files are the more numerous.
         let feed = open_feed(given, &files).await;
         let access = access::open(given, &files).await;
-        let (store, pipeline) = opened.await??;
+        let (store, mut pipeline) = opened.await??;
         let (feed, keeper) = feed?;
         repair::must_have_snapshot(&pipeline, given.loaded.as_ref().map(|begun| begun.block))?;
         repair::must_begin_with(&pipeline, &feed.handle())?;
+        let (keep, handle) = (given.keep()?, feed.handle());
+        let pipeline = spawn_blocking(move || {
+            retention::raise_at_start(&mut pipeline, &keep, &handle)?;
+            Ok::<_, dfuse_index::Error>(pipeline)
+        })
+        .await??;
         let forked = Arc::new(ForkedTransactions::restore(&feed.handle()).await?);
         Ok(Self { files, feed, keeper, store, pipeline, forked, access: access?, index_options, search })
     }
@@ -122,6 +135,20 @@ impl Opened {
             forked: self.forked.clone(),
             search: given.terms.clone(),
         }
+    }
+
+    /// What removes what is kept no longer.
+    pub(super) fn retention(&self, given: &Given<'_>, conditions: &Arc<Conditions>) -> anyhow::Result<Retention> {
+        Ok(Retention {
+            keep: given.keep()?,
+            store: self.store.clone(),
+            floors: self.pipeline.floors().clone(),
+            serving: self.pipeline.serving().clone(),
+            files: self.files.clone(),
+            feed: self.handle(),
+            indexes: indexes(self.search.clone()),
+            conditions: conditions.clone(),
+        })
     }
 
     /// For those who read blocks.

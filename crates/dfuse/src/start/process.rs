@@ -35,6 +35,7 @@ use super::{
     source_state::SourceState,
     storage,
     surfaces::{Listeners, Surfaces},
+    watch::Watch,
 };
 use crate::{control::Commanded, failure::usage};
 
@@ -47,6 +48,8 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
     settings.chain_api.options(None, shares)?;
     let terms = settings.search.options()?;
     settings.websocket.options()?;
+    settings.retention.parts()?;
+    settings.traces.client()?;
     if settings.http.readers == Some(0) {
         return Err(usage("http.readers must be 1 or more"));
     }
@@ -220,6 +223,14 @@ async fn work(
     parts: &mut Parts,
 ) -> anyhow::Result<()> {
     let indexing = opened.indexing(given);
+    let watch = Watch {
+        data_dir: given.data_dir.path().to_owned(),
+        clock: given.clock.clone(),
+        serving: opened.pipeline.serving().clone(),
+        conditions: conditions.clone(),
+    };
+    spawn_until(parts, "watching disk and clock", stop, watch.run());
+    spawn_until(parts, "retention", stop, opened.retention(given, conditions)?.run());
     let Opened { files, feed, keeper, pipeline, forked, access, .. } = opened;
     let (dumps, offered) = mpsc::unbounded_channel();
     for dump in repair::usable_dumps(&files, &pipeline).await? {

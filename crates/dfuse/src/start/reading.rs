@@ -28,14 +28,33 @@ use crate::answer::Answer;
 /// How often it is looked whether the indexes have come to the end of the chain.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Answers a `GET` of that path and query as a server would that has just started on the data directory: the indexes take
-/// what they lack of the blocks first.
+/// Answers a `GET` of that path and query as a server would that has just started on the data directory.
 pub(crate) async fn answer(
     settings: &Settings,
     data_dir: DataDir,
     target: &str,
     print: impl AsyncFnOnce(Answer) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    with_server(settings, data_dir, async |server| print(get(&server, target).await?).await).await
+}
+
+/// What a server answers to a `GET` of that path and query, without limits.
+///
+/// # Errors
+/// What is no such path and query.
+pub(crate) async fn get(server: &Server, target: &str) -> anyhow::Result<Answer> {
+    let response = server.get(target, Caller::default()).await;
+    let response = response.map_err(|error| anyhow::anyhow!("{}", error.message()))?;
+    Ok(Answer::new(response.status().as_u16(), response.into_body().into_data_stream()))
+}
+
+/// Has `ask` ask a server that has just started on the data directory and listens nowhere: the indexes take what they lack of the
+/// blocks first.
+pub(crate) async fn with_server<T>(
+    settings: &Settings,
+    data_dir: DataDir,
+    ask: impl AsyncFnOnce(Server) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let shares = Shares::new(raise_limit(), 1, false);
     let given = Given {
         settings,
@@ -60,23 +79,15 @@ pub(crate) async fn answer(
     while handle.head().is_some() && serving.snapshot().head() != handle.head() && !index.is_finished() {
         sleep(POLL).await;
     }
-    let printed = read(server, target, print).await;
+    // What the server holds of the indexes is dropped with it, before they close.
+    let asked = ask(server).await;
     let closed = feed.close().await;
     ended(index).await?;
     access::close(gate).await;
     spawn_blocking(move || store.current().close()).await??;
-    printed.and(closed.map_err(Into::into))
-}
-
-/// What the server holds of the indexes is dropped with it, before they close.
-async fn read(
-    server: Server,
-    target: &str,
-    print: impl AsyncFnOnce(Answer) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let response = server.get(target, Caller::default()).await;
-    let response = response.map_err(|error| anyhow::anyhow!("{}", error.message()))?;
-    print(Answer::new(response.status().as_u16(), response.into_body().into_data_stream())).await
+    let asked = asked?;
+    closed?;
+    Ok(asked)
 }
 
 async fn ended(index: JoinHandle<dfuse_index::Result<()>>) -> anyhow::Result<()> {

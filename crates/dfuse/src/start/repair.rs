@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use dfuse_antelope::AbiDump;
 use dfuse_blocks::{AbiDumpState, BlockRef, BlockStore, MEND, feed::FeedHandle};
-use dfuse_index::{Index, IndexState, Pipeline, abi::Abis};
+use dfuse_index::{Index, IndexState, Part, Pipeline, abi::Abis};
 use dfuse_kv::find_damage;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
@@ -55,9 +55,10 @@ pub(super) fn must_have_snapshot(pipeline: &Pipeline, begun: Option<BlockRef>) -
 
 /// The block files must begin where the indexes do.
 pub(super) fn must_begin_with(pipeline: &Pipeline, feed: &FeedHandle) -> anyhow::Result<()> {
-    match (pipeline.first_number(), feed.first_block()) {
+    let kept = pipeline.floors().get().get(Part::BlockFiles);
+    match (pipeline.first_number().map(|first| first.max(kept)), feed.first_block()) {
         (Some(wanted), Some(found)) if found > wanted => bail!(
-            "the block files begin with block {found}, but the indexes with block {wanted}: the bundle \
+            "the block files begin with block {found}, but the indexes need those from block {wanted} on: the bundle \
              merged-blocks/{:010}.dbin.zst is missing; {MEND}",
             dfuse_blocks::bundle::base_of(wanted)
         ),

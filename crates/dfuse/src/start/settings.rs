@@ -5,8 +5,10 @@ mod firehose;
 mod machines;
 mod nodeos;
 mod options;
+mod retention;
 mod section;
 mod sections;
+mod traces;
 
 use std::{
     fmt::Write,
@@ -27,7 +29,9 @@ pub(crate) use self::{
     firehose::Firehose,
     machines::Machines,
     nodeos::{Node, Nodeos},
+    retention::{Keep, Retention},
     sections::{Blocks, ChainApi, Graphql, Grpc, Http, Index, Search, Web, WebSocket},
+    traces::Traces,
 };
 use crate::failure::usage;
 
@@ -84,6 +88,7 @@ section! {
         blocks: Blocks,
         index: Index,
         search: Search,
+        retention: Retention,
         http: Http,
         chain_api: ChainApi,
         nodeos: Nodeos,
@@ -92,6 +97,7 @@ section! {
         graphql: Graphql,
         grpc: Grpc,
         web: Web,
+        traces: Traces,
         access: Access,
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use dfuse_api::Endpoints;
 use dfuse_graphql::{Executor, Limits};
 use dfuse_grpc::{Encryption, GrpcServer};
-use dfuse_http::{Api, Server};
+use dfuse_http::{Api, Server, Spans};
 use dfuse_node::nodeos::Nodeos;
 use dfuse_query::{GraphqlExecutor, Service};
 use dfuse_web::PageKey;
@@ -14,7 +14,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{conditions::Conditions, descriptors::Shares, parts::Parts, roles::Roles, settings::Settings};
+use super::{
+    conditions::Conditions,
+    descriptors::Shares,
+    parts::Parts,
+    roles::Roles,
+    settings::Settings,
+    traces::{self, Traces},
+};
 
 /// The servers of a service, which do not listen yet, and what they serve.
 pub(super) struct Surfaces {
@@ -24,6 +31,7 @@ pub(super) struct Surfaces {
     /// Absent where nothing is served over it.
     grpc: Option<GrpcServer>,
     key: Option<PageKey>,
+    traces: Option<Traces>,
 }
 
 impl Surfaces {
@@ -32,9 +40,11 @@ impl Surfaces {
         (settings, shares, roles): (&Settings, &Shares, Roles),
         nodes: Option<&Nodeos>,
     ) -> anyhow::Result<Self> {
+        let collected = settings.traces.client()?.map(|collector| (collector, Spans::new(traces::ROOM)));
         let http = dfuse_http::Options {
             max_connections: shares.connections,
             tls: settings.http.tls()?,
+            spans: collected.as_ref().map(|(_, (spans, _))| spans.clone()),
             ..settings.http.options()
         };
         // The same certificate, which the HTTP server reads again for both.
@@ -49,9 +59,22 @@ impl Surfaces {
             firehose_json: settings.grpc.firehose_json && roles.index,
             ..dfuse_grpc::Options::default()
         };
+        let traces = collected.map(|(collector, (spans, records))| Traces {
+            collector,
+            service_name: settings.traces.service_name.clone(),
+            spans,
+            records,
+            entropy: service.chain().entropy.clone(),
+        });
         if !roles.api {
             let grpc = roles.ingest.then(|| GrpcServer::new(service.clone(), None, grpc));
-            return Ok(Self { http: Server::new(Api::new(service, http), []), endpoints: None, grpc, key: None });
+            return Ok(Self {
+                http: Server::new(Api::new(service, http), []),
+                endpoints: None,
+                grpc,
+                key: None,
+                traces,
+            });
         }
         let executor: Arc<dyn GraphqlExecutor> = Arc::new(Executor::new(service.clone(), Limits::default()));
         let grpc = Some(GrpcServer::new(service.clone(), Some(executor.clone()), grpc));
@@ -65,7 +88,7 @@ impl Surfaces {
         let key = settings.web.api_key.as_deref().map(PageKey::new);
         let pages = dfuse_web::Endpoints::new(&api, dfuse_web::Options { key: key.clone() });
         let http = Server::new(api, [endpoints.routes(), graphql.routes(), pages.routes()]);
-        Ok(Self { http, endpoints: Some(endpoints), grpc, key })
+        Ok(Self { http, endpoints: Some(endpoints), grpc, key, traces })
     }
 
     /// Warns of a key that pages cannot act with.
@@ -85,7 +108,14 @@ impl Surfaces {
 
     /// Serves until the token is cancelled.
     pub(super) fn serve(self, parts: &mut Parts, listeners: Listeners, stop: &CancellationToken) -> anyhow::Result<()> {
-        let Self { http, endpoints, grpc, .. } = self;
+        let Self { http, endpoints, grpc, traces, .. } = self;
+        if let Some(traces) = traces {
+            let stopped = stop.clone();
+            parts.spawn("sending traces", async move {
+                stopped.run_until_cancelled(traces.run()).await;
+                Ok(())
+            });
+        }
         let has_clients = endpoints.is_some();
         if let Some(endpoints) = endpoints {
             let looking = endpoints.look_after_nodes();

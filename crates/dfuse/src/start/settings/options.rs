@@ -137,6 +137,7 @@ impl Http {
             client_timeout: Duration::from_secs(self.client_timeout_seconds),
             integrity_secret: self.integrity_secret.as_deref().map(dfuse_http::IntegritySecret::new),
             tls: None,
+            spans: None,
         }
     }
 

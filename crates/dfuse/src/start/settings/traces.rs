@@ -1,0 +1,27 @@
+//! Where traces go.
+
+use dfuse_node::rpc::{NodeClient, NodeOptions};
+use serde::{Deserialize, Serialize};
+
+use super::section::section;
+use crate::failure::usage;
+
+section! {
+    /// Traces of requests.
+    pub(crate) struct Traces in "traces."
+    {
+        /// Address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318: every request over HTTP is sent to it
+        /// as a span, with the trace id that answers have as x-trace-id. Not set: no traces
+        collector: Option<String> = None,
+        /// The name of this service in traces
+        service_name: String = "dfuse".to_owned(),
+    }
+}
+
+impl Traces {
+    /// The collector, if there is one.
+    pub(crate) fn client(&self) -> anyhow::Result<Option<NodeClient>> {
+        let client = self.collector.as_deref().map(|url| NodeClient::new(url, NodeOptions::default()));
+        client.transpose().map_err(|error| usage(format!("setting \"traces.collector\": {error}")))
+    }
+}
