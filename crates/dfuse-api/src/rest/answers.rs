@@ -157,18 +157,23 @@ const EXPLANATION: Schema = Object(&[&[
 ]]);
 const FOUND: Schema =
     Object(&[&[always("lifecycle", LIFECYCLE), always("action_idx", List(&Integer)), maybe("undo", Flag)]]);
+/// Whether actions are left out of the index by filters.
+const FILTERED: Field = maybe("filtered", Flag);
 pub(super) const FOUND_PAGE: Schema = Object(&[
     CURSOR,
     COVERAGE,
     &[
         always("transactions", List(&FOUND)),
         maybe("forked_head_warning", Flag),
+        FILTERED,
         always("range", RANGE),
         maybe("explain", EXPLANATION),
     ],
 ]);
-pub(super) const COUNTED: Schema =
-    Object(&[COVERAGE, &[always("actions", Integer), always("transactions", Integer), always("range", RANGE)]]);
+pub(super) const COUNTED: Schema = Object(&[
+    COVERAGE,
+    &[always("actions", Integer), always("transactions", Integer), FILTERED, always("range", RANGE)],
+]);
 const SUGGESTION: Schema = Object(&[&[always("label", Text), always("key", Text), maybe("summary", Text)]]);
 const SECTION: Schema = Object(&[&[always("id", Text), always("suggestions", List(&SUGGESTION))]]);
 pub(super) const COMPLETION: Schema = List(&SECTION);

@@ -7,7 +7,10 @@ use dfuse_query::{
 };
 use dfuse_render::JsonWriter;
 
-use super::{page::write_range, params::QueryRule};
+use super::{
+    page::{write_filtered, write_range},
+    params::QueryRule,
+};
 use crate::{
     Api, JsonText, Params,
     params::rules::{at_least, between, boolean},
@@ -24,6 +27,7 @@ pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
         let (query, start, count, with_reversible) = rule.finish(params, (query, start, count, reversible))?;
         (query, BlockSpan { start, count, direction: Direction::Forward, with_reversible })
     };
+    let chain = api.clone();
     let counted = api.query(move |read| search::count(read, &query, &span.into())).await?;
     let mut text = Vec::new();
     let mut json = JsonWriter::new(&mut text);
@@ -34,6 +38,7 @@ pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
         Some(first_block) => write_coverage(&mut json, Some(first_block), false),
         None => json.key("complete").boolean(counted.is_complete),
     }
+    write_filtered(&mut json, chain.chain());
     write_range(json.key("range"), counted.blocks, counted.is_complete, counted.missing);
     json.end_object();
     Ok(JsonText(text))

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, RangeInclusive};
 
 use dfuse_query::{
-    ApiResult, ReadContext,
+    ApiResult, Chain, ReadContext,
     search::{self, SearchCost, SearchPage, SearchQuestion},
     secrets,
 };
@@ -34,6 +34,7 @@ fn render(read: &ReadContext<'_>, page: &SearchPage, explain: bool) -> ApiResult
     if let Some(first_block) = page.incomplete_from() {
         write_coverage(&mut json, Some(first_block), false);
     }
+    write_filtered(&mut json, read.chain());
     write_range(json.key("range"), searched.blocks, searched.is_complete, page.missing());
     if explain {
         write_explanation(json.key("explain"), &page.question().query, page.cost());
@@ -76,6 +77,13 @@ fn write_explanation(json: &mut JsonWriter<'_>, query: &Query, cost: SearchCost)
     json.key("blocks_read").unsigned(cost.blocks_read);
     json.key("search_ms").unsigned(u64::try_from(cost.search_time.as_millis()).unwrap_or(u64::MAX));
     json.end_object();
+}
+
+/// Says so where actions are left out of the index by the operator's filters.
+pub(super) fn write_filtered(json: &mut JsonWriter<'_>, chain: &Chain) {
+    if !chain.search.options().filter.passes_all() {
+        json.key("filtered").boolean(true);
+    }
 }
 
 /// The blocks that an answer is about, and those of them that are missing.
