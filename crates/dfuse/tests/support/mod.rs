@@ -187,18 +187,7 @@ impl Server {
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-        let headers = String::from_utf8(answer[..end].to_vec()).unwrap().to_ascii_lowercase();
-        let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut body = answer.split_off(end + 4);
-        if headers.contains("transfer-encoding: chunked") {
-            body = unchunk(&body);
-        }
-        Answer { status, headers, body }
+        get(&self.address(), path)
     }
 
     /// The process's id.
@@ -270,6 +259,22 @@ pub(crate) fn issue(server: &mut Server, key: &str) -> (u16, Value) {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+/// What the server at an address answers.
+pub(crate) fn get(address: &str, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let headers = String::from_utf8(answer[..end].to_vec()).unwrap().to_ascii_lowercase();
+    let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut body = answer.split_off(end + 4);
+    if headers.contains("transfer-encoding: chunked") {
+        body = unchunk(&body);
+    }
+    Answer { status, headers, body }
 }
 
 fn unchunk(mut body: &[u8]) -> Vec<u8> {
