@@ -14,6 +14,7 @@
 //! | `cursor`, `cursor_key`, `clock` | positions, and their authenticated text; the only place that reads clock and randomness |
 
 mod abi_dump;
+pub mod archive;
 mod backoff;
 mod block;
 pub mod bundle;

@@ -49,6 +49,29 @@ impl Answer {
         out.flush().context(failure::STDOUT)
     }
 
+    /// Whether what was asked for is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == 404
+    }
+
+    /// The answer as a whole.
+    ///
+    /// # Errors
+    /// What the API answers, if that is an error; an answer that is longer than `most` bytes.
+    pub(crate) async fn json(mut self, most: usize) -> anyhow::Result<Value> {
+        if self.status >= 400 {
+            return Err(self.error().await);
+        }
+        let mut body = Vec::new();
+        while let Some(part) = self.body.next().await {
+            body.extend(part?);
+            if body.len() > most {
+                anyhow::bail!("the answer has more than {} MiB", most >> 20);
+            }
+        }
+        serde_json::from_slice(&body).context("an answer that is not JSON")
+    }
+
     async fn error(&mut self) -> anyhow::Error {
         let mut body = Vec::new();
         while body.len() < MAX_ERROR

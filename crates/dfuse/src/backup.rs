@@ -41,27 +41,7 @@ pub(crate) struct BackupSource<'a> {
 impl BackupSource<'_> {
     /// Makes the copy. Under its name it is whole or not there.
     pub(crate) fn copy(&self, directory: &Path) -> anyhow::Result<Copied> {
-        if directory.exists() {
-            return Err(usage(format!(
-                "there is something at {}; name a directory that is not there",
-                directory.display()
-            )));
-        }
-        let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
-            return Err(usage(format!("{} is not the name of a directory", directory.display())));
-        };
-        let unfinished = parent.join(format!("{}.unfinished", name.to_string_lossy()));
-        let copy = || -> anyhow::Result<Copied> {
-            if unfinished.exists() {
-                fs::remove_dir_all(&unfinished)?;
-            }
-            DirBuilder::new().recursive(true).mode(0o700).create(&unfinished)?;
-            let copied = self.copy_into(&unfinished)?;
-            fs::rename(&unfinished, directory)?;
-            fs::File::open(parent)?.sync_all()?;
-            Ok(copied)
-        };
-        copy().with_context(|| format!("the copy could not be made in {}", unfinished.display()))
+        UnfinishedDir::make(directory, |unfinished| self.copy_into(unfinished))
     }
 
     /// The indexes first: whatever they lack at the start from a copy, they take from its blocks.
@@ -93,6 +73,39 @@ pub(crate) fn copy_indexes(store: &dyn Store, directory: &Path) -> anyhow::Resul
     }
     let copied = dfuse_index::copy_store(store, directory).map(drop);
     copied.with_context(|| format!("the copy could not be made in {}", directory.display()))
+}
+
+/// A directory that has its name when it is whole.
+pub(crate) struct UnfinishedDir;
+
+impl UnfinishedDir {
+    /// Has `fill` fill the directory, which is not there yet.
+    ///
+    /// # Errors
+    /// There is something already; what `fill` fails with. What it made is left under another name, which the next try replaces.
+    pub(crate) fn make<T>(directory: &Path, fill: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        if directory.exists() {
+            return Err(usage(format!(
+                "there is something at {}; name a directory that is not there",
+                directory.display()
+            )));
+        }
+        let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
+            return Err(usage(format!("{} is not the name of a directory", directory.display())));
+        };
+        let unfinished = parent.join(format!("{}.unfinished", name.to_string_lossy()));
+        let make = || -> anyhow::Result<T> {
+            if unfinished.exists() {
+                fs::remove_dir_all(&unfinished)?;
+            }
+            DirBuilder::new().recursive(true).mode(0o700).create(&unfinished)?;
+            let filled = fill(&unfinished)?;
+            fs::rename(&unfinished, directory)?;
+            fs::File::open(parent)?.sync_all()?;
+            Ok(filled)
+        };
+        make().with_context(|| format!("the copy could not be made in {}", unfinished.display()))
+    }
 }
 
 /// Copies the files of a folder, none of which changes once it is whole. Files that go meanwhile are in another folder by then.

@@ -5,6 +5,7 @@ mod backup;
 mod boot;
 mod cli;
 mod control;
+mod disk_use;
 mod failure;
 mod index_copy;
 mod indexes;

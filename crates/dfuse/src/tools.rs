@@ -1,15 +1,19 @@
 //! `dfuse tools`: inspection and repair.
 
 mod backup;
+mod check_all;
 mod check_blocks;
 mod compare_blocks;
+mod export;
 mod firehose_client;
 mod index;
 mod index_copy;
 mod merge;
 mod print_blocks;
 mod read;
+mod restore;
 mod snapshot;
+mod space;
 
 use std::io::{self, Read, Write};
 
@@ -44,6 +48,10 @@ pub(crate) enum Tool {
     Backup(backup::Backup),
     CompareBlocks(compare_blocks::CompareBlocks),
     FirehoseClient(firehose_client::FirehoseClient),
+    Restore(restore::Restore),
+    Export(export::Export),
+    Stats(space::Stats),
+    Compact(space::Compact),
     /// Rebuild indexes from the block files
     Reindex(index::Reindex),
     #[command(subcommand, arg_required_else_help = true)]
@@ -57,6 +65,7 @@ pub(crate) enum Tool {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Check {
+    All(check_all::CheckAll),
     /// Find gaps, overlaps, damage and broken links in a block store. Exits with code 1 if there are any
     Blocks(check_blocks::CheckBlocks),
     /// Find index entries that differ from the blocks. Exits with code 1 if there are any
@@ -77,6 +86,11 @@ impl Tool {
             Self::Backup(backup) => backup.run(),
             Self::CompareBlocks(tool) => tool.run(),
             Self::FirehoseClient(tool) => tool.run(),
+            Self::Restore(tool) => tool.run(),
+            Self::Export(tool) => tool.run(),
+            Self::Stats(tool) => tool.run(),
+            Self::Compact(tool) => tool.run(),
+            Self::Check(Check::All(tool)) => tool.run(),
             Self::Reindex(tool) => tool.run(),
             Self::Index(tool) => tool.run(),
             Self::Snapshot(tool) => tool.run(),

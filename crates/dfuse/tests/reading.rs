@@ -109,6 +109,12 @@ fn a_backup_answers_what_the_original_did() {
     let output = tool(data.path(), &["backup", text(&running)]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fails(data.path(), &["backup", text(&running)], 2, "there is something at");
+    // To a place that could be in an object store, and back.
+    let (place, restored) = (folder.path().join("place"), folder.path().join("restored"));
+    let url = format!("file://{}", place.display());
+    let output = tool(data.path(), &["backup", &url]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fails(data.path(), &["backup", &url], 2, "there is a backup at");
     let page = server.get("/v0/search/transactions?q=account:eosio.token&limit=1").json();
     let trx = page["transactions"][0]["lifecycle"]["id"].as_str().unwrap().to_owned();
     let answer = |(_, target): (Vec<&str>, String)| without_cursors(server.get(&target).json());
@@ -117,7 +123,16 @@ fn a_backup_answers_what_the_original_did() {
     let output = tool(data.path(), &["backup", text(&stopped)]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    for copy in [&running, &stopped] {
+    let restore = |place: &str, to: &Path| {
+        let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+        dfuse.args(["tools", "restore", place, text(to)]).output().unwrap()
+    };
+    let output = restore(&url, &restored);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(restore(&url, &restored).status.code(), Some(2), "nothing is overwritten");
+    assert_eq!(restore(text(&running), &folder.path().join("x")).status.code(), Some(2), "it is a data directory");
+
+    for copy in [&running, &stopped, &restored] {
         assert_sound(copy);
         for ((command, target), answered) in questions(&trx).into_iter().zip(&answers) {
             assert_eq!(without_cursors(printed(copy, &command)), *answered, "{target} of {}", copy.display());
@@ -135,5 +150,5 @@ fn a_backup_answers_what_the_original_did() {
         server.stop();
     }
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(left.len(), 4, "{left:?}");
 }

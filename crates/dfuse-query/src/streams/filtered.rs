@@ -18,7 +18,7 @@ use super::{
     past::{PastReader, PastStep},
 };
 use crate::{
-    ApiResult, Reading, Service,
+    ApiError, ApiResult, Reading, Service,
     search::{InvalidQuery, parse},
     turns::Class,
 };

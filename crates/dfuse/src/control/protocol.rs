@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dfuse_access::{ApiKey, Gate, KeyId, NewKey, UsageRow};
 use serde::{Deserialize, Serialize};
 
-use crate::{backup::Copied, failure::UsageError};
+use crate::{backup::Copied, disk_use::DiskUse, failure::UsageError};
 
 /// The socket, in the data directory.
 pub(super) const SOCKET: &str = "control.sock";
@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Backup { directory: PathBuf },
     /// Copy the indexes into this directory.
     CopyIndexes { directory: PathBuf },
+    /// Tell what the data take on the disk.
+    DiskUse,
+    /// Rewrite the indexes without what was removed, and tell what they take then.
+    Compact,
     /// Answer a `GET` of this path and query. After the reply comes the body, to the end of the connection.
     Read { target: String },
 }
@@ -69,6 +73,10 @@ pub(crate) enum Reply {
     },
     /// The indexes are copied.
     IndexesCopied,
+    /// What the data take on the disk.
+    DiskUse {
+        disk_use: DiskUse,
+    },
     /// The status of an answer, whose body follows.
     Answer {
         status: u16,
@@ -129,7 +137,7 @@ impl Command {
                 gate.set_maintenance(on)?;
                 Reply::Maintenance { on }
             }
-            Self::Read { .. } | Self::Backup { .. } | Self::CopyIndexes { .. } => {
+            Self::Read { .. } | Self::Backup { .. } | Self::CopyIndexes { .. } | Self::DiskUse | Self::Compact => {
                 Reply::Failed { message: "only what has the indexes can answer this".to_owned(), is_usage: false }
             }
         })

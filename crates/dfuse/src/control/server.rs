@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context;
 use dfuse_access::Gate;
 use dfuse_http::Server;
+use dfuse_kv::Store;
 use dfuse_query::Caller;
 use futures::StreamExt;
 use tokio::{
@@ -26,6 +27,7 @@ use tracing::{info, warn};
 use super::protocol::{Command, MAX_LINE, Reply, SOCKET};
 use crate::{
     backup::{self, BackupSource},
+    disk_use::DiskUse,
     failure::{UsageError, one_line},
     indexes::IndexStore,
     start::DataDir,
@@ -153,27 +155,37 @@ async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
 impl Commanded {
     /// Does a command. May block on a disk.
     fn run(&self, command: Command) -> Reply {
+        self.try_run(command)
+            .unwrap_or_else(|error| Reply::Failed { message: one_line(&error), is_usage: error.is::<UsageError>() })
+    }
+
+    fn try_run(&self, command: Command) -> anyhow::Result<Reply> {
         let store = self.store.current();
-        let failed =
-            |error: &anyhow::Error| Reply::Failed { message: one_line(error), is_usage: error.is::<UsageError>() };
-        let directory = match command {
-            Command::Backup { directory } => directory,
-            Command::CopyIndexes { directory } => {
-                let copied = backup::copy_indexes(&*store, &directory);
-                return copied.map_or_else(|error| failed(&error), |()| Reply::IndexesCopied);
+        Ok(match command {
+            Command::Backup { directory } => {
+                let source = BackupSource {
+                    store: &*store,
+                    access: self.gate.store(),
+                    data_dir: &self.data_dir,
+                    with_blocks: self.with_blocks,
+                };
+                Reply::BackedUp { copied: source.copy(&directory)? }
             }
-            command => return command.run(&self.gate),
-        };
-        let source = BackupSource {
-            store: &*store,
-            access: self.gate.store(),
-            data_dir: &self.data_dir,
-            with_blocks: self.with_blocks,
-        };
-        match source.copy(&directory) {
-            Ok(copied) => Reply::BackedUp { copied },
-            Err(error) => failed(&error),
-        }
+            Command::CopyIndexes { directory } => {
+                backup::copy_indexes(&*store, &directory)?;
+                Reply::IndexesCopied
+            }
+            Command::DiskUse => self.disk_use(&*store)?,
+            Command::Compact => {
+                store.compact()?;
+                self.disk_use(&*store)?
+            }
+            command => command.run(&self.gate),
+        })
+    }
+
+    fn disk_use(&self, store: &dyn Store) -> anyhow::Result<Reply> {
+        Ok(Reply::DiskUse { disk_use: DiskUse::of(store, &self.data_dir, self.with_blocks)? })
     }
 }
 
@@ -208,6 +220,8 @@ fn name(command: &Command) -> &'static str {
         Command::Read { .. } => "read",
         Command::Backup { .. } => "backup",
         Command::CopyIndexes { .. } => "index copy",
+        Command::DiskUse => "stats",
+        Command::Compact => "compact",
     }
 }
 

@@ -53,6 +53,7 @@ fn json_of(reply: &Reply) -> Value {
         Reply::Answer { status } => json!({"status": status}),
         Reply::BackedUp { copied } => json!(copied),
         Reply::IndexesCopied => json!({}),
+        Reply::DiskUse { disk_use } => json!(disk_use),
         Reply::Failed { message, .. } => json!({"error": message}),
     }
 }
@@ -84,7 +85,9 @@ fn text(reply: &Reply, now: u64) -> String {
             text
         }
         Reply::Maintenance { on } => format!("maintenance is {}\n", if *on { "on" } else { "off" }),
-        Reply::Answer { .. } | Reply::BackedUp { .. } | Reply::IndexesCopied => format!("{}\n", json_of(reply)),
+        Reply::Answer { .. } | Reply::BackedUp { .. } | Reply::IndexesCopied | Reply::DiskUse { .. } => {
+            format!("{}\n", json_of(reply))
+        }
         Reply::Failed { message, .. } => format!("{message}\n"),
     }
 }

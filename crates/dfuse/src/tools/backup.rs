@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use dfuse_access::{AccessStore, KvAccessStore};
+use dfuse_blocks::archive::store_folder;
 use dfuse_kv::EngineOptions;
 
 use crate::{
@@ -17,16 +18,21 @@ use crate::{
     control::{Command, Reached, Reply, say_at_length},
     failure,
     indexes::indexes,
+    input::store_options,
     start::{DataDir, Settings},
+    tools::{runtime, space::size},
 };
 
 /// Copy a data directory: indexes, API keys and usage, the cursor key, and the block files if they are in the data directory. A
-/// server may run on it meanwhile. To use the copy, run dfuse start --data-dir DIR
+/// server may run on it meanwhile. To use a copy in a directory, run dfuse start --data-dir DIR. To use a copy in an object store,
+/// run dfuse tools restore first
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// Directory for the copy, which must not exist yet
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    /// Place for the copy, where nothing may be yet: a directory, or the URL of an object store (which requires a build with the
+    /// feature aws, gcp or azure) or of a directory (file://). A copy to a URL is made in the data directory first, and needs
+    /// space there
+    #[arg(value_name = "DIR|URL")]
+    place: String,
     /// Configuration file of dfuse start
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
@@ -40,24 +46,42 @@ impl Backup {
         // Flags of dfuse start are none of a tool.
         let settings = Settings::load(self.config.as_ref(), &BTreeMap::<&str, &str>::new())?;
         let data_dir = self.data_dir.as_deref().or(settings.data_dir.as_deref());
+        if self.place.contains("://") {
+            return self.send(&settings, data_dir);
+        }
         // A server has another working directory.
-        let directory = std::path::absolute(&self.directory)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let copied = match runtime.block_on(Reached::for_reading(data_dir))? {
-            Reached::Server(stream) => {
-                match runtime.block_on(say_at_length(stream, &Command::Backup { directory }))? {
-                    Reply::BackedUp { copied } => copied,
-                    _ => bail!("the running server is of another version; use the same one for commands"),
-                }
-            }
-            Reached::Directory(data_dir) => here(&data_dir, settings.blocks.store.is_none(), &directory)?,
-        };
-        let Copied { entries, keys, block_files } = copied;
-        let told = format!(
-            "{}: {entries} entries of indexes, {keys} API keys, {block_files} block files",
-            self.directory.display()
-        );
-        writeln!(stdout(), "{told}").context(failure::STDOUT)
+        let copied = copy(&settings, data_dir, std::path::absolute(&self.place)?)?;
+        writeln!(stdout(), "{}: {}", self.place, told(&copied)).context(failure::STDOUT)
+    }
+
+    /// Copies to a place that is not a directory of this machine.
+    fn send(&self, settings: &Settings, data_dir: Option<&Path>) -> anyhow::Result<()> {
+        let beside = data_dir.unwrap_or(Path::new(DataDir::DEFAULT));
+        DataDir::must_have_indexes(beside)?;
+        let folder = tempfile::Builder::new().prefix("backup-").tempdir_in(beside)?;
+        let directory = std::path::absolute(folder.path().join("copy"))?;
+        let copied = copy(settings, data_dir, directory.clone())?;
+        let made_by = format!("dfuse {}", env!("CARGO_PKG_VERSION"));
+        let archive = runtime()?.block_on(store_folder(&directory, &self.place, store_options(true), made_by))?;
+        let (files, bytes) = (archive.files(), size(archive.bytes()));
+        writeln!(stdout(), "{}: {}; {files} files, {bytes}", self.place, told(&copied)).context(failure::STDOUT)
+    }
+}
+
+fn told(copied: &Copied) -> String {
+    let Copied { entries, keys, block_files } = copied;
+    format!("{entries} entries of indexes, {keys} API keys, {block_files} block files")
+}
+
+/// Has the server copy the data directory, or does it here.
+fn copy(settings: &Settings, data_dir: Option<&Path>, directory: PathBuf) -> anyhow::Result<Copied> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(Reached::for_reading(data_dir))? {
+        Reached::Server(stream) => match runtime.block_on(say_at_length(stream, &Command::Backup { directory }))? {
+            Reply::BackedUp { copied } => Ok(copied),
+            _ => bail!("the running server is of another version; use the same one for commands"),
+        },
+        Reached::Directory(data_dir) => here(&data_dir, settings.blocks.store.is_none(), &directory),
     }
 }
 

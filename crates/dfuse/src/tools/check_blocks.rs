@@ -61,10 +61,10 @@ impl CheckBlocks {
 }
 
 /// What to do about faults in a store.
-const FAULTS_MEND: &str = "restore the files from a copy, or write them anew from a log that has their blocks: dfuse tools merge \
+pub(super) const FAULTS_MEND: &str = "restore the files from a copy, or write them anew from a log that has their blocks: dfuse tools merge \
                            --mend LOG STORE";
 
-fn print(report: &CheckReport) -> io::Result<()> {
+pub(super) fn print(report: &CheckReport) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for finding in &report.findings {
         let kind = format!("{:?}", finding.fault).to_lowercase();

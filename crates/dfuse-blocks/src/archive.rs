@@ -1,0 +1,264 @@
+//! A folder of files, kept as a whole in a directory or an object store: each file as it is, and a list of them with their
+//! digests, which is written last. Without the list there is no archive.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    path::{Component, Path, PathBuf},
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStoreExt, WriteMultipart};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{BlockStore, Error, Result, StoreOptions, store::blocking};
+
+/// The list, beside the files.
+const LIST: &str = "backup.json";
+/// Version of the list.
+const FORMAT: u32 = 1;
+/// Files that are copied at a time.
+const PARALLEL: usize = 4;
+/// What is read or sent of a file at a time.
+const PIECE: usize = 8 << 20;
+
+/// What an archive has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archive {
+    format: u32,
+    /// Whatever made it.
+    pub made_by: String,
+    files: Vec<ArchivedFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ArchivedFile {
+    /// Names of folders and file, separated by `/`.
+    path: String,
+    bytes: u64,
+    /// In hexadecimal digits.
+    sha256: String,
+}
+
+impl Archive {
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// Copies a folder, whose files do not change meanwhile, to a place as [`BlockStore::open`] takes it.
+///
+/// # Errors
+/// [`Error::Usage`] for a place that cannot be used or has an archive already, and those of the store.
+pub async fn store_folder(folder: &Path, place: &str, options: StoreOptions, made_by: String) -> Result<Archive> {
+    let store = BlockStore::open(place, options)?;
+    match store.get(&store.file(LIST)).await {
+        Err(Error::NotFound(_)) => {}
+        Ok(_) => return Err(Error::Usage(format!("there is a backup at {place}; name another place"))),
+        Err(error) => return Err(error),
+    }
+    let mut paths = Vec::new();
+    list(folder, &mut PathBuf::new(), &mut paths).map_err(|error| unreadable(folder, &error))?;
+    let sent = stream::iter(paths).map(|path| send(&store, folder, path)).buffer_unordered(PARALLEL);
+    let mut files: Vec<_> = sent.try_collect().await?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let archive = Archive { format: FORMAT, made_by, files };
+    let list = serde_json::to_vec_pretty(&archive).map_err(|error| Error::Usage(error.to_string()))?;
+    store.put(&store.file(LIST), list).await?;
+    Ok(archive)
+}
+
+/// Copies an archive into a folder, which is made. Every file is compared with its digest.
+///
+/// # Errors
+/// [`Error::Usage`] for a place without an archive, or a folder that cannot be written to; [`Error::Damaged`] for files that are not what
+/// was stored; those of the store.
+pub async fn fetch_folder(place: &str, options: StoreOptions, folder: &Path) -> Result<Archive> {
+    let store = BlockStore::open_existing(place, options)?;
+    let bytes = store.get(&store.file(LIST)).await.map_err(|error| match error {
+        Error::NotFound(_) => Error::Usage(format!("there is no backup at {place}: it has no {LIST}")),
+        other => other,
+    })?;
+    let archive: Archive = serde_json::from_slice(&bytes).map_err(|error| Error::damaged(LIST, None, error))?;
+    if archive.format != FORMAT {
+        let why = format!("it has format {}, this version of dfuse knows {FORMAT}", archive.format);
+        return Err(Error::damaged(LIST, None, why));
+    }
+    let fetched = stream::iter(&archive.files).map(|file| fetch(&store, file, folder)).buffer_unordered(PARALLEL);
+    fetched.try_collect::<Vec<()>>().await?;
+    Ok(archive)
+}
+
+/// Paths of the files below a folder, relative to it.
+fn list(folder: &Path, below: &mut PathBuf, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder.join(&*below))? {
+        let entry = entry?;
+        below.push(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            list(folder, below, paths)?;
+        } else {
+            paths.push(below.clone());
+        }
+        below.pop();
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::Usage(format!("{}: {error}", path.display()))
+}
+
+async fn send(store: &BlockStore, folder: &Path, path: PathBuf) -> Result<ArchivedFile> {
+    let source = folder.join(&path);
+    let names: Option<Vec<_>> = path.iter().map(|name| name.to_str()).collect();
+    let name = names.map(|names| names.join("/"));
+    let name = name.ok_or_else(|| Error::Usage(format!("{} is not a name that can be stored", source.display())))?;
+    let to = store.file(&name);
+    let failed = |error| Error::store(&to, error);
+    let open = source.clone();
+    let mut file = blocking(move || std::fs::File::open(&open).map_err(|error| unreadable(&open, &error))).await?;
+    let (mut hasher, mut bytes, mut upload) = (Sha256::new(), 0, None);
+    loop {
+        let from = source.clone();
+        let (rest, piece) = blocking(move || {
+            let mut piece = Vec::new();
+            let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
+            read.map_err(|error| unreadable(&from, &error))?;
+            Ok((file, piece))
+        })
+        .await?;
+        file = rest;
+        hasher.update(&piece);
+        bytes += piece.len() as u64;
+        let is_last = piece.len() < PIECE;
+        match &mut upload {
+            None if is_last => {
+                store.put(&to, piece).await?;
+                break;
+            }
+            None => {
+                let begun = store.objects.put_multipart(&to).await.map_err(failed)?;
+                upload.insert(WriteMultipart::new_with_chunk_size(begun, PIECE)).write(&piece);
+            }
+            Some(upload) => {
+                upload.wait_for_capacity(PARALLEL).await.map_err(failed)?;
+                upload.write(&piece);
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    if let Some(upload) = upload {
+        upload.finish().await.map_err(failed)?;
+    }
+    Ok(ArchivedFile { path: name, bytes, sha256: hex(&hasher.finalize()) })
+}
+
+async fn fetch(store: &BlockStore, file: &ArchivedFile, folder: &Path) -> Result<()> {
+    let path = Path::new(&file.path);
+    if file.path.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(Error::damaged(LIST, None, format!("\"{}\" is not a path within a folder", file.path)));
+    }
+    let (from, to) = (store.file(&file.path), folder.join(path));
+    let object = store.objects.get(&from).await.map_err(|error| match Error::store(&from, error) {
+        Error::NotFound(_) => Error::damaged(&file.path, None, "it is missing"),
+        other => other,
+    })?;
+    let target = to.clone();
+    let mut out = blocking(move || {
+        let parent = target.parent().unwrap_or(Path::new(""));
+        let made = std::fs::create_dir_all(parent).and_then(|()| std::fs::File::create_new(&target));
+        made.map_err(|error| unreadable(&target, &error))
+    })
+    .await?;
+    let (mut hasher, mut bytes) = (Sha256::new(), 0);
+    let mut pieces = object.into_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| Error::store(&from, error))?;
+        hasher.update(&piece);
+        bytes += piece.len() as u64;
+        let target = to.clone();
+        out = blocking(move || {
+            out.write_all(&piece).map_err(|error| unreadable(&target, &error))?;
+            Ok(out)
+        })
+        .await?;
+    }
+    if bytes != file.bytes || hex(&hasher.finalize()) != file.sha256 {
+        return Err(Error::damaged(&file.path, None, "it is not what was stored"));
+    }
+    blocking(move || match out.sync_all() {
+        Err(error) if error.kind() != ErrorKind::Unsupported => Err(unreadable(&to, &error)),
+        _ => Ok(()),
+    })
+    .await
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut paths = Vec::new();
+        list(folder, &mut PathBuf::new(), &mut paths).unwrap();
+        paths.sort();
+        paths.into_iter().map(|path| (path.clone(), std::fs::read(folder.join(path)).unwrap())).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_fetched_is_what_was_stored() {
+        let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let put = |name: &str, data: &[u8]| {
+            let path = folder.path().join("data").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, data).unwrap();
+        };
+        put("empty", b"");
+        put("index/fjall/0/1", &vec![7; 2 * PIECE + 5]);
+        put("index/fjall/0/2", &vec![9; PIECE]);
+        put("blocks/a b#c", b"x");
+        let (data, back) = (folder.path().join("data"), folder.path().join("back"));
+        let url = format!("file://{}", place.path().display());
+        let options = StoreOptions::default;
+        let stored = store_folder(&data, &url, options(), "test".to_owned()).await.unwrap();
+        assert_eq!((stored.files(), stored.bytes()), (4, (3 * PIECE + 6) as u64));
+        let again = store_folder(&data, &url, options(), "test".to_owned()).await.unwrap_err();
+        assert!(again.to_string().contains("there is a backup"), "{again}");
+        assert_eq!(fetch_folder(&url, options(), &back).await.unwrap(), stored);
+        assert_eq!(files_of(&back), files_of(&data));
+
+        std::fs::write(place.path().join("blocks/a b#c"), "y").unwrap();
+        let damaged = fetch_folder(&url, options(), &folder.path().join("b")).await.unwrap_err();
+        assert!(damaged.to_string().contains("not what was stored"), "{damaged}");
+        std::fs::remove_file(place.path().join("blocks/a b#c")).unwrap();
+        let missing = fetch_folder(&url, options(), &folder.path().join("c")).await.unwrap_err();
+        assert!(missing.to_string().contains("missing"), "{missing}");
+        std::fs::remove_file(place.path().join(LIST)).unwrap();
+        let none = fetch_folder(&url, options(), &folder.path().join("d")).await.unwrap_err();
+        assert!(matches!(none, Error::Usage(_)), "{none}");
+    }
+
+    #[tokio::test]
+    async fn a_list_cannot_name_files_elsewhere() {
+        let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for path in ["../x", "/etc/x", "", "a/../../x"] {
+            let file = ArchivedFile { path: path.to_owned(), bytes: 0, sha256: String::new() };
+            let archive = Archive { format: FORMAT, made_by: String::new(), files: vec![file] };
+            std::fs::write(place.path().join(LIST), serde_json::to_vec(&archive).unwrap()).unwrap();
+            let refused = fetch_folder(place.path().to_str().unwrap(), StoreOptions::default(), folder.path()).await;
+            assert!(refused.unwrap_err().to_string().contains("not a path within"), "{path}");
+        }
+        assert_eq!(files_of(folder.path()), []);
+    }
+}
