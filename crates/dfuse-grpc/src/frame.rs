@@ -52,7 +52,7 @@ impl Frame {
         Self { shared, routes: routes.prepare() }
     }
 
-    pub(crate) async fn handle(mut self, mut request: Request<Body>) -> Response<Body> {
+    async fn handle(mut self, mut request: Request<Body>) -> Response<Body> {
         let shared = self.shared.clone();
         if request.method() == Method::GET && HEALTH.contains(&request.uri().path()) {
             return plain_health(&shared).await;
@@ -115,7 +115,11 @@ impl tower::Service<Request<Body>> for Frame {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let frame = self.clone();
-        Box::pin(async move { Ok(web::answer(frame, request).await) })
+        let calls = tower::service_fn(move |request| {
+            let frame = frame.clone();
+            async move { Ok(frame.handle(request).await) }
+        });
+        Box::pin(async move { Ok(web::answer(calls, request).await) })
     }
 }
 

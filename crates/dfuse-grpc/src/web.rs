@@ -5,13 +5,10 @@ use std::{convert::Infallible, time::Duration};
 use http::{HeaderName, Method, Request, Response, header};
 use tonic::body::Body;
 use tonic_web::GrpcWebLayer;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-use crate::{
-    frame::Frame,
-    status::{ERROR_CODE, TRACE_ID},
-};
+use crate::status::{ERROR_CODE, TRACE_ID};
 
 /// What the library takes: messages as bytes, or all of it in base64.
 const GRPC_WEB: [&[u8]; 4] = [
@@ -25,10 +22,13 @@ const EXPOSED: [&str; 5] = [TRACE_ID, ERROR_CODE, "grpc-status", "grpc-message",
 /// How long a browser keeps an answer to its question, as over HTTP.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
 
-/// Answers a call, or a browser's question before one.
-pub(crate) async fn answer(frame: Frame, request: Request<Body>) -> Response<Body> {
+/// Answers a call, or a browser's question before one. `calls` answers those of gRPC, and all else.
+pub(crate) async fn answer<S>(calls: S, request: Request<Body>) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
     let is_of_page = request.method() == Method::OPTIONS || request.headers().contains_key(header::ORIGIN);
-    let calls = service_fn(move |request| translated(frame.clone(), request));
+    let calls = service_fn(move |request| translated(calls.clone(), request));
     let answer = if is_of_page { cors().layer(calls).oneshot(request).await } else { calls.oneshot(request).await };
     answer.unwrap_or_else(|never| match never {})
 }
@@ -44,14 +44,13 @@ fn cors() -> CorsLayer {
         .max_age(MAX_AGE)
 }
 
-async fn translated(frame: Frame, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+async fn translated<S>(calls: S, request: Request<Body>) -> Result<Response<Body>, Infallible>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + 'static,
+{
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    if !GRPC_WEB.contains(&content_type) || request.method() != Method::POST {
-        return Ok(frame.handle(request).await);
+    if GRPC_WEB.contains(&content_type) && request.method() == Method::POST {
+        return GrpcWebLayer::new().layer(calls).oneshot(request).await;
     }
-    let calls = service_fn(move |request| {
-        let frame = frame.clone();
-        async move { Ok::<_, Infallible>(frame.handle(request).await) }
-    });
-    GrpcWebLayer::new().layer(calls).oneshot(request).await
+    calls.oneshot(request).await
 }
