@@ -1,5 +1,6 @@
 //! Several machines that serve one chain over one block store, and lose each other.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "tests that wait give up by the time of the machine")]
 
 mod support;
 
@@ -41,7 +42,8 @@ struct Client {
 
 impl Client {
     fn start(addresses: [String; 2]) -> Self {
-        let (stack, moves, done): (Arc<Mutex<Vec<String>>>, Arc<Mutex<usize>>, Arc<AtomicBool>) = Default::default();
+        let stack = Arc::<Mutex<Vec<String>>>::default();
+        let (moves, done) = (Arc::<Mutex<usize>>::default(), Arc::<AtomicBool>::default());
         let of_thread = (stack.clone(), moves.clone(), done.clone());
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -116,9 +118,8 @@ async fn follow(addresses: [String; 2], stack: &Mutex<Vec<String>>, moves: &Mute
 fn machines_answer_alike_whichever_is_lost() {
     let Some(chain) = Forks::read() else { return };
     let folder = TempDir::new().unwrap();
-    let (a, b) = ("ingest", "ingest");
-    let a = Machine::new(folder.path(), "a", a, &[]);
-    let b = Machine::new(folder.path(), "b", b, &[]);
+    let a = Machine::new(folder.path(), "a", "ingest", &[]);
+    let b = Machine::new(folder.path(), "b", "ingest", &[]);
     let c = Machine::new(folder.path(), "c", "api", &[&a, &b]);
     let d = Machine::new(folder.path(), "d", "api", &[&a, &b]);
     let mut machines = [a, b, c, d];
@@ -389,9 +390,8 @@ fn a_machine_that_leaves_says_so_first() {
     }
     assert_eq!(c.server().get("/v0/search/transactions?q=receiver:eosio&limit=1").status, 200, "still at work");
     let close = loop {
-        match socket.read().unwrap() {
-            tokio_tungstenite::tungstenite::Message::Close(close) => break close.unwrap(),
-            _ => {}
+        if let tokio_tungstenite::tungstenite::Message::Close(close) = socket.read().unwrap() {
+            break close.unwrap();
         }
     };
     assert_eq!(u16::from(close.code), 1001);

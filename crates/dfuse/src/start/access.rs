@@ -46,10 +46,8 @@ pub(super) struct Opened {
 pub(super) async fn open(given: &Given<'_>, files: &BlockStore) -> anyhow::Result<Opened> {
     let Given { settings, roles, data_dir, clock, .. } = given;
     let options = gate_options(settings, *roles)?;
-    let shared = match settings.machines.name.as_ref().filter(|_| roles.api) {
-        Some(name) => Some((name.clone(), files.access_objects())),
-        None => None,
-    };
+    let machine = settings.machines.name.clone().filter(|_| roles.api);
+    let shared = machine.map(|name| (name, files.access_objects()));
     data_dir.shares_keys(shared.is_some())?;
     let is_shared = shared.is_some();
     let signing = configured_signing_keys(&settings.access.signing_keys).map_err(usage_of)?;
