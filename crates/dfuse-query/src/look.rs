@@ -86,7 +86,15 @@ impl Look {
         let stopping = is_stopping.then(|| "the server is going away".to_owned());
         conditions.entry("running".into()).or_insert(stopping.map_or(Ok(()), Err));
         let status = service.chain().serving.status();
-        Ok(Self { head, lib: feed.lib(), conditions, status, mid_chain_start: None, state_start: None })
+        Ok(Self {
+            head,
+            lib: feed.lib(),
+            conditions,
+            status,
+            mid_chain_start: None,
+            state_start: None,
+            floors: Floors::default(),
+        })
     }
 
     fn at(service: &Service, snapshot: &ServingSnapshot, status: Arc<Status>, is_stopping: bool) -> ApiResult<Self> {
