@@ -11,6 +11,7 @@ mod fetch;
 mod filter;
 mod info;
 mod live;
+mod lost_blocks;
 mod message;
 mod older;
 mod stream;

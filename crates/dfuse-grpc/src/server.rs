@@ -81,6 +81,7 @@ impl GrpcServer {
             sf::bstream::v1::block_stream_server::BlockStreamServer<Firehose>, firehose;
             sf::headinfo::v1::head_info_server::HeadInfoServer<Firehose>, firehose;
             blocks::v1::abi_dumps_server::AbiDumpsServer<Firehose>, firehose;
+            blocks::v1::lost_blocks_server::LostBlocksServer<Firehose>, firehose;
         }
         let health = HealthServer::new(OwnHealth::new(names, stopping.clone()));
         let routes = with_reflection(routes.add_service(health));

@@ -49,7 +49,7 @@ fn json_of_others_is_dropped_and_parts_of_blocks_are_refused() {
     let received = Received::read(response(with_json.to_bytes().to_vec())).unwrap();
     assert_eq!(received.encoded.payload().unwrap(), plain.to_bytes());
     assert_eq!(Sent::read(response(with_json.to_bytes().to_vec())).unwrap().block, with_json);
-    let part = Block { filtering_applied: true, ..plain.clone() };
+    let part = Block { filtering_applied: true, ..plain };
     let refused = Received::read(response(part.to_bytes().to_vec())).unwrap_err();
     assert!(refused.contains("with a part of its transactions only"), "{refused}");
     assert_eq!(Sent::read(response(part.to_bytes().to_vec())).unwrap().block, part);

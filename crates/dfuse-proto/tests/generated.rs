@@ -13,8 +13,9 @@ use prost::Message;
 use protox::Compiler;
 
 /// Schemas of services and what their requests carry. Blocks have a codec of their own in `dfuse-antelope`.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "dfuse/blocks/v1/abi_dumps.proto",
+    "dfuse/blocks/v1/lost_blocks.proto",
     "dfuse/eosio/v1/graphql.proto",
     "dfuse/firehose/v1/transforms.proto",
     "dfuse/graphql/v1/graphql.proto",

@@ -7,13 +7,14 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{ChildStdin, Stdio},
+    process::{ChildStdin, Command, Stdio},
 };
 
 use dfuse_testkit::Random;
+use rcgen::generate_simple_self_signed;
 use support::{
     Server, assert_sound,
-    forks::{Forks, answer},
+    forks::{Forks, PIECES, answer},
     proxy::Proxy,
     text,
 };
@@ -148,4 +149,127 @@ fn what_is_wrong_with_endpoints_is_told() {
     let health = none.get("/healthz").json().to_string();
     assert!(health.contains("source_connection") && health.contains("waiting for the first block"), "{health}");
     none.stop();
+}
+
+/// A server that follows these endpoints, and tries soon whether a preferred one is back.
+fn follower(folder: &Path, source: &str, variables: &[(&str, &str)]) -> Server {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.args(["start", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--source", source]);
+    command.args(["--data-dir", text(folder)]).env("DFUSE_FIREHOSE__PREFER_AGAIN_SECONDS", "1");
+    command.env("DFUSE_FIREHOSE__RETRY_PAUSE_SECONDS", "1").envs(variables.iter().copied());
+    Server::spawn(&mut command)
+}
+
+#[test]
+fn another_endpoint_takes_over_until_the_preferred_one_is_back() {
+    let Some(chain) = Forks::read() else { return };
+    let folder = TempDir::new().unwrap();
+    let (mut first, mut second) =
+        (Machine::new(folder.path(), "first", None), Machine::new(folder.path(), "second", None));
+    // The cursors of one are not those of the other.
+    fs::write(second.data.join("cursor.key"), [9; 32]).unwrap();
+    // Inside a fork, after one, and at the end.
+    let [one, two, three] = [5, 16, PIECES - 1].map(|piece| chain.pieces[piece].clone());
+    first.start(&chain.log[..one.0]);
+    second.start(&chain.log[..one.0]);
+    let source = format!("firehose:{},{}", first.door.address(), second.door.address());
+    let data = folder.path().join("follower");
+    fs::create_dir(&data).unwrap();
+    // Its answers have cursors, too.
+    fs::write(data.join("cursor.key"), [7; 32]).unwrap();
+    let mut follower = follower(&data, &source, &[]);
+    let has = |head: &str| format!("/v0/blocks/{head}");
+    follower.wait_until_it_has(&has(&one.1));
+    first.kill();
+    second.feed(&chain.log[one.0..two.0]);
+    follower.wait_until_it_has(&has(&two.1));
+    // Only the first one has the rest.
+    first.start(&chain.log);
+    follower.wait_until_it_has(&has(&three.1));
+    follower.wait_for("which is preferred, is back");
+    let mut random = Random::new(7);
+    for _ in 0..100 {
+        let path = chain.request(&mut random);
+        assert_eq!(answer(&mut follower, &path), answer(first.server(), &path), "{path}");
+    }
+    follower.stop();
+    assert_sound(&data);
+}
+
+#[test]
+fn an_endpoint_with_a_certificate_of_its_own_is_followed() {
+    let folder = TempDir::new().unwrap();
+    let certified = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str, content: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let certificate = file("certificate.pem", certified.cert.pem());
+    let key = file("key.pem", certified.signing_key.serialize_pem());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    command.args(["start", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--source", "demo"]);
+    command.envs([("DFUSE_HTTP__TLS_CERTIFICATE", &certificate), ("DFUSE_HTTP__TLS_KEY", &key)]);
+    let mut server = Server::spawn(&mut command);
+    let address = server.grpc_address();
+    let port =
+        address.rsplit(':').find_map(|part| part.trim_matches(|it: char| !it.is_ascii_digit()).parse::<u16>().ok());
+    let port = port.unwrap();
+    server.wait_for("the rest of the recorded chain");
+    let source = format!("firehoses:localhost:{port}");
+    let trusting = [("DFUSE_FIREHOSE__CA_CERTIFICATES", certificate.as_str())];
+    let mut good = follower(&folder.path().join("good"), &source, &trusting);
+    good.wait_for("ready");
+    assert_eq!(good.get("/v0/blocks?limit=1").status, 200);
+    good.stop();
+    // Whoever does not know the certificate, or speaks in plain text, gets nothing.
+    let mut other = follower(&folder.path().join("other"), &source, &[]);
+    other.wait_for("certificate");
+    other.stop();
+    let mut open = follower(&folder.path().join("open"), &format!("firehose:localhost:{port}"), &[]);
+    open.wait_for("the Firehose endpoint localhost:");
+    assert!(open.get("/healthz").json().to_string().contains("waiting for the first block"));
+    open.stop();
+    server.stop();
+}
+
+#[test]
+fn blocks_that_lost_before_are_handed_over() {
+    let Some(chain) = Forks::read() else { return };
+    let folder = TempDir::new().unwrap();
+    let mut a = Machine::new(folder.path(), "a", None);
+    a.start(&chain.log);
+    let lost = chain.lost();
+    assert!(lost.len() > 20, "{}", lost.len());
+    let has = |id: &String| format!("/v0/blocks/{id}");
+    a.server().wait_until_it_has(&has(&chain.ids[0]));
+    // One follows a server that has seen the forks, another one that has not.
+    let mut b = Machine::new(folder.path(), "b", Some(&a.door));
+    b.start(&[]);
+    b.server().wait_until_it_has(&has(lost.last().unwrap()));
+    let mut c = Machine::new(folder.path(), "c", Some(&b.door));
+    c.start(&[]);
+    c.server().wait_until_it_has(&has(lost.last().unwrap()));
+    // Until the indexes have all that the feed has.
+    for machine in [&mut a, &mut b, &mut c] {
+        machine.server().wait_for("ready");
+    }
+    let ids: Vec<_> = chain.ids.iter().step_by(20).chain(lost.iter().step_by(3)).collect();
+    for path in ids.into_iter().map(has) {
+        let whole = |server: &mut Server| {
+            let answer = server.get(&path);
+            let mut json = answer.json();
+            json.as_object_mut().unwrap().remove("trace_id");
+            (answer.status, json)
+        };
+        let wanted = whole(a.server());
+        assert_eq!(wanted.0, 200, "{path}");
+        for machine in [&mut b, &mut c] {
+            assert_eq!(whole(machine.server()), wanted, "{path}");
+        }
+    }
+    for machine in [c, b] {
+        machine.server.unwrap().0.stop();
+        assert_sound(&machine.data);
+    }
 }

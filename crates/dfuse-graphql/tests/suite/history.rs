@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use dfuse_antelope::{Checksum256, Name, model::Block};
 use dfuse_query::GraphqlResponse;
-use dfuse_ship::{Assembler, BlockLog, HistoryBlock, HistoryLog};
+use dfuse_ship::{Assembler, BlockLog, HistoryBlock, HistoryLog, MemoryRows};
 use dfuse_testkit::recorded;
 use futures::{StreamExt, stream::BoxStream};
 use serde_json::{Value, json};
@@ -47,7 +47,9 @@ fn blocks(chain: &str) -> Option<Vec<Block>> {
         let history = traces.get(&logged.id).cloned().unwrap_or_default();
         let block = HistoryBlock::decode(logged.id, &logged.block, &history, &deltas[&logged.id][..]).unwrap();
         match &mut assembler {
-            None => assembler = Some(Assembler::genesis(&genesis, block.id, block.deltas)),
+            None => {
+                assembler = Some(Assembler::genesis(&genesis, block.id, block.deltas, Box::<MemoryRows>::default()))
+            }
             Some(assembler) => blocks.push(assembler.block(block).unwrap()),
         }
     }

@@ -46,7 +46,7 @@ impl Firehose {
 /// What a stream sends.
 enum Blocks {
     /// Every block.
-    Whole(BlockSteps),
+    Whole(Box<BlockSteps>),
     /// What a filter finds.
     Filtered(Box<FilteredSteps>),
 }
@@ -64,7 +64,7 @@ async fn begin(call: &Call, request: &Request) -> ApiResult<(Place, Blocks)> {
     let asked = BlocksAsked { start, stop_block, final_only: request.final_blocks_only };
     let blocks = match filter {
         Some(filter) => Blocks::Filtered(Box::new(FilteredSteps::begin(&asked, filter, service).await?)),
-        None => Blocks::Whole(BlockSteps::begin(&asked, service).await?),
+        None => Blocks::Whole(Box::new(BlockSteps::begin(&asked, service).await?)),
     };
     Ok((place, blocks))
 }

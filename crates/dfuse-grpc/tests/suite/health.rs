@@ -73,6 +73,7 @@ async fn both_versions_of_reflection_name_all_services() {
     let of_chain: Vec<_> = names.iter().filter(|name| !name.starts_with("grpc.")).copied().collect();
     let served = [
         "dfuse.blocks.v1.AbiDumps",
+        "dfuse.blocks.v1.LostBlocks",
         "dfuse.eosio.v1.GraphQL",
         "dfuse.graphql.v1.GraphQL",
         "sf.bstream.v1.BlockStream",

@@ -187,7 +187,9 @@ impl TestChain {
 
     async fn new(log: Box<dyn BufRead + Send>, place: &str, access: Arc<dyn Access>, options: Options) -> Self {
         let files = BlockStore::open(place, StoreOptions::default()).unwrap();
-        let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
+        // What is in bundles is read from there.
+        let options_of_feed = FeedOptions { live_window: 10, ..FeedOptions::default() };
+        let opened = Feed::open(files, CursorKey::new([7; 32]), options_of_feed, &SystemClock::new()).await;
         let (feed, keeper) = opened.unwrap();
         let search = Arc::new(SearchIndex::default());
         let indexes: Vec<Arc<dyn Index>> =

@@ -1,15 +1,16 @@
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use dfuse_antelope::{AbiDump, Name};
 use dfuse_proto::{
     dfuse::blocks::v1::{
-        AbiDumpPart, ReadAbiDumpsRequest,
+        AbiDumpPart, LostBlock, ReadAbiDumpsRequest, ReadLostBlocksRequest,
         abi_dump_part::{Beginning, ContractAbi, Part},
         abi_dumps_client::AbiDumpsClient,
+        lost_blocks_client::LostBlocksClient,
     },
     sf::bstream::v1::{Block as LiveBlock, BlockRequest, block_stream_client::BlockStreamClient},
     sf::firehose::v2::{
-        InfoRequest, InfoResponse, Request, Response, SingleBlockRequest, SingleBlockResponse,
+        ForkStep, InfoRequest, InfoResponse, Request, Response, SingleBlockRequest, SingleBlockResponse,
         endpoint_info_client::EndpointInfoClient, fetch_client::FetchClient, stream_client::StreamClient,
     },
 };
@@ -196,6 +197,21 @@ impl FirehoseClient {
             }
         }
         if missing == 0 { Ok(dumps) } else { Err(Failure::Passing("its ABI dumps end too early".to_owned())) }
+    }
+
+    /// The blocks of these heights that the endpoint keeps and that lost, each after its parent.
+    ///
+    /// # Errors
+    /// [`Failure::Unimplemented`] from an endpoint that is not a server of ours, and others.
+    pub async fn lost_blocks(
+        &self,
+        numbers: RangeInclusive<u32>,
+    ) -> Result<impl Stream<Item = Result<Received, Failure>> + use<>, Failure> {
+        let request = ReadLostBlocksRequest { first: *numbers.start(), last: *numbers.end() };
+        let mut client = service!(LostBlocksClient, self);
+        let lost = within(&self.options, client.read(self.call(request))).await??.into_inner();
+        let response = |LostBlock { block }| Response { block, step: ForkStep::StepNew.into(), ..Response::default() };
+        Ok(decoded(lost.map(move |message| message.map(response)), Received::read))
     }
 
     fn call<M>(&self, message: M) -> Call<M> {

@@ -1,6 +1,6 @@
 //! Blocks of several endpoints, of which one is followed at a time.
 
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, pin::pin, time::Duration};
 
 use dfuse_antelope::{AbiDump, Name};
 use dfuse_blocks::{
@@ -127,6 +127,8 @@ struct Following<'a> {
     /// The last message that did not follow those before it.
     mismatch: Option<Mismatch>,
     interrupted: bool,
+    /// Heights at which the endpoint may have blocks that lost before it was followed: to be asked for when the last one is there.
+    lost: Option<RangeInclusive<u32>>,
 }
 
 /// Nobody wants the blocks.
@@ -149,6 +151,7 @@ impl<'a> Following<'a> {
             lacking: BTreeSet::new(),
             mismatch: None,
             interrupted: false,
+            lost: None,
         }
     }
 
@@ -236,6 +239,7 @@ impl<'a> Following<'a> {
         }
         match client.head().await {
             Ok(head) => {
+                self.lost = Some(self.position.next()..=head);
                 if !self.options.follow && !self.position.has_stop() {
                     self.position.stop_at(head);
                 }
@@ -276,7 +280,14 @@ impl<'a> Following<'a> {
             };
             match next {
                 Some(next) => {
-                    if self.take(at, next?).await?.is_err() {
+                    let next = next?;
+                    let number = next.encoded.number();
+                    if self.take(at, next).await?.is_err() {
+                        return Ok(Ended::Unwanted);
+                    }
+                    if let Some(numbers) = self.lost.take_if(|numbers| number >= *numbers.end())
+                        && self.take_lost(at, numbers).await?.is_err()
+                    {
                         return Ok(Ended::Unwanted);
                     }
                 }
@@ -299,6 +310,33 @@ impl<'a> Following<'a> {
             }
         }
         self.position.taken(at, step, &encoded, cursor);
+        Ok(Ok(()))
+    }
+
+    /// Hands on blocks that lost before the endpoint was followed.
+    async fn take_lost(&mut self, at: usize, numbers: RangeInclusive<u32>) -> Result<Result<(), Unwanted>, Failure> {
+        // What waits in the stream of blocks fills the window of its connection.
+        let client = FirehoseClient::connect(&self.endpoints[at], &self.options.firehose).await?;
+        let lost = match client.lost_blocks(numbers).await {
+            Ok(lost) => lost,
+            // That of another maker.
+            Err(Failure::Unimplemented) => return Ok(Ok(())),
+            Err(failure) => return Err(failure),
+        };
+        let silence = self.options.firehose.silence;
+        let silent = |_| Failure::Passing(format!("it was silent for {} s", silence.as_secs()));
+        let (mut lost, mut handed_on) = (pin!(lost), BTreeSet::new());
+        while let Some(received) = timeout(silence, lost.next()).await.map_err(silent)? {
+            let Received { block, encoded, .. } = received?;
+            // Without its parent it would be of no chain that is known here.
+            if !handed_on.contains(&encoded.previous()) && !self.position.has(encoded.previous()) {
+                continue;
+            }
+            handed_on.insert(encoded.id());
+            if self.tell(SourceEvent::Block { block: Some(block), encoded }).await.is_err() {
+                return Ok(Err(Unwanted));
+            }
+        }
         Ok(Ok(()))
     }
 

@@ -58,6 +58,11 @@ impl Position {
         self.lib.saturating_add(1).max(self.start)
     }
 
+    /// Whether a block of the endpoint's best chain, or one that was taken, is there.
+    pub(super) fn has(&self, id: Checksum256) -> bool {
+        self.taken.contains_key(&id) || id.block_num() <= self.lib
+    }
+
     /// Begins later, while no block was taken.
     pub(super) fn begin_at(&mut self, start: u32) {
         self.start = start;

@@ -12,7 +12,7 @@ use super::Server;
 /// The recorded chain with forks, and its id.
 const LOG: &str = "fork/fork.dmlog.zst";
 /// Pieces of the log, each with its own misfortune.
-const PIECES: usize = 30;
+pub(crate) const PIECES: usize = 30;
 
 /// The log, and what can be asked of its chain.
 pub(crate) struct Forks {
@@ -75,6 +75,21 @@ impl Forks {
             accounts: accounts.into_iter().collect(),
             log,
         })
+    }
+
+    /// Ids of the blocks that were applied and lost, the lowest first.
+    pub(crate) fn lost(&self) -> Vec<String> {
+        let mut reader = Reader::new(&self.log[..]);
+        let mut lost = BTreeSet::new();
+        while let Some(event) = reader.next_event().unwrap() {
+            if let Event::Block(block) = event {
+                lost.insert(block.id.to_string());
+            }
+        }
+        for id in &self.ids {
+            lost.remove(id);
+        }
+        lost.into_iter().collect()
     }
 
     /// Something that can be asked of everybody.

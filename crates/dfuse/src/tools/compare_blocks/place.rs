@@ -62,15 +62,16 @@ fn best_chain(names: Vec<OneBlockName>) -> VecDeque<OneBlockName> {
 /// What an endpoint has, up to the block that is the head now.
 async fn of_endpoint(place: &str, range: RangeInclusive<u32>, options: &FirehoseOptions) -> anyhow::Result<Blocks> {
     let endpoint = endpoint(place, options)?;
-    let failed = move |failure: Failure| anyhow!("{failure}");
-    let client = FirehoseClient::connect(&endpoint, options).await.map_err(|it| anyhow!("{endpoint}: {it}"))?;
-    let head = client.head().await.map_err(|it| anyhow!("{endpoint}: {it}"))?;
+    let name = endpoint.to_string();
+    let failed = move |failure: Failure| anyhow!("{name}: {failure}");
+    let client = FirehoseClient::connect(&endpoint, options).await.map_err(&failed)?;
+    let head = client.head().await.map_err(&failed)?;
     let (start, stop) = (*range.start(), head.min(*range.end()));
     if stop < start {
         return Ok(stream::empty().boxed());
     }
     let wanted = Wanted { start: start.into(), stop: Some(stop), ..Wanted::default() };
-    let received = client.received(&wanted).await.map_err(|it| anyhow!("{endpoint}: {it}"))?;
+    let received = client.received(&wanted).await.map_err(&failed)?;
     Ok(settled(received.map_err(failed)).boxed())
 }
 
