@@ -60,9 +60,11 @@ pub(crate) fn read(folder: &HistoryFolders, options: &SourceOptions, sender: &Se
         });
         let mut writer = ReverseWriter::new();
         for batch in decoded {
+            let wrong = |error| Error::History { place: folder.to_string(), source: error };
+            // An empty batch comes now and then at the end of the logs, by when more is there for good.
+            settle(&mut assembler, options).map_err(wrong)?;
             for parts in batch? {
                 let number = parts.id.block_num();
-                let wrong = |error| Error::History { place: folder.to_string(), source: error };
                 let block = assembler.block(parts).map_err(wrong)?;
                 settle(&mut assembler, options).map_err(wrong)?;
                 if number < options.start_block {

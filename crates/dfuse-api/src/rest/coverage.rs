@@ -33,7 +33,7 @@ async fn coverage(api: Api, params: Params) -> ApiResult<JsonText> {
     json.key("blocks").begin_object();
     json.key("from_block").unsigned(*covered.blocks.start());
     json.key("to_block").unsigned(*covered.blocks.end());
-    write_holes(json.key("holes"), covered.holes.into_iter());
+    write_holes(json.key("holes"), covered.holes);
     json.end_object();
     json.key("state").begin_object();
     json.key("from_block").unsigned(covered.state_from);

@@ -86,7 +86,7 @@ impl Logs {
     pub(super) fn chain(&mut self) -> Result<Chain> {
         match self.blocks.chain()? {
             Some((chain_id, genesis)) => Ok(Chain { chain_id, genesis }),
-            None => Err(self.missing(format!("there is no blocks.log in {}", self.blocks.folder.display()))),
+            None => Err(self.missing(&format!("there is no blocks.log in {}", self.blocks.folder.display()))),
         }
     }
 
@@ -97,7 +97,6 @@ impl Logs {
             return Err(self.missing(
                 "the block log does not begin with the first block of the chain, and no state of a later one was loaded; begin \
                  with an empty data directory, or with --snapshot"
-                    .to_owned(),
             ));
         };
         // A node that has replayed its blocks has no history of the first.
@@ -113,7 +112,7 @@ impl Logs {
             return Ok(None);
         }
         if entry.offset > 0 {
-            return Err(self.missing(format!(
+            return Err(self.missing(&format!(
                 "{}.log was pruned up to block {}, and no state of a later one was loaded; begin with --snapshot and a snapshot \
                  of a block that the logs still have",
                 self.deltas.name,
@@ -130,7 +129,7 @@ impl Logs {
         self.blocks.go_to(number)
     }
 
-    fn missing(&self, why: String) -> Error {
+    fn missing(&self, why: &str) -> Error {
         Error::HistoryMissing(format!("{}: {why}", self.place))
     }
 

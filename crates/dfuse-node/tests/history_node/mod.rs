@@ -315,7 +315,7 @@ impl Script {
             match Request::unpack(&message).unwrap() {
                 Request::Status => socket.send(Message::binary(self.status()))?,
                 Request::Ack(count) => {
-                    wanted.iter_mut().for_each(|(_, request)| request.max_messages_in_flight += count)
+                    wanted.iter_mut().for_each(|(_, request)| request.max_messages_in_flight += count);
                 }
                 Request::Blocks(request) => {
                     // As a node does: from the lowest position that is not its own.
