@@ -11,6 +11,7 @@
 //! | `link`, `forks`, `lost`, `merge`, `check` | fork choice and finality; lost branches told from other chains; a log turned into files; files verified |
 //! | [`feed`] | the stream of steps: `writer` takes blocks, `hub` knows the chain's end and what a stream sends next, `subscription` sends it, `history` reads bundles ahead, `keeper` writes them, `restore` and `index` rebuild the hub |
 //! | `objects` | what machines that share a store keep there beside the blocks |
+//! | [`archive`] | whole folders in a directory or an object store, each file with its digest |
 //! | `cursor`, `cursor_key`, `clock` | positions, and their authenticated text; the only place that reads clock and randomness |
 
 mod abi_dump;

@@ -69,6 +69,17 @@ fn without_cursors(mut answer: Value) -> Value {
     answer
 }
 
+/// Without what says how far the chain is: a copy is of an earlier moment than the original when it is asked.
+fn at_any_head(mut answer: Value) -> Value {
+    if let Value::Object(members) = &mut answer {
+        for key in ["up_to_block", "last_irreversible_block"] {
+            members.remove(&format!("{key}_id"));
+            members.remove(&format!("{key}_num"));
+        }
+    }
+    without_cursors(answer)
+}
+
 #[test]
 fn tools_print_what_the_api_answers() {
     let data = TempDir::new().unwrap();
@@ -117,7 +128,7 @@ fn a_backup_answers_what_the_original_did() {
     fails(data.path(), &["backup", &url], 2, "there is a backup at");
     let page = server.get("/v0/search/transactions?q=account:eosio.token&limit=1").json();
     let trx = page["transactions"][0]["lifecycle"]["id"].as_str().unwrap().to_owned();
-    let answer = |(_, target): (Vec<&str>, String)| without_cursors(server.get(&target).json());
+    let answer = |(_, target): (Vec<&str>, String)| at_any_head(server.get(&target).json());
     let answers: Vec<_> = questions(&trx).into_iter().map(answer).collect();
     server.stop();
     let output = tool(data.path(), &["backup", text(&stopped)]);
@@ -135,7 +146,7 @@ fn a_backup_answers_what_the_original_did() {
     for copy in [&running, &stopped, &restored] {
         assert_sound(copy);
         for ((command, target), answered) in questions(&trx).into_iter().zip(&answers) {
-            assert_eq!(without_cursors(printed(copy, &command)), *answered, "{target} of {}", copy.display());
+            assert_eq!(at_any_head(printed(copy, &command)), *answered, "{target} of {}", copy.display());
         }
         let mut list = Command::new(env!("CARGO_BIN_EXE_dfuse"));
         let output = list.args(["keys", "list", "--data-dir", text(copy)]).output().unwrap();

@@ -42,6 +42,7 @@ fn kind(origin: &Origin) -> &'static str {
     match origin {
         Origin::Demo => "demo",
         Origin::Nodeos => "nodeos",
+        Origin::Machines => "machines",
         Origin::Spec(SourceSpec::Log(_) | SourceSpec::StandardInput) => "deep-mind",
         Origin::Spec(SourceSpec::History(_)) => "ship",
         Origin::Spec(SourceSpec::HistoryLogs(_)) => "ship-log",

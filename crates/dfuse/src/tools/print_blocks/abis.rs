@@ -137,6 +137,11 @@ impl AbiSource for InBlock<'_> {
     fn sequence(&self, _: u32, _: Checksum256, _: u32) -> dfuse_index::Result<u64> {
         Ok(0)
     }
+
+    /// After all that changes in the block.
+    fn sequence_after(&self, _: u32) -> dfuse_index::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 fn parse(abi: &[u8]) -> Parsed {
