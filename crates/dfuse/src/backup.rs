@@ -104,7 +104,12 @@ impl UnfinishedDir {
             fs::File::open(parent)?.sync_all()?;
             Ok(filled)
         };
-        make().with_context(|| format!("the copy could not be made in {}", unfinished.display()))
+        let made = make();
+        if made.is_err() {
+            // It goes if nothing was put into it.
+            let _ = fs::remove_dir(&unfinished);
+        }
+        made.with_context(|| format!("the copy could not be made in {}", unfinished.display()))
     }
 }
 

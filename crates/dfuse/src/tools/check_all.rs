@@ -32,9 +32,12 @@ pub(crate) struct CheckAll {
     repair: bool,
 }
 
+/// Finds what is wrong with a part.
+type Check = fn(&CheckAll) -> anyhow::Result<()>;
+
 impl CheckAll {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let parts: [(&str, fn(&Self) -> anyhow::Result<()>); 3] =
+        let parts: [(&str, Check); 3] =
             [("API keys and key of cursors", Self::keys), ("block files", Self::blocks), ("indexes", Self::indexes)];
         let mut wrong = Vec::new();
         for (part, check) in parts {

@@ -1,6 +1,6 @@
 //! Where traces go.
 
-use dfuse_node::rpc::{NodeClient, NodeOptions};
+use dfuse_node::rpc::{NodeClient, NodeOptions, RpcError};
 use serde::{Deserialize, Serialize};
 
 use super::section::section;
@@ -22,6 +22,11 @@ impl Traces {
     /// The collector, if there is one.
     pub(crate) fn client(&self) -> anyhow::Result<Option<NodeClient>> {
         let client = self.collector.as_deref().map(|url| NodeClient::new(url, NodeOptions::default()));
-        client.transpose().map_err(|error| usage(format!("setting \"traces.collector\": {error}")))
+        client.transpose().map_err(|error| match error {
+            RpcError::Url { reason, .. } => {
+                usage(format!("setting \"traces.collector\": {reason}; write it as http://127.0.0.1:4318"))
+            }
+            other => other.into(),
+        })
     }
 }
