@@ -11,7 +11,7 @@ use object_store::{ObjectStoreExt, WriteMultipart};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{BlockStore, Error, Result, StoreOptions, store::blocking};
+use crate::{Error, Objects, Result, store::blocking};
 
 /// The list, beside the files.
 const LIST: &str = "backup.json";
@@ -52,46 +52,46 @@ impl Archive {
     }
 }
 
-/// Copies a folder, whose files do not change meanwhile, to a place as [`BlockStore::open`] takes it.
+/// Copies a folder, whose files do not change meanwhile, below the objects of a place.
 ///
 /// # Errors
-/// [`Error::Usage`] for a place that cannot be used or has an archive already, and those of the store.
-pub async fn store_folder(folder: &Path, place: &str, options: StoreOptions, made_by: String) -> Result<Archive> {
-    let store = BlockStore::open(place, options)?;
-    match store.get(&store.file(LIST)).await {
-        Err(Error::NotFound(_)) => {}
-        Ok(_) => return Err(Error::Usage(format!("there is a backup at {place}; name another place"))),
-        Err(error) => return Err(error),
+/// [`Error::Usage`] for files that cannot be read, and where there is an archive already; those of the store.
+pub async fn store_folder(folder: &Path, to: &Objects, made_by: String) -> Result<Archive> {
+    if to.get(LIST).await?.is_some() {
+        return Err(Error::Usage(format!("there is a backup at {to}; name another place")));
     }
     let mut paths = Vec::new();
     list(folder, &mut PathBuf::new(), &mut paths).map_err(|error| unreadable(folder, &error))?;
-    let sent = stream::iter(paths).map(|path| send(&store, folder, path)).buffer_unordered(PARALLEL);
+    let sent = stream::iter(paths).map(|path| send(to, folder, path)).buffer_unordered(PARALLEL);
     let mut files: Vec<_> = sent.try_collect().await?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let archive = Archive { format: FORMAT, made_by, files };
     let list = serde_json::to_vec_pretty(&archive).map_err(|error| Error::Usage(error.to_string()))?;
-    store.put(&store.file(LIST), list).await?;
+    to.replace(LIST, list).await?;
     Ok(archive)
 }
 
-/// Copies an archive into a folder, which is made. Every file is compared with its digest.
+/// Copies an archive into a folder, which is made. Every file is compared with its digest. After each file, `progress` is told the
+/// bytes so far and those of all files.
 ///
 /// # Errors
 /// [`Error::Usage`] for a place without an archive, or a folder that cannot be written to; [`Error::Damaged`] for files that are not what
 /// was stored; those of the store.
-pub async fn fetch_folder(place: &str, options: StoreOptions, folder: &Path) -> Result<Archive> {
-    let store = BlockStore::open_existing(place, options)?;
-    let bytes = store.get(&store.file(LIST)).await.map_err(|error| match error {
-        Error::NotFound(_) => Error::Usage(format!("there is no backup at {place}: it has no {LIST}")),
-        other => other,
-    })?;
+pub async fn fetch_folder(from: &Objects, folder: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Archive> {
+    let bytes = from.get(LIST).await?;
+    let bytes = bytes.ok_or_else(|| Error::Usage(format!("there is no backup at {from}: it has no {LIST}")))?;
     let archive: Archive = serde_json::from_slice(&bytes).map_err(|error| Error::damaged(LIST, None, error))?;
     if archive.format != FORMAT {
         let why = format!("it has format {}, this version of dfuse knows {FORMAT}", archive.format);
         return Err(Error::damaged(LIST, None, why));
     }
-    let fetched = stream::iter(&archive.files).map(|file| fetch(&store, file, folder)).buffer_unordered(PARALLEL);
-    fetched.try_collect::<Vec<()>>().await?;
+    let mut fetched = stream::iter(&archive.files).map(|file| fetch(from, file, folder)).buffer_unordered(PARALLEL);
+    let (mut taken, all) = (0, archive.bytes());
+    while let Some(bytes) = fetched.try_next().await? {
+        taken += bytes;
+        progress(taken, all);
+    }
+    drop(fetched);
     Ok(archive)
 }
 
@@ -114,12 +114,12 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::Usage(format!("{}: {error}", path.display()))
 }
 
-async fn send(store: &BlockStore, folder: &Path, path: PathBuf) -> Result<ArchivedFile> {
+async fn send(objects: &Objects, folder: &Path, path: PathBuf) -> Result<ArchivedFile> {
     let source = folder.join(&path);
     let names: Option<Vec<_>> = path.iter().map(|name| name.to_str()).collect();
     let name = names.map(|names| names.join("/"));
     let name = name.ok_or_else(|| Error::Usage(format!("{} is not a name that can be stored", source.display())))?;
-    let to = store.file(&name);
+    let (store, to) = (objects.store(), objects.path(&name));
     let failed = |error| Error::store(&to, error);
     let open = source.clone();
     let mut file = blocking(move || std::fs::File::open(&open).map_err(|error| unreadable(&open, &error))).await?;
@@ -161,13 +161,14 @@ async fn send(store: &BlockStore, folder: &Path, path: PathBuf) -> Result<Archiv
     Ok(ArchivedFile { path: name, bytes, sha256: hex(&hasher.finalize()) })
 }
 
-async fn fetch(store: &BlockStore, file: &ArchivedFile, folder: &Path) -> Result<()> {
+/// Returns the bytes of the file.
+async fn fetch(objects: &Objects, file: &ArchivedFile, folder: &Path) -> Result<u64> {
     let path = Path::new(&file.path);
     if file.path.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(Error::damaged(LIST, None, format!("\"{}\" is not a path within a folder", file.path)));
     }
-    let (from, to) = (store.file(&file.path), folder.join(path));
-    let object = store.objects.get(&from).await.map_err(|error| match Error::store(&from, error) {
+    let (from, to) = (objects.path(&file.path), folder.join(path));
+    let object = objects.store().objects.get(&from).await.map_err(|error| match Error::store(&from, error) {
         Error::NotFound(_) => Error::damaged(&file.path, None, "it is missing"),
         other => other,
     })?;
@@ -196,7 +197,7 @@ async fn fetch(store: &BlockStore, file: &ArchivedFile, folder: &Path) -> Result
     }
     blocking(move || match out.sync_all() {
         Err(error) if error.kind() != ErrorKind::Unsupported => Err(unreadable(&to, &error)),
-        _ => Ok(()),
+        _ => Ok(bytes),
     })
     .await
 }
@@ -208,6 +209,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StoreOptions;
 
     fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let mut paths = Vec::new();
@@ -230,33 +232,34 @@ mod tests {
         put("blocks/a b#c", b"x");
         let (data, back) = (folder.path().join("data"), folder.path().join("back"));
         let url = format!("file://{}", place.path().display());
-        let options = StoreOptions::default;
-        let stored = store_folder(&data, &url, options(), "test".to_owned()).await.unwrap();
+        let objects = Objects::open(&url, StoreOptions::default()).unwrap();
+        let stored = store_folder(&data, &objects, "test".to_owned()).await.unwrap();
         assert_eq!((stored.files(), stored.bytes()), (4, (3 * PIECE + 6) as u64));
-        let again = store_folder(&data, &url, options(), "test".to_owned()).await.unwrap_err();
+        let again = store_folder(&data, &objects, "test".to_owned()).await.unwrap_err();
         assert!(again.to_string().contains("there is a backup"), "{again}");
-        assert_eq!(fetch_folder(&url, options(), &back).await.unwrap(), stored);
+        assert_eq!(fetch_folder(&objects, &back, |_, _| {}).await.unwrap(), stored);
         assert_eq!(files_of(&back), files_of(&data));
 
         std::fs::write(place.path().join("blocks/a b#c"), "y").unwrap();
-        let damaged = fetch_folder(&url, options(), &folder.path().join("b")).await.unwrap_err();
+        let damaged = fetch_folder(&objects, &folder.path().join("b"), |_, _| {}).await.unwrap_err();
         assert!(damaged.to_string().contains("not what was stored"), "{damaged}");
         std::fs::remove_file(place.path().join("blocks/a b#c")).unwrap();
-        let missing = fetch_folder(&url, options(), &folder.path().join("c")).await.unwrap_err();
+        let missing = fetch_folder(&objects, &folder.path().join("c"), |_, _| {}).await.unwrap_err();
         assert!(missing.to_string().contains("missing"), "{missing}");
         std::fs::remove_file(place.path().join(LIST)).unwrap();
-        let none = fetch_folder(&url, options(), &folder.path().join("d")).await.unwrap_err();
+        let none = fetch_folder(&objects, &folder.path().join("d"), |_, _| {}).await.unwrap_err();
         assert!(matches!(none, Error::Usage(_)), "{none}");
     }
 
     #[tokio::test]
     async fn a_list_cannot_name_files_elsewhere() {
         let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let objects = Objects::open(place.path().to_str().unwrap(), StoreOptions::default()).unwrap();
         for path in ["../x", "/etc/x", "", "a/../../x"] {
             let file = ArchivedFile { path: path.to_owned(), bytes: 0, sha256: String::new() };
             let archive = Archive { format: FORMAT, made_by: String::new(), files: vec![file] };
             std::fs::write(place.path().join(LIST), serde_json::to_vec(&archive).unwrap()).unwrap();
-            let refused = fetch_folder(place.path().to_str().unwrap(), StoreOptions::default(), folder.path()).await;
+            let refused = fetch_folder(&objects, folder.path(), |_, _| {}).await;
             assert!(refused.unwrap_err().to_string().contains("not a path within"), "{path}");
         }
         assert_eq!(files_of(folder.path()), []);

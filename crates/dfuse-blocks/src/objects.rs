@@ -1,19 +1,12 @@
-//! What machines keep in an object store beside block files, by name: small objects, and files.
+//! What machines keep in an object store beside block files, by name.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-};
+use std::fmt;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::{ObjectStoreExt, PutMode, PutPayload, WriteMultipart, path::Path};
+use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path};
 
-use crate::{BlockStore, Error, Result, StoreOptions, store::blocking};
-
-/// Bytes of a file that are sent in one go, and how many such pieces at a time.
-const PIECE: usize = 8 << 20;
-const PIECES: usize = 4;
+use crate::{BlockStore, Error, Result, StoreOptions};
 
 /// Folders beside those of block files, which are not looked at when block files are searched for.
 pub(crate) const BESIDE: [&str; 1] = ["access"];
@@ -23,12 +16,20 @@ pub(crate) const BESIDE: [&str; 1] = ["access"];
 pub struct Objects {
     store: BlockStore,
     folder: Path,
+    /// For messages.
+    place: String,
+}
+
+impl fmt::Display for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)
+    }
 }
 
 impl BlockStore {
     /// The objects of API keys, which machines share. Those who only read block files may write them.
     pub fn access_objects(&self) -> Objects {
-        Objects { store: self.clone(), folder: self.in_root(BESIDE[0]) }
+        Objects { store: self.clone(), folder: self.in_root(BESIDE[0]), place: BESIDE[0].to_owned() }
     }
 }
 
@@ -38,11 +39,32 @@ impl Objects {
     /// # Errors
     /// [`Error::Usage`] for a place that cannot be opened.
     pub fn open(place: &str, options: StoreOptions) -> Result<Self> {
-        let store = BlockStore::open(place, options)?;
-        Ok(Self { folder: store.root().clone(), store })
+        Ok(Self::at(place, BlockStore::open(place, options)?))
     }
 
-    fn path(&self, name: &str) -> Path {
+    /// The same for what is only read: a directory that is not there is an error.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_existing(place: &str, options: StoreOptions) -> Result<Self> {
+        Ok(Self::at(place, BlockStore::open_existing(place, options)?))
+    }
+
+    fn at(place: &str, store: BlockStore) -> Self {
+        Self { folder: store.root().clone(), store, place: place.to_owned() }
+    }
+
+    /// The objects in a folder of these.
+    pub fn below(&self, folder: &str) -> Self {
+        let place = format!("{}/{folder}", self.place.trim_end_matches('/'));
+        Self { store: self.store.clone(), folder: self.path(folder), place }
+    }
+
+    pub(crate) fn store(&self) -> &BlockStore {
+        &self.store
+    }
+
+    pub(crate) fn path(&self, name: &str) -> Path {
         name.split('/').fold(self.folder.clone(), Path::join)
     }
 
@@ -81,68 +103,16 @@ impl Objects {
         written.map(drop).map_err(|error| Error::store(&path, error))
     }
 
-    /// Writes a file to an object, piece by piece. Returns its bytes.
-    ///
-    /// # Errors
-    /// Those of the store, and [`Error::Usage`] if the file cannot be read.
-    pub async fn upload(&self, name: &str, file: &std::path::Path) -> Result<u64> {
-        let path = self.path(name);
-        let failed = |error| Error::store(&path, error);
-        let mut read = File::open(file).map_err(|error| unusable(file, &error))?;
-        let upload = self.store.objects.put_multipart(&path).await.map_err(failed)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
-        let mut bytes = 0;
-        loop {
-            let shown = file.to_owned();
-            let (next, piece) = blocking(move || {
-                let mut piece = Vec::with_capacity(PIECE);
-                let taken = (&read).take(PIECE as u64).read_to_end(&mut piece);
-                taken.map_err(|error| unusable(&shown, &error)).map(|_| (read, piece))
-            })
-            .await?;
-            read = next;
-            if piece.is_empty() {
-                break;
-            }
-            bytes += piece.len() as u64;
-            upload.wait_for_capacity(PIECES).await.map_err(failed)?;
-            upload.put(piece.into());
-        }
-        upload.finish().await.map_err(failed)?;
-        Ok(bytes)
-    }
-
-    /// Writes an object to a new file. Returns its bytes.
-    ///
-    /// # Errors
-    /// Those of the store, and [`Error::Usage`] if the file cannot be written.
-    pub async fn download(&self, name: &str, file: &std::path::Path) -> Result<u64> {
-        let path = self.path(name);
-        let failed = |error| Error::store(&path, error);
-        let mut pieces = self.store.objects.get(&path).await.map_err(failed)?.into_stream();
-        let mut written = File::create_new(file).map_err(|error| unusable(file, &error))?;
-        let mut bytes = 0;
-        while let Some(piece) = pieces.try_next().await.map_err(failed)? {
-            bytes += piece.len() as u64;
-            let shown = file.to_owned();
-            written = blocking(move || {
-                let done = written.write_all(&piece);
-                done.map_err(|error| unusable(&shown, &error)).map(|()| written)
-            })
-            .await?;
-        }
-        blocking(move || written.sync_all().map_err(|error| Error::Usage(error.to_string()))).await?;
-        Ok(bytes)
-    }
-
-    /// Deletes all objects in a folder.
+    /// Deletes all objects in a folder and those below it.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn delete_all(&self, folder: &str) -> Result<()> {
-        for name in self.list(folder).await? {
-            let path = self.path(&format!("{folder}/{name}"));
-            self.store.objects.delete(&path).await.map_err(|error| Error::store(&path, error))?;
+        let folder = self.path(folder);
+        let failed = |error| Error::store(&folder, error);
+        let found: Vec<_> = self.store.objects.list(Some(&folder)).try_collect().await.map_err(failed)?;
+        for object in found {
+            self.store.objects.delete(&object.location).await.map_err(|error| Error::store(&object.location, error))?;
         }
         Ok(())
     }
@@ -176,10 +146,6 @@ impl Objects {
     }
 }
 
-fn unusable(file: &std::path::Path, why: &std::io::Error) -> Error {
-    Error::Usage(format!("{}: {why}", file.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,15 +170,10 @@ mod tests {
         assert_eq!(objects.folders("usage").await.unwrap(), ["1"]);
         assert!(objects.folders("none").await.unwrap().is_empty());
         assert_eq!(objects.get("usage/1/b").await.unwrap().unwrap().as_ref(), [2]);
-        let (file, copy) = (folder.path().join("file"), folder.path().join("copy"));
-        let content: Vec<u8> = (0..PIECE + 5).map(|at| at as u8).collect();
-        std::fs::write(&file, &content).unwrap();
-        assert_eq!(objects.upload("copies/1/file", &file).await.unwrap(), content.len() as u64);
-        assert_eq!(objects.download("copies/1/file", &copy).await.unwrap(), content.len() as u64);
-        assert!(std::fs::read(&copy).unwrap() == content);
-        objects.delete_all("copies/1").await.unwrap();
-        assert!(matches!(objects.download("copies/1/file", &copy).await, Err(Error::NotFound(_))));
-        [file, copy].iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        objects.replace("usage/1/c/d", vec![4]).await.unwrap();
+        objects.delete_all("usage/1").await.unwrap();
+        assert_eq!(objects.get("usage/1/b").await.unwrap(), None);
+        assert_eq!(objects.get("usage/1/c/d").await.unwrap(), None);
         // They are no block files that are where none are expected.
         assert!(matches!(store.locate(place).await.unwrap(), Located::Empty(_)));
     }

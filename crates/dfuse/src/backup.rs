@@ -75,6 +75,11 @@ pub(crate) fn copy_indexes(store: &dyn Store, directory: &Path) -> anyhow::Resul
     copied.with_context(|| format!("the copy could not be made in {}", directory.display()))
 }
 
+/// What backups and copies are said to be made by.
+pub(crate) fn made_by() -> String {
+    format!("dfuse {}", env!("CARGO_PKG_VERSION"))
+}
+
 /// A directory that has its name when it is whole.
 pub(crate) struct UnfinishedDir;
 

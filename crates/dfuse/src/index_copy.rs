@@ -1,6 +1,6 @@
 //! Copies of the indexes in a directory or an object store, with which new machines begin.
 //!
-//! Each copy is a folder with the files of a store. The object `current`, written last, names the one that counts and its files.
+//! Each copy is an archive in a folder of its own. The object `current`, written last, names the folder that counts.
 
 use std::{
     fs,
@@ -9,40 +9,17 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use dfuse_blocks::{Clock, Objects, StoreOptions, SystemClock};
-use futures::{StreamExt, TryStreamExt, stream};
-use serde::{Deserialize, Serialize};
+use dfuse_blocks::{
+    Clock, Objects, SystemClock,
+    archive::{Archive, fetch_folder, store_folder},
+};
 use tracing::info;
 
-use crate::{failure::usage, start::DataDir};
+use crate::{backup::made_by, failure::usage, input::store_options, start::DataDir};
 
 const CURRENT: &str = "current";
-/// Files that are copied at the same time.
-const PARALLEL: usize = 4;
-
-/// What a copy consists of.
-#[derive(Debug, Serialize, Deserialize)]
-struct Current {
-    folder: String,
-    files: Vec<CopiedFile>,
-}
-
-/// A file of the indexes.
-#[derive(Debug, Serialize, Deserialize)]
-struct CopiedFile {
-    /// Where it is in the directory of the indexes, parts with `/` between.
-    path: String,
-    /// Its name in the folder of the copy.
-    object: String,
-    bytes: u64,
-}
-
-/// What was copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
-    pub(crate) files: usize,
-    pub(crate) bytes: u64,
-}
+/// Before the time in the name of a copy's folder.
+const FOLDER: &str = "copy-";
 
 /// Where the files of a copy stand while it is made: in the data directory, whose disk has room for indexes.
 pub(crate) fn unfinished(data_dir: &Path) -> PathBuf {
@@ -57,33 +34,22 @@ fn open(place: &str) -> anyhow::Result<Objects> {
 }
 
 /// Puts the files of a store that nobody has open to that place. The copy that was there before goes when this one counts.
-pub(crate) async fn put(indexes: &Path, place: &str) -> anyhow::Result<Size> {
-    let objects = open(place)?;
-    let before = current(&objects, place).await?;
-    let folder = format!("copy-{}", SystemClock::new().now().as_micros());
-    let mut paths = Vec::new();
-    list(indexes, Path::new(""), &mut paths)?;
-    let uploads = stream::iter(paths.into_iter().enumerate()).map(|(at, path)| {
-        let (objects, file, object) = (&objects, indexes.join(&path), format!("{at:06}"));
-        let name = format!("{folder}/{object}");
-        async move {
-            let bytes = objects.upload(&name, &file).await?;
-            anyhow::Ok(CopiedFile { path: path.to_string_lossy().into_owned(), object, bytes })
-        }
-    });
-    let files: Vec<_> = uploads.buffered(PARALLEL).try_collect().await?;
-    let size = Size { files: files.len(), bytes: files.iter().map(|file| file.bytes).sum() };
-    objects.replace(CURRENT, serde_json::to_vec(&Current { folder, files })?).await?;
+pub(crate) async fn put(indexes: &Path, place: &str) -> anyhow::Result<Archive> {
+    let objects = Objects::open(place, store_options(true))?;
+    let before = current(&objects).await?;
+    let folder = format!("{FOLDER}{}", SystemClock::new().now().as_micros());
+    let archive = store_folder(indexes, &objects.below(&folder), made_by()).await?;
+    objects.replace(CURRENT, folder.into_bytes()).await?;
     if let Some(before) = before {
-        objects.delete_all(&before.folder).await?;
+        objects.delete_all(&before).await?;
         // Object stores have no folders without objects; at a URL there is nothing to remove.
-        let _ = fs::remove_dir(Path::new(place).join(&before.folder));
+        let _ = fs::remove_dir_all(Path::new(place).join(&before));
     }
-    Ok(size)
+    Ok(archive)
 }
 
 /// Takes the indexes of a data directory without any from the copy at that place.
-pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Size> {
+pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Archive> {
     let index = DataDir::index_in(data_dir);
     if index.exists() {
         return Err(usage(format!(
@@ -91,8 +57,8 @@ pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Size
             data_dir.display()
         )));
     }
-    let objects = open(place)?;
-    let Some(Current { folder, files }) = current(&objects, place).await? else {
+    let objects = Objects::open(place, store_options(true))?;
+    let Some(folder) = current(&objects).await? else {
         return Err(usage(format!(
             "there is no copy of indexes at {place}; `dfuse tools index copy {place}` makes one"
         )));
@@ -102,72 +68,39 @@ pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Size
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(begun.display().to_string()),
         _ => {}
     }
-    let size = Size { files: files.len(), bytes: files.iter().map(|file| file.bytes).sum() };
-    info!(files = size.files, mib = size.bytes >> 20, "taking the indexes from a copy");
+    info!("taking the indexes from a copy");
     let clock = SystemClock::new();
     let began = clock.elapsed();
-    let mut downloads = stream::iter(files)
-        .map(|CopiedFile { path, object, bytes }| {
-            let (objects, file, name) = (&objects, begun.join(&path), format!("{folder}/{object}"));
-            async move {
-                must_be_inside(&path)?;
-                fs::create_dir_all(file.parent().unwrap_or(&file))?;
-                let found = objects.download(&name, &file).await?;
-                if found != bytes {
-                    bail!("the copy is damaged: {name} has {found} bytes instead of {bytes}; make another one");
-                }
-                Ok(bytes)
-            }
-        })
-        .buffer_unordered(PARALLEL);
-    let (mut taken, mut told) = (0, began);
-    while let Some(bytes) = downloads.try_next().await? {
-        taken += bytes;
+    let mut told = began;
+    let fetched = fetch_folder(&objects.below(&folder), &begun, |taken, all| {
         let now = clock.elapsed();
         if (now - told).as_secs() >= 10 {
             told = now;
-            let seconds_left = (now - began).as_secs_f64() * (size.bytes - taken) as f64 / taken.max(1) as f64;
+            let seconds_left = (now - began).as_secs_f64() * (all - taken) as f64 / taken.max(1) as f64;
             info!(
                 mib = taken >> 20,
-                of = size.bytes >> 20,
+                of = all >> 20,
                 seconds_left = seconds_left as u64,
                 "taking the indexes from a copy"
             );
         }
-    }
+    });
+    let archive = fetched.await.context("the copy cannot be used; make another one")?;
     fs::rename(&begun, &index).with_context(|| index.display().to_string())?;
-    Ok(size)
+    Ok(archive)
 }
 
-async fn current(objects: &Objects, place: &str) -> anyhow::Result<Option<Current>> {
+/// The folder of the copy that counts.
+async fn current(objects: &Objects) -> anyhow::Result<Option<String>> {
     let Some(content) = objects.get(CURRENT).await? else { return Ok(None) };
-    let current = serde_json::from_slice(&content);
-    current
-        .map(Some)
-        .with_context(|| format!("what is at {place} is not a copy of indexes, or of another version of dfuse"))
-}
-
-/// A copy says where its files belong; nothing of it may lead elsewhere.
-fn must_be_inside(path: &str) -> anyhow::Result<()> {
-    use std::path::Component;
-    if Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) && !path.is_empty() {
-        return Ok(());
-    }
-    bail!("the copy is damaged: it has a file \"{path}\"")
-}
-
-fn list(folder: &Path, inside: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder.join(inside))? {
-        let entry = entry?;
-        let path = inside.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            list(folder, &path, found)?;
-        } else {
-            found.push(path);
+    match std::str::from_utf8(&content) {
+        Ok(folder)
+            if folder.strip_prefix(FOLDER).is_some_and(|time| time.bytes().all(|byte| byte.is_ascii_digit())) =>
+        {
+            Ok(Some(folder.to_owned()))
         }
+        _ => bail!("what is at {objects} is not a copy of indexes, or of another version of dfuse"),
     }
-    found.sort_unstable();
-    Ok(())
 }
 
 #[cfg(test)]
@@ -185,14 +118,17 @@ mod tests {
         for round in ["a", "bb"] {
             fs::write(from.join("keyspaces/1/table"), round).unwrap();
             fs::write(from.join("version"), "").unwrap();
-            assert_eq!(put(&from, place).await.unwrap(), Size { files: 2, bytes: round.len() as u64 });
+            let archive = put(&from, place).await.unwrap();
+            assert_eq!((archive.files(), archive.bytes()), (2, round.len() as u64));
         }
-        assert_eq!(open(place).unwrap().folders("").await.unwrap().len(), 1, "the one before is gone");
+        let objects = Objects::open(place, store_options(false)).unwrap();
+        assert_eq!(objects.folders("").await.unwrap().len(), 1, "the one before is gone");
         restore(&to, place).await.unwrap();
         assert_eq!(fs::read_to_string(to.join("index/keyspaces/1/table")).unwrap(), "bb");
         assert!(restore(&to, place).await.unwrap_err().to_string().contains("has indexes already"));
-        for path in ["/a", "../a", "a/../../b", ""] {
-            assert!(must_be_inside(path).is_err(), "{path}");
+        for folder in ["/a", "../copy-1", "copy-1/..", ""] {
+            objects.replace(CURRENT, folder.as_bytes().to_vec()).await.unwrap();
+            assert!(current(&objects).await.is_err(), "{folder}");
         }
     }
 }

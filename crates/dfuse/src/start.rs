@@ -63,7 +63,7 @@ pub(crate) struct Start {
     #[arg(long, value_name = "SPEC")]
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
-    /// What this process does of ingest, index and api, for one of several machines [default: all of it]
+    /// Roles of this process where several machines share the work: some of ingest, index and api, separated by commas [default: all]
     #[arg(long, value_name = "ROLES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     roles: Option<String>,

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     failure::{UsageError, one_line},
-    index_copy::{self, Size},
+    index_copy,
     indexes::{IndexStore, indexes},
 };
 
@@ -66,7 +66,7 @@ impl Opened {
         }
         if let Some(place) = settings.index.copy.as_ref().filter(|_| has_indexes && !folder.exists()) {
             match index_copy::restore(data_dir.path(), place).await {
-                Ok(Size { bytes, .. }) => info!(mib = bytes >> 20, "the indexes begin with a copy"),
+                Ok(copy) => info!(mib = copy.bytes() >> 20, "the indexes begin with a copy"),
                 // The first machine makes it.
                 Err(error) if error.is::<UsageError>() => {
                     warn!("the indexes are built from the blocks: {}", one_line(&error));

@@ -47,9 +47,9 @@ section! {
         /// blocks:URL, firehose:HOST:PORT or firehoses:HOST:PORT (with TLS), several endpoints separated by commas, or nodeos
         /// (supervised nodes, see nodeos.nodes). Flag: --source
         source: String = "demo".to_owned(),
-        /// What this process does: ingest (takes blocks from the source into the block store, and sends them to other machines),
-        /// index (builds indexes), api (answers clients, from indexes of its own). Not all of them only for one of several machines, see
-        /// [machines]. Flag: --roles
+        /// Roles of this process: ingest (reads blocks from the source, writes them to the block store and sends them
+        /// to other machines), index (builds indexes) and api (answers clients, from indexes of its own). Only one of
+        /// several machines may have fewer than all roles; see [machines]. Flag: --roles
         roles: String = "ingest,index,api".to_owned(),
         /// Directory in which dfuse keeps its data. Not set: ./dfuse-data; the demo uses a temporary directory, which is
         /// removed when the process ends. Flag: --data-dir
@@ -74,8 +74,8 @@ section! {
         /// opens them: to replace a key, put the new one first, and remove the old one later. Empty: the data directory has a
         /// key of its own
         cursor_keys: Vec<String> = Vec::new(),
-        /// How long a request waits for a block that another machine may have had before: that of its cursor, or one a little
-        /// above the head
+        /// How long a request waits for a block that another machine may already have: the block of its cursor, or one
+        /// a little above the head
         ahead_wait_ms: u64 = 2000,
         /// End the process when the source has ended and all of its blocks are indexed. Flag: --exit-at-end
         exit_at_end: bool = false,

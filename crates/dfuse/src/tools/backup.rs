@@ -10,11 +10,11 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use dfuse_access::{AccessStore, KvAccessStore};
-use dfuse_blocks::archive::store_folder;
+use dfuse_blocks::{Objects, archive::store_folder};
 use dfuse_kv::EngineOptions;
 
 use crate::{
-    backup::{BackupSource, Copied},
+    backup::{BackupSource, Copied, made_by},
     control::{Command, Reached, Reply, say_at_length},
     failure,
     indexes::indexes,
@@ -61,8 +61,8 @@ impl Backup {
         let folder = tempfile::Builder::new().prefix("backup-").tempdir_in(beside)?;
         let directory = std::path::absolute(folder.path().join("copy"))?;
         let copied = copy(settings, data_dir, directory.clone())?;
-        let made_by = format!("dfuse {}", env!("CARGO_PKG_VERSION"));
-        let archive = runtime()?.block_on(store_folder(&directory, &self.place, store_options(true), made_by))?;
+        let place = Objects::open(&self.place, store_options(true))?;
+        let archive = runtime()?.block_on(store_folder(&directory, &place, made_by()))?;
         let (files, bytes) = (archive.files(), size(archive.bytes()));
         writeln!(stdout(), "{}: {}; {files} files, {bytes}", self.place, told(&copied)).context(failure::STDOUT)
     }

@@ -18,16 +18,16 @@ use crate::{
     tools::runtime,
 };
 
-/// Check everything that a data directory holds: API keys and usage, the key of cursors, block files, the files of the indexes and,
-/// with --entries, every entry of them. Ends with code 1 if anything is wrong. No other process may use the data directory
+/// Check everything in a data directory: API keys and usage, the cursor key, block files, the files of the indexes and, with
+/// --entries, every index entry. Exits with code 1 if there are faults. No server may run on the data directory meanwhile
 #[derive(Debug, Args)]
 pub(crate) struct CheckAll {
     #[command(flatten)]
     place: Place,
-    /// Compare every entry of the indexes with what the blocks say. Takes as long as indexing
+    /// Compare every index entry with the blocks, which takes as long as indexing
     #[arg(long)]
     entries: bool,
-    /// Build indexes anew from the block files if they are damaged or differ
+    /// Rebuild indexes from the block files if they are damaged or differ
     #[arg(long)]
     repair: bool,
 }

@@ -23,14 +23,14 @@ use crate::{
 use difference::differences;
 use place::{Blocks, blocks_of};
 
-/// Compare the blocks of two places field by field, without the JSON that may have been decoded into them. Ends with code 1 if any
-/// differ, or if one place lacks blocks between others that it has
+/// Compare the blocks of two places field by field, except for decoded JSON. Exits with code 1 if blocks differ, or if one place
+/// lacks blocks in the middle of those that it has
 #[derive(Debug, Args)]
 pub(crate) struct CompareBlocks {
-    /// A block store (a directory or URL), or a Firehose endpoint (firehose:HOST:PORT; firehoses:HOST:PORT with TLS)
+    /// First place: a block store (a directory or a URL) or a Firehose endpoint (firehose:HOST:PORT; firehoses:HOST:PORT with TLS)
     #[arg(value_name = "A")]
     a: String,
-    /// The other one
+    /// Second place
     #[arg(value_name = "B")]
     b: String,
     /// First block number
@@ -39,10 +39,10 @@ pub(crate) struct CompareBlocks {
     /// Last block number [default: the last one]
     #[arg(long, value_name = "NUMBER")]
     stop_block: Option<u32>,
-    /// Most differences that are printed
+    /// Maximum number of differences to print
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     limit: u64,
-    /// The configuration file of dfuse start: its section "firehose" is for endpoints
+    /// Configuration file of dfuse start; its section "firehose" applies to endpoints
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 }

@@ -31,21 +31,21 @@ const EMPTY_SCOPE: &str = "0";
 /// Longest answer but those of rows.
 const MAX_ANSWER: usize = 256 << 20;
 
-/// Write contracts as they were after a block: code, ABI, permission links and all rows, and a boot sequence that sets them up on a local
-/// chain (dfuse boot DIR/bootseq.yaml), with the public development key in place of theirs. export.json in the directory says what
-/// is there and what is missing. Reads beside a running server or without one
+/// Export contracts as they were after a block: code, ABI, permission links and all rows, with a boot sequence that sets up accounts,
+/// code and ABIs on a local chain under the public development key (dfuse boot DIR/bootseq.yaml). The file export.json says what
+/// was exported and what is missing. A server may run on the data directory meanwhile
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// The contracts, separated by commas
+    /// Accounts of the contracts, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     accounts: Vec<String>,
-    /// At the end of this block [default: the last irreversible one]
+    /// Block after which the contracts are exported [default: the last irreversible block]
     #[arg(long, value_name = "NUMBER")]
     block: Option<u32>,
-    /// The directory to make; nothing must be there yet
+    /// Directory to create, which must not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// The configuration file of dfuse start: its section "search" says what is indexed
+    /// Configuration file of dfuse start; its section "search" says what is indexed
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Data directory [default: ./dfuse-data]

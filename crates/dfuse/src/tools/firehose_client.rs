@@ -21,36 +21,36 @@ use crate::{
     tools::runtime,
 };
 
-/// Take blocks from a Firehose endpoint, and print, count or save them. Tokens, keys and certificates are those of the section
-/// "firehose" of the configuration, or the variables FIREHOSE_API_TOKEN and FIREHOSE_API_KEY
+/// Stream blocks from a Firehose endpoint, and print, count or save them. Credentials come from the section "firehose" of the
+/// configuration file or from the variables FIREHOSE_API_TOKEN and FIREHOSE_API_KEY
 #[derive(Debug, Args)]
 pub(crate) struct FirehoseClient {
-    /// Where it is; firehoses:HOST:PORT with TLS
+    /// Address of the endpoint: HOST:PORT, or firehoses:HOST:PORT for TLS
     #[arg(value_name = "HOST:PORT")]
     endpoint: String,
-    /// The first and the last block, such as 100:199. Without a last one (100:) the stream follows the chain; a first one below 0
-    /// (-10:) counts from the head
+    /// First and last block, such as 100:199. Without a last block (100:), the stream follows the chain. A negative first block
+    /// (-10:) counts back from the head
     #[arg(value_name = "RANGE", allow_hyphen_values = true)]
     range: String,
-    /// Go on after this position, instead of beginning with the first block
+    /// Cursor to resume after, instead of starting at the first block
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
-    /// Final blocks alone, each once
+    /// Stream only final blocks, each of them once
     #[arg(long)]
     final_blocks_only: bool,
-    /// Only what this query finds; for endpoints that are dfuse servers
+    /// Stream only transactions that match this search query. Only dfuse servers support this
     #[arg(long, value_name = "QUERY", conflicts_with = "save")]
     filter: Option<String>,
-    /// What to print of each message
+    /// Output format
     #[arg(long, value_enum, default_value_t, conflicts_with = "save")]
     format: Format,
-    /// Instead of printing blocks, add them to this block store: a directory, or the URL of an object store
+    /// Add the blocks to this block store, a directory or the URL of an object store, instead of printing them
     #[arg(long, value_name = "STORE")]
     save: Option<String>,
-    /// With --save, number of the first block that there is: an empty store may begin with it, or with one in which a bundle begins
+    /// With --save, number of the chain's first block. An empty store must begin with this block or with the first block of a bundle
     #[arg(long, value_name = "NUMBER", default_value_t = 2)]
     first_block: u32,
-    /// The configuration file of dfuse start
+    /// Configuration file of dfuse start
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 }
@@ -62,9 +62,9 @@ enum Format {
     Text,
     /// Step, cursor and the whole block in protobuf's JSON form
     Json,
-    /// The cursor
+    /// Only the cursor
     Cursor,
-    /// Nothing but the number of messages, at the end
+    /// Only the number of messages, at the end
     Count,
 }
 

@@ -9,33 +9,33 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use dfuse_blocks::archive::Archive;
 use dfuse_kv::EngineOptions;
 
 use crate::{
     control::{Command, Reached, Reply, say_at_length},
-    failure,
-    index_copy::{self, Size},
+    failure, index_copy,
     indexes::indexes,
     start::{DataDir, Settings},
-    tools::runtime,
+    tools::{runtime, space::size},
 };
 
-/// Copies of the indexes, with which new machines begin
+/// Make and use copies of the indexes, so that a new machine need not build its own
 #[derive(Debug, Subcommand)]
 pub(crate) enum IndexTool {
-    /// Copy the indexes as they are at one moment, beside the server that runs on them or without one. The copy takes the place of
-    /// the one before; dfuse start with the setting index.copy begins with it
+    /// Copy the indexes as they are at one moment. A server may run on them meanwhile. The copy replaces the one before; to start
+    /// from it, set index.copy on the new machine
     Copy(CopyPlace),
-    /// Take the indexes of a data directory without any from a copy
+    /// Take the indexes from a copy, for a data directory that has none
     Restore(CopyPlace),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyPlace {
-    /// Where copies are: a directory, or the URL of an object store where dfuse is built with the feature aws, gcp or azure
+    /// Place of the copies: a directory, or the URL of an object store, which requires a build with the feature aws, gcp or azure
     #[arg(value_name = "PLACE")]
     place: String,
-    /// The configuration file of dfuse start
+    /// Configuration file of dfuse start
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Data directory [default: ./dfuse-data]
@@ -53,20 +53,20 @@ impl CopyPlace {
 
 impl IndexTool {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        let (place, size, what) = match self {
+        let (place, archive, what) = match self {
             Self::Copy(to) => (&to.place, copy(to)?, "copied to"),
             Self::Restore(from) => {
                 let data_dir = DataDir::open(from.data_dir()?.as_deref())?;
                 (&from.place, runtime()?.block_on(index_copy::restore(data_dir.path(), &from.place))?, "restored from")
             }
         };
-        let Size { files, bytes } = size;
-        writeln!(stdout(), "{what} {place}: {files} files, {} MiB", bytes.div_ceil(1 << 20)).context(failure::STDOUT)
+        let (files, bytes) = (archive.files(), size(archive.bytes()));
+        writeln!(stdout(), "{what} {place}: {files} files, {bytes}").context(failure::STDOUT)
     }
 }
 
 /// Makes the files of the copy first, which is as long as the server is asked for anything, and puts them to their place then.
-fn copy(to: &CopyPlace) -> anyhow::Result<Size> {
+fn copy(to: &CopyPlace) -> anyhow::Result<Archive> {
     let path = to.data_dir()?.unwrap_or_else(|| DataDir::DEFAULT.into());
     let directory = index_copy::unfinished(&std::path::absolute(&path)?);
     let runtime = runtime()?;

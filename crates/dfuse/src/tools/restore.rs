@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use dfuse_blocks::archive::fetch_folder;
+use dfuse_blocks::{Objects, archive::fetch_folder};
 
 use crate::{
     backup::UnfinishedDir,
@@ -16,14 +16,14 @@ use crate::{
     tools::{runtime, space::size},
 };
 
-/// Make a data directory of a backup in an object store or a file:// place. Every file is compared with its digest. A backup in a
-/// directory of this machine is a data directory already: start with it
+/// Create a data directory from a backup at a URL. Every file is compared with its digest. A backup in a local directory is a
+/// data directory already, so dfuse start can use it as it is
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// Where the backup is, as it was named to dfuse tools backup
+    /// URL of the backup, as given to dfuse tools backup
     #[arg(value_name = "URL")]
     place: String,
-    /// The data directory to make; nothing must be there yet
+    /// Data directory to create, which must not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
@@ -38,7 +38,8 @@ impl Restore {
         }
         let directory = std::path::absolute(directory)?;
         let archive = UnfinishedDir::make(&directory, |unfinished| {
-            Ok(runtime()?.block_on(fetch_folder(place, store_options(true), unfinished))?)
+            let place = Objects::open_existing(place, store_options(true))?;
+            Ok(runtime()?.block_on(fetch_folder(&place, unfinished, |_, _| {}))?)
         })?;
         let (files, bytes) = (archive.files(), size(archive.bytes()));
         let version = &archive.made_by;

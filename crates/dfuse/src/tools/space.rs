@@ -22,7 +22,7 @@ use crate::{
 /// Whose data it is about.
 #[derive(Debug, Args)]
 struct Place {
-    /// The configuration file of dfuse start
+    /// Configuration file of dfuse start
     #[arg(long, value_name = "FILE", env = "DFUSE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Data directory [default: ./dfuse-data]
@@ -30,19 +30,18 @@ struct Place {
     data_dir: Option<PathBuf>,
 }
 
-/// Show what the indexes, the block files and the API keys take on the disk, by family, beside the server that runs on them or
-/// without one
+/// Show the disk space that indexes (by family), block files and API keys take. A server may run on the data directory meanwhile
 #[derive(Debug, Args)]
 pub(crate) struct Stats {
     #[command(flatten)]
     place: Place,
-    /// Print one line of JSON
+    /// Print the figures as one line of JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Rewrite the indexes without what was removed or overwritten, beside the server that runs on them or without one. They do so by
-/// themselves, bit by bit; this takes minutes for large ones, and as much free space as the largest family
+/// Compact the indexes now, which they otherwise do bit by bit. A server may run on them meanwhile. Takes minutes for large indexes,
+/// and as much free space as the largest family
 #[derive(Debug, Args)]
 pub(crate) struct Compact {
     #[command(flatten)]

@@ -54,9 +54,10 @@ section! {
         maintenance_retry_seconds: u64 = options.maintenance_retry_seconds,
         /// Number of days after which a new signing key replaces the current one
         rotate_days: u64 = 30,
-        /// Private keys that sign tokens, for machines that share them: P-256 in PKCS #8, as PEM or its base64, such as
-        /// openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 prints. The first signs, tokens of all count: put a new one
-        /// first, and remove the old one a day later. Empty: keys of its own in the data directory, which change by themselves
+        /// Private keys to sign tokens with, for machines that share them: P-256 in PKCS #8, as PEM or its base64
+        /// (openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 prints one). The first key signs, and all of
+        /// them verify: to replace a key, put the new one first, and remove the old one a day later. Empty: the data
+        /// directory has keys of its own, which rotate
         signing_keys: Vec<String> = Vec::new(),
     }
 }

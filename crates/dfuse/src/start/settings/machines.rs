@@ -10,18 +10,18 @@ section! {
     /// Several machines that serve one chain over one block store.
     pub(crate) struct Machines in "machines."
     {
-        /// What this machine is called among those that share blocks.store: letters, digits, _ and . only, another name on
-        /// each. Its one-block files and what it counts of API keys carry it. Whoever has a name is one of several machines. See
-        /// docs/many-machines.md
+        /// Name of this machine among those that share blocks.store: letters, digits, _ and ., different on each
+        /// machine. A process with a name is one of several machines. Its one-block files and its usage records carry
+        /// the name. See docs/many-machines.md
         name: Option<String> = None,
-        /// gRPC addresses of all machines with the role ingest, such as ["10.0.0.1:9000", "10.0.0.2:9000"]. Those without that
-        /// role take live blocks from all of them: whichever is first counts
+        /// gRPC addresses of all machines with the role ingest, such as ["10.0.0.1:9000", "10.0.0.2:9000"]. Machines
+        /// without that role take live blocks from all of them, whichever is first
         ingests: Vec<String> = Vec::new(),
-        /// Whether connections to them are encrypted (http.tls_certificate there). Certificates that the system does not trust
-        /// are named in firehose.ca_certificates
+        /// Whether connections to these addresses are encrypted (http.tls_certificate on those machines). To trust
+        /// further certificates, set firehose.ca_certificates
         tls: bool = false,
-        /// A secret that machines show to those with the role ingest, which then ask it of everybody who wants live blocks. The same
-        /// one on all machines. Not set: access there must be open to them in another way
+        /// Secret that gives access to the live blocks of machines with the role ingest, the same on all machines. Not
+        /// set: the access mode of those machines must let this one in
         secret: Option<String> = None,
     }
 }

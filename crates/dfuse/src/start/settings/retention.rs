@@ -10,17 +10,18 @@ section! {
     /// How much of the chain is kept.
     pub(crate) struct Retention in "retention."
     {
-        /// How far back rows, scopes, keys and permission links are kept as they were: all, or the last so many blocks or days
-        /// of the chain, as "1000000 blocks" or "90 days". Days are counted back from the time of the last irreversible block.
-        /// Requests for earlier blocks are answered with data_not_kept_error. What was removed comes back only by indexing
-        /// everything anew
+        /// How much history of rows, scopes, keys and permission links to keep: all, or the last blocks or days of the
+        /// chain, such as "1000000 blocks" or "90 days". Days are counted back from the time of the last irreversible
+        /// block. Requests for earlier blocks get data_not_kept_error. Removed history returns only if everything is
+        /// indexed again
         state: String = "all".to_owned(),
-        /// How far back searches find actions, in the same form. Never further than block_files
+        /// How much of the chain searches cover, in the same form. Never more than block_files
         search: String = "all".to_owned(),
-        /// How far back transactions are known, in the same form. Never further than block_files
+        /// How much of the chain transactions are known from, in the same form. Never more than block_files
         transactions: String = "all".to_owned(),
-        /// How far back the files of blocks are kept, in the same form. Files are removed by hundreds of blocks, also in an
-        /// object store: set it on one of the machines that share a store at most. Streams begin no further back
+        /// How many block files to keep, in the same form. Files are removed in bundles of 100 blocks, also from an
+        /// object store, so set this on only one of the machines that share a store. Streams cannot start at earlier
+        /// blocks
         block_files: String = "all".to_owned(),
     }
 }

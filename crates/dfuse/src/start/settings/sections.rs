@@ -35,8 +35,8 @@ section! {
         memory_mib: usize = dfuse_index::Options::default().overlay_bytes >> 20,
         /// Memory for the cache of index reads
         cache_mib: u64 = dfuse_kv::EngineOptions::default().cache_bytes >> 20,
-        /// Where dfuse tools index copy puts copies of the indexes: a directory, or the URL of an object store. A data directory
-        /// without indexes begins with the copy that is there, and takes what it lacks from the blocks. Not set: indexes are
+        /// Place of a copy of the indexes that dfuse tools index copy made: a directory, or the URL of an object store.
+        /// A data directory without indexes starts from this copy and indexes only later blocks. Not set: indexes are
         /// built from the blocks
         copy: Option<String> = None,
         /// Flush every commit of the indexes to disk. Without this, a power failure loses the last commits, which are then
@@ -214,8 +214,9 @@ section! {
     /// Pages for people.
     pub(crate) struct Web in "web."
     {
-        /// API key that pages act with for whoever gives none of their own, within its limits: one of kind web whose origins
-        /// include the address of this server, since browsers get tokens for it. Not set: they act as anonymous callers
+        /// API key for pages whose visitors have no token of their own. Pages then work within its limits. It must be a
+        /// key of kind web whose origins include the address of this server, because browsers get tokens for it. Not
+        /// set: such visitors are anonymous callers
         api_key: Option<String> = None,
     }
 }

@@ -10,10 +10,10 @@ section! {
     /// Traces of requests.
     pub(crate) struct Traces in "traces."
     {
-        /// Address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318: every request over HTTP is sent to it
-        /// as a span, with the trace id that answers have as x-trace-id. Not set: no traces
+        /// Address of a collector that accepts OTLP over HTTP, such as http://127.0.0.1:4318. It receives every HTTP
+        /// request as a span with the trace id of the answer (x-trace-id). Not set: there are no traces
         collector: Option<String> = None,
-        /// The name of this service in traces
+        /// Name of this service in traces
         service_name: String = "dfuse".to_owned(),
     }
 }
