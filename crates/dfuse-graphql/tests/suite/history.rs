@@ -192,3 +192,46 @@ async fn what_a_block_changed_is_taken_back_with_it() {
         assert_eq!(next(&mut resumed).await.unwrap(), *expected);
     }
 }
+
+/// The chain may come back to a block before the indexes have left it. Whoever was told of it is told that it is undone all the same,
+/// because the block is new to them once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_does_not_wait_for_the_indexes() {
+    let Some(blocks) = blocks("small") else { return };
+    let of_block = |block: &Block| block.state_history.as_ref().and_then(|history| history.db_ops.first().cloned());
+    let (lost, op) = (100..).find_map(|at| Some((at, of_block(&blocks[at])?))).unwrap();
+    let mut chain = TestChain::new(Box::new(std::io::empty())).await;
+    for block in &blocks[..=lost] {
+        chain.push(block.clone()).await;
+    }
+    let low = json!({"low": blocks[lost].number});
+    let rows = "subscription($code: String!, $table: String!, $scope: String!, $low: Uint32){tableDeltas(code: $code, \
+        table: $table, scope: $scope, lowBlockNum: $low){undo block{id}}}";
+    let found = "subscription($low: Int64!){searchTransactionsForward(query: \"action:onblock\", lowBlockNum: $low)\
+        {undo block{id}}}";
+    let documents = [
+        (request(rows, with(&table(op.code, op.table_name, op.scope), &low)), "tableDeltas"),
+        (request(found, low), "searchTransactionsForward"),
+    ];
+    let mut streams: Vec<_> = documents.map(|(document, field)| (chain.execute(document), field)).into();
+    let mut told = Vec::new();
+    for (stream, field) in &mut streams {
+        let first = written(stream.next().await.unwrap());
+        assert_eq!(first["data"][*field]["block"]["id"], blocks[lost].id.to_string(), "{first}");
+        told.push(first);
+    }
+    chain.stop_indexing().await;
+    let brother = again(blocks[lost].clone(), blocks[lost - 1].id);
+    let parent = brother.id;
+    chain.take(brother).await;
+    chain.take(again(blocks[lost + 1].clone(), parent)).await;
+    for ((stream, field), told) in streams.iter_mut().zip(told) {
+        let undone = loop {
+            let next = written(stream.next().await.unwrap());
+            if next["data"][*field]["undo"] != false {
+                break next;
+            }
+        };
+        assert_eq!(undone["data"][*field], json!({"undo": true, "block": told["data"][*field]["block"]}), "{undone}");
+    }
+}

@@ -135,11 +135,22 @@ impl TestChain {
         taken
     }
 
-    /// A block comes; waits until it is served if it is on the best chain then.
-    pub(crate) async fn push(&mut self, block: Block) {
+    /// A block comes to the feed.
+    pub(crate) async fn take(&mut self, block: Block) {
         let encoded = EncodedBlock::encode(&block, &mut ReverseWriter::new()).unwrap();
         self.clock.set(block.header.timestamp);
         self.feed.push_decoded(encoded, Arc::new(block)).await.unwrap();
+    }
+
+    /// The indexes take no more blocks.
+    pub(crate) async fn stop_indexing(&mut self) {
+        self.follower.abort();
+        assert!((&mut self.follower).await.unwrap_err().is_cancelled());
+    }
+
+    /// A block comes; waits until it is served if it is on the best chain then.
+    pub(crate) async fn push(&mut self, block: Block) {
+        self.take(block).await;
         let (serving, feed) = (&self.service.chain().serving, self.feed.handle());
         // Before any block is final, the feed's LIB is the one before the first.
         let lib = || feed.lib().filter(|lib| feed.first_block().is_some_and(|first| lib.number >= first));

@@ -148,7 +148,7 @@ impl RowStream {
     /// What a step does to the table, once the indexes have it. Absent if the chain took it back before.
     async fn see(&self, step: FeedStep) -> ApiResult<Option<RowChanges>> {
         let service = &self.service;
-        let mut taken = Taken::new(service, &step, self.follow.confirmations);
+        let mut taken = Taken::of_block(service, &step, self.follow.confirmations);
         loop {
             if !taken.may_be().await? {
                 return Ok(None);

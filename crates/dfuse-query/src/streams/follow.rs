@@ -214,8 +214,16 @@ impl<'a> Taken<'a> {
         Self {
             service,
             changes: service.chain().serving.changes(),
-            check: Check { step, block, is_final, confirmations },
+            check: Check { step, block, is_final, confirmations, undoes_at_once: false },
         }
+    }
+
+    /// The same for a stream that tells what each block has. An undo does not wait: it must be told even if the chain comes back to
+    /// the block before the indexes have left it, since the block is then new once more.
+    pub fn of_block(service: &'a Service, step: &FeedStep, confirmations: u32) -> Self {
+        let mut taken = Self::new(service, step, confirmations);
+        taken.check.undoes_at_once = true;
+        taken
     }
 
     /// Waits until the newest snapshot is likely to have it: [`Check::is_in`] tells. False if the chain took it back before.
@@ -259,6 +267,7 @@ pub struct Check {
     block: BlockRef,
     is_final: bool,
     confirmations: u32,
+    undoes_at_once: bool,
 }
 
 impl Check {
@@ -269,7 +278,7 @@ impl Check {
         match self.step {
             Step::New if self.is_final => final_in(),
             Step::New => snapshot.head().is_some() && confirmed(snapshot, self.confirmations) >= number,
-            Step::Undo => snapshot.head() != Some(self.block),
+            Step::Undo => self.undoes_at_once || snapshot.head() != Some(self.block),
             Step::Irreversible => final_in(),
         }
     }
@@ -283,7 +292,7 @@ impl Check {
         Ok(self.may_be_in(snapshot)
             && match self.step {
                 Step::New => on_chain()?,
-                Step::Undo => !on_chain()?,
+                Step::Undo => self.undoes_at_once || !on_chain()?,
                 Step::Irreversible => true,
             })
     }

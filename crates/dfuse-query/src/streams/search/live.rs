@@ -101,7 +101,7 @@ impl Live {
         block: &Arc<Block>,
         query: &Arc<Query>,
     ) -> ApiResult<Option<Seen>> {
-        let mut taken = Taken::new(service, step, 0);
+        let mut taken = Taken::of_block(service, step, 0);
         loop {
             if !taken.may_be().await? {
                 return Ok(None);
