@@ -13,11 +13,20 @@ use dfuse_antelope::{
 };
 use dfuse_blocks::{CursorKey, CursorKind, EncodedBlock, bundle};
 use dfuse_deep_mind::{Event, Reader};
-use dfuse_ship::{BlocksRequest, HistoryLog, Position, Request};
+use dfuse_proto::{
+    Any,
+    dfuse::firehose::v1::SearchFilter,
+    sf::firehose::v2::{
+        Request, SingleBlockRequest, single_block_request,
+        single_block_request::{BlockHashAndNumber, BlockNumber, Reference},
+    },
+};
+use dfuse_ship::{BlocksRequest, HistoryLog, Position};
 use dfuse_testkit::{
     recorded,
     synthetic::{Fork, Software, SyntheticChain},
 };
+use prost::Message;
 
 /// Longest log: what is longer is fuzzed too slowly.
 const MAX_LOG: usize = 24 * 1024;
@@ -113,6 +122,7 @@ fn main() {
             }
         }
     }
+    firehose_requests();
     MESSAGES.iter().for_each(|text| write("stream_message", text.as_bytes()));
     for text in PRIMARY_KEYS {
         write("primary_keys", text.as_bytes());
@@ -150,6 +160,47 @@ fn main() {
     histories();
 }
 
+/// Requests of every kind, and cursors of every form.
+fn firehose_requests() {
+    let any = |type_url: &str, value: Vec<u8>| Any { type_url: type_url.to_owned(), value: value.into() };
+    let filter = |query: &str| SearchFilter { query: query.to_owned(), include_empty_blocks: true }.encode_to_vec();
+    let id = format!("{:08x}{}", 5, "ab".repeat(28));
+    for request in [
+        Request::default(),
+        Request { start_block_num: -5, stop_block_num: 30, ..Request::default() },
+        Request { start_block_num: 9, stop_block_num: 3, ..Request::default() },
+        Request { start_block_num: i64::MAX, final_blocks_only: true, ..Request::default() },
+        Request { transforms: vec![any("x/dfuse.firehose.v1.SearchFilter", filter("a:b"))], ..Request::default() },
+        Request {
+            transforms: vec![any("/dfuse.firehose.v1.SearchFilter", filter("receiver:eosio action:onblock"))],
+            stop_block_num: 20,
+            ..Request::default()
+        },
+        Request { transforms: vec![any("type.googleapis.com/sf.x.Y", vec![1])], ..Request::default() },
+    ] {
+        write("firehose_request", &[&[0], &request.encode_to_vec()[..]].concat());
+    }
+    for reference in [
+        Reference::BlockNumber(BlockNumber { num: 7 }),
+        Reference::BlockHashAndNumber(BlockHashAndNumber { num: 5, hash: id.clone() }),
+        Reference::Cursor(single_block_request::Cursor { cursor: "AQID".to_owned() }),
+    ] {
+        let request = SingleBlockRequest { reference: Some(reference), transforms: Vec::new() };
+        write("firehose_request", &[&[1], &request.encode_to_vec()[..]].concat());
+    }
+    let text = CursorKey::new([8; 32]).seal_content(CursorKind::Stream, &[3; 64]);
+    write("firehose_request", &[&[2], text.as_bytes()].concat());
+    for plain in [
+        format!("c1:1:5:{id}:5:{id}"),
+        format!("c2:16:5:{id}:5:{id}"),
+        format!("c3:2:5:{id}:5:{id}:5:{id}"),
+        "c1:17:1:2".to_owned(),
+        "c4".to_owned(),
+    ] {
+        write("firehose_request", &[&[3], plain.as_bytes()].concat());
+    }
+}
+
 /// Recorded logs of state history and of blocks, cut after their first entries, and what these entries say.
 fn histories() {
     for (file, kept) in [("state-history/trace_history.log", 14), ("state-history/chain_state_history.log", 14)] {
@@ -169,7 +220,7 @@ fn histories() {
     let Some(log) = recorded::tar_member("small/ship-and-blocks.tar.zst", "blocks/blocks.log") else { return };
     write("history_log", &log[..3000]);
     let request = BlocksRequest { have_positions: vec![Position::default(); 2], ..BlocksRequest::default() };
-    write("history_message", &Request::Blocks(request).pack());
+    write("history_message", &dfuse_ship::Request::Blocks(request).pack());
     let mut result = vec![1];
     result.extend([7; 72]);
     result.extend([0, 0, 1, 3, 1, 2, 3, 1, 1, 0, 0]);

@@ -5,6 +5,7 @@
 
 mod abi;
 mod blocks;
+mod firehose;
 mod graphql;
 mod history;
 mod log;
@@ -17,6 +18,7 @@ mod text;
 
 pub use abi::abi_decode;
 pub use blocks::bundle_file;
+pub use firehose::firehose_request;
 pub use graphql::{graphql_document, graphql_message};
 pub use history::{history_log, history_message};
 pub use log::{log_lines, log_reader};
@@ -31,12 +33,13 @@ pub use text::{assets, keys, names};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus`.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("abi_decode", abi_decode),
     ("assets", assets),
     ("bundle_file", bundle_file),
     ("cursors", cursors),
     ("filter", filter),
+    ("firehose_request", firehose_request),
     ("graphql_document", graphql_document),
     ("graphql_message", graphql_message),
     ("history_log", history_log),
