@@ -230,20 +230,21 @@ mod tests {
         put("index/fjall/0/1", &vec![7; 2 * PIECE + 5]);
         put("index/fjall/0/2", &vec![9; PIECE]);
         put("blocks/a b#c", b"x");
+        put("blocks/d", b"x");
         let (data, back) = (folder.path().join("data"), folder.path().join("back"));
         let url = format!("file://{}", place.path().display());
         let objects = Objects::open(&url, StoreOptions::default()).unwrap();
         let stored = store_folder(&data, &objects, "test".to_owned()).await.unwrap();
-        assert_eq!((stored.files(), stored.bytes()), (4, (3 * PIECE + 6) as u64));
+        assert_eq!((stored.files(), stored.bytes()), (5, (3 * PIECE + 7) as u64));
         let again = store_folder(&data, &objects, "test".to_owned()).await.unwrap_err();
         assert!(again.to_string().contains("there is a backup"), "{again}");
         assert_eq!(fetch_folder(&objects, &back, |_, _| {}).await.unwrap(), stored);
         assert_eq!(files_of(&back), files_of(&data));
 
-        std::fs::write(place.path().join("blocks/a b#c"), "y").unwrap();
+        std::fs::write(place.path().join("blocks/d"), "y").unwrap();
         let damaged = fetch_folder(&objects, &folder.path().join("b"), |_, _| {}).await.unwrap_err();
         assert!(damaged.to_string().contains("not what was stored"), "{damaged}");
-        std::fs::remove_file(place.path().join("blocks/a b#c")).unwrap();
+        std::fs::remove_file(place.path().join("blocks/d")).unwrap();
         let missing = fetch_folder(&objects, &folder.path().join("c"), |_, _| {}).await.unwrap_err();
         assert!(missing.to_string().contains("missing"), "{missing}");
         std::fs::remove_file(place.path().join(LIST)).unwrap();

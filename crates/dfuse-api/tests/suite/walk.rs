@@ -19,7 +19,7 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
     ("/metrics", &["GET", "HEAD"], true),
     ("/v1/stream", &["GET", "HEAD"], false),
     ("/v0/block_id/by_time", &["GET", "HEAD", "POST"], false),
-    ("/v0/coverage", &["GET", "HEAD", "POST"], true),
+    ("/v0/coverage", &["GET", "HEAD", "POST"], false),
     ("/v0/blocks", &["GET", "HEAD", "POST"], false),
     ("/v0//blocks/", &["GET", "HEAD", "POST"], false),
     ("/v0/blocks/00", &["GET", "HEAD", "POST"], false),

@@ -78,6 +78,13 @@ impl FeedHandle {
         self.shared.hub_mut().as_mut().map(|hub| hub.forget_below(number))
     }
 
+    /// Tells that blocks below that number were removed before the feed was opened, if it is not 0: whoever asks for one hears so.
+    pub fn was_kept_from(&self, number: u32) {
+        if let Some(hub) = self.shared.hub_mut().as_mut() {
+            hub.kept_from = hub.kept_from.max(number);
+        }
+    }
+
     /// What blocks of history take that are in memory for streams: encoded, and decoded.
     pub fn history_bytes(&self) -> (usize, usize) {
         (self.shared.past.bytes(), self.shared.past.decoded_bytes())

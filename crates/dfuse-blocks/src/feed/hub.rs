@@ -138,6 +138,8 @@ pub(super) enum Standing {
 pub(super) struct Hub {
     /// Number of the first block that is kept in memory or bundles.
     pub(super) first: u32,
+    /// Number of the first block that was kept when earlier ones were removed; 0 if none were.
+    pub(super) kept_from: u32,
     /// The block below those that are kept.
     floor: BlockRef,
     /// Final blocks above the floor, to the LIB.
@@ -156,6 +158,7 @@ impl Hub {
     pub(super) fn new(first: u32, floor: BlockRef) -> Self {
         Self {
             first,
+            kept_from: 0,
             floor,
             tail: VecDeque::new(),
             forks: ForkDb::new(floor),
@@ -335,7 +338,10 @@ impl Hub {
     /// Nothing below that number is read any more, nor below the bundle that it is in; the last bundle stays. Returns the
     /// first block that is left.
     pub(super) fn forget_below(&mut self, number: u32) -> u32 {
-        self.first = self.first.max(base_of(number.min(self.bundled)));
+        let kept_from = base_of(number.min(self.bundled));
+        if kept_from > self.first {
+            (self.first, self.kept_from) = (kept_from, kept_from);
+        }
         self.first
     }
 

@@ -168,7 +168,7 @@ impl Shared {
 
     /// The error for a block that is not there, where that is so because it is not kept any more.
     pub(super) fn not_kept(&self, number: u32, error: Error) -> Error {
-        let first = self.hub().as_ref().map_or(0, |hub| hub.first);
+        let first = self.hub().as_ref().map_or(0, |hub| hub.kept_from);
         if matches!(error, Error::NotFound(_)) && number < first { Error::NotKept { number, first } } else { error }
     }
 

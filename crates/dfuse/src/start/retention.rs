@@ -84,6 +84,7 @@ fn higher(snapshot: &ServingSnapshot, keep: &[(Part, Keep)], floors: Floors, fee
 
 /// Raises floors before anything is served, for settings that were changed since: without new blocks they would not rise.
 pub(super) fn raise_at_start(pipeline: &mut Pipeline, keep: &[(Part, Keep)], feed: &FeedHandle) -> Result<()> {
+    feed.was_kept_from(pipeline.floors().get().get(Part::BlockFiles));
     if !all_live(pipeline.serving()) {
         return Ok(());
     }
