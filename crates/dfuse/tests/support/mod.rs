@@ -175,10 +175,15 @@ impl Server {
 
     /// Waits until it answers that path with 200.
     pub(crate) fn wait_until_it_has(&mut self, path: &str) {
+        self.wait_until(path, |answer| answer.status == 200);
+    }
+
+    /// Asks until the answer is right.
+    pub(crate) fn wait_until(&mut self, path: &str, is_right: impl Fn(&Answer) -> bool) {
         let until = deadline();
         loop {
             let answer = self.get(path);
-            if answer.status == 200 {
+            if is_right(&answer) {
                 return;
             }
             assert!(Instant::now() < until, "{path}: {answer:?}: {:#?}", self.log);
