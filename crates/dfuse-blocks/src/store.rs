@@ -157,11 +157,6 @@ impl BlockStore {
         self.merged.clone().join(names::bundle_file_name(base))
     }
 
-    /// A file that is not in one of the folders of blocks.
-    pub(crate) fn file(&self, path: &str) -> Path {
-        path.split('/').fold(self.root.clone(), |folder, name| folder.join(name))
-    }
-
     pub(crate) async fn list<T: Ord>(&self, folder: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
         self.list_folder(&self.root.clone().join(folder), parse).await
     }

@@ -26,13 +26,6 @@ pub(crate) fn unfinished(data_dir: &Path) -> PathBuf {
     data_dir.join("index-copy.unfinished")
 }
 
-/// The place of copies. Credentials come from the environment.
-fn open(place: &str) -> anyhow::Result<Objects> {
-    let credentials =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(Objects::open(place, StoreOptions { credentials: credentials.collect(), ..StoreOptions::default() })?)
-}
-
 /// Puts the files of a store that nobody has open to that place. The copy that was there before goes when this one counts.
 pub(crate) async fn put(indexes: &Path, place: &str) -> anyhow::Result<Archive> {
     let objects = Objects::open(place, store_options(true))?;
@@ -72,7 +65,8 @@ pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Arch
     let clock = SystemClock::new();
     let began = clock.elapsed();
     let mut told = began;
-    let fetched = fetch_folder(&objects.below(&folder), &begun, |taken, all| {
+    let copy = objects.below(&folder);
+    let fetched = fetch_folder(&copy, &begun, |taken, all| {
         let now = clock.elapsed();
         if (now - told).as_secs() >= 10 {
             told = now;
