@@ -85,6 +85,7 @@ fn every_surface_says_so() {
         |entry: &&String| ["/docs", "/graphiql", "/guide", "/assets", "/favicon"].iter().any(|it| entry.contains(it));
     let others: BTreeSet<_> = ready.iter().filter(|entry| !is_page(entry)).map(String::as_str).collect();
     assert_eq!(others, BTreeSet::from(needs_no_block));
-    drop(log);
     server.stop();
+    // A log that ends without a block is an error.
+    drop(log);
 }
