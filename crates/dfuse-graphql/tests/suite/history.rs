@@ -48,7 +48,7 @@ fn blocks(chain: &str) -> Option<Vec<Block>> {
         let block = HistoryBlock::decode(logged.id, &logged.block, &history, &deltas[&logged.id][..]).unwrap();
         match &mut assembler {
             None => {
-                assembler = Some(Assembler::genesis(&genesis, block.id, block.deltas, Box::<MemoryRows>::default()))
+                assembler = Some(Assembler::genesis(&genesis, block.id, block.deltas, Box::<MemoryRows>::default()));
             }
             Some(assembler) => blocks.push(assembler.block(block).unwrap()),
         }
