@@ -252,7 +252,7 @@ mod tests {
         alone.put_key(&first).unwrap();
         let a = open("a", alone);
         let b = open("b", memory_store());
-        assert_eq!(b.keys().unwrap(), [first.clone()]);
+        assert_eq!(b.keys().unwrap(), std::slice::from_ref(&first));
         assert!(a.news().unwrap().is_empty() && b.news().unwrap().is_empty());
         let (second, third) = (key("second"), key("third"));
         b.put_key(&second).unwrap();

@@ -55,7 +55,7 @@ fn parts(chain: &str) -> Option<(Assembler, Vec<HistoryBlock>)> {
         let block = HistoryBlock::decode(logged.id, &logged.block, &history, &deltas[&logged.id][..]).unwrap();
         match assembler {
             None => {
-                assembler = Some(Assembler::genesis(&genesis, block.id, block.deltas, Box::<MemoryRows>::default()))
+                assembler = Some(Assembler::genesis(&genesis, block.id, block.deltas, Box::<MemoryRows>::default()));
             }
             Some(_) => blocks.push(block),
         }
