@@ -58,7 +58,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
 async fn serve() -> (Channel, Feed) {
     let clock = Arc::new(SystemClock::new());
     let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
-    let (feed, _) = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &*clock).await.unwrap();
+    let (mut feed, _) = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &*clock).await.unwrap();
     let search = Arc::new(SearchIndex::default());
     let indexes: Vec<Arc<dyn Index>> =
         vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
@@ -117,7 +117,7 @@ pub fn firehose_request(data: &[u8]) {
 
 fn ask(path: &'static str, message: Bytes) {
     let Server { runtime, channel, .. } = &*SERVER;
-    let answer = runtime.block_on(timeout(LISTENED, async {
+    let listen = async {
         let mut client = Grpc::new(channel.clone());
         client.ready().await.expect("the server is there");
         let path = PathAndQuery::from_static(path);
@@ -128,7 +128,8 @@ fn ask(path: &'static str, message: Bytes) {
             }
         }
         Ok(())
-    }));
+    };
+    let answer = runtime.block_on(async { timeout(LISTENED, listen).await });
     if let Ok(Err(status)) = answer {
         assert_refused(&status);
     }
