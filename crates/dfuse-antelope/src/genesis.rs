@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::{Checksum256, Error, PublicKey, Result, TimePoint, raw::Writer};
+use crate::{
+    Checksum256, Error, PublicKey, Result, TimePoint,
+    raw::{Reader, Writer},
+};
 
 /// `genesis_state` of nodeos, as in its `genesis.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,26 +15,81 @@ pub struct Genesis {
     initial_configuration: ChainConfig,
 }
 
-/// `chain_config_v0`. Later fields are no part of a chain's id.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct ChainConfig {
-    max_block_net_usage: u64,
-    target_block_net_usage_pct: u32,
-    max_transaction_net_usage: u32,
-    base_per_transaction_net_usage: u32,
-    net_usage_leeway: u32,
-    context_free_discount_net_usage_num: u32,
-    context_free_discount_net_usage_den: u32,
-    max_block_cpu_usage: u32,
-    target_block_cpu_usage_pct: u32,
-    max_transaction_cpu_usage: u32,
-    min_transaction_cpu_usage: u32,
-    max_transaction_lifetime: u32,
-    deferred_trx_expiration_window: u32,
-    max_transaction_delay: u32,
-    max_inline_action_size: u32,
-    max_inline_action_depth: u16,
-    max_authority_depth: u16,
+/// Limits of blocks and transactions: `chain_config`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs, reason = "fields are named as in nodeos, whose documentation explains them")]
+pub struct ChainConfig {
+    pub max_block_net_usage: u64,
+    pub target_block_net_usage_pct: u32,
+    pub max_transaction_net_usage: u32,
+    pub base_per_transaction_net_usage: u32,
+    pub net_usage_leeway: u32,
+    pub context_free_discount_net_usage_num: u32,
+    pub context_free_discount_net_usage_den: u32,
+    pub max_block_cpu_usage: u32,
+    pub target_block_cpu_usage_pct: u32,
+    pub max_transaction_cpu_usage: u32,
+    pub min_transaction_cpu_usage: u32,
+    pub max_transaction_lifetime: u32,
+    pub deferred_trx_expiration_window: u32,
+    pub max_transaction_delay: u32,
+    pub max_inline_action_size: u32,
+    pub max_inline_action_depth: u16,
+    pub max_authority_depth: u16,
+    /// Of `chain_config_v1`; no part of a chain's id.
+    #[serde(skip)]
+    pub max_action_return_value_size: Option<u32>,
+}
+
+impl ChainConfig {
+    /// Reads `chain_config_v0`.
+    pub fn unpack(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            max_block_net_usage: reader.u64()?,
+            target_block_net_usage_pct: reader.u32()?,
+            max_transaction_net_usage: reader.u32()?,
+            base_per_transaction_net_usage: reader.u32()?,
+            net_usage_leeway: reader.u32()?,
+            context_free_discount_net_usage_num: reader.u32()?,
+            context_free_discount_net_usage_den: reader.u32()?,
+            max_block_cpu_usage: reader.u32()?,
+            target_block_cpu_usage_pct: reader.u32()?,
+            max_transaction_cpu_usage: reader.u32()?,
+            min_transaction_cpu_usage: reader.u32()?,
+            max_transaction_lifetime: reader.u32()?,
+            deferred_trx_expiration_window: reader.u32()?,
+            max_transaction_delay: reader.u32()?,
+            max_inline_action_size: reader.u32()?,
+            max_inline_action_depth: reader.u16()?,
+            max_authority_depth: reader.u16()?,
+            max_action_return_value_size: None,
+        })
+    }
+
+    /// Writes `chain_config_v0`.
+    pub fn pack(&self, writer: &mut Writer) {
+        writer.u64(self.max_block_net_usage);
+        for value in [
+            self.target_block_net_usage_pct,
+            self.max_transaction_net_usage,
+            self.base_per_transaction_net_usage,
+            self.net_usage_leeway,
+            self.context_free_discount_net_usage_num,
+            self.context_free_discount_net_usage_den,
+            self.max_block_cpu_usage,
+            self.target_block_cpu_usage_pct,
+            self.max_transaction_cpu_usage,
+            self.min_transaction_cpu_usage,
+            self.max_transaction_lifetime,
+            self.deferred_trx_expiration_window,
+            self.max_transaction_delay,
+            self.max_inline_action_size,
+        ] {
+            writer.u32(value);
+        }
+        writer.u16(self.max_inline_action_depth);
+        writer.u16(self.max_authority_depth);
+    }
 }
 
 impl Genesis {
@@ -48,28 +106,7 @@ impl Genesis {
         let mut writer = Writer::new();
         writer.i64(self.initial_timestamp.parse::<TimePoint>()?.0);
         self.initial_key.parse::<PublicKey>()?.write(&mut writer);
-        let config = &self.initial_configuration;
-        writer.u64(config.max_block_net_usage);
-        for value in [
-            config.target_block_net_usage_pct,
-            config.max_transaction_net_usage,
-            config.base_per_transaction_net_usage,
-            config.net_usage_leeway,
-            config.context_free_discount_net_usage_num,
-            config.context_free_discount_net_usage_den,
-            config.max_block_cpu_usage,
-            config.target_block_cpu_usage_pct,
-            config.max_transaction_cpu_usage,
-            config.min_transaction_cpu_usage,
-            config.max_transaction_lifetime,
-            config.deferred_trx_expiration_window,
-            config.max_transaction_delay,
-            config.max_inline_action_size,
-        ] {
-            writer.u32(value);
-        }
-        writer.u16(config.max_inline_action_depth);
-        writer.u16(config.max_authority_depth);
+        self.initial_configuration.pack(&mut writer);
         Ok(Checksum256::sha256(&writer.bytes))
     }
 }

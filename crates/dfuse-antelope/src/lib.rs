@@ -31,7 +31,7 @@ pub use abi_dump::AbiDump;
 pub use asset::{Asset, ExtendedAsset};
 pub use checksum::{Checksum, Checksum160, Checksum256, Checksum512};
 pub use error::{Error, Result};
-pub use genesis::Genesis;
+pub use genesis::{ChainConfig, Genesis};
 pub use key::{MAX_WEBAUTHN_BYTES, PrivateKey, PublicKey, Signature, WebAuthnKey, WebAuthnSignature};
 pub use name::Name;
 pub use symbol::{Symbol, SymbolCode};

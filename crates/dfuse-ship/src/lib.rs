@@ -55,8 +55,8 @@ pub use messages::{BlocksRequest, Position, Request, Response, Results, Status};
 pub use protocol::Protocol;
 pub use snapshot::{Head, LegacyHead, SavannaHead, Section, Snapshot, SnapshotRow, is_snapshot};
 pub use state::{
-    Account, AccountMetadata, AccountSequences, Authority, ChainConfig, Code, CodeReference, ContractRow,
-    DeferredTimes, GeneratedTransaction, GlobalProperty, KeyValue, Permission, PermissionLink, ProtocolState,
-    ResourceLimits, ResourceUsage, SecondaryKey, SecondaryRow, Table, UsageAccumulator,
+    Account, AccountMetadata, AccountSequences, Authority, Code, CodeReference, ContractRow, DeferredTimes,
+    GeneratedTransaction, GlobalProperty, KeyValue, Permission, PermissionLink, ProtocolState, ResourceLimits,
+    ResourceUsage, SecondaryKey, SecondaryRow, Table, UsageAccumulator,
 };
 pub use traces::{Trace, traces};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dfuse_antelope::{
-    BlockTimestamp, Checksum256, Name, PublicKey, TimePoint,
+    BlockTimestamp, ChainConfig, Checksum256, Name, PublicKey, TimePoint,
     model::{PermissionLevel, ProducerAuthoritySchedule},
 };
 
@@ -270,31 +270,6 @@ pub struct GlobalProperty {
     pub configuration: ChainConfig,
     /// The chain's id, from version 3 on.
     pub chain_id: Option<Checksum256>,
-}
-
-/// Limits of blocks and transactions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "fields are named as in nodeos, whose documentation explains them")]
-pub struct ChainConfig {
-    pub max_block_net_usage: u64,
-    pub target_block_net_usage_pct: u32,
-    pub max_transaction_net_usage: u32,
-    pub base_per_transaction_net_usage: u32,
-    pub net_usage_leeway: u32,
-    pub context_free_discount_net_usage_num: u32,
-    pub context_free_discount_net_usage_den: u32,
-    pub max_block_cpu_usage: u32,
-    pub target_block_cpu_usage_pct: u32,
-    pub max_transaction_cpu_usage: u32,
-    pub min_transaction_cpu_usage: u32,
-    pub max_transaction_lifetime: u32,
-    pub deferred_trx_expiration_window: u32,
-    pub max_transaction_delay: u32,
-    pub max_inline_action_size: u32,
-    pub max_inline_action_depth: u16,
-    pub max_authority_depth: u16,
-    /// From version 5 on.
-    pub max_action_return_value_size: Option<u32>,
 }
 
 /// Protocol features.

@@ -9,8 +9,8 @@ use std::io::Read;
 use dfuse_antelope::{
     BlockTimestamp, Checksum256, Result, Signature, TimePointSec,
     model::{
-        AccountRamDelta, Action, ActionReceipt, ActionTrace, AuthSequence, Exception, Extension, SignedTransaction,
-        Transaction, TransactionHeader, TransactionReceiptHeader, TransactionStatus, TransactionTrace,
+        AccountRamDelta, Action, ActionReceipt, ActionTrace, Exception, Extension, SignedTransaction, Transaction,
+        TransactionHeader, TransactionReceiptHeader, TransactionStatus, TransactionTrace,
     },
     raw::Reader,
 };
@@ -62,7 +62,7 @@ fn transaction_trace(reader: &mut Reader<'_>) -> Result<(TransactionTrace, Optio
         action_traces: reader.list(50, "action traces", action_trace)?,
         ..TransactionTrace::default()
     };
-    reader.option(ram_delta)?;
+    reader.option(AccountRamDelta::unpack)?;
     trace.exception = reader.option(exception)?;
     trace.error_code = reader.option(Reader::u64)?.unwrap_or(0);
     trace.failed_dtrx_trace = reader.option(|r| Ok(Box::new(transaction_trace(r)?.0)))?;
@@ -102,7 +102,7 @@ fn action_trace(reader: &mut Reader<'_>) -> Result<ActionTrace> {
         context_free: reader.bool()?,
         elapsed: reader.i64()?,
         console: reader.string("console")?,
-        account_ram_deltas: reader.list(16, "account RAM deltas", ram_delta)?,
+        account_ram_deltas: reader.list(16, "account RAM deltas", AccountRamDelta::unpack)?,
         exception: reader.option(exception)?,
         error_code: reader.option(Reader::u64)?.unwrap_or(0),
         raw_return_value: reader.bytes("return value")?,
@@ -112,20 +112,7 @@ fn action_trace(reader: &mut Reader<'_>) -> Result<ActionTrace> {
 
 fn action_receipt(reader: &mut Reader<'_>) -> Result<ActionReceipt> {
     variant(reader, 0);
-    Ok(ActionReceipt {
-        receiver: reader.name()?,
-        digest: reader.checksum256()?,
-        global_sequence: reader.u64()?,
-        recv_sequence: reader.u64()?,
-        auth_sequence: reader
-            .list(16, "auth sequence", |r| Ok(AuthSequence { account_name: r.name()?, sequence: r.u64()? }))?,
-        code_sequence: reader.varuint32()?.into(),
-        abi_sequence: reader.varuint32()?.into(),
-    })
-}
-
-fn ram_delta(reader: &mut Reader<'_>) -> Result<AccountRamDelta> {
-    Ok(AccountRamDelta { account: reader.name()?, delta: reader.i64()? })
+    ActionReceipt::unpack(reader)
 }
 
 /// Of an exception, a node that was not told to record more says that there was one: "Y".
