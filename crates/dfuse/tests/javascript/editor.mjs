@@ -1,15 +1,11 @@
 // The editor in a real browser: DFUSE_SERVER is the host and port of a server with a chain that goes on, DFUSE_CHROMIUM the browser.
 import assert from "node:assert/strict"
 
-import { chromium } from "playwright-core"
-
+import { launch } from "./browser.mjs"
 import { PATIENCE } from "./client.mjs"
 
 const server = process.env.DFUSE_SERVER
-const browser = await chromium.launch({
-  executablePath: process.env.DFUSE_CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-})
+const browser = await launch()
 try {
   const page = await browser.newPage()
   page.setDefaultTimeout(PATIENCE)
@@ -19,8 +15,8 @@ try {
   page.on("request", (request) => look(request.url()))
   page.on("websocket", (socket) => look(socket.url()))
   page.on("pageerror", (error) => problems.push(error.message))
-  // The icon that browsers ask for is not there, and a document is not valid on purpose.
-  const expected = ["/favicon.ico", "/graphql"]
+  // A document is not valid on purpose.
+  const expected = ["/graphql"]
   page.on("console", (message) => {
     const { url } = message.location()
     if (message.type() === "error" && !expected.some((path) => url.endsWith(path))) problems.push(message.text())

@@ -1,15 +1,11 @@
 // Pages of a server that wants a key: DFUSE_SERVER is its host and port, DFUSE_KEY a key, DFUSE_CHROMIUM the browser.
 import assert from "node:assert/strict"
 
-import { chromium } from "playwright-core"
-
+import { launch } from "./browser.mjs"
 import { PATIENCE } from "./client.mjs"
 
-const { DFUSE_SERVER: server, DFUSE_KEY: key, DFUSE_CHROMIUM: executablePath } = process.env
-const browser = await chromium.launch({
-  executablePath,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-})
+const { DFUSE_SERVER: server, DFUSE_KEY: key } = process.env
+const browser = await launch()
 try {
   const page = await browser.newPage()
   page.setDefaultTimeout(PATIENCE)

@@ -4,8 +4,7 @@ import assert from "node:assert/strict"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 
-import { chromium } from "playwright-core"
-
+import { launch } from "./browser.mjs"
 import { PATIENCE } from "./client.mjs"
 
 const server = process.env.DFUSE_SERVER
@@ -18,10 +17,7 @@ const json = async (path) => {
   return answer.json()
 }
 
-const browser = await chromium.launch({
-  executablePath: process.env.DFUSE_CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-})
+const browser = await launch()
 
 // A page of that browser context, whose faults are collected.
 async function open(options) {
