@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use dfuse_antelope::Checksum256;
-use dfuse_blocks::{BlockRef, Step, feed::FeedStep};
+use dfuse_blocks::{BlockRef, feed::FeedStep};
 use dfuse_index::ServingSnapshot;
 use dfuse_query::{
     ApiError, ApiResult, ReadContext, Reading,
@@ -72,9 +72,7 @@ impl<S: Selection> Blocks<S> {
         if change == Change::Undo && self.unsent.remove(&id) {
             return Ok(false);
         }
-        // What is undone was sent when the indexes had it.
-        let is_new = step.step != Step::Undo;
-        match self.send(room, told, is_new.then_some(step)).await {
+        match self.send(room, told, Some(step)).await {
             Ok(()) => Ok(true),
             Err(NotFound::Failed(error)) => Err(error),
             Err(NotFound::TakenBack) => {
@@ -98,7 +96,7 @@ impl<S: Selection> Blocks<S> {
     async fn send(&self, room: Room, told: Told, step: Option<&FeedStep>) -> Result<(), NotFound> {
         let (mut room, mut first) = (room, step);
         if let Some(step) = step {
-            let mut taken = Taken::new(self.context.api(), step, self.confirmations);
+            let mut taken = Taken::of_block(self.context.api(), step, self.confirmations);
             if !taken.check().may_be_in(&self.context.api().chain().serving.snapshot()) {
                 // Room is not held for what cannot be made yet.
                 drop(room);
@@ -143,7 +141,7 @@ impl<S: Selection> Blocks<S> {
             let turn = api.turns().turn(told.class).await;
             return Ok(self.render(turn, told, from, |_| Ok(true)).await?.unwrap_or_default());
         };
-        let mut taken = Taken::new(api, step, self.confirmations);
+        let mut taken = Taken::of_block(api, step, self.confirmations);
         loop {
             if !taken.may_be().await? {
                 return Err(NotFound::TakenBack);
