@@ -6,6 +6,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use dfuse_antelope::Checksum;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, WriteMultipart};
 use serde::{Deserialize, Serialize};
@@ -158,7 +159,7 @@ async fn send(objects: &Objects, folder: &Path, path: PathBuf) -> Result<Archive
     if let Some(upload) = upload {
         upload.finish().await.map_err(failed)?;
     }
-    Ok(ArchivedFile { path: name, bytes, sha256: hex(&hasher.finalize()) })
+    Ok(ArchivedFile { path: name, bytes, sha256: digest(hasher) })
 }
 
 /// Returns the bytes of the file.
@@ -192,7 +193,7 @@ async fn fetch(objects: &Objects, file: &ArchivedFile, folder: &Path) -> Result<
         })
         .await?;
     }
-    if bytes != file.bytes || hex(&hasher.finalize()) != file.sha256 {
+    if bytes != file.bytes || digest(hasher) != file.sha256 {
         return Err(Error::damaged(&file.path, None, "it is not what was stored"));
     }
     blocking(move || match out.sync_all() {
@@ -202,8 +203,9 @@ async fn fetch(objects: &Objects, file: &ArchivedFile, folder: &Path) -> Result<
     .await
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest(hasher: Sha256) -> String {
+    let digest: [u8; 32] = hasher.finalize().into();
+    Checksum(digest).to_string()
 }
 
 #[cfg(test)]

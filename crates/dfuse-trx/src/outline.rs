@@ -136,25 +136,19 @@ impl Outline {
 
     /// Of a deferred transaction that waited where the indexes begin, and that blocks say nothing of.
     pub(crate) fn waiting(id: Checksum256, lib_number: u32) -> Self {
-        Self {
-            id,
-            status: Status::Delayed,
-            body: Some(Body::Waiting),
-            receipt: None,
-            created: None,
-            canceled: None,
-            scheduling: Vec::new(),
-            execution: None,
-            lib_number,
-        }
+        Self::without_blocks(id, Status::Delayed, Body::Waiting, lib_number)
     }
 
     /// Of a transaction that is in no block but such as were undone.
     pub(crate) fn pending(id: Checksum256, forked: ForkedTransaction, lib_number: u32) -> Self {
+        Self::without_blocks(id, Status::Pending, Body::Forked(forked), lib_number)
+    }
+
+    fn without_blocks(id: Checksum256, status: Status, body: Body, lib_number: u32) -> Self {
         Self {
             id,
-            status: Status::Pending,
-            body: Some(Body::Forked(forked)),
+            status,
+            body: Some(body),
             receipt: None,
             created: None,
             canceled: None,

@@ -40,11 +40,6 @@ impl Conditions {
         !self.readiness().warnings().contains_key(name)
     }
 
-    /// There is no reason for a warning any more.
-    pub(super) fn unwarn(&self, name: &str) {
-        self.readiness().unwarn(name);
-    }
-
     /// Why a condition does not hold, if it does not.
     pub(super) fn is_failing(&self, name: &str) -> Option<String> {
         self.readiness().all().remove(name)?.err()

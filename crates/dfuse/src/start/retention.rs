@@ -115,7 +115,7 @@ impl Retention {
                 match this.clone().look().await {
                     Ok(()) => {
                         looked_at = Some(lib);
-                        this.conditions.unwarn(RETENTION);
+                        this.conditions.set_warning(RETENTION, None);
                     }
                     Err(error) => {
                         warn!(error = %format!("{error:#}"), "what is kept no longer cannot be removed, trying again in 60 s");

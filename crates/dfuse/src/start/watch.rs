@@ -123,14 +123,10 @@ impl Watch {
                 Trouble::Warning(of, why) if *of == name => Some(why.clone()),
                 _ => None,
             });
-            match why {
-                Some(why) if self.conditions.is_new_warning(name) => {
-                    warn!("the disk of the data directory: {why}");
-                    self.conditions.warn(name, why);
-                }
-                Some(why) => self.conditions.warn(name, why),
-                None => self.conditions.unwarn(name),
+            if let Some(why) = why.as_ref().filter(|_| self.conditions.is_new_warning(name)) {
+                warn!("the disk of the data directory: {why}");
             }
+            self.conditions.set_warning(name, why);
         }
     }
 
@@ -138,10 +134,7 @@ impl Watch {
         let snapshot = self.serving.snapshot();
         let head = snapshot.head().and_then(|head| blocks::by_number(snapshot.view(), head.number).ok().flatten());
         let ahead = head.map(|head| head.time.to_unix_ms() / 1000 - now.wall.as_secs().cast_signed());
-        match clock_warning(jumped, ahead) {
-            Some(why) => self.conditions.warn(CLOCK, why),
-            None => self.conditions.unwarn(CLOCK),
-        }
+        self.conditions.set_warning(CLOCK, clock_warning(jumped, ahead));
     }
 }
 
