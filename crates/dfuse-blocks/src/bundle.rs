@@ -2,6 +2,7 @@
 //! can be read alone. `docs/block-files.md` describes the format; every zstd decoder reads it from start to end.
 
 use std::{
+    fmt,
     io::{Cursor, Read},
     sync::{Mutex, PoisonError},
 };
@@ -14,7 +15,7 @@ use zstd::{
     zstd_safe::{CParameter, find_frame_compressed_size, get_frame_content_size},
 };
 
-use crate::{EncodedBlock, Error, Result, dbin};
+use crate::{BlockRef, EncodedBlock, Error, Result, dbin};
 
 /// Blocks from one bundle's base to the next one's.
 pub const BUNDLE_BLOCKS: u32 = 100;
@@ -89,46 +90,112 @@ pub fn encode_one_block(block: &EncodedBlock, level: i32) -> Result<Vec<u8>> {
 }
 
 /// A bundle of at most [`BUNDLE_BLOCKS`] blocks in ascending order.
+///
+/// # Errors
+/// Those of [`BundleEncoder::push`].
 pub fn encode(blocks: &[EncodedBlock], level: i32) -> Result<Vec<u8>> {
-    if blocks.len() > BUNDLE_BLOCKS as usize || !blocks.is_sorted_by(|a, b| a.number() < b.number()) {
-        return Err(Error::Usage(format!("{} blocks, not ascending or too many for a bundle", blocks.len())));
+    let mut bundle = BundleEncoder::new(level)?;
+    bundle.extend(blocks)?;
+    Ok(bundle.finish())
+}
+
+/// A bundle that is made block by block.
+pub struct BundleEncoder {
+    compressor: Compressor<'static>,
+    file: Vec<u8>,
+    seek_table: Vec<u8>,
+    blocks: Vec<BlockRef>,
+    /// The content of a frame; kept for its memory.
+    content: Vec<u8>,
+}
+
+impl fmt::Debug for BundleEncoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BundleEncoder").field("blocks", &self.blocks.len()).field("last", &self.last()).finish()
     }
-    let mut compressor = compressor(level)?;
-    let (mut file, mut seek_table) = (vec![], vec![]);
-    let mut entry = |compressed: usize, content: &[u8]| {
-        seek_table.put_u32_le(compressed as u32);
-        seek_table.put_u32_le(content.len() as u32);
-        seek_table.put_u32_le(checksum(content));
-    };
+}
 
-    let frame = compress(&mut compressor, &header())?;
-    entry(frame.len(), &header());
-    file.extend_from_slice(&frame);
+impl BundleEncoder {
+    /// Without blocks, for frames of that level of zstd.
+    ///
+    /// # Errors
+    /// The level does not exist, or there is no memory.
+    pub fn new(level: i32) -> Result<Self> {
+        let compressor = compressor(level)?;
+        let (file, seek_table, blocks, content) = Default::default();
+        let mut bundle = Self { compressor, file, seek_table, blocks, content };
+        bundle.push_frame(&header())?;
+        put_skippable(&mut bundle.file, OWN_MAGIC, MARKER);
+        put_entry(&mut bundle.seek_table, SKIPPABLE_HEADER_BYTES + MARKER.len(), &[]);
+        Ok(bundle)
+    }
 
-    put_skippable(&mut file, OWN_MAGIC, MARKER);
-    entry(SKIPPABLE_HEADER_BYTES + MARKER.len(), &[]);
+    /// The first of its blocks.
+    pub fn first(&self) -> Option<BlockRef> {
+        self.blocks.first().copied()
+    }
 
-    let mut content = vec![];
-    for block in blocks {
+    /// The last of its blocks so far.
+    pub fn last(&self) -> Option<BlockRef> {
+        self.blocks.last().copied()
+    }
+
+    /// Adds a block.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if it does not come after the last one, or if there are [`BUNDLE_BLOCKS`] already.
+    pub fn push(&mut self, block: &EncodedBlock) -> Result<()> {
+        let is_next = self.last().is_none_or(|last| last.number < block.number());
+        if !is_next || self.blocks.len() >= BUNDLE_BLOCKS as usize {
+            let (number, len) = (block.number(), self.blocks.len());
+            return Err(Error::Usage(format!("block {number} is not the next one of a bundle that has {len} blocks")));
+        }
+        let mut content = std::mem::take(&mut self.content);
         content.clear();
         content.extend_from_slice(&dbin::length_prefix(block.envelope())?);
         content.extend_from_slice(block.envelope());
-        let frame = compress(&mut compressor, &content)?;
-        entry(frame.len(), &content);
-        file.extend_from_slice(&frame);
+        self.push_frame(&content)?;
+        self.content = content;
+        self.blocks.push(block.into());
+        Ok(())
     }
 
-    let mut numbers = vec![];
-    blocks.iter().for_each(|block| numbers.put_u32_le(block.number()));
-    numbers.put_u32_le(checksum(&numbers));
-    put_skippable(&mut file, OWN_MAGIC, &numbers);
-    entry(SKIPPABLE_HEADER_BYTES + numbers.len(), &[]);
+    /// Adds blocks, one after the other.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push).
+    pub fn extend(&mut self, blocks: &[EncodedBlock]) -> Result<()> {
+        blocks.iter().try_for_each(|block| self.push(block))
+    }
 
-    seek_table.put_u32_le((blocks.len() + FRAMES_BESIDE_BLOCKS) as u32);
-    seek_table.put_u8(WITH_CHECKSUMS);
-    seek_table.put_u32_le(SEEKABLE_MAGIC);
-    put_skippable(&mut file, SEEK_TABLE_MAGIC, &seek_table);
-    Ok(file)
+    fn push_frame(&mut self, content: &[u8]) -> Result<()> {
+        let frame = compress(&mut self.compressor, content)?;
+        self.file.extend_from_slice(&frame);
+        put_entry(&mut self.seek_table, frame.len(), content);
+        Ok(())
+    }
+
+    /// The file, with its tables.
+    pub fn finish(&self) -> Vec<u8> {
+        let (mut file, mut seek_table) = (self.file.clone(), self.seek_table.clone());
+        let mut numbers = vec![];
+        self.blocks.iter().for_each(|block| numbers.put_u32_le(block.number));
+        numbers.put_u32_le(checksum(&numbers));
+        put_skippable(&mut file, OWN_MAGIC, &numbers);
+        put_entry(&mut seek_table, SKIPPABLE_HEADER_BYTES + numbers.len(), &[]);
+
+        seek_table.put_u32_le((self.blocks.len() + FRAMES_BESIDE_BLOCKS) as u32);
+        seek_table.put_u8(WITH_CHECKSUMS);
+        seek_table.put_u32_le(SEEKABLE_MAGIC);
+        put_skippable(&mut file, SEEK_TABLE_MAGIC, &seek_table);
+        file
+    }
+}
+
+fn put_entry(seek_table: &mut Vec<u8>, compressed: usize, content: &[u8]) {
+    seek_table.put_u32_le(compressed as u32);
+    seek_table.put_u32_le(content.len() as u32);
+    seek_table.put_u32_le(checksum(content));
 }
 
 /// Where one block is in a bundle.

@@ -10,7 +10,7 @@ use zstd::bulk::Decompressor;
 
 use crate::{
     BlockRef, EncodedBlock, Error, OneBlockName, Result,
-    bundle::{self, BlockTable, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
+    bundle::{self, BlockTable, BundleEncoder, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
     error::DAMAGED,
     names::{self, FORKED_BLOCKS, MERGED_BLOCKS, ONE_BLOCKS},
 };
@@ -464,20 +464,37 @@ impl BlockStore {
 
     /// Writes the bundle of `blocks`, which are of one chain, ascending, and all belong into it; replaces one that is there.
     pub async fn write_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<()> {
-        self.write_bundle_with(blocks, PutMode::Overwrite).await.map(drop)
+        let bundle = self.extend_bundle(None, blocks).await?;
+        self.put_bundle(&bundle, PutMode::Overwrite).await.map(drop)
     }
 
-    /// The same unless the bundle is there, as another machine that takes blocks may have written it first; tells whether it was
+    /// Adds blocks to a bundle, which may have none yet, off the async threads.
+    ///
+    /// # Errors
+    /// Those of [`BundleEncoder::push`].
+    pub(crate) async fn extend_bundle(
+        &self,
+        bundle: Option<BundleEncoder>,
+        blocks: Vec<EncodedBlock>,
+    ) -> Result<BundleEncoder> {
+        let extended = blocking(move || {
+            let mut bundle = bundle.map_or_else(|| BundleEncoder::new(COMPRESSION_LEVEL), Ok)?;
+            bundle.extend(&blocks)?;
+            Ok(bundle)
+        });
+        extended.await
+    }
+
+    /// Writes a bundle unless it is there, as another machine that takes blocks may have written it first; tells whether it was
     /// written now. Bundles of two machines differ in what their nodes measured, never in ids.
     ///
     /// # Errors
     /// [`Error::OtherChain`] if the bundle that is there is of another chain, and those of the store.
-    pub async fn create_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<bool> {
-        let last = blocks.last().map(BlockRef::from);
-        if self.write_bundle_with(blocks, PutMode::Create).await? {
+    pub(crate) async fn create_bundle(&self, bundle: &BundleEncoder) -> Result<bool> {
+        if self.put_bundle(bundle, PutMode::Create).await? {
             return Ok(true);
         }
-        if let Some(last) = last {
+        if let Some(last) = bundle.last() {
             self.must_end_with(last).await?;
         }
         Ok(false)
@@ -505,18 +522,17 @@ impl BlockStore {
     }
 
     /// Tells whether it was written; it is not if it is there and the mode is not to replace it.
-    async fn write_bundle_with(&self, blocks: Vec<EncodedBlock>, mode: PutMode) -> Result<bool> {
-        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else {
+    async fn put_bundle(&self, bundle: &BundleEncoder, mode: PutMode) -> Result<bool> {
+        let (Some(first), Some(last)) = (bundle.first(), bundle.last()) else {
             return Err(Error::Usage("a bundle without blocks is of no use".to_owned()));
         };
-        let base = base_of(first.number());
-        if base_of(last.number()) != base {
-            return Err(Error::Usage(format!("blocks {} to {} are not of one bundle", first.number(), last.number())));
+        let base = base_of(first.number);
+        if base_of(last.number) != base {
+            return Err(Error::Usage(format!("blocks {} to {} are not of one bundle", first.number, last.number)));
         }
-        let file = blocking(move || bundle::encode(&blocks, COMPRESSION_LEVEL)).await?;
         let path = self.bundle_path(base);
         self.may_write(&path)?;
-        let written = self.objects.put_opts(&path, PutPayload::from(file), mode.into()).await;
+        let written = self.objects.put_opts(&path, PutPayload::from(bundle.finish()), mode.into()).await;
         self.layouts.remove(&base);
         match written {
             Ok(_) => Ok(true),

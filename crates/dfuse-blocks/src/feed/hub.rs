@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::RangeInclusive,
     sync::Arc,
 };
 
@@ -357,11 +358,11 @@ impl Hub {
         self.next_bundle_end().is_some_and(|last| last <= self.lib().number)
     }
 
-    /// The final blocks from the last bundle to `last`, if all are there.
-    pub(super) fn next_bundle(&self, last: u32) -> Option<Vec<Entry>> {
-        let from = self.final_index(self.bundled + 1)?;
-        let to = self.final_index(last)?;
-        Some(self.tail.range(from..=to).cloned().collect())
+    /// The final blocks of these numbers, if all are there.
+    pub(super) fn final_blocks(&self, numbers: RangeInclusive<u32>) -> Option<Vec<Entry>> {
+        let from = self.final_index(*numbers.start())?;
+        let to = self.final_index(*numbers.end())?;
+        (from <= to).then(|| self.tail.range(from..=to).cloned().collect())
     }
 
     /// A bundle was written up to `last`. Returns the one-block files that it makes superfluous: those that are known, and of

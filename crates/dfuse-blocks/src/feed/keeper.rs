@@ -10,8 +10,11 @@ use futures::{
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{hub::Entry, shared::Shared};
-use crate::{BlockRef, OneBlockName, Result, bundle::BUNDLE_BLOCKS};
+use super::{hub::Hub, shared::Shared};
+use crate::{
+    BlockRef, OneBlockName, Result,
+    bundle::{BUNDLE_BLOCKS, BundleEncoder},
+};
 
 /// Blocks that are read or moved at the same time.
 const PARALLEL: usize = 8;
@@ -34,12 +37,15 @@ pub struct Keeper {
     shared: Arc<Shared>,
     /// Superfluous since their bundle was written.
     superfluous: Vec<OneBlockName>,
+    /// The next bundle as far as its blocks are final and committed: to compress them all when the last one comes would keep a
+    /// core busy, while somebody waits for the newest block.
+    begun: Option<BundleEncoder>,
     prune: bool,
 }
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, superfluous: vec![], prune: true }
+        Self { shared, superfluous: vec![], begun: None, prune: true }
     }
 
     /// Works until the feed ends and all is done, or until the store fails: run it again when it may work.
@@ -58,7 +64,7 @@ impl Keeper {
             let (changed, acknowledged) =
                 (std::pin::pin!(changes.changed()), std::pin::pin!(acknowledgements.changed()));
             let something = select(changed, acknowledged);
-            if self.shared.options.reads_only && self.due().is_some() {
+            if self.shared.options.reads_only && self.is_due().is_some() {
                 // What others do is not told.
                 let _ = timeout(LOOK_EVERY, something).await;
                 continue;
@@ -106,21 +112,46 @@ impl Keeper {
         Ok(!lost.is_empty())
     }
 
-    /// The next bundle, if all that belongs into it is final and committed: its last block's number and the blocks.
-    fn due(&self) -> Option<(u32, Vec<Entry>)> {
-        let committed = self.shared.committed();
+    /// What may be in the next bundle: its blocks are final and committed up to the first number, and it ends with the second.
+    fn due(&self, hub: &Hub) -> Option<(u32, u32)> {
+        let end = hub.next_bundle_end()?;
+        let limit = self.shared.committed().map_or(hub.lib().number, |number| number.min(hub.lib().number));
+        Some((limit.min(end), end))
+    }
+
+    /// The last block of the next bundle, if all that belongs into it is final and committed.
+    fn is_due(&self) -> Option<BlockRef> {
         self.shared.hub().as_ref().and_then(|hub| {
-            let last = hub.next_bundle_end()?;
-            let limit = committed.map_or(hub.lib().number, |number| number.min(hub.lib().number));
-            (last <= limit).then(|| hub.next_bundle(last)).flatten().map(|blocks| (last, blocks))
+            let (to, end) = self.due(hub)?;
+            (to == end).then(|| hub.canonical(end).map(BlockRef::from)).flatten()
         })
     }
 
+    /// Adds what is due to the next bundle, and writes it when it is full; tells whether it was.
     async fn write_bundle(&mut self) -> Result<bool> {
-        let Some((last, entries)) = self.due() else { return Ok(false) };
-        let blocks = stream::iter(entries).map(|entry| self.shared.load(entry)).buffered(PARALLEL);
-        let blocks = blocks.map_ok(|block| block.encoded().clone()).try_collect().await?;
-        let is_new = self.shared.store.create_bundle(blocks).await?;
+        // What was begun is forgotten after an error.
+        let mut begun = self.begun.take();
+        let Some((last, more)) = self.shared.hub().as_ref().and_then(|hub| {
+            let (to, end) = self.due(hub)?;
+            let first = hub.bundled().saturating_add(1);
+            begun = begun.take().filter(|begun| begun.first().is_some_and(|block| block.number == first));
+            let from = begun.as_ref().and_then(BundleEncoder::last).map_or(first, |last| last.number.saturating_add(1));
+            let more = if from > to { vec![] } else { hub.final_blocks(from..=to)? };
+            Some(((to == end).then_some(end), more))
+        }) else {
+            return Ok(false);
+        };
+        let more = stream::iter(more).map(|entry| self.shared.load(entry)).buffered(PARALLEL);
+        let more: Vec<_> = more.map_ok(|block| block.encoded().clone()).try_collect().await?;
+        let bundle = match begun {
+            Some(begun) if more.is_empty() => begun,
+            begun => self.shared.store.extend_bundle(begun, more).await?,
+        };
+        let Some(last) = last else {
+            self.begun = Some(bundle);
+            return Ok(false);
+        };
+        let is_new = self.shared.store.create_bundle(&bundle).await?;
         debug!(last, is_new, "bundle written");
         self.superfluous = self.bundle_is_there(last);
         self.prune |= (last / BUNDLE_BLOCKS).is_multiple_of(PRUNE_EVERY);
@@ -132,11 +163,10 @@ impl Keeper {
         if let Some(hub) = &mut *self.shared.hub_mut() {
             hub.all_put_aside();
         }
-        let Some((last, entries)) = self.due() else { return Ok(false) };
-        let Some(block) = entries.last().map(BlockRef::from) else { return Ok(false) };
-        let found = self.shared.store.has_bundle_to(block).await?;
+        let Some(last) = self.is_due() else { return Ok(false) };
+        let found = self.shared.store.has_bundle_to(last).await?;
         if found {
-            self.bundle_is_there(last);
+            self.bundle_is_there(last.number);
         }
         Ok(found)
     }
