@@ -1,8 +1,6 @@
 //! What traces of state history leave out, because it follows from the rest: the order of execution, the tree of which action
 //! caused which, and the ancestors that were not notified.
 
-use std::collections::HashMap;
-
 use dfuse_antelope::{
     Error, Result,
     model::{ActionTrace, CreationFlatNode, TransactionTrace},
@@ -51,18 +49,20 @@ fn is_notification(action: &ActionTrace) -> bool {
 fn creation_tree(actions: &[ActionTrace]) -> Vec<CreationFlatNode> {
     let mut by_ordinal: Vec<&ActionTrace> = actions.iter().collect();
     by_ordinal.sort_by_key(|action| action.action_ordinal);
-    let mut children: HashMap<u32, Vec<&ActionTrace>> = HashMap::new();
-    for action in by_ordinal {
-        children.entry(action.creator_action_ordinal).or_default().push(action);
+    // By ordinal, which counts from 1: what 0 causes are the roots, and as a child it is none.
+    let (mut first_child, mut next_sibling) = (vec![0; actions.len() + 1], vec![0; actions.len() + 1]);
+    for action in by_ordinal.iter().rev() {
+        let (ordinal, creator) = (action.action_ordinal as usize, action.creator_action_ordinal as usize);
+        next_sibling[ordinal] = std::mem::replace(&mut first_child[creator], ordinal);
     }
-    let roots = children.remove(&0).unwrap_or_default();
-    let mut stack: Vec<(&ActionTrace, i32)> = roots.into_iter().rev().map(|root| (root, -1)).collect();
     let mut flat = Vec::with_capacity(actions.len());
-    while let Some((action, creator_action_index)) = stack.pop() {
+    let mut stack = vec![(first_child[0], -1)];
+    while let Some((ordinal, creator_action_index)) = stack.pop() {
+        let Some(action) = ordinal.checked_sub(1).map(|at| by_ordinal[at]) else { continue };
         let position = flat.len() as i32;
         flat.push(CreationFlatNode { creator_action_index, execution_action_index: action.execution_index });
-        let caused = children.remove(&action.action_ordinal).unwrap_or_default();
-        stack.extend(caused.into_iter().rev().map(|child| (child, position)));
+        stack.push((next_sibling[ordinal], creator_action_index));
+        stack.push((first_child[ordinal], position));
     }
     flat
 }

@@ -59,4 +59,4 @@ pub use state::{
     GeneratedTransaction, GlobalProperty, KeyValue, Permission, PermissionLink, ProtocolState, ResourceLimits,
     ResourceUsage, SecondaryKey, SecondaryRow, Table, UsageAccumulator,
 };
-pub use traces::{Trace, traces};
+pub use traces::{PartialTransaction, Trace, traces};

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use dfuse_antelope::{
-    Error as Wrong, Result as Decoded,
+    Error as Wrong, Result as Decoded, Signature,
     model::{
-        AccountRamDelta, Action, ActionReceipt, ActionTrace, Exception, SignedTransaction, Transaction,
+        AccountRamDelta, Action, ActionReceipt, ActionTrace, Exception, Extension, SignedTransaction, Transaction,
         TransactionHeader, TransactionReceiptHeader, TransactionStatus, TransactionTrace,
     },
     raw::Reader,
@@ -25,22 +25,42 @@ pub struct Trace {
     /// RAM that a deferred transaction gave back or took as a whole.
     pub ram_delta: Option<AccountRamDelta>,
     /// What its transaction had besides actions. The trace of an error handler has none: the failed one inside of it has.
-    pub transaction: Option<SignedTransaction>,
+    pub transaction: Option<PartialTransaction>,
     /// The deferred transaction whose failure this one handles.
     pub failed: Option<Box<Trace>>,
+}
+
+/// What a trace says of its transaction besides actions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartialTransaction {
+    /// When it expires, and what it may use.
+    pub header: TransactionHeader,
+    /// Its extensions.
+    pub extensions: Vec<Extension>,
+    /// Not as text, which takes longer to make than all the rest and is hardly ever asked for.
+    pub signatures: Vec<Signature>,
+    /// What its context-free actions read.
+    pub context_free_data: Vec<Bytes>,
 }
 
 impl Trace {
     /// The transaction, whose actions are those of the trace that no other action caused. It has no actions if it was not executed.
     pub fn signed_transaction(&self) -> Option<SignedTransaction> {
-        let mut signed = self.transaction.clone()?;
+        let partial = self.transaction.clone()?;
         let mut roots: Vec<_> = self.trace.action_traces.iter().filter(|action| action.is_input()).collect();
         roots.sort_by_key(|action| action.action_ordinal);
         let (context_free, others) = roots.into_iter().partition::<Vec<_>, _>(|action| action.context_free);
         let actions = |traces: Vec<&ActionTrace>| traces.into_iter().map(|trace| trace.action.clone()).collect();
-        signed.transaction.context_free_actions = actions(context_free);
-        signed.transaction.actions = actions(others);
-        Some(signed)
+        Some(SignedTransaction {
+            transaction: Transaction {
+                header: partial.header,
+                context_free_actions: actions(context_free),
+                actions: actions(others),
+                extensions: partial.extensions,
+            },
+            signatures: partial.signatures.iter().map(Signature::to_string).collect(),
+            context_free_data: partial.context_free_data,
+        })
     }
 }
 
@@ -127,13 +147,12 @@ fn exception(reader: &mut Reader<'_>) -> Decoded<Option<Box<Exception>>> {
     }))
 }
 
-fn partial_transaction(reader: &mut Reader<'_>) -> Decoded<SignedTransaction> {
+fn partial_transaction(reader: &mut Reader<'_>) -> Decoded<PartialTransaction> {
     variant(reader, "partial transaction", 0)?;
-    let header = TransactionHeader::unpack(reader)?;
-    let extensions = dfuse_antelope::chain::unpack_extensions(reader)?;
-    Ok(SignedTransaction {
-        transaction: Transaction { header, extensions, ..Transaction::default() },
-        signatures: dfuse_antelope::chain::unpack_signatures(reader)?,
+    Ok(PartialTransaction {
+        header: TransactionHeader::unpack(reader)?,
+        extensions: dfuse_antelope::chain::unpack_extensions(reader)?,
+        signatures: reader.list(66, "signatures", Signature::read)?,
         context_free_data: reader.list(1, "context-free data", |r| r.bytes("context-free data"))?,
     })
 }
