@@ -8,6 +8,7 @@ use dfuse_kv::{Direction, KeyRange};
 
 use crate::{
     Aging, BlockContext, Delta, DeltaBuilder, Family, Index, Kept, Part, Result, View,
+    block_filters::{self, AppliedFilter, FILTERS},
     codec::{ValueReader, put_varint},
     index::global_sequences,
 };
@@ -91,7 +92,7 @@ impl Index for Blocks {
     }
 
     fn families(&self) -> &'static [Family] {
-        &[BLOCKS, BLOCK_TRANSACTIONS, SEQUENCES, TIMES]
+        &[BLOCKS, BLOCK_TRANSACTIONS, SEQUENCES, TIMES, FILTERS]
     }
 
     fn kept(&self, family: Family) -> Option<Kept> {
@@ -99,8 +100,9 @@ impl Index for Blocks {
         (family == BLOCK_TRANSACTIONS).then_some(Kept { parts, aging: Aging::Blocks { offset: 0 } })
     }
 
-    fn delta(&self, context: &BlockContext<'_>, _: &View) -> Result<Delta> {
+    fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
         let block = context.block();
+        let before = block_filters::at(view, block.number.saturating_sub(1))?;
         let indexed = IndexedBlock {
             number: block.number,
             id: block.id,
@@ -127,6 +129,12 @@ impl Index for Blocks {
         }
         if !transactions.is_empty() {
             delta.put(BLOCK_TRANSACTIONS, key, transactions);
+        }
+        if before.is_some() || block.filtering_applied {
+            let filter = AppliedFilter::of(block, before.as_ref());
+            if before.is_none_or(|before| !before.is_same(&filter)) {
+                delta.put(FILTERS, key, filter.encode());
+            }
         }
         Ok(delta.build())
     }

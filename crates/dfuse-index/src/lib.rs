@@ -10,6 +10,7 @@
 
 pub mod abi;
 pub mod accounts;
+pub mod block_filters;
 pub mod blocks;
 mod branch;
 mod check;

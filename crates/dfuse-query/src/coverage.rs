@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use dfuse_index::BlockRef;
+use dfuse_index::{
+    BlockRef,
+    block_filters::{self, AppliedFilter},
+};
 
 use crate::{
     ApiResult, ReadContext,
@@ -24,6 +27,8 @@ pub struct Coverage {
     pub state_from: u32,
     /// Whether what was written before that block is known, too.
     pub state_is_complete: bool,
+    /// The filters that blocks went through, each from its first block on; none if the chain is not filtered.
+    pub filters: Vec<AppliedFilter>,
 }
 
 /// What is there of the chain.
@@ -32,12 +37,14 @@ pub struct Coverage {
 /// `service_unavailable_error` without any block, and those of reading.
 pub fn coverage(read: &ReadContext<'_>) -> ApiResult<Coverage> {
     let (snapshot, heads) = (read.snapshot(), heads(read)?);
+    let filters = block_filters::all(snapshot.view())?;
     Ok(Coverage {
         blocks: heads.lowest..=heads.head,
         lib: snapshot.lib(),
         head: snapshot.head(),
         holes: missing_below(heads.lowest, 0).into_iter().collect(),
         state_from: snapshot.state_start().unwrap_or(heads.lowest),
-        state_is_complete: !snapshot.lacks_older_state(),
+        state_is_complete: !snapshot.lacks_older_state() && !filters.iter().any(|filter| filter.lacks_state),
+        filters,
     })
 }

@@ -30,6 +30,7 @@ mod context;
 pub mod coverage;
 mod cursor;
 mod error;
+pub mod filtered;
 mod gate;
 mod graphql;
 mod kept;

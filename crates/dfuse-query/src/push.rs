@@ -15,7 +15,10 @@ mod watch;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use dfuse_antelope::{Checksum256, model::TransactionTrace};
+use dfuse_antelope::{
+    Checksum256,
+    model::{Block, TransactionReceiptHeader, TransactionStatus, TransactionTrace},
+};
 use dfuse_blocks::{
     BlockRef,
     feed::{FeedEvent, FeedStep},
@@ -311,6 +314,8 @@ pub async fn reached_trace<T: Send + 'static>(
     let reader = service.clone();
     let work = move |snapshot: &ServingSnapshot, _: &Reading| {
         let trace = content.transaction_traces().iter().find(|trace| trace.id == id && trace.receipt.is_some());
+        let left_out = trace.is_none().then(|| left_out_trace(&content, id)).flatten();
+        let trace = trace.or(left_out.as_ref());
         let trace = trace.ok_or_else(|| ApiError::unexpected(format!("block {block} does not have {id}")))?;
         render(&reader, &view_of(snapshot, block.id)?, trace)
     };
@@ -321,4 +326,17 @@ pub async fn reached_trace<T: Send + 'static>(
         Ok(Ok(None)) | Err(_) => service.read(work).await,
         Ok(Err(error)) => Err(error),
     }
+}
+
+/// What is known of a transaction that a filter left out of its block: that it is there, and how it ended.
+fn left_out_trace(block: &Block, id: Checksum256) -> Option<TransactionTrace> {
+    let left_out = block.left_out.iter().find(|it| it.id == id.0 && it.status != TransactionStatus::None)?;
+    Some(TransactionTrace {
+        id,
+        block_num: block.number.into(),
+        block_time: block.header.timestamp,
+        producer_block_id: Some(block.id),
+        receipt: Some(TransactionReceiptHeader { status: left_out.status, ..TransactionReceiptHeader::default() }),
+        ..TransactionTrace::default()
+    })
 }

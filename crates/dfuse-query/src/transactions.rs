@@ -11,7 +11,8 @@ use dfuse_index::{Part, ServingSnapshot, View, blocks};
 use dfuse_trx::{IdPrefix, Lifecycles, Place, block_transactions, lifecycle_in_block, recent_transactions};
 
 use crate::{
-    ApiError, ApiResult, ErrorCode, ListCursor, ReadContext, Service, blocks::parts, cursor, streams::confirmed_view,
+    ApiError, ApiResult, ErrorCode, ListCursor, ReadContext, Service, blocks::parts, cursor, filtered::known,
+    streams::confirmed_view,
 };
 
 /// A page ends when so many transactions were passed that the chain itself made.
@@ -22,12 +23,13 @@ pub(crate) const AT_ONCE: usize = 10;
 /// All that is known of a transaction.
 ///
 /// # Errors
-/// `data_trx_not_found_error` if it is on no block of the chain and not on its way into one.
+/// `data_trx_not_found_error` if it is on no block of the chain and not on its way into one, `data_trx_left_out_error` if a filter
+/// left it out.
 pub fn lifecycle(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<TransactionLifecycle> {
     let blocks = read.blocks();
     let lifecycles = read.lifecycles(read.view(), &blocks);
     match lifecycles.get(id)? {
-        Some(lifecycle) => Ok(lifecycle),
+        Some(lifecycle) => known(read.view(), lifecycle),
         None => Err(not_found(&lifecycles, &id.into(), &id.to_string())?),
     }
 }
@@ -54,7 +56,7 @@ pub fn by_prefix(
         found => found?,
     };
     match id.map(|id| lifecycles.get(id)).transpose()?.flatten() {
-        Some(lifecycle) => Ok(Ok((view.clone(), lifecycle))),
+        Some(lifecycle) => Ok(Ok((view.clone(), known(view, lifecycle)?))),
         None => Err(not_found(&lifecycles, prefix, text)?),
     }
 }

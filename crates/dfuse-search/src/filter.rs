@@ -14,6 +14,8 @@
 //! anything runs. An expression that cannot be evaluated, for instance since there is no such field, is an error, which
 //! `&&` and `||` absorb where the other side decides; *include* takes an error for true, the others for false.
 
+mod blocks;
+mod changes;
 mod eval;
 mod facts;
 mod lexer;
@@ -27,6 +29,7 @@ mod variable;
 
 use std::{fmt, sync::Arc};
 
+pub use self::blocks::AbiAt;
 pub(crate) use self::facts::{ActionFacts, TransactionFacts};
 use self::{eval::Evaluation, program::Program};
 use crate::ParseError;
@@ -88,7 +91,7 @@ impl Filter {
     }
 
     /// Whether the decoded data of an action decides whether it passes.
-    pub(crate) fn reads_data(&self) -> bool {
+    pub fn reads_data(&self) -> bool {
         [&self.include, &self.exclude, &self.system].into_iter().any(Programs::read_data)
     }
 
@@ -183,6 +186,12 @@ impl Programs {
     /// The one that holds at a block.
     fn at(&self, block: u32) -> Option<&Program> {
         self.0.iter().rev().find(|(from, ..)| *from <= block)?.2.as_deref()
+    }
+
+    /// Its text; empty if there is none.
+    fn text_at(&self, block: u32) -> &str {
+        let own = self.0.iter().rev().find(|(from, ..)| *from <= block);
+        own.filter(|(.., program)| program.is_some()).map_or("", |(_, text, _)| text)
     }
 }
 

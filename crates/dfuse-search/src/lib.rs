@@ -12,11 +12,12 @@
 //! |---|---|
 //! | `query` | text to a query and its canonical text |
 //! | `field`, `terms` | fields and the keys of their terms; the terms of a block |
-//! | `filter` | which actions count: programs over an action |
+//! | `filter`, `action_data` | which actions count: programs over an action; its data, decoded |
 //! | `posting`, `segment`, `index` | lists of actions as bytes, terms of some blocks as one value, and what the index writes for a block |
 //! | `plan`, `lists`, `search` | a query as set algebra, the lists of terms read chunk by chunk, pages and counts |
 //! | `cursor`, `range`, `live` | where a stream is, the blocks that are asked for, single blocks as they come and blocks that lost |
 
+mod action_data;
 mod budget;
 mod cursor;
 mod error;
@@ -35,12 +36,13 @@ mod search;
 mod segment;
 mod terms;
 
+pub use action_data::MAX_DATA_BYTES;
 pub use budget::{Budget, Pace};
 pub use cursor::{Place, Position};
 pub use error::{Error, Result};
 pub use families::{POSTINGS, SEGMENTS, SPLITS};
 pub use field::{MAX_PATH_BYTES, MAX_PREFIX_BYTES, MAX_VALUE_BYTES};
-pub use filter::{Filter, FilterError, MAX_FILTER_BYTES, SYSTEM_ACTIONS, Verdict};
+pub use filter::{AbiAt, Filter, FilterError, MAX_FILTER_BYTES, SYSTEM_ACTIONS, Verdict};
 pub use index::SearchIndex;
 pub use lists::{MAX_PREFIX_TERMS, MAX_QUERY_TERMS};
 pub use live::{Evaluations, LiveRow, LiveTail, LostBlocks, Resumed, resume};
@@ -49,7 +51,7 @@ pub use query::{MAX_QUERY_BYTES, Query, decoding::DecodedContracts};
 pub use range::{Bounds, Heads};
 pub use search::{Count, Match, Page, PageEnd, Request, count, search};
 pub use terms::{
-    BlockTerms, MAX_DATA_BYTES, MAX_DATA_VALUES,
+    BlockTerms, MAX_DATA_VALUES,
     options::{EventAction, TermOptions},
     passed_filter,
 };

@@ -17,9 +17,10 @@ use dfuse_antelope::{
 use dfuse_index::{BlockContext, BlockRef, ExecutedAction, Result, global_sequences};
 
 pub(crate) use self::abis::{AbiSource, BlockAbis, KnownAbis};
-pub use self::data::{MAX_DATA_BYTES, MAX_DATA_VALUES};
+pub use self::data::MAX_DATA_VALUES;
 use self::{collector::Collector, data::DataTerms, options::TermOptions};
 use crate::{
+    action_data::decoded,
     field::{Field, INDEXED, TRANSACTION_START},
     filter::{ActionFacts, TransactionFacts, Verdict},
     posting::{chunk_of, low},
@@ -171,9 +172,7 @@ fn passes(
     }
     let mut decode = || {
         let abi = abis.at(executed.action.action.account, executed.global_sequence)?;
-        let mut json = Vec::new();
-        let decoded = abi.is_some_and(|abi| data::decode(&abi, executed.action, &mut json));
-        Ok(decoded.then(|| serde_json::from_slice(&json).ok()).flatten())
+        Ok(abi.and_then(|abi| decoded(&abi, executed.action)))
     };
     Ok(match options.filter.verdict(&ActionFacts::new(block, *executed, transaction, &mut decode))? {
         Verdict::Passes => true,

@@ -55,13 +55,18 @@ pub(crate) struct RowWrite {
 /// What a block makes of every row that its `wanted` operations touch, in the order of keys. Rows that come and go within it
 /// are not among them.
 pub(crate) fn row_writes(context: &BlockContext<'_>, wanted: impl Fn(&DbOp) -> bool) -> Vec<RowWrite> {
-    let operations = context.block().row_operations();
-    let operations = operations.filter(|op| op.operation != DbOperation::Unknown && wanted(op));
-    let mut operations: Vec<_> = operations.map(|op| (RowKey::of(op), op)).collect();
-    // Stable: operations on one row stay in their order.
-    operations.sort_by_key(|(key, _)| *key);
-    let writes = operations.chunk_by(|(key, _), (next, _)| key == next).filter_map(|of_one| {
-        let ((key, first), (_, last)) = (of_one.first()?, of_one.last()?);
+    let block = context.block();
+    let of_block = block.state_history.iter().flat_map(|history| &history.db_ops).map(|op| (op, true));
+    let of_traces = block.executed_traces().flat_map(|trace| &trace.db_ops).map(|op| (op, false));
+    let operations = of_traces.chain(of_block);
+    let operations = operations.filter(|(op, _)| op.operation != DbOperation::Unknown && wanted(op));
+    let mut operations: Vec<_> = operations.map(|(op, is_of_block)| (RowKey::of(op), op, is_of_block)).collect();
+    // Stable: operations on one row stay in their order, and that of the block as a whole is the last one.
+    operations.sort_by_key(|(key, ..)| *key);
+    let writes = operations.chunk_by(|(key, ..), (next, ..)| key == next).filter_map(|of_one| {
+        let (key, last, is_of_block) = of_one.last()?;
+        // It has all that the block did to the row, those of actions in a filtered block may not.
+        let first = if *is_of_block { last } else { &of_one.first()?.1 };
         let before = (first.operation != DbOperation::Insert)
             .then(|| Row { payer: first.old_payer, data: first.old_data.clone() });
         let after =

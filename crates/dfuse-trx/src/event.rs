@@ -10,7 +10,7 @@ pub struct Event {
     /// What it says.
     pub kind: EventKind,
     /// Position among the block's receipts, implicit transactions or traces, the lists that the model's accessors give, or among
-    /// the deferred operations of the block as a whole.
+    /// the deferred operations of the block as a whole, or those that a filter left out.
     pub position: u32,
 }
 
@@ -39,6 +39,8 @@ pub enum EventKind {
     CreatedByBlock,
     /// The operation at the position cancelled or replaced it, and the block does not know which trace that was.
     CanceledByBlock,
+    /// The block had a trace of the transaction that ended so, and a filter left it out.
+    LeftOut(Outcome),
 }
 
 /// How a trace ended: the status in the transaction's receipt.
@@ -68,7 +70,12 @@ impl Outcome {
         [Self::NoReceipt, Self::Executed, Self::SoftFail, Self::HardFail, Self::Delayed, Self::Expired, Self::Unknown];
 
     pub(crate) fn of(trace: &TransactionTrace) -> Self {
-        match trace.receipt.as_ref().map(|receipt| receipt.status) {
+        Self::of_status(trace.receipt.as_ref().map(|receipt| receipt.status))
+    }
+
+    /// By the status of its receipt, if there is one.
+    pub(crate) fn of_status(status: Option<TransactionStatus>) -> Self {
+        match status {
             None => Self::NoReceipt,
             Some(TransactionStatus::Executed) => Self::Executed,
             Some(TransactionStatus::SoftFail) => Self::SoftFail,
@@ -89,10 +96,11 @@ const CANCELED: u64 = 4;
 const FIRST_TRACE: u64 = 5;
 const CREATED_BY_BLOCK: u64 = 12;
 const CANCELED_BY_BLOCK: u64 = 13;
+const LEFT_OUT: u64 = 14;
 
 impl Event {
     /// Kind and position in one number: the kind is in the lowest four bits. For a deferred operation its position
-    /// follows.
+    /// follows, for a trace that was left out how it ended.
     pub(crate) fn encode(&self, value: &mut Vec<u8>) {
         let (kind, operation) = match self.kind {
             EventKind::SignedReceipt => (SIGNED_RECEIPT, None),
@@ -103,6 +111,7 @@ impl Event {
             EventKind::Trace(outcome) => (FIRST_TRACE + outcome as u64, None),
             EventKind::CreatedByBlock => (CREATED_BY_BLOCK, None),
             EventKind::CanceledByBlock => (CANCELED_BY_BLOCK, None),
+            EventKind::LeftOut(outcome) => (LEFT_OUT, Some(outcome as u32)),
         };
         put_varint(value, u64::from(self.position) << 4 | kind);
         if let Some(operation) = operation {
@@ -121,6 +130,10 @@ impl Event {
             CANCELED => EventKind::Canceled { operation: reader.varint32()? },
             CREATED_BY_BLOCK => EventKind::CreatedByBlock,
             CANCELED_BY_BLOCK => EventKind::CanceledByBlock,
+            LEFT_OUT => match Outcome::ALL.get(reader.varint32()? as usize) {
+                Some(outcome) => EventKind::LeftOut(*outcome),
+                None => return Err(reader.damaged("an outcome that is none")),
+            },
             kind => match Outcome::ALL.get((kind - FIRST_TRACE) as usize) {
                 Some(outcome) => EventKind::Trace(*outcome),
                 None => return Err(reader.damaged(format!("event of kind {kind}"))),
@@ -143,8 +156,8 @@ mod tests {
         let operations = [0, 127, u32::MAX]
             .into_iter()
             .flat_map(|operation| [EventKind::Created { operation }, EventKind::Canceled { operation }]);
-        let kinds: Vec<_> =
-            kinds.into_iter().chain(operations).chain(Outcome::ALL.into_iter().map(EventKind::Trace)).collect();
+        let outcomes = Outcome::ALL.into_iter().flat_map(|it| [EventKind::Trace(it), EventKind::LeftOut(it)]);
+        let kinds: Vec<_> = kinds.into_iter().chain(operations).chain(outcomes).collect();
         let positions = [0, 7, 8, 1023, 1024, u32::MAX];
         let events = kinds.iter().flat_map(|kind| positions.map(|position| Event { kind: *kind, position }));
         for event in events {

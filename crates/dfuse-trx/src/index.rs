@@ -1,6 +1,9 @@
 use dfuse_antelope::{
-    Checksum256, Name,
-    model::{Block, DtrxOp, DtrxOperation, Message, SignedTransaction, Transaction, TransactionTrace, TrxOp},
+    Checksum, Checksum256, Name,
+    model::{
+        Block, DtrxOp, DtrxOperation, Message, SignedTransaction, Transaction, TransactionStatus, TransactionTrace,
+        TrxOp,
+    },
     raw,
 };
 use dfuse_index::{
@@ -89,7 +92,7 @@ pub(crate) fn waiting(view: &View, id: Checksum256) -> Result<Option<SignedTrans
 }
 
 /// Everything that a block says of transactions: receipts, implicit transactions, then traces in the order of execution,
-/// each after the deferred operations that it did; then those of the block as a whole.
+/// each after the deferred operations that it did; then those of the block as a whole, and traces that a filter left out.
 pub(crate) fn events_of(block: &Block) -> Vec<(Checksum256, Event)> {
     let (receipts, traces) = (block.transactions(), block.transaction_traces());
     let mut events = Vec::with_capacity(receipts.len() + 2 * traces.len());
@@ -124,6 +127,11 @@ pub(crate) fn events_of(block: &Block) -> Vec<(Checksum256, Event)> {
             None => continue,
         };
         events.push((op.dtrx_op.transaction_id, Event { kind, position }));
+    }
+    for (position, left_out) in (0..).zip(&block.left_out) {
+        let status = Some(left_out.status).filter(|status| *status != TransactionStatus::None);
+        let kind = EventKind::LeftOut(Outcome::of_status(status));
+        events.push((Checksum(left_out.id), Event { kind, position }));
     }
     events
 }

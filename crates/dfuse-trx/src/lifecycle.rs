@@ -155,6 +155,8 @@ enum Piece {
     /// A trace that is not the one that counts.
     Scheduling(u32),
     Execution(u32),
+    /// The header of the block that executed it, whose trace a filter left out.
+    LeftOut,
 }
 
 /// What is needed of each block, by whom.
@@ -195,6 +197,9 @@ impl Needed<'_> {
         }
         if let Some((place, _)) = outline.execution {
             self.piece(at, place.block_number, Piece::Execution(place.position))?;
+        }
+        if let Some((place, _)) = outline.left_out {
+            self.piece(at, place.block_number, Piece::LeftOut)?;
         }
         Ok(())
     }
@@ -335,6 +340,7 @@ impl Draft {
                 self.ram_ops.extend(trace.ram_ops);
                 self.rlimit_ops.extend(trace.rlimit_ops);
             }
+            Piece::LeftOut => lifecycle.execution_block_header = Some(page.header()?),
             Piece::Execution(position) => {
                 let mut trace = page.trace_of(id, position)?;
                 trace.ram_ops.splice(..0, self.ram_ops.drain(..));

@@ -77,6 +77,8 @@ pub struct Outline {
     pub scheduling: Vec<Place>,
     /// The trace that counts, and how it ended.
     pub execution: Option<(Place, Outcome)>,
+    /// The same if a filter left that trace out; the position is that among what the block left out.
+    pub left_out: Option<(Place, Outcome)>,
     /// Up to this block all is irreversible; 0 if nothing is.
     pub lib_number: u32,
 }
@@ -86,7 +88,7 @@ impl Outline {
     pub(crate) fn of(id: Checksum256, events: &[(u32, Event)], lib_number: u32) -> Option<Self> {
         let (mut signed, mut implicit, mut receipt) = (None, None, None);
         let (mut created, mut canceled) = (None, None);
-        let (mut scheduling, mut execution) = (Vec::new(), None);
+        let (mut scheduling, mut execution, mut left_out) = (Vec::new(), None, None);
         let mut is_final = false;
         events.first()?;
         for (block_number, event) in events {
@@ -99,7 +101,11 @@ impl Outline {
                 EventKind::Receipt => receipt = Some(place),
                 EventKind::Implicit => implicit = Some(place),
                 EventKind::Trace(outcome) if outcome != Outcome::Delayed => {
-                    execution = Some((place, outcome));
+                    (execution, left_out) = (Some((place, outcome)), None);
+                    is_final |= outcome != Outcome::NoReceipt;
+                }
+                EventKind::LeftOut(outcome) if outcome != Outcome::Delayed => {
+                    (execution, left_out) = (None, Some((place, outcome)));
                     is_final |= outcome != Outcome::NoReceipt;
                 }
                 _ if is_final => {}
@@ -116,22 +122,23 @@ impl Outline {
                 }
                 EventKind::CanceledByBlock => canceled = Some(OperationPlace::OfBlock(place)),
                 EventKind::Trace(_) => scheduling.push(place),
+                EventKind::LeftOut(outcome) => left_out = Some((place, outcome)),
             }
         }
         if is_final {
             canceled = None;
         }
-        if execution.is_none() {
+        if execution.is_none() && left_out.is_none() {
             execution = scheduling.pop().map(|place| (place, Outcome::Delayed));
         }
-        let status = match (canceled, execution, created) {
+        let status = match (canceled, execution.or(left_out), created) {
             (Some(_), ..) => Status::Canceled,
             (None, Some((_, outcome)), _) => outcome.into(),
             (None, None, Some(_)) => Status::Delayed,
             (None, None, None) => Status::Pending,
         };
         let body = signed.map(Body::Receipt).or(implicit.map(Body::Implicit)).or(created.map(Body::Operation));
-        Some(Self { id, status, body, receipt, created, canceled, scheduling, execution, lib_number })
+        Some(Self { id, status, body, receipt, created, canceled, scheduling, execution, left_out, lib_number })
     }
 
     /// Of a deferred transaction that waited where the indexes begin, and that blocks say nothing of.
@@ -154,6 +161,7 @@ impl Outline {
             canceled: None,
             scheduling: Vec::new(),
             execution: None,
+            left_out: None,
             lib_number,
         }
     }
@@ -169,7 +177,7 @@ impl Outline {
 
     /// Whether its execution is irreversible.
     pub fn execution_irreversible(&self) -> bool {
-        self.execution.is_some_and(|(place, _)| self.is_irreversible(place.block_number))
+        self.execution.or(self.left_out).is_some_and(|(place, _)| self.is_irreversible(place.block_number))
     }
 
     /// Whether its cancellation is irreversible.
@@ -226,6 +234,11 @@ mod tests {
                 &[(9, EventKind::CreatedByBlock), (12, trace(Executed)), (13, EventKind::CanceledByBlock)],
                 Status::Executed,
             ),
+            // Of filtered blocks.
+            (&[(9, EventKind::LeftOut(SoftFail))], Status::SoftFail),
+            (&[(9, CREATED), (12, EventKind::LeftOut(Executed)), (13, CANCELED)], Status::Executed),
+            (&[(9, EventKind::LeftOut(Delayed)), (12, Receipt), (12, trace(Executed))], Status::Executed),
+            (&[(9, EventKind::LeftOut(NoReceipt)), (12, trace(Expired))], Status::Expired),
         ] {
             assert_eq!(outline(events).status, status, "{events:?}");
         }

@@ -26,7 +26,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
         endpoint("/tx/{id}", Class::LookUp, "A page: a transaction.", transaction)
             .takes(PARAMETERS)
-            .fails(&[ErrorCode::TransactionNotFound]),
+            .fails(&[ErrorCode::TransactionNotFound, ErrorCode::TransactionLeftOut]),
     ]
 }
 

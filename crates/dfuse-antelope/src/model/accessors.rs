@@ -82,8 +82,19 @@ impl Block {
         self.state_history.as_ref().map(|history| list(history).iter()).unwrap_or_default()
     }
 
-    /// Computes the four unfiltered counts (fields 22 to 25) from the lists.
+    /// Whether a filter left out transactions, and with them what they changed: what the chain's state is from this block on is
+    /// not known. Blocks that dfuse filters have the changes in `state_history`.
+    pub fn lacks_changes(&self) -> bool {
+        let dropped = self.filtered_transaction_traces.len() < self.unfiltered_transaction_trace_count as usize;
+        self.filtering_applied && self.state_history.is_none() && dropped
+    }
+
+    /// Computes the four unfiltered counts (fields 22 to 25) from the lists. A filtered block has lists of what is left only: its
+    /// counts stay as they are.
     pub fn update_counts(&mut self) {
+        if self.filtering_applied {
+            return;
+        }
         let actions = || self.unfiltered_transaction_traces.iter().flat_map(|trace| &trace.action_traces);
         let input_actions = actions().filter(|action| action.is_input()).count();
         let all_actions = actions().count();

@@ -7,7 +7,7 @@ use super::{
     message::{enums, messages},
     operation::{DbOp, ExtDtrxOp, KeyWeight, PermOp, RamOp, RlimitOp, TableOp, TrxOp},
     trace::TransactionTrace,
-    transaction::{Extension, TransactionReceipt},
+    transaction::{Extension, TransactionReceipt, TransactionStatus},
 };
 use crate::{BlockTimestamp, Checksum256, Name};
 
@@ -90,10 +90,20 @@ messages! {
         50 filtering_system_actions_include_filter_expr: String;
         /// Ours, outside of the numbers that the family of schemas uses. Present in blocks that were made of state history.
         9001 state_history: Option<StateHistory>;
+        /// Ours, too: the transactions that a filter left out, in the order of execution.
+        9002 left_out: Vec<LeftOutTransaction>;
     }
 
-    /// Ours: what a block that was made of state history changed, as far as no single action is known to have done it. There is
-    /// one change a row and block, and `action_index` means nothing.
+    /// Ours: a transaction of which a filtered block has this and no more.
+    LeftOutTransaction {
+        1 id: [u8; 32];
+        /// That of its receipt, `None` without one. Of a deferred transaction whose error handler failed it is the handler's.
+        2 status: TransactionStatus;
+    }
+
+    /// Ours: what a block changed, as far as no action in it is known to have done it: a block that was made of state history, or
+    /// one whose transactions a filter left out. There is one change a row and block, from what the row was before the block to what
+    /// it is after it, and `action_index` means nothing.
     StateHistory {
         1 db_ops: Vec<DbOp>;
         2 table_ops: Vec<TableOp>;

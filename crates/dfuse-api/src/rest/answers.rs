@@ -140,12 +140,20 @@ const RANGE: Schema = Object(&[&[
     always("complete", Flag),
     maybe("holes", HOLES),
 ]]);
+const APPLIED_FILTER: Schema = Object(&[&[
+    always("from_block", Integer),
+    maybe("include", Text),
+    maybe("exclude", Text),
+    maybe("system", Text),
+    maybe("state", Text),
+]]);
 const BLOCK_OR_NULL: Schema = Nullable(&Object(&[&[always("num", Integer), always("id", Text)]]));
 pub(super) const COVERED: Schema = Object(&[&[
     always("head", BLOCK_OR_NULL),
     always("lib", BLOCK_OR_NULL),
     always("blocks", Object(&[&[always("from_block", Integer), always("to_block", Integer), always("holes", HOLES)]])),
     always("state", Object(&[&[always("from_block", Integer), always("complete", Flag)]])),
+    maybe("filters", List(&APPLIED_FILTER)),
 ]]);
 const TERM: Schema = Object(&[&[always("field", Text), always("values", TEXTS)]]);
 const EXPLANATION: Schema = Object(&[&[
@@ -157,7 +165,7 @@ const EXPLANATION: Schema = Object(&[&[
 ]]);
 const FOUND: Schema =
     Object(&[&[always("lifecycle", LIFECYCLE), always("action_idx", List(&Integer)), maybe("undo", Flag)]]);
-/// Whether actions are left out of the index by filters.
+/// Whether actions are left out by filters of blocks, or by those of what is indexed.
 const FILTERED: Field = maybe("filtered", Flag);
 pub(super) const FOUND_PAGE: Schema = Object(&[
     CURSOR,

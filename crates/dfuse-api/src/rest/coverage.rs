@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use dfuse_http::{AnswerForm, Charge, Counts, Endpoint};
-use dfuse_index::BlockRef;
+use dfuse_index::{BlockRef, block_filters::AppliedFilter};
 use dfuse_query::{ApiResult, Class, ErrorCode, RouteClass, coverage::coverage as covered};
 use dfuse_render::JsonWriter;
 
@@ -39,6 +39,9 @@ async fn coverage(api: Api, params: Params) -> ApiResult<JsonText> {
     json.key("from_block").unsigned(covered.state_from);
     json.key("complete").boolean(covered.state_is_complete);
     json.end_object();
+    if !covered.filters.is_empty() {
+        json.key("filters").array(&covered.filters, write_filter);
+    }
     json.end_object();
     Ok(JsonText(text))
 }
@@ -48,6 +51,21 @@ fn write_block(json: &mut JsonWriter<'_>, block: Option<BlockRef>) {
     json.begin_object();
     json.key("num").unsigned(block.number);
     json.key("id").checksum(block.id);
+    json.end_object();
+}
+
+/// A filter, from its first block on; one without programs is where filtering ends.
+fn write_filter(json: &mut JsonWriter<'_>, filter: &AppliedFilter) {
+    json.begin_object();
+    json.key("from_block").unsigned(filter.from_block);
+    for (name, text) in [("include", &filter.include), ("exclude", &filter.exclude), ("system", &filter.system)] {
+        if !text.is_empty() {
+            json.key(name).string(text);
+        }
+    }
+    if filter.lacks_state {
+        json.key("state").string("unknown");
+    }
     json.end_object();
 }
 

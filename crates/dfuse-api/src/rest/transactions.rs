@@ -43,7 +43,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .takes(&[ID])
         .answers("The lifecycle of a transaction.", AnswerForm::Json(answers::LIFECYCLE))
-        .fails(&[ErrorCode::TransactionNotFound]),
+        .fails(&[ErrorCode::TransactionNotFound, ErrorCode::TransactionLeftOut]),
         Endpoint::new("/v0/blocks/{id}/transactions", Charge::new(Class::Page, RouteClass::Explorer), of_block)
             .takes(&[ID, LIMIT, CURSOR])
             .answers(

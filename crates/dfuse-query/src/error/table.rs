@@ -258,6 +258,15 @@ error_codes! {
         ],
         "The transaction is unknown: it does not exist, has not arrived yet, or was only in blocks that were undone, and has \
          expired.";
+    TransactionLeftOut: "data_trx_left_out_error", NOT_FOUND, NotFound, No,
+        [
+            text("trx_id", "the id of the transaction"),
+            number("block_num", "the block that contains it"),
+            text("status", "its status, for instance `executed`"),
+            object("filter", "the filter of that block: `include`, `exclude` and `system`, as far as they are set")
+        ],
+        "The transaction is on the chain, but this server keeps a filtered chain, and its filter left the transaction out. Ask a \
+         server without the filter.";
     AbiNotFound: "data_abi_not_found_error", NOT_FOUND, NotFound, No,
         [
             text("account", "the account"),
@@ -277,11 +286,13 @@ error_codes! {
         "The table has no row with this primary key at this block.";
     StateUnavailable: "app_state_unavailable_error", NOT_FOUND, NotFound, No,
         [
-            number("first_block_num", "the first block with known state"),
-            text("reason", "why earlier state is unknown: `mid_chain_start`, the indexes begin in the middle of the chain")
+            number("first_block_num", "the first block with known state; with `filtered_blocks`, the first one without"),
+            text("reason", "why state is unknown: `mid_chain_start`, the indexes begin in the middle of the chain, and the request is \
+                  about an earlier block; or `filtered_blocks`, blocks came filtered by another program, without their changes"),
+            optional(object("filter", "the filter that those blocks came with: `include`, `exclude` and `system`"))
         ],
         "This server does not know the chain from its beginning, and the requested state or block is older than the first block \
-         it knows, or may be.";
+         it knows, or may be. Or its blocks come filtered, and lack changes of the state.";
     AccountNotFound: "data_account_not_found_error", NOT_FOUND, NotFound, No,
         [text("account", "the account")],
         "There is no account with this name.";

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dfuse_antelope::{Checksum256, Name, TimePointSec};
+use dfuse_antelope::{Checksum, Checksum256, Name, TimePointSec, model::TransactionStatus};
 use dfuse_blocks::{
     BlockRef, Step,
     feed::{FeedBlock, FeedEvent, Start},
@@ -81,7 +81,7 @@ impl<'a> Watch<'a> {
         let found = self.service.read(move |snapshot, _| {
             let events = dfuse_trx::events(snapshot.view(), id)?;
             let mut traces = events.iter().filter(|(_, event)| match event.kind {
-                EventKind::Trace(outcome) => outcome != TraceOutcome::NoReceipt,
+                EventKind::Trace(outcome) | EventKind::LeftOut(outcome) => outcome != TraceOutcome::NoReceipt,
                 _ => false,
             });
             Ok((traces.next().map(|(number, _)| *number), snapshot.head(), snapshot.lib()))
@@ -141,7 +141,10 @@ async fn content(contents: &Contents, block: &Arc<FeedBlock>) -> ApiResult<Arc<C
     let make = async {
         let block = block.block().await?;
         let with_receipt = block.transaction_traces().iter().filter(|trace| trace.receipt.is_some());
-        let mut transactions: Vec<_> = with_receipt.map(|trace| trace.id).collect();
+        // A filter leaves transactions out of what is told, not out of the chain.
+        let left_out = block.left_out.iter().filter(|it| it.status != TransactionStatus::None);
+        let left_out = left_out.map(|it| Checksum(it.id));
+        let mut transactions: Vec<_> = with_receipt.map(|trace| trace.id).chain(left_out).collect();
         transactions.sort_unstable();
         Ok(Arc::new(Content { producer: block.header.producer, transactions }))
     };

@@ -5,7 +5,7 @@ use dfuse_state::StateAt;
 use serde_json::Value;
 
 use super::unavailable::state_unavailable;
-use crate::{ApiError, ApiResult, ErrorCode, ReadContext, kept::must_be_kept};
+use crate::{ApiError, ApiResult, ErrorCode, ReadContext, filtered::must_have_state, kept::must_be_kept};
 
 /// The height that is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +78,7 @@ impl Height {
         if let Some(first) = state_start.filter(|first| number < *first) {
             return Err(before(first, block_num, lacks_older));
         }
+        must_have_state(snapshot.view(), number)?;
         let state = at_number(snapshot, number)?;
         let up_to = if number > lib_number { blocks::by_number(snapshot.view(), number)? } else { None };
         let up_to = up_to.map(|block| BlockRef { number, id: block.id });

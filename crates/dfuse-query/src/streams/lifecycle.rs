@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use dfuse_antelope::{
-    Checksum256, TimePointSec,
+    Checksum, Checksum256, TimePointSec,
     model::{Block, TransactionLifecycle, TransactionStatus},
 };
 use dfuse_blocks::{
@@ -15,7 +15,7 @@ use dfuse_trx::Status;
 use tokio::time::timeout;
 
 use super::follow::{Steps, Taken, after, confirmed_view, read_after};
-use crate::{ApiError, ApiResult, ErrorCode, ReadContext, Service, turns::Class};
+use crate::{ApiError, ApiResult, ErrorCode, ReadContext, Service, filtered::left_out_in, turns::Class};
 
 /// How far the indexes may be behind the feed.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -177,7 +177,8 @@ impl<T: Send + 'static> LifecycleWatch<T> {
     ) -> ApiResult<LifecycleSeen<T>> {
         let told = (self.render)(read, view, lifecycle)?;
         let trace = lifecycle.execution_trace.as_ref();
-        let execution_block = trace.map_or(0, |trace| u32::try_from(trace.block_num).unwrap_or(u32::MAX));
+        let of_trace = trace.map(|trace| u32::try_from(trace.block_num).unwrap_or(u32::MAX));
+        let execution_block = of_trace.or(left_out_in(lifecycle)).unwrap_or(0);
         Ok(LifecycleSeen { told, state: LifecycleState::of(lifecycle), execution_block })
     }
 
@@ -208,7 +209,8 @@ impl LifecycleState {
     pub fn of(lifecycle: &TransactionLifecycle) -> Self {
         let TransactionLifecycle { execution_trace, transaction, .. } = lifecycle;
         // The trace of pushing with a delay, or of failing on the producer alone, is not the last one.
-        let is_last = execution_trace.as_ref().is_some_and(|trace| trace.receipt.is_some());
+        let is_left_out = left_out_in(lifecycle).is_some();
+        let is_last = is_left_out || execution_trace.as_ref().is_some_and(|trace| trace.receipt.is_some());
         match Status::of(lifecycle) {
             Status::Pending => transaction
                 .as_ref()
@@ -228,7 +230,9 @@ fn mentions(block: &Block) -> Arc<[Checksum256]> {
     let deferred = traces.iter().flat_map(|trace| &trace.dtrx_ops).chain(of_block).map(|op| op.transaction_id);
     let receipts = block.transactions().iter().map(|receipt| receipt.id);
     let implicit = block.implicit_transaction_ops().iter().map(|op| op.transaction_id);
-    let mut ids: Vec<_> = traces.iter().map(|trace| trace.id).chain(deferred).chain(receipts).chain(implicit).collect();
+    let left_out = block.left_out.iter().map(|it| Checksum(it.id));
+    let traces = traces.iter().map(|trace| trace.id).chain(left_out);
+    let mut ids: Vec<_> = traces.chain(deferred).chain(receipts).chain(implicit).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.into()

@@ -3,20 +3,17 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use dfuse_antelope::{
-    Checksum256, Name,
-    abi::{AbiSerializer, Rendering},
-    model::ActionTrace,
-};
+use dfuse_antelope::{Checksum256, Name, abi::AbiSerializer, model::ActionTrace};
 use serde_json::de::SliceRead;
 
 use super::{collector::Collector, options::TermOptions};
-use crate::field::{self, DATA, MAX_PATH_BYTES};
+use crate::{
+    action_data::decode,
+    field::{self, DATA, MAX_PATH_BYTES},
+};
 
 /// Values of one action's data that are indexed; the rest is left out.
 pub const MAX_DATA_VALUES: usize = 1024;
-/// Longest decoded data in bytes of JSON; an action with more has no `data.*` terms. The code of a contract, in hex, fits.
-pub const MAX_DATA_BYTES: usize = 4 << 20;
 
 /// Adds terms of data, and remembers those of the last action: notifications repeat them.
 #[derive(Debug, Default)]
@@ -58,14 +55,6 @@ impl DataTerms {
         }
         self.ids.iter().for_each(|id| collector.add(*id, at));
     }
-}
-
-/// The data of an action as JSON; false if it does not decode.
-pub(super) fn decode(abi: &AbiSerializer, trace: &ActionTrace, json: &mut Vec<u8>) -> bool {
-    json.clear();
-    let decoded = abi.action(trace.action.name);
-    let decoded = decoded.and_then(|kind| kind.decode(&trace.action.raw_data, Rendering::Fit, MAX_DATA_BYTES, json));
-    decoded.is_ok()
 }
 
 fn put(collector: &mut Collector, ids: &mut Vec<u32>, key: &mut Vec<u8>, path: &str, value: &str) {

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use dfuse_index::{ExecutedAction, Result};
 use serde_json::Value;
 
-use super::{abis::AbiSource, collector::Collector, data, options::EventAction};
-use crate::field::{EVENT, Field, MAX_PATH_BYTES, presence};
+use super::{abis::AbiSource, collector::Collector, options::EventAction};
+use crate::{
+    action_data::decode,
+    field::{EVENT, Field, MAX_PATH_BYTES, presence},
+};
 
 /// Characters of a key, characters of a value, and number of keys, unless there are no limits.
 const LIMITS: (usize, usize, usize) = (16, 64, 3);
@@ -27,7 +30,7 @@ pub(super) fn add(
             continue;
         }
         let Some(abi) = abis.at(action.account, executed.global_sequence)? else { continue };
-        if !data::decode(&abi, trace, &mut json) {
+        if !decode(&abi, trace, &mut json) {
             continue;
         }
         let data = serde_json::from_slice(&json).ok();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod budgets;
+mod filtered;
 mod histories;
 mod node;
 mod rebuilding;

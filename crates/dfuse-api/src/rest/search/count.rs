@@ -38,7 +38,7 @@ pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
         Some(first_block) => write_coverage(&mut json, Some(first_block), false),
         None => json.key("complete").boolean(counted.is_complete),
     }
-    write_filtered(&mut json, chain.chain());
+    write_filtered(&mut json, &chain);
     write_range(json.key("range"), counted.blocks, counted.is_complete, counted.missing);
     json.end_object();
     Ok(JsonText(text))

@@ -3,7 +3,8 @@
 use std::ops::{ControlFlow, RangeInclusive};
 
 use dfuse_query::{
-    ApiResult, Chain, ReadContext,
+    ApiResult, ReadContext, Service,
+    filtered::is_filtered,
     search::{self, SearchCost, SearchPage, SearchQuestion},
     secrets,
 };
@@ -34,7 +35,7 @@ fn render(read: &ReadContext<'_>, page: &SearchPage, explain: bool) -> ApiResult
     if let Some(first_block) = page.incomplete_from() {
         write_coverage(&mut json, Some(first_block), false);
     }
-    write_filtered(&mut json, read.chain());
+    write_filtered(&mut json, read.service());
     write_range(json.key("range"), searched.blocks, searched.is_complete, page.missing());
     if explain {
         write_explanation(json.key("explain"), &page.question().query, page.cost());
@@ -79,9 +80,9 @@ fn write_explanation(json: &mut JsonWriter<'_>, query: &Query, cost: SearchCost)
     json.end_object();
 }
 
-/// Says so where actions are left out of the index by the operator's filters.
-pub(super) fn write_filtered(json: &mut JsonWriter<'_>, chain: &Chain) {
-    if !chain.search.options().filter.passes_all() {
+/// Says so where actions are left out by the operator's filters.
+pub(super) fn write_filtered(json: &mut JsonWriter<'_>, service: &Service) {
+    if is_filtered(service) {
         json.key("filtered").boolean(true);
     }
 }

@@ -52,7 +52,9 @@ fn filtered(
     }
     let matched = || traces.iter().flat_map(|trace| &trace.action_traces).filter(|action| action.filtering_matched);
     block.filtering_applied = true;
-    query.clone_into(&mut block.filtering_include_filter_expr);
+    let include = &mut block.filtering_include_filter_expr;
+    // The chain may be filtered already.
+    *include = if include.is_empty() { query.to_owned() } else { format!("{include};;;{query}") };
     block.filtered_executed_total_action_count = matched().count() as u32;
     block.filtered_executed_input_action_count = matched().filter(|action| action.is_input()).count() as u32;
     block.filtered_transaction_trace_count = traces.len() as u32;
