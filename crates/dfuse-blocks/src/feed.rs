@@ -9,6 +9,7 @@
 mod arrivals;
 mod aside;
 mod block;
+mod faults;
 mod handle;
 mod history;
 mod hub;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use arrivals::Arrivals;
 pub use block::FeedBlock;
+pub use faults::Fault;
 pub use handle::FeedHandle;
 pub use keeper::{Committer, Keeper};
 pub use options::{FeedOptions, Mode};

@@ -244,8 +244,7 @@ impl BlockStore {
         self.put_aside(&self.path(FORKED_BLOCKS, &name.file_name()), why).await
     }
 
-    /// Forgets what was read of bundles, as another process would not know it.
-    #[cfg(test)]
+    /// Forgets what was read of bundles: another process may have written them anew.
     pub(crate) fn forget_tables(&self) {
         self.layouts.clear();
     }

@@ -33,18 +33,27 @@ struct Inner {
     retry_after: Option<u32>,
     awaits: Option<u32>,
     cause: Option<Cow<'static, str>>,
+    is_damage: bool,
 }
 
 impl ApiError {
     /// An error with a message: an English sentence for people.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner { code, message, details: Map::new(), retry_after: None, awaits: None, cause: None }))
+        let details = Map::new();
+        Self(Box::new(Inner { code, message, details, retry_after: None, awaits: None, cause: None, is_damage: false }))
     }
 
     /// A fault of ours: the client learns nothing of it, the log has the cause under the trace id.
     pub fn unexpected(cause: impl Display) -> Self {
         Self::new(ErrorCode::Unexpected, "An unexpected error occurred.").with_cause(cause)
+    }
+
+    /// The same where the indexes are damaged: operators are told.
+    pub(crate) fn damaged(cause: impl Display) -> Self {
+        let mut error = Self::unexpected(cause);
+        error.0.is_damage = true;
+        error
     }
 
     /// `request_validation_error` for one parameter; `problem` goes on after its name.
@@ -124,6 +133,11 @@ impl ApiError {
         // Clients that ask again at once make it worse.
         let is_away = self.status() == StatusCode::SERVICE_UNAVAILABLE;
         self.0.retry_after.or(is_away.then_some(PAUSE_SECONDS))
+    }
+
+    /// What is damaged in the indexes, if that is the cause.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.cause().filter(|_| self.0.is_damage)
     }
 
     /// What it says to programs.

@@ -39,6 +39,8 @@ pub struct SlowSearch {
 pub struct Operations {
     nodes: OnceLock<Arc<dyn NodeLogs>>,
     slow_searches: Mutex<VecDeque<SlowSearch>>,
+    /// What is damaged in the indexes, as a read found it first.
+    damage: OnceLock<String>,
 }
 
 impl Operations {
@@ -56,6 +58,16 @@ impl Operations {
     /// The last slow searches, the newest first.
     pub fn slow_searches(&self) -> Vec<SlowSearch> {
         self.slow_searches.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// What a read found damaged in the indexes, if one did. They cannot be mended while they are open.
+    pub fn damage(&self) -> Option<String> {
+        self.damage.get().cloned()
+    }
+
+    pub(crate) fn note_damage(&self, why: &str) {
+        // The first one is enough to have them built anew.
+        let _ = self.damage.set(why.to_owned());
     }
 
     pub(crate) fn note_slow(&self, search: SlowSearch) {

@@ -9,7 +9,7 @@ use dfuse_trx::{ForkedTransactions, Signers};
 use tokio::time::timeout;
 
 use crate::{
-    Access, ApiResult, Asking, Caller, Class, Client, Metrics, Operations, Readiness, Reading,
+    Access, ApiError, ApiResult, Asking, Caller, Class, Client, Metrics, Operations, Readiness, Reading,
     options::{Options, StreamOptions, cores},
     outbox::Memory,
     readers::Readers,
@@ -236,8 +236,14 @@ impl Service {
         &self,
         work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
     ) -> impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static {
-        let serving = self.chain().serving.clone();
-        move |reading| work(&serving.snapshot(), reading)
+        let shared = self.shared.clone();
+        move |reading| {
+            let answer = work(&shared.chain.serving.snapshot(), reading);
+            if let Some(why) = answer.as_ref().err().and_then(ApiError::damage) {
+                shared.operations.note_damage(why);
+            }
+            answer
+        }
     }
 
     /// What blocks mention, for all who follow transactions.

@@ -6,6 +6,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use super::{
     arrivals::Arrivals,
     block::FeedBlock,
+    faults::Fault,
     hub,
     keeper::Committer,
     shared::Shared,
@@ -181,6 +182,22 @@ impl FeedHandle {
     /// Those of the store.
     pub async fn abi_dump(&self, block_number: u32) -> Result<AbiDump> {
         self.shared.store.read_abi_dump(block_number).await
+    }
+
+    /// Bundles that somebody wanted and that cannot be read. Those that were mended meanwhile are forgotten.
+    pub async fn faults(&self) -> Vec<Fault> {
+        let Shared { store, faults, .. } = &*self.shared;
+        let known = faults.all();
+        if !known.is_empty() {
+            // Files may be others by now.
+            store.forget_tables();
+        }
+        for fault in &known {
+            if store.read_block(fault.number).await.is_ok() {
+                faults.forget(fault.number);
+            }
+        }
+        faults.all()
     }
 
     /// What cursors are sealed with, for positions of other kinds.

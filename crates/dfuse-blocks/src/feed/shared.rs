@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     block::{FeedBlock, RecentlyDecoded},
+    faults::Faults,
     hub::{Entry, Hub, Link, Position, Standing},
     options::FeedOptions,
     past::Past,
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) recent: Arc<RecentlyDecoded>,
     /// What streams read of bundles.
     pub(super) past: Arc<Past>,
+    /// Bundles that could not be read.
+    pub(super) faults: Faults,
     /// None before the first block. Held for moments, never across an await.
     hub: RwLock<Option<Hub>>,
     /// Tells of every change of the hub that streams may have waited for; its sender goes with the owner of the feed.
@@ -47,6 +50,7 @@ impl Shared {
             past: Arc::new(Past::new(store.clone(), &options)),
             store,
             key,
+            faults: Faults::default(),
             suffix: options.suffix.as_str().into(),
             recent: RecentlyDecoded::new(options.decoded_bytes),
             options,
@@ -153,7 +157,10 @@ impl Shared {
         match self.store.read_block(block.number).await {
             Ok(found) if found.id() == block.id => Ok(Some(found)),
             Ok(_) | Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => {
+                self.faults.note(block.number, &error, false);
+                Err(error)
+            }
         }
     }
 
@@ -162,14 +169,21 @@ impl Shared {
         let entry = self.hub().as_ref().and_then(|hub| hub.canonical(number).cloned());
         match entry {
             Some(entry) => self.load(entry).await,
-            None => self.past.single(number).await.map_err(|error| self.not_kept(number, error)),
+            None => self.past.single(number).await.map_err(|error| self.unread(number, error)),
         }
     }
 
-    /// The error for a block that is not there, where that is so because it is not kept any more.
-    pub(super) fn not_kept(&self, number: u32, error: Error) -> Error {
-        let first = self.hub().as_ref().map_or(0, |hub| hub.kept_from);
-        if matches!(error, Error::NotFound(_)) && number < first { Error::NotKept { number, first } } else { error }
+    /// The error for a block of a bundle that cannot be read, which may be so because it is not kept any more. What is wrong with a
+    /// file is noted.
+    pub(super) fn unread(&self, number: u32, error: Error) -> Error {
+        let known = self.hub().as_ref().map(|hub| (hub.kept_from, hub.first, hub.bundled()));
+        let (kept_from, first, bundled) = known.unwrap_or_default();
+        if matches!(error, Error::NotFound(_)) && number < kept_from {
+            return Error::NotKept { number, first: kept_from };
+        }
+        let must_be = number >= first && number <= bundled;
+        self.faults.note(number, &error, must_be);
+        if must_be && matches!(error, Error::NotFound(_)) { self.store.missing_bundle(number) } else { error }
     }
 
     /// A block of any branch, also of one that was lost and is still kept.
@@ -189,7 +203,7 @@ impl Shared {
     /// A block of bundles, for a stream that goes on with those after it.
     pub(super) async fn past_block(&self, number: u32) -> Result<Arc<FeedBlock>> {
         let bundled = self.hub().as_ref().map_or(0, Hub::bundled);
-        self.past.in_row(number, bundled).await.map_err(|error| self.not_kept(number, error))
+        self.past.in_row(number, bundled).await.map_err(|error| self.unread(number, error))
     }
 
     /// How a block relates to the best chain, as far as hub and store know.
@@ -204,8 +218,12 @@ impl Shared {
         if block.number <= floor {
             match self.past.single(block.number).await {
                 Ok(found) if found.encoded().id() == block.id => return Ok(Standing::OnChain),
-                Ok(_) | Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error),
+                Ok(_) => {}
+                Err(error) => match self.unread(block.number, error) {
+                    // It is unknown: there is nothing else to say of it.
+                    Error::NotFound(_) | Error::NotKept { .. } => {}
+                    error => return Err(error),
+                },
             }
         }
         Ok(self.lost_elsewhere(self.store.find_forked_block(block).await?))

@@ -320,7 +320,7 @@ impl Subscription {
                     Ok(None) => self.history = None,
                     Err(error) => {
                         self.history = None;
-                        return Err(self.shared.not_kept(number, error));
+                        return Err(self.shared.unread(number, error));
                     }
                 }
             }

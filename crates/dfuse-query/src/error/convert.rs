@@ -18,9 +18,8 @@ impl From<dfuse_kv::Error> for ApiError {
             E::Failed | E::Closed | E::Locked { .. } => {
                 Self::unavailable("The store is being opened.").retry_after(PAUSE_SECONDS).with_cause(error)
             }
-            E::Format { .. } | E::Corrupt { .. } | E::NoSpace { .. } | E::Io { .. } | E::Invalid(_) => {
-                Self::unexpected(error)
-            }
+            E::Format { .. } | E::Corrupt { .. } => Self::damaged(error),
+            E::NoSpace { .. } | E::Io { .. } | E::Invalid(_) => Self::unexpected(error),
         }
     }
 }
@@ -37,6 +36,7 @@ impl From<dfuse_index::Error> for ApiError {
             E::Overloaded { .. } | E::Stalled(_) => {
                 Self::unavailable("The store takes no writes.").retry_after(PAUSE_SECONDS).with_cause(error)
             }
+            E::Damaged { .. } | E::StoreDamaged { .. } => Self::damaged(error),
             E::Block(_)
             | E::OtherChain(_)
             | E::Conflict { .. }
@@ -44,8 +44,6 @@ impl From<dfuse_index::Error> for ApiError {
             | E::NewerSchema { .. }
             | E::OlderSchema { .. }
             | E::OtherSettings { .. }
-            | E::Damaged { .. }
-            | E::StoreDamaged { .. }
             | E::Irreplaceable { .. }
             | E::BlocksNotKept { .. }
             | E::LoadUnfinished { .. }
