@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{failure::usage, start::DataDir};
 
-/// What of a data directory is copied as it is, if it is there.
-const CURSOR_KEY: &str = "cursor.key";
+/// What a data directory remembers in small files: the key of cursors, and what it began with.
+const FILES: [&str; 3] = ["cursor.key", "filter.json", "snapshot.json"];
 /// Folders of block files, in this order: a block leaves the first only when it is in the last.
 const FOLDERS: [&str; 4] = ["one-blocks", "forked-blocks", "abi-dumps", "merged-blocks"];
 /// What object stores put into the names of files that are not whole yet.
@@ -51,9 +51,11 @@ impl BackupSource<'_> {
         keys.fill_from(self.access)?;
         let count = keys.keys()?.len();
         keys.close()?;
-        let cursor_key = self.data_dir.join(CURSOR_KEY);
-        if cursor_key.exists() {
-            fs::copy(cursor_key, folder.join(CURSOR_KEY))?;
+        for name in FILES {
+            let file = self.data_dir.join(name);
+            if file.exists() {
+                fs::copy(file, folder.join(name))?;
+            }
         }
         let mut block_files = 0;
         if self.with_blocks {

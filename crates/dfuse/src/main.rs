@@ -7,6 +7,7 @@ mod cli;
 mod control;
 mod disk_use;
 mod failure;
+mod filtering;
 mod index_copy;
 mod indexes;
 mod init;

@@ -5,6 +5,8 @@ mod begun;
 mod conditions;
 mod data_dir;
 mod descriptors;
+mod filtered_before;
+mod filtering;
 mod given;
 mod index;
 mod ingest;
@@ -93,7 +95,22 @@ pub(crate) struct Start {
     #[serde(skip_serializing_if = "is_false")]
     rebuild_damaged: bool,
     #[command(flatten)]
+    filter: FilterFlags,
+    #[command(flatten)]
     nodeos: NodeFlags,
+}
+
+/// Flags of the section `filter`.
+#[derive(Debug, Args, Serialize)]
+struct FilterFlags {
+    /// Keep only transactions with such an action: a CEL expression, such as "receiver == 'eosio.token'" [default: *]
+    #[arg(long, value_name = "CEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include: Option<String>,
+    /// Leave out transactions that have only such actions, in the same form
+    #[arg(long, value_name = "CEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exclude: Option<String>,
 }
 
 /// Flags of the section `nodeos`.

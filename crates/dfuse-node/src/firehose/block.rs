@@ -30,9 +30,6 @@ impl Received {
     /// What is wrong with it.
     pub fn read(response: Response) -> Result<Self, String> {
         let (Sent { step, cursor, mut block }, any) = Sent::of(response)?;
-        if block.filtering_applied {
-            return Err(format!("the endpoint sent block {} with a part of its transactions only", block.number));
-        }
         let encoded = if block.drop_json() {
             EncodedBlock::encode(&block, &mut ReverseWriter::new())
         } else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::{BlockStore, SystemClock};
 use dfuse_index::Part;
-use dfuse_search::TermOptions;
+use dfuse_search::{Filter, TermOptions};
 
 use super::{
     begun::Begun,
@@ -24,6 +24,8 @@ pub(super) struct Given<'a> {
     pub(super) origin: Origin,
     pub(super) chain_id: Option<Checksum256>,
     pub(super) terms: TermOptions,
+    /// Which transactions are kept.
+    pub(super) filter: Filter,
     pub(super) data_dir: DataDir,
     pub(super) clock: Arc<SystemClock>,
     /// What the data directory begins with, if a snapshot was loaded.

@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 
 use super::{
     conditions::Conditions,
+    filtering::Filtering,
     origin::{DEMO_AT_ONCE, Origin},
     pace::Pace,
     source_state::SourceState,
@@ -54,6 +55,8 @@ const MACHINES: &str = "machines";
 pub(crate) struct Ingest {
     pub(crate) origin: Origin,
     pub(crate) source: Source,
+    /// Absent if all that the source gives is kept.
+    pub(super) filtering: Option<Filtering>,
     pub(crate) feed: Feed,
     pub(crate) store: BlockStore,
     pub(crate) dumps: UnboundedSender<AbiDump>,
@@ -183,7 +186,12 @@ impl Ingest {
                     self.log.passing_over = false;
                     self.log.dumps.clear();
                 }
-                Some(SourceEvent::AbiDump(dump)) => self.log.dumps.push(dump),
+                Some(SourceEvent::AbiDump(dump)) => {
+                    if let Some(filtering) = &mut self.filtering {
+                        filtering.take_dump(&dump);
+                    }
+                    self.log.dumps.push(dump);
+                }
                 Some(SourceEvent::HasUpTo(number)) => {
                     progress.source_has = number;
                     self.told.has_up_to(number);
@@ -243,6 +251,11 @@ impl Ingest {
                 _ = progress.demo_pace.tick() => {}
             }
         }
+        let (block, encoded) = match &mut self.filtering {
+            Some(filtering) => filtering.apply(block, encoded).await?,
+            None => (block, encoded.clone()),
+        };
+        let encoded = &encoded;
         let push = Work::Push(encoded.clone(), block.clone());
         let added = match self.retrying(&push).await {
             Err(error) if is_gap(&error) => {

@@ -10,6 +10,7 @@ use dfuse_antelope::Checksum256;
 use dfuse_blocks::SystemClock;
 use dfuse_node::{Source, nodeos::Nodeos};
 use dfuse_query::Service;
+use dfuse_search::Filter;
 use futures::{StreamExt, stream};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver},
@@ -22,6 +23,8 @@ use super::{
     DataDir, Settings, access,
     conditions::Conditions,
     descriptors::Shares,
+    filtered_before,
+    filtering::Filtering,
     given::Given,
     ingest::{Ingest, LogState, keep},
     load::{self, Loaded},
@@ -47,6 +50,7 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
     // What is wrong with them is said before anything begins.
     settings.chain_api.options(None, shares)?;
     let terms = settings.search.options()?;
+    let filter = filter(settings, roles)?;
     settings.websocket.options()?;
     settings.retention.parts()?;
     settings.traces.client()?;
@@ -71,12 +75,32 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
         "dfuse starts"
     );
     let clock = Arc::new(SystemClock::new());
-    let given = Given { settings, roles, shares, origin, chain_id, terms, data_dir, clock, loaded: None };
+    let given = Given { settings, roles, shares, origin, chain_id, terms, filter, data_dir, clock, loaded: None };
     if matches!(given.origin, Origin::Nodeos) {
         with_nodes(given, listeners, &mut signals).await
     } else {
         run_parts(given, None, listeners, &mut signals).await
     }
+}
+
+/// The filter of blocks, which this process must be able to apply.
+fn filter(settings: &Settings, roles: Roles) -> anyhow::Result<Filter> {
+    let filter = settings.filter.programs()?;
+    if !roles.ingest && !filter.passes_all() {
+        return Err(usage(format!(
+            "with the roles {}, blocks come from machines with the role ingest, which filter them: set filter.include and \
+             filter.exclude there, and leave them out here",
+            settings.roles
+        )));
+    }
+    if !roles.index && filter.reads_data() {
+        return Err(usage(format!(
+            "the filter looks at data, which is decoded with the ABIs of the indexes, and with the roles {} there are none: leave data \
+             out of filter.include, filter.exclude and filter.system, or add the role index",
+            settings.roles
+        )));
+    }
+    Ok(filter)
 }
 
 /// Starts the supervised nodes first: they start while all else is opened.
@@ -122,6 +146,9 @@ async fn run_parts(
         }
     }
     let opened = Opened::open(&given).await?;
+    if given.roles.ingest {
+        filtered_before::check(given.data_dir.path(), &given.filter, &opened.handle()).await?;
+    }
     let (store, gate) = (opened.store.clone(), opened.access.gate.clone());
     let parts = begin(&given, opened, nodes, listeners).await?;
     let result = parts.supervise(signals, given.settings.exit_at_end).await;
@@ -227,13 +254,20 @@ async fn work(
         data_dir: given.data_dir.path().to_owned(),
         clock: given.clock.clone(),
         serving: opened.pipeline.serving().clone(),
+        feed: opened.handle(),
+        filter_changes: given.filter.boundaries(),
         conditions: conditions.clone(),
     };
     spawn_until(parts, "watching disk and clock", stop, watch.run());
     spawn_until(parts, "retention", stop, opened.retention(given, conditions)?.run());
     let Opened { files, feed, keeper, pipeline, forked, access, .. } = opened;
     let (dumps, offered) = mpsc::unbounded_channel();
+    let filter = Some(given.filter.clone()).filter(|filter| !filter.passes_all());
+    let mut filtering = filter.map(|it| Filtering::new(it, pipeline.serving().clone(), feed.handle()));
     for dump in repair::usable_dumps(&files, &pipeline).await? {
+        if let Some(filtering) = &mut filtering {
+            filtering.take_dump(&dump);
+        }
         dumps.send(dump)?;
     }
     let ingest = Ingest {
@@ -241,6 +275,7 @@ async fn work(
         log: LogState::new(nodes, given.first_block()),
         origin: given.origin.clone(),
         source,
+        filtering,
         feed,
         store: files,
         dumps,

@@ -7,6 +7,7 @@ use dfuse_http::Server;
 use dfuse_index::Error;
 use dfuse_node::SourceSpec;
 use dfuse_query::Caller;
+use dfuse_search::Filter;
 use futures::stream;
 use tokio::{
     task::{JoinHandle, spawn_blocking},
@@ -65,6 +66,7 @@ pub(crate) async fn with_server<T>(
         origin: Origin::Spec(SourceSpec::StandardInput),
         chain_id: None,
         terms: settings.search.options()?,
+        filter: Filter::default(),
         loaded: Begun::read(data_dir.path())?,
         data_dir,
         clock: Arc::new(SystemClock::new()),

@@ -1,6 +1,7 @@
 //! Configuration: defaults, a TOML file, `DFUSE_*` variables and flags, in rising order.
 
 mod access;
+mod filter;
 mod firehose;
 mod machines;
 mod nodeos;
@@ -26,6 +27,7 @@ use tracing::warn;
 use self::section::section;
 pub(crate) use self::{
     access::{Access, IssuerSettings},
+    filter::Filter,
     firehose::Firehose,
     machines::Machines,
     nodeos::{Node, Nodeos},
@@ -86,6 +88,7 @@ section! {
     sections {
         machines: Machines,
         blocks: Blocks,
+        filter: Filter,
         index: Index,
         search: Search,
         retention: Retention,

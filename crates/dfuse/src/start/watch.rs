@@ -1,6 +1,10 @@
-//! What goes wrong around the process: the disk of its data directory, and the clock. Each has a name in `/healthz`, and what to do.
+//! What goes wrong around the process: the disk of its data directory, the clock, and damage that requests meet. Each has a name in
+//! `/healthz`, and what to do.
+
+mod damage;
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
@@ -8,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use dfuse_blocks::Clock;
+use dfuse_blocks::{Clock, feed::FeedHandle};
 use dfuse_index::{Serving, blocks};
 use tokio::{
     task::{JoinHandle, spawn_blocking},
@@ -35,11 +39,14 @@ const SKEW: i64 = 5;
 /// How long a jump is told of.
 const JUMP_TOLD: Duration = Duration::from_secs(600);
 
-/// Watches disk and clock.
+/// Watches disk and clock, and what requests could not read.
 pub(super) struct Watch {
     pub(super) data_dir: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) serving: Arc<Serving>,
+    pub(super) feed: FeedHandle,
+    /// The blocks at which the filter of this process changes.
+    pub(super) filter_changes: BTreeSet<u32>,
     pub(super) conditions: Arc<Conditions>,
 }
 
@@ -97,6 +104,7 @@ impl Watch {
             jumped = jumped.filter(|(at, _)| now.elapsed.saturating_sub(*at) < JUMP_TOLD);
             seen = now;
             self.tell_clock(jumped.map(|(_, seconds)| seconds), &now);
+            self.tell_damage().await;
         }
     }
 

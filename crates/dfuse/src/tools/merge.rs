@@ -4,9 +4,11 @@ use clap::Args;
 use dfuse_antelope::model::wire::ReverseWriter;
 use dfuse_blocks::{BlockStore, EncodedBlock, Located, Merger, StoreOptions, mend};
 use dfuse_deep_mind::{Event, Reader};
+use dfuse_search::{Filter, SYSTEM_ACTIONS};
 
 use crate::{
     failure::usage,
+    filtering::{BranchAbis, filtered},
     input::{self, Input, store_options},
     progress::Progress,
     remedy,
@@ -37,6 +39,30 @@ pub(crate) struct Merge {
     /// Needs as much temporary space as the blocks of the log
     #[arg(long)]
     mend: bool,
+    #[command(flatten)]
+    filter: FilterArguments,
+}
+
+/// Which transactions are kept.
+#[derive(Debug, Args)]
+struct FilterArguments {
+    /// Keep only transactions with such an action, as the setting filter.include: a CEL expression
+    #[arg(long, value_name = "CEL", default_value = "*")]
+    include: String,
+    /// Leave out transactions that have only such actions, as filter.exclude
+    #[arg(long, value_name = "CEL", default_value = "")]
+    exclude: String,
+    /// System actions that count in any case, as filter.system
+    #[arg(long, value_name = "CEL", default_value = SYSTEM_ACTIONS, hide_default_value = true)]
+    system: String,
+}
+
+impl FilterArguments {
+    fn programs(&self) -> anyhow::Result<Filter> {
+        let Self { include, exclude, system } = self;
+        Filter::new(include, exclude, system)
+            .map_err(|error| usage(format!("--include, --exclude or --system: {error}")))
+    }
 }
 
 impl Merge {
@@ -61,6 +87,7 @@ impl Merge {
             Located::Store(located) => located,
             Located::Empty(_) => store,
         };
+        runtime()?.block_on(must_be_filtered_alike(&store, &self.filter.programs()?))?;
         let folder = tempfile::tempdir()?;
         let place = folder.path().display().to_string();
         let source = BlockStore::open(&place, StoreOptions::default())?;
@@ -78,6 +105,8 @@ impl Merge {
 
     fn merge(&self, log: Box<dyn Read + Send>, store: &BlockStore) -> anyhow::Result<()> {
         let mut reader = Reader::with_max_line(log, self.lines.max_bytes());
+        let filter = self.filter.programs()?;
+        let mut abis = BranchAbis::new(None);
         runtime()?.block_on(async {
             let mut merger = Merger::open(store.clone(), self.first_block, &self.suffix).await?;
             let mut writer = ReverseWriter::new();
@@ -87,13 +116,25 @@ impl Merge {
             while let Some(event) = reader.next_event()? {
                 match event {
                     Event::Block(block) => {
-                        merger.push(EncodedBlock::encode(&block, &mut writer)?).await?;
+                        let encoded = EncodedBlock::encode(&block, &mut writer)?;
+                        let encoded = match filter.passes_all() {
+                            true => encoded,
+                            false => {
+                                let (block, encoded) = filtered(&filter, Some(&mut abis), Some(block.into()), encoded)?;
+                                block.iter().for_each(|block| abis.see(block));
+                                encoded
+                            }
+                        };
+                        merger.push(encoded).await?;
                         for dump in dumps.drain(..) {
                             store.write_abi_dump(dump).await?;
                         }
                         progress.advance();
                     }
-                    Event::AbiDump(dump) => dumps.push(dump),
+                    Event::AbiDump(dump) => {
+                        abis.take_dump(&dump);
+                        dumps.push(dump);
+                    }
                     Event::SwitchFork { .. } => {}
                 }
             }
@@ -102,4 +143,26 @@ impl Merge {
         })?;
         end_of_log(&reader)
     }
+}
+
+/// Refuses to write blocks anew that are filtered otherwise than those of the store.
+async fn must_be_filtered_alike(store: &BlockStore, filter: &Filter) -> anyhow::Result<()> {
+    for base in store.bundles().await?.into_iter().rev() {
+        // What is damaged or missing is what is to be mended.
+        let Ok(block) = store.read_block(base.max(2)).await else { continue };
+        let block = block.parts()?.frame()?;
+        let [include, exclude, _] = filter.texts_at(block.number);
+        let is_alike =
+            |list: &str, text: &str| list == text || !text.is_empty() && list.split(";;;").any(|it| it == text);
+        let (of_include, of_exclude) = (&block.filtering_include_filter_expr, &block.filtering_exclude_filter_expr);
+        if is_alike(of_include, include) && is_alike(of_exclude, exclude) {
+            return Ok(());
+        }
+        return Err(usage(format!(
+            "the blocks of this store are filtered, block {} with include \"{of_include}\" and exclude \"{of_exclude}\": give their filter \
+             with --include and --exclude, so that what is written anew is like the rest",
+            block.number
+        )));
+    }
+    Ok(())
 }

@@ -10,9 +10,9 @@ use dfuse_antelope::Name;
 use dfuse_api::WebSocketOptions;
 use dfuse_node::rpc::{NodeClient, RpcError};
 use dfuse_query::StreamOptions;
-use dfuse_search::{EventAction, Filter, FilterError, TermOptions};
+use dfuse_search::{EventAction, Filter, TermOptions};
 
-use super::{ChainApi, Graphql, Http, Search, Settings, WebSocket};
+use super::{ChainApi, Graphql, Http, Search, Settings, WebSocket, filter::programs};
 use crate::{failure::usage, start::descriptors::Shares};
 
 /// Of gRPC, unless another one is named.
@@ -103,11 +103,7 @@ impl Search {
     }
 
     fn filter(&self) -> anyhow::Result<Filter> {
-        // One after the other, to tell which is wrong.
-        let wrong = |name: &str, error: FilterError| usage(format!("setting \"search.{name}\": {error}"));
-        Filter::new(&self.include, "", "").map_err(|error| wrong("include", error))?;
-        Filter::new("", &self.exclude, "").map_err(|error| wrong("exclude", error))?;
-        Filter::new(&self.include, &self.exclude, &self.system).map_err(|error| wrong("system", error))
+        programs("search", [&self.include, &self.exclude, &self.system])
     }
 }
 

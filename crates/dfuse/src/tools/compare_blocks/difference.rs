@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dfuse_antelope::model::Block;
 use dfuse_blocks::EncodedBlock;
 use serde_json::Value;
 
@@ -31,12 +32,30 @@ pub(super) fn differences(a: &EncodedBlock, b: &EncodedBlock, most: usize) -> an
             anyhow::Ok(block)
         });
         let (a, b) = (a?, b?);
-        if a != b {
+        let (filter_a, filter_b) = (filter(&a), filter(&b));
+        if filter_a != filter_b {
+            // All else differs for that.
+            found.push(format!("filter: {filter_a} in A, {filter_b} in B"));
+        } else if a != b {
             compare("", &serde_json::to_value(&a)?, &serde_json::to_value(&b)?, &mut found, most);
         }
     }
     found.truncate(most);
     Ok(found)
+}
+
+/// The filter that a block went through.
+fn filter(block: &Block) -> String {
+    if !block.filtering_applied {
+        return "none".to_owned();
+    }
+    let texts = [
+        ("include", &block.filtering_include_filter_expr),
+        ("exclude", &block.filtering_exclude_filter_expr),
+        ("system", &block.filtering_system_actions_include_filter_expr),
+    ];
+    let texts = texts.iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("{name} \"{text}\""));
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 fn compare(path: &str, a: &Value, b: &Value, found: &mut Vec<String>, most: usize) {
