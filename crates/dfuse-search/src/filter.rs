@@ -29,7 +29,8 @@ mod variable;
 
 use std::{fmt, sync::Arc};
 
-pub use self::blocks::AbiAt;
+use dfuse_antelope::{Name, abi::AbiSerializer};
+
 pub(crate) use self::facts::{ActionFacts, TransactionFacts};
 use self::{eval::Evaluation, program::Program};
 use crate::ParseError;
@@ -42,6 +43,9 @@ pub const SYSTEM_ACTIONS: &str = "receiver == 'eosio' && action in ['updateauth'
 
 /// Separates the programs of a setting.
 const SEPARATOR: &str = ";;;";
+
+/// Gives the ABI of an account that was in force for the action with that global sequence; absent if there is none of use.
+pub type AbiAt<'a> = dyn FnMut(Name, u64) -> dfuse_index::Result<Option<Arc<AbiSerializer>>> + 'a;
 
 /// Which actions pass.
 #[derive(Debug, Clone, Default)]

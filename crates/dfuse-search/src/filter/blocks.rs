@@ -1,19 +1,15 @@
 //! Blocks without the transactions of which no action passes.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use dfuse_antelope::{
     Checksum256, Name,
-    abi::AbiSerializer,
     model::{ActionTrace, Block, LeftOutTransaction, TransactionReceipt, TransactionTrace, TrxOp},
 };
 use dfuse_index::{ExecutedAction, Result};
 
-use super::{ActionFacts, Filter, SEPARATOR, TransactionFacts, Verdict, changes::changes_of};
+use super::{AbiAt, ActionFacts, Filter, SEPARATOR, TransactionFacts, Verdict, changes::changes_of};
 use crate::action_data::decoded;
-
-/// Gives the ABI of an account that was in force for the action with that global sequence; absent if there is none of use.
-pub type AbiAt<'a> = dyn FnMut(Name, u64) -> Result<Option<Arc<AbiSerializer>>> + 'a;
 
 /// Actions of `eosio` without which later state cannot be told: transactions with them stay. Whatever else changes permissions
 /// does, too.
