@@ -12,7 +12,7 @@ use std::{
 use dfuse_antelope::model::Block;
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_index::{BlockRef, Index, Options, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, keyspaces};
-use dfuse_kv::{Direction, EngineOptions, KeyRange, MemoryStore, Store};
+use dfuse_kv::{Direction, EngineOptions, KeyRange, MemoryStore, ReadStore, Store};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

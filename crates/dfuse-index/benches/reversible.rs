@@ -21,8 +21,8 @@ use dfuse_blocks::{
     feed::{Feed, FeedOptions, Start},
 };
 use dfuse_index::{
-    BlockContext, BlockRef, ChainStep, Delta, DeltaBuilder, Family, Index, Options, Pipeline, Result, View,
-    blocks::Blocks, follow, open_store,
+    BlockContext, BlockRef, ChainStep, Delta, DeltaBuilder, Family, Index, Options, Pipeline, Result, ScratchSpace,
+    View, blocks::Blocks, follow, open_store,
 };
 use dfuse_kv::{Direction, EngineOptions, KeyRange, Store};
 use futures::{StreamExt, stream};
@@ -126,7 +126,8 @@ async fn fill(folder: &Path, count: u32) {
 
 fn open_pipeline(folder: &Path, writes: u32, overlay_bytes: usize) -> (Arc<dyn Store>, Pipeline) {
     let (store, reopen) = open_store(folder, &indexes(writes), EngineOptions::default()).unwrap();
-    let options = Options { overlay_bytes, ..Options::default() };
+    let scratch = ScratchSpace::in_directory(folder.join("scratch"));
+    let options = Options { overlay_bytes, scratch, ..Options::default() };
     (store.clone(), Pipeline::open(store, Some(reopen), indexes(writes), options).unwrap())
 }
 

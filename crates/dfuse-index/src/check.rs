@@ -4,14 +4,14 @@ use std::{cmp::Ordering, sync::Arc};
 
 use bytes::Bytes;
 use dfuse_blocks::{BlockRef, BlockStore};
-use dfuse_kv::{Direction, Entry, KeyRange, Scan, Snapshot, Store};
+use dfuse_kv::{Direction, Entry, Hint, KeyRange, Scan, Snapshot, Store};
 
 use crate::{
     Checkpoint, CheckpointState, Error, Family, Index, Options, Pipeline, Progress, Result,
     checkpoint::CHECKPOINTS,
     load::{loaded_state, must_not_hold_loaded_state},
     reindex::{blocking, take_blocks},
-    retention::{Filter, filters, floors_of, kept, must_have_block_files},
+    retention::{Entries, Filter, filters, floors_of, kept, must_have_block_files},
 };
 
 /// Entries that are compared between two reports of progress.
@@ -110,7 +110,12 @@ pub async fn check_indexes(
     let wanted = empty.snapshot()?;
     for family in indexes.iter().flat_map(|index| index.families()).copied() {
         let scan = |store: &dyn Store, snapshot: &dyn Snapshot| -> Result<Scan> {
-            Ok(snapshot.scan(store.keyspace(family.name())?, &KeyRange::all(), Direction::Forward)?)
+            Ok(snapshot.scan_hinted(
+                store.keyspace(family.name())?,
+                &KeyRange::all(),
+                Direction::Forward,
+                Hint::Many,
+            )?)
         };
         let mut compare = Compare {
             family,
@@ -139,8 +144,8 @@ pub async fn check_indexes(
 
 struct Compare {
     family: Family,
-    found: Scan,
-    wanted: Scan,
+    found: Entries,
+    wanted: Entries,
     next: (Option<Entry>, Option<Entry>),
     started: bool,
 }

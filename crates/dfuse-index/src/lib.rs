@@ -36,6 +36,7 @@ mod retention;
 mod scratch;
 mod serving;
 mod sight;
+mod spill;
 mod tree;
 mod view;
 
@@ -59,4 +60,5 @@ pub use reindex::{Progress, Rebuild, reindex};
 pub use replaceable::{check_dumps, check_replaceable};
 pub use retention::{SharedFloors, Sweep, floors_of};
 pub use serving::{IndexState, IndexStatus, Serving, ServingSnapshot, Stall, Status};
+pub use spill::ScratchSpace;
 pub use view::{View, ViewScan};

@@ -2,7 +2,10 @@ use std::cmp::Ordering;
 
 use dfuse_kv::Direction;
 
-use crate::{Result, sight::Layered};
+use crate::{
+    Result,
+    sight::{LayerScan, Layered},
+};
 
 /// Two sorted scans as one; where both have a key the upper one counts. Ends after an error.
 pub(crate) struct Merge<U, L> {
@@ -15,11 +18,7 @@ pub(crate) struct Merge<U, L> {
     done: bool,
 }
 
-impl<U, L> Merge<U, L>
-where
-    U: Iterator<Item = Result<Layered>>,
-    L: Iterator<Item = Result<Layered>>,
-{
+impl<U: LayerScan, L: LayerScan> Merge<U, L> {
     pub(crate) fn new(upper: U, lower: L, direction: Direction) -> Self {
         Self { upper, lower, direction, next_upper: None, next_lower: None, started: false, done: false }
     }
@@ -58,11 +57,32 @@ where
     }
 }
 
-impl<U, L> Iterator for Merge<U, L>
-where
-    U: Iterator<Item = Result<Layered>>,
-    L: Iterator<Item = Result<Layered>>,
-{
+/// Skips to `key` in a scan of which `next` was taken already.
+fn skip(scan: &mut impl LayerScan, next: &mut Option<Layered>, key: &[u8], direction: Direction) -> Result<()> {
+    // Once it has ended it stays so.
+    if next.as_ref().is_some_and(|(next, _)| !direction.reaches(next, key)) {
+        scan.skip_to(key)?;
+        *next = scan.next().transpose()?;
+    }
+    Ok(())
+}
+
+impl<U: LayerScan, L: LayerScan> LayerScan for Merge<U, L> {
+    fn skip_to(&mut self, key: &[u8]) -> Result<()> {
+        if self.done {
+            return Ok(());
+        }
+        let skipped = match self.started {
+            true => skip(&mut self.upper, &mut self.next_upper, key, self.direction)
+                .and_then(|()| skip(&mut self.lower, &mut self.next_lower, key, self.direction)),
+            false => self.upper.skip_to(key).and_then(|()| self.lower.skip_to(key)),
+        };
+        self.done = skipped.is_err();
+        skipped
+    }
+}
+
+impl<U: LayerScan, L: LayerScan> Iterator for Merge<U, L> {
     type Item = Result<Layered>;
 
     fn next(&mut self) -> Option<Self::Item> {

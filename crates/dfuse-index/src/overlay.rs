@@ -20,7 +20,7 @@ use crate::{
     Delta, Result,
     branch::Place,
     families::Families,
-    sight::{Layered, Sight},
+    sight::{LayerScan, Layered, Sight},
 };
 
 /// Keys that are written, or looked at by a scan, while the lock is held.
@@ -223,6 +223,18 @@ impl OverlayScan {
     }
 }
 
+impl OverlayScan {
+    /// Goes on with the first key in sight that is at `key` or after it.
+    fn skip_to(&mut self, key: &[u8]) {
+        let passed = self.ready.iter().take_while(|(ready, _)| !self.direction.reaches(ready, key)).count();
+        self.ready.drain(..passed);
+        if self.ready.is_empty() && !self.done {
+            self.rest = self.rest.skipped_to(key, self.direction);
+            self.done = self.rest.is_empty();
+        }
+    }
+}
+
 /// Looks at up to `step` keys. The last one, if there may be more.
 fn take_step<'a>(
     mut keys: impl Iterator<Item = (&'a Bytes, &'a Vec<Version>)>,
@@ -255,6 +267,13 @@ impl<T> Iterator for HeldScan<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.scan.next(&self.overlay).map(Ok)
+    }
+}
+
+impl<T> LayerScan for HeldScan<T> {
+    fn skip_to(&mut self, key: &[u8]) -> Result<()> {
+        self.scan.skip_to(key);
+        Ok(())
     }
 }
 

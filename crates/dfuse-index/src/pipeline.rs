@@ -14,8 +14,8 @@ use tracing::warn;
 
 use crate::{
     BlockContext, ChainIdentity, CheckpointState, Delta, Error, Index, IndexState, IndexStatus, Result, Serving,
-    ServingSnapshot, SharedFloors, Stall, Status, View, blocks, families::Families, filter::KeyFilter,
-    overlay::Overlay, serving::Forks, tree::Tree, view::Committed,
+    ScratchSpace, ServingSnapshot, SharedFloors, Stall, Status, View, blocks, families::Families, overlay::Overlay,
+    serving::Forks, spill::Spill, tree::Tree, view::Committed,
 };
 
 /// Actions from which on the indexes of a block are made side by side: for fewer it takes longer to begin a thread.
@@ -28,8 +28,10 @@ pub struct Options {
     pub chain_id: Option<Checksum256>,
     /// Memory of final blocks that are gathered for one commit when catching up, about.
     pub batch_bytes: usize,
-    /// Memory for the writes of reversible blocks, about; what goes beyond is put into the store's scratch space.
+    /// Memory for the writes of reversible blocks, about; what goes beyond is put into the scratch space.
     pub overlay_bytes: usize,
+    /// Where that is.
+    pub scratch: ScratchSpace,
     /// What a commit has survived when it returns.
     pub durability: Durability,
     /// Indexes that are to be built again, whatever the store has of them. `*` for all that must be.
@@ -42,6 +44,7 @@ impl Default for Options {
             chain_id: None,
             batch_bytes: 32 << 20,
             overlay_bytes: 512 << 20,
+            scratch: ScratchSpace::in_memory(),
             durability: Durability::Buffer,
             rebuild: Vec::new(),
         }
@@ -78,7 +81,7 @@ pub struct Pipeline {
     options: Options,
     slots: Vec<Slot>,
     checkpoints: Keyspace,
-    scratch: Keyspace,
+    spill: Spill,
     /// How complete the live indexes are when this has committed.
     state: CheckpointState,
     identity: Option<ChainIdentity>,
@@ -88,8 +91,6 @@ pub struct Pipeline {
     /// The committed block; before the first commit the parent of the first block.
     root: Option<BlockRef>,
     tree: Tree,
-    /// Keys that were put into the scratch space.
-    spilled_keys: Arc<KeyFilter>,
     head: Option<BlockRef>,
     /// The last final block, where it is not committed yet.
     target: Option<BlockRef>,

@@ -16,7 +16,7 @@ use crate::{Error, Floors, Part, Result, checkpoint::CHECKPOINTS, codec::ValueRe
 pub use self::sweep::Sweep;
 pub(crate) use self::{
     rule::Filter,
-    sweep::{filters, kept},
+    sweep::{Entries, filters, kept},
 };
 
 /// The key of the record among the checkpoints; no index has this name.

@@ -1,4 +1,4 @@
-//! Writes of reversible blocks that do not fit into memory, in the store's scratch space.
+//! Writes of reversible blocks that do not fit into memory, in the scratch space.
 //!
 //! | key | value |
 //! |---|---|
@@ -10,18 +10,19 @@
 
 use bytes::Bytes;
 use dfuse_antelope::Checksum256;
-use dfuse_kv::{Direction, Entry, KeyRange, Keyspace, Scan, Snapshot, WriteBatch};
+use dfuse_kv::{Direction, Entry, Hint, KeyRange, Keyspace, Scan, Snapshot, WriteBatch};
 
 use crate::{
     Delta, DeltaBuilder, Error, Family, Result,
     branch::Place,
     codec::{ValueReader, put_varint},
     families::Families,
-    sight::{Layered, Sight},
+    sight::{LayerScan, Layered, Sight},
 };
 
-/// Space for what does not fit into memory, of use to one process only.
+/// Space for what does not fit into memory, the only keyspace of its store.
 pub(crate) const SCRATCH: Family = Family::new("scratch");
+const SPACE: Keyspace = Keyspace::at(0);
 
 const VERSION: u8 = 0;
 const BLOCK: u8 = 1;
@@ -38,6 +39,11 @@ fn versions_of(keyspace: Keyspace, key: &[u8]) -> Vec<u8> {
     }
     prefix.extend([0, 0]);
     prefix
+}
+
+/// A key that comes after them all.
+fn after_versions_of(keyspace: Keyspace, key: &[u8]) -> Vec<u8> {
+    [&versions_of(keyspace, key)[..], &ABOVE_ALL].concat()
 }
 
 fn family_prefix(keyspace: Keyspace) -> [u8; 3] {
@@ -57,7 +63,7 @@ fn block_key(id: Checksum256) -> Vec<u8> {
     [&[BLOCK][..], &id.0].concat()
 }
 
-fn damaged(why: &str) -> Error {
+pub(crate) fn damaged(why: &str) -> Error {
     Error::Damaged { family: SCRATCH.name(), why: why.into() }
 }
 
@@ -87,7 +93,6 @@ fn read_value(value: &Bytes) -> Result<Option<Bytes>> {
 /// Puts a block's writes into a batch.
 pub(crate) fn put(
     batch: &mut WriteBatch,
-    scratch: Keyspace,
     families: &Families,
     id: Checksum256,
     place: Place,
@@ -107,22 +112,17 @@ pub(crate) fn put(
                 put_varint(&mut whole, value.as_ref().map_or(0, |value| value.len() as u64 + 1));
                 whole.extend(value.iter().flatten());
                 let version = value.as_ref().map_or_else(|| vec![0], |value| [&[1], &value[..]].concat());
-                batch.put(scratch, version_key(keyspace, key, place), version);
+                batch.put(SPACE, version_key(keyspace, key, place), version);
             }
         }
     }
-    batch.put(scratch, block_key(id), whole);
+    batch.put(SPACE, block_key(id), whole);
     Ok(())
 }
 
 /// Reads a block's writes back.
-pub(crate) fn read(
-    snapshot: &dyn Snapshot,
-    scratch: Keyspace,
-    families: &Families,
-    id: Checksum256,
-) -> Result<Vec<Delta>> {
-    let value = snapshot.get(scratch, &block_key(id))?.ok_or_else(|| damaged("a block is missing"))?;
+pub(crate) fn read(snapshot: &dyn Snapshot, families: &Families, id: Checksum256) -> Result<Vec<Delta>> {
+    let value = snapshot.get(SPACE, &block_key(id))?.ok_or_else(|| damaged("a block is missing"))?;
     let mut reader = ValueReader::new(SCRATCH, &value);
     let mut deltas = Vec::new();
     for _ in 0..reader.varint()? {
@@ -148,7 +148,6 @@ pub(crate) fn read(
 /// Removes a block's writes.
 pub(crate) fn delete(
     batch: &mut WriteBatch,
-    scratch: Keyspace,
     families: &Families,
     id: Checksum256,
     place: Place,
@@ -157,24 +156,23 @@ pub(crate) fn delete(
     for (family, writes) in deltas.iter().flat_map(Delta::families) {
         let keyspace = families.keyspace(family)?;
         for (key, _) in writes {
-            batch.delete(scratch, version_key(keyspace, key, place));
+            batch.delete(SPACE, version_key(keyspace, key, place));
         }
     }
-    batch.delete(scratch, block_key(id));
+    batch.delete(SPACE, block_key(id));
     Ok(())
 }
 
 /// The newest write to `key` in sight: a value, or nothing for a deletion.
 pub(crate) fn get(
     snapshot: &dyn Snapshot,
-    scratch: Keyspace,
     keyspace: Keyspace,
     key: &[u8],
     sight: &Sight,
 ) -> Result<Option<Option<Bytes>>> {
     let versions = versions_of(keyspace, key);
     let newest = [&versions[..], &sight.branch.tip().to_be_bytes(), &[0xff; 4]].concat();
-    for entry in snapshot.scan(scratch, &KeyRange::new(versions..=newest), Direction::Reverse)? {
+    for entry in snapshot.scan(SPACE, &KeyRange::new(versions..=newest), Direction::Reverse)? {
         let (version, value) = entry?;
         let (_, place) = read_version(&version)?;
         if sight.sees(place) {
@@ -190,6 +188,7 @@ pub(crate) fn get(
 /// What is in sight of a range of keys, in order.
 pub(crate) struct ScratchScan {
     entries: Scan,
+    keyspace: Keyspace,
     direction: Direction,
     sight: Sight,
     /// Of the key that comes next.
@@ -200,14 +199,14 @@ pub(crate) struct ScratchScan {
 impl ScratchScan {
     pub(crate) fn new(
         snapshot: &dyn Snapshot,
-        scratch: Keyspace,
         keyspace: Keyspace,
         range: &KeyRange,
         direction: Direction,
+        hint: Hint,
         sight: Sight,
     ) -> Result<Self> {
         use std::ops::Bound::{Excluded, Included, Unbounded};
-        let after = |key: &[u8]| [&versions_of(keyspace, key)[..], &ABOVE_ALL].concat();
+        let after = |key: &[u8]| after_versions_of(keyspace, key);
         let start = match range.start_bound() {
             Included(key) => versions_of(keyspace, key),
             Excluded(key) => after(key),
@@ -220,8 +219,8 @@ impl ScratchScan {
             Unbounded => whole.end_bound().map(<[u8]>::to_vec),
         };
         let range = KeyRange::new((Included(start), end));
-        let entries = snapshot.scan(scratch, &range, direction)?;
-        Ok(Self { entries, direction, sight, next: None, started: false })
+        let entries = snapshot.scan_hinted(SPACE, &range, direction, hint)?;
+        Ok(Self { entries, keyspace, direction, sight, next: None, started: false })
     }
 
     fn step(&mut self) -> Result<Option<Layered>> {
@@ -259,6 +258,26 @@ impl Iterator for ScratchScan {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step().transpose()
+    }
+}
+
+impl LayerScan for ScratchScan {
+    fn skip_to(&mut self, key: &[u8]) -> Result<()> {
+        if let Some((version, _)) = &self.next
+            && self.direction.reaches(&read_version(version)?.0, key)
+        {
+            return Ok(());
+        }
+        if self.started && self.next.is_none() {
+            // It has ended.
+            return Ok(());
+        }
+        self.started = false;
+        self.next = None;
+        Ok(self.entries.skip_to(&match self.direction {
+            Direction::Forward => versions_of(self.keyspace, key),
+            Direction::Reverse => after_versions_of(self.keyspace, key),
+        })?)
     }
 }
 

@@ -2,10 +2,19 @@
 
 use bytes::Bytes;
 
-use crate::branch::{Branch, Place};
+use crate::{
+    Result,
+    branch::{Branch, Place},
+};
 
 /// A key and what a layer says of it; nothing for a deletion.
 pub(crate) type Layered = (Bytes, Option<Bytes>);
+
+/// What a layer says of some keys, in the order of a scan.
+pub(crate) trait LayerScan: Iterator<Item = Result<Layered>> {
+    /// As [`dfuse_kv::EntryScan::skip_to`].
+    fn skip_to(&mut self, key: &[u8]) -> Result<()>;
+}
 
 /// What a view sees of the overlay: the blocks of a branch above the committed one.
 #[derive(Debug, Clone)]

@@ -2,17 +2,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dfuse_blocks::BlockRef;
-use dfuse_kv::{Direction, Entry, KeyRange, Keyspace, Snapshot};
+use dfuse_kv::{Direction, Entry, Hint, KeyRange, Keyspace, Scan, Snapshot};
 
 use crate::{
-    Error, Family, Floors, Result,
+    Family, Floors, Result,
     branch::Branch,
     families::Families,
-    filter::KeyFilter,
     merge::Merge,
     overlay::{HeldScan, Overlay, OverlayScan},
     scratch::{self, ScratchScan},
-    sight::Sight,
+    sight::{LayerScan, Layered, Sight},
+    spill::Spilled,
 };
 
 /// A state of the store, and the overlay above it.
@@ -25,8 +25,8 @@ pub(crate) struct Committed {
     pub(crate) generation: u64,
     /// What is kept.
     pub(crate) floors: Floors,
-    /// Where further writes of reversible blocks are, if there are any, and to which keys.
-    pub(crate) scratch: Option<(Keyspace, Arc<KeyFilter>)>,
+    /// Further writes of reversible blocks, if there are any.
+    pub(crate) spilled: Option<Spilled>,
 }
 
 impl Committed {
@@ -36,11 +36,11 @@ impl Committed {
         overlay: Arc<Overlay>,
         block: Option<BlockRef>,
         generation: u64,
-        scratch: Option<(Keyspace, Arc<KeyFilter>)>,
+        spilled: Option<Spilled>,
         floors: Floors,
     ) -> Self {
         overlay.pin(generation);
-        Self { snapshot, families, overlay, block, generation, floors, scratch }
+        Self { snapshot, families, overlay, block, generation, floors, spilled }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -71,8 +71,76 @@ impl std::fmt::Debug for View {
     }
 }
 
-/// The entries of a scan; ends after the first error.
-pub type ViewScan = Box<dyn Iterator<Item = Result<Entry>> + Send>;
+/// The entries of a scan, in order; none after the first error. It keeps its view alive.
+pub struct ViewScan(Layers);
+
+/// From those above to those below.
+enum Layers {
+    Committed(Scan),
+    Overlaid(Box<Merge<Above, Below>>),
+    Spilled(Box<Merge<Above, Merge<ScratchScan, Below>>>),
+}
+
+type Above = HeldScan<Arc<Committed>>;
+
+/// What is committed, as a layer.
+struct Below(Scan);
+
+impl Iterator for Below {
+    type Item = Result<Layered>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entry = self.0.next()?;
+        Some(entry.map(|(key, value)| (key, Some(value))).map_err(Into::into))
+    }
+}
+
+impl LayerScan for Below {
+    fn skip_to(&mut self, key: &[u8]) -> Result<()> {
+        Ok(self.0.skip_to(key)?)
+    }
+}
+
+/// The next key that has a value.
+fn next_value(layers: &mut impl LayerScan) -> Option<Result<Entry>> {
+    loop {
+        match layers.next()? {
+            Ok((key, Some(value))) => return Some(Ok((key, value))),
+            Ok((_, None)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+impl Iterator for ViewScan {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Layers::Committed(scan) => scan.next().map(|entry| Ok(entry?)),
+            Layers::Overlaid(layers) => next_value(&mut **layers),
+            Layers::Spilled(layers) => next_value(&mut **layers),
+        }
+    }
+}
+
+impl ViewScan {
+    /// Goes on with the first entry that is at `key` or, in the direction of the scan, after it: much cheaper than a new scan.
+    /// Never goes back, and never out of the range of the scan.
+    pub fn skip_to(&mut self, key: &[u8]) -> Result<()> {
+        match &mut self.0 {
+            Layers::Committed(scan) => Ok(scan.skip_to(key)?),
+            Layers::Overlaid(layers) => layers.skip_to(key),
+            Layers::Spilled(layers) => layers.skip_to(key),
+        }
+    }
+}
+
+impl std::fmt::Debug for ViewScan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ViewScan").finish_non_exhaustive()
+    }
+}
 
 impl View {
     pub(crate) fn new(committed: Arc<Committed>, branch: Branch, block: Option<BlockRef>) -> Self {
@@ -92,9 +160,9 @@ impl View {
 
     /// The same state, known to be kept from these floors on only.
     pub(crate) fn with_floors(&self, floors: Floors) -> Self {
-        let Committed { snapshot, families, overlay, block, generation, scratch, .. } = &*self.committed;
+        let Committed { snapshot, families, overlay, block, generation, spilled, .. } = &*self.committed;
         let (snapshot, families, overlay) = (snapshot.clone(), families.clone(), overlay.clone());
-        let committed = Committed::new(snapshot, families, overlay, *block, *generation, scratch.clone(), floors);
+        let committed = Committed::new(snapshot, families, overlay, *block, *generation, spilled.clone(), floors);
         Self { committed: Arc::new(committed), ..self.clone() }
     }
 
@@ -149,62 +217,115 @@ impl View {
 
     /// What reversible blocks write to `key`: a value, or nothing for a deletion.
     fn reversible(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Option<Bytes>>> {
-        let Committed { overlay, snapshot, scratch, .. } = &*self.committed;
-        match (overlay.get(keyspace, key, &self.sight), scratch) {
-            (None, Some((scratch, keys))) if !self.sight.is_empty() && keys.may_contain(keyspace, key) => {
-                scratch::get(&**snapshot, *scratch, keyspace, key, &self.sight)
+        let Committed { overlay, spilled, .. } = &*self.committed;
+        match (overlay.get(keyspace, key, &self.sight), spilled) {
+            (None, Some(spilled)) if !self.sight.is_empty() && spilled.keys.may_contain(keyspace, key) => {
+                scratch::get(&*spilled.snapshot, keyspace, key, &self.sight)
             }
             (known, _) => Ok(known),
         }
     }
 
-    /// The entries of the range in the order of their keys' bytes. The scan keeps the view alive.
+    /// The entries of the range in the order of their keys' bytes, of which some tens will be read.
     pub fn scan(&self, family: Family, range: &KeyRange, direction: Direction) -> Result<ViewScan> {
+        self.scan_hinted(family, range, direction, Hint::Few)
+    }
+
+    /// The entries of the range in the order of their keys' bytes, of which about so many will be read.
+    pub fn scan_hinted(
+        &self,
+        family: Family,
+        range: &KeyRange,
+        direction: Direction,
+        hint: Hint,
+    ) -> Result<ViewScan> {
         let keyspace = self.committed.families.readable(family)?;
-        let Committed { overlay, snapshot, scratch, .. } = &*self.committed;
-        let below = snapshot.scan(keyspace, range, direction)?;
+        let Committed { overlay, snapshot, spilled, .. } = &*self.committed;
+        let below = snapshot.scan_hinted(keyspace, range, direction, hint)?;
         if self.sight.is_empty() {
-            return Ok(Box::new(below.map(|entry| Ok(entry?))));
+            return Ok(ViewScan(Layers::Committed(below)));
         }
         let above = HeldScan {
             scan: OverlayScan::new(keyspace, range.clone(), direction, self.sight.clone()),
             overlay: overlay.clone(),
             _pin: self.committed.clone(),
         };
-        let below = below.map(|entry| entry.map(|(key, value)| (key, Some(value))).map_err(Error::from));
-        let values = |entry| match entry {
-            Ok((key, value)) => Option::map(value, |value| Ok((key, value))),
-            Err(error) => Some(Err(error)),
+        let below = Below(below);
+        let Some(spilled) = spilled else {
+            return Ok(ViewScan(Layers::Overlaid(Box::new(Merge::new(above, below, direction)))));
         };
-        let Some((scratch, _)) = scratch else {
-            return Ok(Box::new(Merge::new(above, below, direction).filter_map(values)));
-        };
-        let middle = ScratchScan::new(&**snapshot, *scratch, keyspace, range, direction, self.sight.clone())?;
+        let sight = self.sight.clone();
+        let middle = ScratchScan::new(&*spilled.snapshot, keyspace, range, direction, hint, sight)?;
         let below = Merge::new(middle, below, direction);
-        Ok(Box::new(Merge::new(above, below, direction).filter_map(values)))
+        Ok(ViewScan(Layers::Spilled(Box::new(Merge::new(above, below, direction)))))
     }
 
     /// The first entry of the range in that direction: one seek.
     pub fn first(&self, family: Family, range: &KeyRange, direction: Direction) -> Result<Option<Entry>> {
         let keyspace = self.committed.families.readable(family)?;
-        if self.committed.scratch.is_some() {
-            return self.scan(family, range, direction)?.next().transpose();
+        if self.committed.spilled.is_some() {
+            return self.scan_hinted(family, range, direction, Hint::One)?.next().transpose();
         }
-        let above = self.committed.overlay.first(keyspace, range, direction, &self.sight);
-        let Some((key, value)) = above else {
+        let Some(above) = self.committed.overlay.first(keyspace, range, direction, &self.sight) else {
             return Ok(self.committed.snapshot.first(keyspace, range, direction)?);
         };
-        // What stands before it below is not hidden by anything above.
-        let before = match direction {
-            Direction::Forward => range.before(key.clone()),
-            Direction::Reverse => range.after(key.clone()),
+        let below = self.committed.snapshot.first(keyspace, &before(range, &above.0, direction), direction)?;
+        self.first_of(family, range, direction, above, below)
+    }
+
+    /// The first entry of each range in that direction, in the order of the ranges: one wait where the store is far. Sorted ranges
+    /// may be faster.
+    pub fn multi_first(
+        &self,
+        family: Family,
+        ranges: &[KeyRange],
+        direction: Direction,
+    ) -> Result<Vec<Option<Entry>>> {
+        let keyspace = self.committed.families.readable(family)?;
+        let Committed { overlay, snapshot, spilled, .. } = &*self.committed;
+        if spilled.is_some() {
+            return ranges.iter().map(|range| self.first(family, range, direction)).collect();
+        }
+        if self.sight.is_empty() {
+            return Ok(snapshot.multi_first(keyspace, ranges, direction)?);
+        }
+        let above: Vec<_> =
+            ranges.iter().map(|range| overlay.first(keyspace, range, direction, &self.sight)).collect();
+        let below = ranges.iter().zip(&above).map(|(range, above)| match above {
+            Some((key, _)) => before(range, key, direction),
+            None => range.clone(),
+        });
+        let below = snapshot.multi_first(keyspace, &below.collect::<Vec<_>>(), direction)?;
+        let firsts = ranges.iter().zip(above).zip(below);
+        let first = |((range, above), below)| match above {
+            Some(above) => self.first_of(family, range, direction, above, below),
+            None => Ok(below),
         };
-        if let Some(entry) = self.committed.snapshot.first(keyspace, &before, direction)? {
-            return Ok(Some(entry));
+        firsts.map(first).collect()
+    }
+
+    /// The first entry of a range of which `above` is the first in the overlay, and `below` the first before that one in what is
+    /// committed.
+    fn first_of(
+        &self,
+        family: Family,
+        range: &KeyRange,
+        direction: Direction,
+        above: Layered,
+        below: Option<Entry>,
+    ) -> Result<Option<Entry>> {
+        match (below, above) {
+            (Some(below), _) => Ok(Some(below)),
+            (None, (key, Some(value))) => Ok(Some((key, value))),
+            (None, (_, None)) => self.scan_hinted(family, range, direction, Hint::One)?.next().transpose(),
         }
-        match value {
-            Some(value) => Ok(Some((key, value))),
-            None => self.scan(family, range, direction)?.next().transpose(),
-        }
+    }
+}
+
+/// The part of a range before a key. Nothing above hides what stands there below.
+fn before(range: &KeyRange, key: &Bytes, direction: Direction) -> KeyRange {
+    match direction {
+        Direction::Forward => range.before(key.clone()),
+        Direction::Reverse => range.after(key.clone()),
     }
 }

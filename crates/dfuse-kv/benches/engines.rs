@@ -9,7 +9,8 @@ use std::sync::{
 };
 
 use dfuse_kv::{
-    Bytes, Direction, Durability, EngineOptions, FjallStore, KeyRange, Keyspace, MemoryStore, Store, WriteBatch,
+    Bytes, Direction, Durability, EngineOptions, FjallStore, Hint, KeyRange, Keyspace, MemoryStore, Snapshot, Store,
+    WriteBatch,
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 
@@ -153,9 +154,81 @@ fn scan(bencher: Bencher<'_, '_>, engine: Engine) {
         .counter(ItemsCount::new(SCAN))
         .with_inputs(|| KeyRange::new(entry(scatter(next(&counter)) % (ENTRIES - SCAN)).0..))
         .bench_values(|range| {
-            let entries = snapshot.scan(ROWS, &range, Direction::Forward).unwrap();
+            let entries = snapshot.scan_hinted(ROWS, &range, Direction::Forward, Hint::Many).unwrap();
             entries.take(SCAN as usize).map(|entry| black_box(entry.unwrap()).1.len()).sum::<usize>()
         });
+}
+
+/// What of a table is read at a block.
+const TABLE_KEYS: u64 = 1_000;
+/// Terms of a search, say.
+const RANGES: u64 = 20;
+
+/// How to come to a key that is farther on.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// Entry by entry.
+    Steps,
+    /// By a new scan.
+    Scan,
+    /// The living scan skips.
+    Skip,
+}
+
+const WAYS: [Way; 3] = [Way::Steps, Way::Scan, Way::Skip];
+
+/// A scan of `count` keys, of each of which the newest of the `VERSIONS` at or below a block is read, and of the keys only one in
+/// `every`. Half of the versions are newer.
+fn table(snapshot: &dyn Snapshot, first: u64, every: u64, way: Way) -> usize {
+    let version = |key: u64| entry(key * VERSIONS + VERSIONS / 2).0;
+    let mut scan = snapshot.scan_hinted(ROWS, &KeyRange::new(prefix(first)..), Direction::Forward, Hint::Many).unwrap();
+    let keys = (first..).step_by(every as usize).take(TABLE_KEYS as usize);
+    let rows = keys.map(|key| {
+        let wanted = version(key);
+        match way {
+            Way::Steps => {}
+            Way::Scan => scan = snapshot.scan(ROWS, &KeyRange::new(&wanted[..]..), Direction::Forward).unwrap(),
+            Way::Skip => scan.skip_to(&wanted).unwrap(),
+        }
+        let mut entries = scan.by_ref().map(Result::unwrap);
+        entries.find(|(key, _)| *key >= wanted).unwrap().1.len()
+    });
+    rows.sum()
+}
+
+/// A table at a block: 1,000 neighbouring keys of 10 versions each, from memory.
+#[divan::bench(args = WAYS)]
+fn table_at_a_block(bencher: Bencher<'_, '_>, way: Way) {
+    skips(bencher, way, 1);
+}
+
+/// 1,000 keys of which each is 40 keys, so 400 entries, after the one before, from memory.
+#[divan::bench(args = WAYS)]
+fn keys_far_apart(bencher: Bencher<'_, '_>, way: Way) {
+    skips(bencher, way, 40);
+}
+
+fn skips(bencher: Bencher<'_, '_>, way: Way, every: u64) {
+    let (store, _directory) = warm(Engine::Fjall);
+    let snapshot = store.snapshot().unwrap();
+    let counter = AtomicU64::new(0);
+    bencher
+        .counter(ItemsCount::new(TABLE_KEYS))
+        .with_inputs(|| scatter(next(&counter)) % (KEYS - every * TABLE_KEYS))
+        .bench_values(|first| table(&*snapshot, first, every, way));
+}
+
+/// The first entries of 20 ranges, all at once or one by one, from memory.
+#[divan::bench(args = [false, true], sample_size = 100)]
+fn firsts_of_20_ranges(bencher: Bencher<'_, '_>, at_once: bool) {
+    let (store, _directory) = warm(Engine::Fjall);
+    let snapshot = store.snapshot().unwrap();
+    let counter = AtomicU64::new(0);
+    let range = |_| KeyRange::prefix(prefix(scatter(next(&counter)) % KEYS));
+    bencher.with_inputs(|| (0..RANGES).map(range).collect::<Vec<_>>()).bench_values(|ranges| match at_once {
+        true => snapshot.multi_first(ROWS, &ranges, Direction::Forward).unwrap(),
+        false => ranges.iter().map(|range| snapshot.first(ROWS, range, Direction::Forward).unwrap()).collect(),
+    });
 }
 
 /// 500 random entries, durable against power cuts.

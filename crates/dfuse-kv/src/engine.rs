@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::{Direction, EngineOptions, FjallStore, KeyRange, Result, Store};
+use crate::{Direction, EngineOptions, FjallStore, Hint, KeyRange, Result, Store};
 
 /// Closes a store and opens it again after a failed write.
 ///
@@ -25,18 +25,19 @@ pub fn open(path: impl AsRef<Path>, keyspaces: &[&str], options: EngineOptions) 
     Ok((first, Box::new(reopen)))
 }
 
-/// Copies what a store has at one moment into a new store in the directory `path`, except the keyspaces of those names,
-/// which are empty there. The store is open for reads and writes meanwhile. Returns how many entries were copied.
+/// Copies what a store has at one moment into a new store in the directory `path`. The store is open for reads and writes
+/// meanwhile. Returns how many entries were copied.
 ///
 /// # Errors
 /// Those of both stores. What was made of the new one by then is left.
-pub fn copy(from: &dyn Store, path: impl AsRef<Path>, leave_out: &[&str], options: EngineOptions) -> Result<u64> {
+pub fn copy(from: &dyn Store, path: impl AsRef<Path>, options: EngineOptions) -> Result<u64> {
     let names: Vec<_> = from.keyspaces().iter().map(String::as_str).collect();
     let (to, _) = open(path, &names, options)?;
     let snapshot = from.snapshot()?;
     let mut copied = 0;
-    for name in names.into_iter().filter(|name| !leave_out.contains(name)) {
-        let mut entries = snapshot.scan(from.keyspace(name)?, &KeyRange::all(), Direction::Forward)?;
+    for name in names {
+        let mut entries =
+            snapshot.scan_hinted(from.keyspace(name)?, &KeyRange::all(), Direction::Forward, Hint::Many)?;
         copied += to.ingest(to.keyspace(name)?, &mut entries)?;
     }
     to.close()?;

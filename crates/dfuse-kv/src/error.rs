@@ -40,6 +40,13 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The store does not answer, or refuses for the moment, as one over a network may: ask again after a pause. Nothing is wrong
+    /// with the data.
+    #[error("the store does not answer for now: {why}")]
+    Unavailable {
+        /// What was tried, and what came of it.
+        why: String,
+    },
     /// An earlier write failed, so the engine takes no more: open the store again and read what is there.
     #[error("the store takes no more writes because an earlier one failed; open it again")]
     Failed,

@@ -11,7 +11,8 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Direction, DiskUsage, Durability, Entry, Error, KeyRange, Keyspace, Result, Scan, Snapshot, Store, WriteBatch,
+    Direction, DiskUsage, Durability, Entry, EntryScan, Error, Hint, KeyRange, Keyspace, ReadStore, Result, Scan,
+    Snapshot, Store, WriteBatch,
 };
 
 /// How a write fails. To the caller all look alike.
@@ -25,8 +26,8 @@ pub enum WriteFault {
     Torn,
 }
 
-/// What fails and when. Writes (commits and ingestions) and reads (a get, a multi-get, a scan, an entry of a scan) are
-/// counted from 1, each kind on its own. The same plan fails the same operations.
+/// What fails and when. Writes (commits and ingestions) and reads (a get, a multi-get, a multi-first, a scan, an entry of a scan,
+/// a skip) are counted from 1, each kind on its own. The same plan fails the same operations.
 #[derive(Debug, Clone, Default)]
 pub struct FaultPlan {
     seed: u64,
@@ -35,6 +36,7 @@ pub struct FaultPlan {
     reads: BTreeSet<u64>,
     one_write_in: Option<u64>,
     one_read_in: Option<u64>,
+    reads_pass: bool,
 }
 
 impl FaultPlan {
@@ -73,6 +75,12 @@ impl FaultPlan {
         self
     }
 
+    /// Reads that fail do so with [`Error::Unavailable`].
+    pub fn failed_reads_pass(mut self) -> Self {
+        self.reads_pass = true;
+        self
+    }
+
     fn write_fault(&self, write: u64) -> Option<WriteFault> {
         let by_chance = || self.one_write_in.is_some_and(|writes| self.random("fault", write).is_multiple_of(writes));
         let fault = self.writes.get(&write).copied().or_else(|| by_chance().then_some(WriteFault::Torn))?;
@@ -105,7 +113,7 @@ impl FaultPlan {
 pub struct Counts {
     /// Commits and ingestions; a range delete outside a batch counts by its commits.
     pub writes: u64,
-    /// Gets, multi-gets, scans, and entries of scans.
+    /// Gets, multi-gets, multi-firsts, scans, entries of scans, and skips.
     pub reads: u64,
     /// Snapshots taken.
     pub snapshots: u64,
@@ -135,7 +143,8 @@ impl State {
         if self.paused.load(Relaxed) || !self.plan.read_fails(self.reads.fetch_add(1, Relaxed) + 1) {
             return Ok(());
         }
-        Err(self.fault())
+        let fault = self.fault();
+        Err(if self.plan.reads_pass { Error::Unavailable { why: fault.to_string() } } else { fault })
     }
 }
 
@@ -198,18 +207,24 @@ impl FaultyStore {
     }
 }
 
-impl Store for FaultyStore {
+impl ReadStore for FaultyStore {
     fn keyspaces(&self) -> &[String] {
         self.store.keyspaces()
-    }
-
-    fn unknown_keyspaces(&self) -> &[String] {
-        self.store.unknown_keyspaces()
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
         self.state.snapshots.fetch_add(1, Relaxed);
         Ok(Arc::new(FaultySnapshot { snapshot: self.store.snapshot()?, state: self.state.clone() }))
+    }
+
+    fn changes(&self) -> Result<u64> {
+        self.store.changes()
+    }
+}
+
+impl Store for FaultyStore {
+    fn unknown_keyspaces(&self) -> &[String] {
+        self.store.unknown_keyspaces()
     }
 
     fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<()> {
@@ -257,17 +272,44 @@ impl Snapshot for FaultySnapshot {
         self.snapshot.multi_get(keyspace, keys)
     }
 
-    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan> {
+    fn scan_hinted(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction, hint: Hint) -> Result<Scan> {
         self.state.read()?;
-        let state = self.state.clone();
-        let mut scan = Some(self.snapshot.scan(keyspace, range, direction)?);
-        Ok(Box::new(std::iter::from_fn(move || {
-            let entry = scan.as_mut()?.next()?;
-            let entry = state.read().and(entry);
-            if entry.is_err() {
-                scan = None;
-            }
-            Some(entry)
-        })))
+        let scan = self.snapshot.scan_hinted(keyspace, range, direction, hint)?;
+        Ok(Box::new(FaultyScan { scan: Some(scan), state: self.state.clone() }))
+    }
+
+    fn multi_first(&self, keyspace: Keyspace, ranges: &[KeyRange], direction: Direction) -> Result<Vec<Option<Entry>>> {
+        self.state.read()?;
+        self.snapshot.multi_first(keyspace, ranges, direction)
+    }
+}
+
+struct FaultyScan {
+    /// None after an error.
+    scan: Option<Scan>,
+    state: Arc<State>,
+}
+
+impl Iterator for FaultyScan {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entry = self.scan.as_mut()?.next()?;
+        let entry = self.state.read().and(entry);
+        if entry.is_err() {
+            self.scan = None;
+        }
+        Some(entry)
+    }
+}
+
+impl EntryScan for FaultyScan {
+    fn skip_to(&mut self, key: &[u8]) -> Result<()> {
+        let Some(scan) = &mut self.scan else { return Ok(()) };
+        let skipped = self.state.read().and_then(|()| scan.skip_to(key));
+        if skipped.is_err() {
+            self.scan = None;
+        }
+        skipped
     }
 }

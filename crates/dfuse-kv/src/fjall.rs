@@ -10,12 +10,14 @@ mod examine;
 mod inventory;
 mod journal;
 mod layout;
+mod lock;
 mod manifest;
 mod options;
+mod snapshot;
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -27,7 +29,6 @@ use std::{
 };
 
 use ::fjall::{AbstractTree as _, Database, PersistMode, Readable};
-use bytes::Bytes;
 
 pub use self::{
     damage::Damage,
@@ -39,9 +40,11 @@ use self::{
     examine::{JournalEnd, examine, examine_end},
     inventory::Inventory,
     layout::{DIRECTORY, VERSION_FILE},
+    lock::{DirectoryLock, lock},
+    snapshot::FjallSnapshot,
 };
 use crate::{
-    Direction, DiskUsage, Durability, Entry, Error, KeyRange, Keyspace, Result, Scan, Snapshot, Store, WriteBatch,
+    DiskUsage, Durability, Entry, Error, Keyspace, ReadStore, Result, Snapshot, Store, WriteBatch,
     batch::{Write, check_ascending},
 };
 
@@ -92,6 +95,8 @@ struct Inner {
     lock: Arc<DirectoryLock>,
     /// Bytes in the journal at the start and committed since: about what the next start has to read at most.
     journaled: AtomicU64,
+    /// Writes since the start.
+    changes: AtomicU64,
     /// As it was written at the start.
     inventory: Inventory,
 }
@@ -160,6 +165,7 @@ impl FjallStore {
             unknown: unknown_handles,
             lock: Arc::new(lock),
             journaled,
+            changes: AtomicU64::new(0),
             inventory,
         };
         Ok(Self {
@@ -256,30 +262,6 @@ impl FjallStore {
     }
 }
 
-/// The lock of the directory, which the operating system releases when the process ends.
-#[derive(Debug)]
-struct DirectoryLock(File);
-
-impl Drop for DirectoryLock {
-    fn drop(&mut self) {
-        // A child that another thread has just forked holds a descriptor of the file until it executes its program, and with
-        // it the lock. If this fails, the lock lasts that much longer.
-        let _ = self.0.unlock();
-    }
-}
-
-fn lock(path: &Path) -> Result<DirectoryLock> {
-    fs::create_dir_all(path).map_err(|source| Error::io(path, source))?;
-    let file = path.join("lock");
-    let fail = |source| Error::io(&file, source);
-    let lock = File::options().create(true).truncate(false).write(true).open(&file).map_err(fail)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(DirectoryLock(lock)),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(fail(source)),
-    }
-}
-
 /// Bytes that nothing compresses (xorshift).
 fn noise() -> impl Iterator<Item = u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -360,24 +342,27 @@ fn begin_session(database: &Database, keyspaces: &[::fjall::Keyspace]) -> ::fjal
     database.persist(PersistMode::SyncData)
 }
 
-impl Store for FjallStore {
+impl ReadStore for FjallStore {
     fn keyspaces(&self) -> &[String] {
         &self.names
     }
 
-    fn unknown_keyspaces(&self) -> &[String] {
-        &self.unknown
-    }
-
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
         self.with(|inner| {
-            Ok(Arc::new(FjallSnapshot {
-                snapshot: inner.database.snapshot(),
-                keyspaces: inner.keyspaces.clone(),
-                path: self.path.clone(),
-                lock: inner.lock.clone(),
-            }) as Arc<dyn Snapshot>)
+            let (snapshot, keyspaces) = (inner.database.snapshot(), inner.keyspaces.clone());
+            let snapshot = FjallSnapshot::new(snapshot, keyspaces, self.path.clone(), inner.lock.clone());
+            Ok(Arc::new(snapshot) as Arc<dyn Snapshot>)
         })
+    }
+
+    fn changes(&self) -> Result<u64> {
+        self.with(|inner| Ok(inner.changes.load(Ordering::Acquire)))
+    }
+}
+
+impl Store for FjallStore {
+    fn unknown_keyspaces(&self) -> &[String] {
+        &self.unknown
     }
 
     fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<()> {
@@ -426,6 +411,7 @@ impl Store for FjallStore {
                 Write::DeleteRange { .. } => 0,
             });
             inner.journaled.fetch_add(bytes.sum::<usize>() as u64, Ordering::Relaxed);
+            inner.changes.fetch_add(1, Ordering::Release);
             Ok(())
         })
     }
@@ -450,6 +436,7 @@ impl Store for FjallStore {
             ingestion.finish().map_err(fail)?;
             // The journal must not be behind what is on disk.
             begin_session(&inner.database, &inner.keyspaces).map_err(fail)?;
+            inner.changes.fetch_add(1, Ordering::Release);
             Ok(written)
         })
     }
@@ -492,7 +479,7 @@ impl Store for FjallStore {
         let inner = self.inner.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(inner) = inner else { return Ok(()) };
         self.flush_inner(&inner)?;
-        let Inner { database, keyspaces, unknown, lock, journaled, inventory } = inner;
+        let Inner { database, keyspaces, unknown, lock, journaled, inventory, .. } = inner;
         Inventory { is_closed: true, ..inventory }.write(&self.path)?;
         // The engine is done with its files. The lock is held until they are in order.
         drop((database, keyspaces, unknown));
@@ -502,77 +489,5 @@ impl Store for FjallStore {
         }
         drop(lock);
         Ok(())
-    }
-}
-
-struct FjallSnapshot {
-    snapshot: ::fjall::Snapshot,
-    keyspaces: Arc<[::fjall::Keyspace]>,
-    path: Arc<Path>,
-    lock: Arc<DirectoryLock>,
-}
-
-impl FjallSnapshot {
-    fn keyspace(&self, keyspace: Keyspace) -> Result<&::fjall::Keyspace> {
-        keyspace.check(self.keyspaces.len())?;
-        Ok(&self.keyspaces[keyspace.position()])
-    }
-}
-
-/// An error of reading, with the folder of the files that were read.
-fn read_error(path: &Path, keyspace: &::fjall::Keyspace, error: ::fjall::Error) -> Error {
-    match engine_error(path, error) {
-        Error::Corrupt { path, why } => Error::Corrupt { path, why: format!("{}: {why}", keyspace.path().display()) },
-        other => other,
-    }
-}
-
-impl Snapshot for FjallSnapshot {
-    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
-        let keyspace = self.keyspace(keyspace)?;
-        let value = self.snapshot.get(keyspace, key);
-        Ok(value.map_err(|error| read_error(&self.path, keyspace, error))?.map(Bytes::from))
-    }
-
-    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan> {
-        let keyspace = self.keyspace(keyspace)?;
-        if range.is_empty() {
-            return Ok(Box::new(std::iter::empty()));
-        }
-        let entries = self.snapshot.range::<&[u8], _>(keyspace, (range.start_bound(), range.end_bound()));
-        let (path, lock, keyspace) = (self.path.clone(), self.lock.clone(), keyspace.clone());
-        let mut entries = Some(entries);
-        Ok(Box::new(std::iter::from_fn(move || {
-            let _held = &lock;
-            let scan = entries.as_mut()?;
-            let next = match direction {
-                Direction::Forward => scan.next(),
-                Direction::Reverse => scan.next_back(),
-            };
-            let entry = next?.into_inner();
-            if entry.is_err() {
-                entries = None;
-            }
-            let entry = entry.map(|(key, value)| (Bytes::from(key), Bytes::from(value)));
-            Some(entry.map_err(|error| read_error(&path, &keyspace, error)))
-        })))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_ends_although_a_child_between_fork_and_exec_has_its_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = lock(folder.path()).unwrap();
-        // To the lock, a descriptor that a child has inherited is the same as a duplicate in this process.
-        let inherited = first.0.try_clone().unwrap();
-        drop(first);
-        let again = lock(folder.path()).unwrap();
-        drop(inherited);
-        assert!(matches!(lock(folder.path()), Err(Error::Locked { .. })));
-        drop(again);
     }
 }

@@ -4,7 +4,7 @@ use crate::{Error, Result};
 
 /// A keyspace of a store, by its position in the list of names that the store was opened with.
 ///
-/// Make it a constant beside that list, or look it up with [`Store::keyspace`](crate::Store::keyspace).
+/// Make it a constant beside that list, or look it up with [`ReadStore::keyspace`](crate::ReadStore::keyspace).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Keyspace(u16);
 

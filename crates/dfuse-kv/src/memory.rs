@@ -12,12 +12,19 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Direction, DiskUsage, Durability, Entry, Error, KeyRange, Keyspace, Result, Scan, Snapshot, Store, WriteBatch,
+    Direction, DiskUsage, Durability, Entry, EntryScan, Error, Hint, KeyRange, Keyspace, ReadStore, Result, Scan,
+    Snapshot, Store, WriteBatch,
     batch::{Write, check_ascending},
 };
 
 /// Entries that a scan takes per lock.
-const SCAN_STEP: usize = 128;
+fn step(hint: Hint) -> usize {
+    match hint {
+        Hint::One => 1,
+        Hint::Few => 16,
+        Hint::Many => 128,
+    }
+}
 
 /// What a memory store keeps its contents on: open it again after closing or dropping the store, as after a restart.
 /// Clones share the contents.
@@ -158,13 +165,9 @@ impl MemoryStore {
     }
 }
 
-impl Store for MemoryStore {
+impl ReadStore for MemoryStore {
     fn keyspaces(&self) -> &[String] {
         &self.names
-    }
-
-    fn unknown_keyspaces(&self) -> &[String] {
-        &self.unknown
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
@@ -175,6 +178,16 @@ impl Store for MemoryStore {
         *disk.readers().entry(sequence).or_default() += 1;
         drop(data);
         Ok(Arc::new(MemorySnapshot(Arc::new(View { lease, places: self.places.clone(), sequence }))))
+    }
+
+    fn changes(&self) -> Result<u64> {
+        Ok(self.lease()?.0.0.read().sequence)
+    }
+}
+
+impl Store for MemoryStore {
+    fn unknown_keyspaces(&self) -> &[String] {
+        &self.unknown
     }
 
     fn commit(&self, batch: WriteBatch, _: Durability) -> Result<()> {
@@ -271,10 +284,11 @@ impl Snapshot for MemorySnapshot {
         Ok(versions.and_then(|versions| visible(versions, self.0.sequence)).cloned())
     }
 
-    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan> {
+    fn scan_hinted(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction, hint: Hint) -> Result<Scan> {
         keyspace.check(self.0.places.len())?;
         let place = self.0.places[keyspace.position()];
-        Ok(Box::new(MemoryScan { view: self.0.clone(), place, rest: range.clone(), direction, ready: VecDeque::new() }))
+        let (view, rest, ready) = (self.0.clone(), range.clone(), VecDeque::new());
+        Ok(Box::new(MemoryScan { view, place, rest, direction, step: step(hint), ready }))
     }
 }
 
@@ -284,6 +298,7 @@ struct MemoryScan {
     /// What has not been looked at.
     rest: KeyRange,
     direction: Direction,
+    step: usize,
     ready: VecDeque<Entry>,
 }
 
@@ -295,8 +310,8 @@ impl MemoryScan {
             visible(versions, self.view.sequence).map(|value| (key.clone(), value.clone()))
         };
         match self.direction {
-            Direction::Forward => self.ready.extend(range.filter_map(seen).take(SCAN_STEP)),
-            Direction::Reverse => self.ready.extend(range.rev().filter_map(seen).take(SCAN_STEP)),
+            Direction::Forward => self.ready.extend(range.filter_map(seen).take(self.step)),
+            Direction::Reverse => self.ready.extend(range.rev().filter_map(seen).take(self.step)),
         }
         if let Some((last, _)) = self.ready.back() {
             self.rest = match self.direction {
@@ -315,6 +330,17 @@ impl Iterator for MemoryScan {
             self.refill();
         }
         self.ready.pop_front().map(Ok)
+    }
+}
+
+impl EntryScan for MemoryScan {
+    fn skip_to(&mut self, key: &[u8]) -> Result<()> {
+        let passed = self.ready.iter().take_while(|(ready, _)| !self.direction.reaches(ready, key)).count();
+        self.ready.drain(..passed);
+        if self.ready.is_empty() {
+            self.rest = self.rest.skipped_to(key, self.direction);
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@ use std::ops::{Bound, RangeBounds};
 
 use bytes::Bytes;
 
+use crate::Direction;
+
 /// A range of keys in byte order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRange {
@@ -41,6 +43,25 @@ impl KeyRange {
     /// The part of this range before `key`.
     pub fn before(&self, key: impl Into<Bytes>) -> Self {
         Self { start: self.start.clone(), end: Bound::Excluded(key.into()) }
+    }
+
+    /// The part of this range that a scan in that direction has before it once it has skipped to `key`.
+    pub fn skipped_to(&self, key: &[u8], direction: Direction) -> Self {
+        use Bound::{Excluded, Included, Unbounded};
+        let near = match direction {
+            Direction::Forward => &self.start,
+            Direction::Reverse => &self.end,
+        };
+        match near {
+            // It is there already.
+            Included(near) | Excluded(near) if direction.reaches(near, key) => return self.clone(),
+            Included(_) | Excluded(_) | Unbounded => {}
+        }
+        let key = Included(Bytes::copy_from_slice(key));
+        match direction {
+            Direction::Forward => Self { start: key, end: self.end.clone() },
+            Direction::Reverse => Self { start: self.start.clone(), end: key },
+        }
     }
 
     /// Whether no key can be in the range.
@@ -106,5 +127,13 @@ mod tests {
         let range = KeyRange::new("a".."d");
         assert_eq!(range.after("b"), KeyRange::new::<&str>((Bound::Excluded("b"), Bound::Excluded("d"))));
         assert_eq!(range.before("b"), KeyRange::new("a".."b"));
+        let skipped = |key: &str, direction| range.skipped_to(key.as_bytes(), direction);
+        assert_eq!(skipped("b", Direction::Forward), KeyRange::new("b".."d"));
+        assert_eq!(skipped("A", Direction::Forward), range);
+        assert_eq!(skipped("b", Direction::Reverse), KeyRange::new("a"..="b"));
+        assert_eq!(skipped("e", Direction::Reverse), range);
+        assert_eq!(skipped("d", Direction::Reverse), range);
+        assert!(skipped("d", Direction::Forward).is_empty());
+        assert_eq!(KeyRange::all().skipped_to(b"b", Direction::Reverse), KeyRange::new(..="b"));
     }
 }

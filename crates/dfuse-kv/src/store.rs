@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{Entry, Error, KeyRange, Keyspace, Result, WriteBatch};
+use crate::{Direction, Entry, Error, Hint, KeyRange, Keyspace, Result, Scan, WriteBatch};
 
 /// Keys that [`Store::delete_range`] removes in one commit.
 const DELETE_RANGE_STEP: usize = 4096;
@@ -17,18 +17,6 @@ pub enum Durability {
     /// On the disk (or replicated, for an engine over a network), with everything committed before.
     Sync,
 }
-
-/// Order of a scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// Ascending keys.
-    Forward,
-    /// Descending keys.
-    Reverse,
-}
-
-/// The entries of a scan; ends after the first error. It keeps its snapshot alive.
-pub type Scan = Box<dyn Iterator<Item = Result<Entry>> + Send>;
 
 /// Bytes on disk, before what compaction may still free. What has not left memory is counted in the journal only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,15 +49,48 @@ pub trait Snapshot: Send + Sync {
 
     /// Entries of the range in the order of their keys' bytes. Making a scan costs about as much as reading tens of
     /// entries from it.
-    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan>;
+    fn scan_hinted(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction, hint: Hint) -> Result<Scan>;
+
+    /// A scan of which some tens of entries will be read.
+    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan> {
+        self.scan_hinted(keyspace, range, direction, Hint::Few)
+    }
 
     /// The first entry of the range in that direction: one seek.
     fn first(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Option<Entry>> {
-        self.scan(keyspace, range, direction)?.next().transpose()
+        self.scan_hinted(keyspace, range, direction, Hint::One)?.next().transpose()
+    }
+
+    /// The first entry of each range in that direction, in the order of the ranges. An engine over a network looks for all of them
+    /// at once, so that they cost one wait. Sorted ranges may be faster.
+    fn multi_first(&self, keyspace: Keyspace, ranges: &[KeyRange], direction: Direction) -> Result<Vec<Option<Entry>>> {
+        ranges.iter().map(|range| self.first(keyspace, range, direction)).collect()
     }
 }
 
-/// An ordered key-value store of several keyspaces. Synchronous: call it from threads that may block.
+/// What can be read of an ordered key-value store of several keyspaces. It may be written by another process.
+///
+/// Synchronous: call it from threads that may block. Reads wait for no write. [`Error::Unavailable`] passes by itself.
+pub trait ReadStore: Send + Sync {
+    /// Names of the keyspaces that the store was opened with, in that order.
+    fn keyspaces(&self) -> &[String];
+
+    /// The keyspace with that name among [`ReadStore::keyspaces`].
+    fn keyspace(&self, name: &str) -> Result<Keyspace> {
+        let position = self.keyspaces().iter().position(|known| known == name);
+        let position = position.and_then(|position| u16::try_from(position).ok());
+        position.map(Keyspace::at).ok_or_else(|| Error::Invalid(format!("no keyspace \"{name}\"")))
+    }
+
+    /// A view of everything that is to be seen of it now. Here that is all that was committed; of another process what it has
+    /// published, each time a whole number of its commits.
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
+
+    /// A number that is another one once a new snapshot may show something new. Cheap: to be asked every few seconds.
+    fn changes(&self) -> Result<u64>;
+}
+
+/// An ordered key-value store of several keyspaces, to be read and written. Synchronous: call it from threads that may block.
 ///
 /// Writes wait for each other and may stall for half a second while the engine catches up with itself: never write from
 /// a thread that serves. Snapshots and reads wait for no write.
@@ -77,22 +98,10 @@ pub trait Snapshot: Send + Sync {
 /// When a write returns an error other than [`Error::Invalid`] or [`Error::Closed`], it may or may not have happened
 /// (a batch never by half), and the engine may answer [`Error::Failed`] to all that follow: close the store, open it
 /// again and read what is there. Reads go on meanwhile.
-pub trait Store: Send + Sync {
-    /// Names of the keyspaces that the store was opened with, in that order.
-    fn keyspaces(&self) -> &[String];
-
-    /// Names of keyspaces that exist beside those, sorted: left by another version, for example. They are kept.
+pub trait Store: ReadStore {
+    /// Names of keyspaces that exist beside those that it was opened with, sorted: left by another version, for example. They are
+    /// kept.
     fn unknown_keyspaces(&self) -> &[String];
-
-    /// The keyspace with that name among [`Store::keyspaces`].
-    fn keyspace(&self, name: &str) -> Result<Keyspace> {
-        let position = self.keyspaces().iter().position(|known| known == name);
-        let position = position.and_then(|position| u16::try_from(position).ok());
-        position.map(Keyspace::at).ok_or_else(|| Error::Invalid(format!("no keyspace \"{name}\"")))
-    }
-
-    /// A view of everything committed so far.
-    fn snapshot(&self) -> Result<Arc<dyn Snapshot>>;
 
     /// Applies the batch: all of it or nothing, for readers and after any crash.
     fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<()>;
@@ -112,7 +121,7 @@ pub trait Store: Send + Sync {
     /// range gone and the upper part whole; run it again. Keys written meanwhile may be removed or not.
     fn delete_range(&self, keyspace: Keyspace, range: &KeyRange, durability: Durability) -> Result<u64> {
         let snapshot = self.snapshot()?;
-        let mut keys = snapshot.scan(keyspace, range, Direction::Forward)?.map(|entry| Ok(entry?.0));
+        let mut keys = snapshot.scan_hinted(keyspace, range, Direction::Forward, Hint::Many)?.map(|entry| Ok(entry?.0));
         let mut removed = 0;
         loop {
             let mut batch = WriteBatch::new();

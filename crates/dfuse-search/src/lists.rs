@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use dfuse_index::{View, ViewScan, codec::ValueReader};
-use dfuse_kv::{Direction, KeyRange};
+use dfuse_kv::{Direction, Entry, Hint, KeyRange};
 use roaring::RoaringBitmap;
 
 use crate::{
@@ -29,8 +29,8 @@ const MAX_HELD_ENTRIES: usize = 1 << 18;
 const MAX_HELD_BYTES: usize = 8 << 20;
 /// Bytes of memory of a set beside its values, about.
 const SET_OVERHEAD: usize = 128;
-/// Entries that are read over before it is quicker to look for one.
-const SKIPPED_ENTRIES: usize = 4;
+/// Lists that are looked for at once: their entries are in memory together.
+const SOUGHT_TOGETHER: usize = 64;
 /// A scan takes memory: with more lists than this in one query each entry is looked for.
 pub(crate) const MAX_SCANS: usize = 64;
 
@@ -132,16 +132,18 @@ impl Course {
 
     /// Keys of the term from `target` on.
     fn keys(&self, term: &[u8], target: u64) -> KeyRange {
-        let key = |chunk| {
-            let mut key = Vec::with_capacity(term.len() + 8);
-            put_key(&mut key, term, chunk);
-            key
-        };
         match self.direction {
-            Direction::Forward => KeyRange::new(key(target)..=key(*self.chunks.end())),
-            Direction::Reverse => KeyRange::new(key(*self.chunks.start())..=key(target)),
+            Direction::Forward => KeyRange::new(key(term, target)..=key(term, *self.chunks.end())),
+            Direction::Reverse => KeyRange::new(key(term, *self.chunks.start())..=key(term, target)),
         }
     }
+}
+
+/// The key of the list of a term in a chunk.
+fn key(term: &[u8], chunk: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(term.len() + 8);
+    put_key(&mut key, term, chunk);
+    key
 }
 
 /// The list of one term.
@@ -152,6 +154,13 @@ pub(crate) struct TermList {
     next: Option<(u64, Option<(u64, Bytes)>)>,
     scan: Option<ViewScan>,
     seeks: u32,
+}
+
+/// What is known of the first chunk from somewhere on.
+enum Known {
+    /// It is this one, if there is one.
+    Chunk(Option<u64>),
+    No,
 }
 
 /// The lists of a term in the open chunks, looked up when they are asked for.
@@ -196,62 +205,103 @@ impl TermList {
         view: &View,
         budget: &mut Budget<'_>,
     ) -> Result<Option<u64>> {
-        // Looking for the term in open chunks is not counted, and there may be thousands of terms.
-        budget.pause();
-        if !course.chunks.contains(&target) {
-            return Ok(None);
+        if let Known::Chunk(chunk) = self.known(target, course, budget)? {
+            return Ok(chunk);
         }
-        // Of a chunk that is being split, the open lists have everything, and those in the store what is there already.
-        if course.direction == Direction::Reverse
-            && let Some(open) = self.open_chunk(target, course)?
-        {
-            return Ok(Some(open));
-        }
-        match &self.next {
-            Some((from, entry)) if course.reaches(target, *from) => match entry {
-                None => return self.open_chunk(target, course),
-                Some((chunk, _)) if course.reaches(*chunk, target) => return Ok(Some(*chunk)),
-                Some(_) => {}
-            },
-            _ => self.scan = None,
-        }
-        let entry = self.look(target, course, may_scan, view, budget)?;
-        let chunk = entry.as_ref().map(|(chunk, _)| *chunk);
-        self.next = Some((target, entry));
-        if chunk.is_some() { Ok(chunk) } else { self.open_chunk(target, course) }
+        let found = self.look(target, course, may_scan, view)?;
+        self.found(found, target, course, budget)
     }
 
-    fn look(
-        &mut self,
+    /// The first chunk from `target` on where any of the terms is. Where there are too many of them for scans, those that have to be
+    /// looked for are looked for together.
+    pub(crate) fn seek_any(
+        terms: &mut [Self],
         target: u64,
         course: &Course,
         may_scan: bool,
         view: &View,
         budget: &mut Budget<'_>,
-    ) -> Result<Option<(u64, Bytes)>> {
-        self.seeks += 1;
-        if self.scan.is_none() && may_scan && self.seeks > 1 {
-            budget.spend(0);
-            self.scan = Some(view.scan(POSTINGS, &course.keys(&self.term, target), course.direction)?);
-        }
-        if let Some(scan) = &mut self.scan {
-            for _ in 0..SKIPPED_ENTRIES {
-                let Some((key, value)) = scan.next().transpose()? else { return Ok(None) };
-                budget.spend(value.len());
-                let chunk = chunk(&self.term, &key)?;
-                if course.reaches(chunk, target) {
-                    return Ok(Some((chunk, value)));
-                }
+    ) -> Result<Option<u64>> {
+        let mut first: Option<u64> = None;
+        let mut earlier = |chunk: u64| first = Some(first.map_or(chunk, |first| course.earlier(first, chunk)));
+        if may_scan {
+            for term in terms {
+                term.seek(target, course, may_scan, view, budget)?.into_iter().for_each(&mut earlier);
             }
-            self.scan = None;
+            return Ok(first);
         }
-        let found = view.first(POSTINGS, &course.keys(&self.term, target), course.direction)?;
-        let Some((key, value)) = found else {
-            budget.spend(0);
-            return Ok(None);
+        let mut unknown = Vec::new();
+        for term in terms {
+            match term.known(target, course, budget)? {
+                Known::Chunk(chunk) => chunk.into_iter().for_each(&mut earlier),
+                Known::No => unknown.push(term),
+            }
+        }
+        for terms in unknown.chunks_mut(SOUGHT_TOGETHER) {
+            let ranges: Vec<_> = terms.iter().map(|term| course.keys(&term.term, target)).collect();
+            let found = view.multi_first(POSTINGS, &ranges, course.direction)?;
+            for (term, found) in terms.iter_mut().zip(found) {
+                term.found(found, target, course, budget)?.into_iter().for_each(&mut earlier);
+            }
+        }
+        Ok(first)
+    }
+
+    /// What is known without looking into the store.
+    fn known(&mut self, target: u64, course: &Course, budget: &mut Budget<'_>) -> Result<Known> {
+        // Looking for the term in open chunks is not counted, and there may be thousands of terms.
+        budget.pause();
+        if !course.chunks.contains(&target) {
+            return Ok(Known::Chunk(None));
+        }
+        // Of a chunk that is being split, the open lists have everything, and those in the store what is there already.
+        if course.direction == Direction::Reverse
+            && let Some(open) = self.open_chunk(target, course)?
+        {
+            return Ok(Known::Chunk(Some(open)));
+        }
+        match &self.next {
+            Some((from, entry)) if course.reaches(target, *from) => match entry {
+                None => return self.open_chunk(target, course).map(Known::Chunk),
+                Some((chunk, _)) if course.reaches(*chunk, target) => return Ok(Known::Chunk(Some(*chunk))),
+                Some(_) => {}
+            },
+            _ => self.scan = None,
+        }
+        Ok(Known::No)
+    }
+
+    /// The first entry of the store from `target` on.
+    fn look(&mut self, target: u64, course: &Course, may_scan: bool, view: &View) -> Result<Option<Entry>> {
+        self.seeks += 1;
+        if let Some(scan) = &mut self.scan {
+            scan.skip_to(&key(&self.term, target))?;
+            return Ok(scan.next().transpose()?);
+        }
+        let keys = course.keys(&self.term, target);
+        if !may_scan || self.seeks == 1 {
+            return Ok(view.first(POSTINGS, &keys, course.direction)?);
+        }
+        let scan = self.scan.insert(view.scan(POSTINGS, &keys, course.direction)?);
+        Ok(scan.next().transpose()?)
+    }
+
+    /// Takes what was found in the store from `target` on. The first chunk where the term is.
+    fn found(
+        &mut self,
+        found: Option<Entry>,
+        target: u64,
+        course: &Course,
+        budget: &mut Budget<'_>,
+    ) -> Result<Option<u64>> {
+        budget.spend(found.as_ref().map_or(0, |(_, value)| value.len()));
+        let entry = match found {
+            Some((key, value)) => Some((chunk(&self.term, &key)?, value)),
+            None => None,
         };
-        budget.spend(value.len());
-        Ok(Some((chunk(&self.term, &key)?, value)))
+        let chunk = entry.as_ref().map(|(chunk, _)| *chunk);
+        self.next = Some((target, entry));
+        if chunk.is_some() { Ok(chunk) } else { self.open_chunk(target, course) }
     }
 
     /// The list in a chunk that was sought.
@@ -360,7 +410,7 @@ impl Beginnings {
         }
         let (mut entries, mut bytes, mut term) = (self.entries, self.bytes, Box::<[u8]>::default());
         let mut is_whole = true;
-        for entry in view.scan(POSTINGS, &KeyRange::prefix(start.to_vec()), Direction::Forward)? {
+        for entry in view.scan_hinted(POSTINGS, &KeyRange::prefix(start.to_vec()), Direction::Forward, Hint::Many)? {
             let (key, value) = entry?;
             budget.spend(value.len());
             let (of, chunk) = split_key(&key, start.len())?;

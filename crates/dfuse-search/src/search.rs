@@ -339,15 +339,7 @@ impl Lists<'_> {
             Node::Nothing => Ok(None),
             Node::All => self.all.seek(target, course, self.may_scan, self.view, budget),
             Node::Leaf(leaf) => match &mut self.leaves[*leaf] {
-                LeafLists::Terms(terms) => {
-                    let mut first = None;
-                    for term in terms {
-                        if let Some(chunk) = term.seek(target, course, self.may_scan, self.view, budget)? {
-                            first = Some(first.map_or(chunk, |first| course.earlier(first, chunk)));
-                        }
-                    }
-                    Ok(first)
-                }
+                LeafLists::Terms(terms) => TermList::seek_any(terms, target, course, self.may_scan, self.view, budget),
                 LeafLists::Held(held) => Ok(held.seek(target, course)),
                 LeafLists::Ordinals(own) => {
                     let Some(own) = own else { return Ok(None) };

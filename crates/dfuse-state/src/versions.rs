@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 use dfuse_index::{Family, Result, View, ViewScan, codec::ValueReader};
-use dfuse_kv::{Direction, Entry, KeyRange};
+use dfuse_kv::{Direction, Entry, Hint, KeyRange};
 
 /// Bytes of a version in a key.
 pub(crate) const VERSION_BYTES: usize = 4;
 
-/// Versions of one key that are passed before a seek: making one costs as much as some tens of steps.
+/// Versions of one key that are read against their order, oldest first, before the newest is looked for: that costs as much as some
+/// tens of steps.
 const MAX_STEPS: usize = 24;
 
 /// The key of the version of that block.
@@ -34,22 +35,37 @@ pub(crate) fn newest(view: &View, family: Family, key: &[u8], number: u32) -> Re
 pub(crate) struct Newest {
     view: View,
     family: Family,
-    /// Of keys with versions.
-    range: KeyRange,
     number: u32,
     direction: Direction,
+    /// Of keys with versions.
     scan: ViewScan,
     /// The first entry of the next key.
     next: Option<Entry>,
+    /// Memory for keys to skip to.
+    target: Vec<u8>,
 }
 
 /// A key, and the block and value that it has at a height; absent before its first version.
 pub(crate) type AtHeight = (Bytes, Option<(u32, Bytes)>);
 
 impl Newest {
-    pub(crate) fn new(view: &View, family: Family, range: KeyRange, number: u32, direction: Direction) -> Result<Self> {
-        let scan = view.scan(family, &range, direction)?;
-        Ok(Self { view: view.clone(), family, range, number, direction, scan, next: None })
+    pub(crate) fn new(
+        view: &View,
+        family: Family,
+        range: &KeyRange,
+        number: u32,
+        direction: Direction,
+    ) -> Result<Self> {
+        let scan = view.scan_hinted(family, range, direction, Hint::Many)?;
+        Ok(Self { view: view.clone(), family, number, direction, scan, next: None, target: Vec::new() })
+    }
+
+    /// Goes on with the first entry from there on.
+    fn skip_to(&mut self, key: &[u8], rest: &[&[u8]]) -> Result<()> {
+        self.target.clear();
+        self.target.extend_from_slice(key);
+        rest.iter().for_each(|bytes| self.target.extend_from_slice(bytes));
+        self.scan.skip_to(&self.target)
     }
 
     fn step(&mut self) -> Result<Option<AtHeight>> {
@@ -57,31 +73,50 @@ impl Newest {
             Some(entry) => Some(entry),
             None => self.scan.next().transpose()?,
         };
-        let Some((entry_key, mut value)) = first else { return Ok(None) };
-        let (key, mut number) = split(self.family, &entry_key)?;
-        let mut found: Option<(u32, Bytes)> = None;
+        let Some((entry_key, value)) = first else { return Ok(None) };
+        let (key, number) = split(self.family, &entry_key)?;
+        let found = match self.direction {
+            Direction::Forward => self.newest_first(&key, (number, value))?,
+            Direction::Reverse => self.oldest_first(&key, (number, value))?,
+        };
+        Ok(Some((key, found)))
+    }
+
+    fn newest_first(&mut self, key: &[u8], newest: (u32, Bytes)) -> Result<Option<(u32, Bytes)>> {
+        let mut found = newest;
+        if found.0 > self.number {
+            self.skip_to(key, &[&(!self.number).to_be_bytes()])?;
+            let Some((entry_key, value)) = self.scan.next().transpose()? else { return Ok(None) };
+            let (next_key, number) = split(self.family, &entry_key)?;
+            if next_key != key {
+                self.next = Some((entry_key, value));
+                return Ok(None);
+            }
+            found = (number, value);
+        }
+        // Right after the oldest version that there can be.
+        self.skip_to(key, &[&(!0_u32).to_be_bytes(), &[0]])?;
+        Ok(Some(found))
+    }
+
+    fn oldest_first(&mut self, key: &[u8], oldest: (u32, Bytes)) -> Result<Option<(u32, Bytes)>> {
+        let mut found = None;
+        let (mut number, mut value) = oldest;
         for _ in 0..MAX_STEPS {
-            // Versions come newest first or, in the other direction, oldest first.
-            if number <= self.number && (found.is_none() || self.direction == Direction::Reverse) {
+            if number <= self.number {
                 found = Some((number, value));
             }
-            let Some((entry_key, next_value)) = self.scan.next().transpose()? else { return Ok(Some((key, found))) };
+            let Some((entry_key, next_value)) = self.scan.next().transpose()? else { return Ok(found) };
             let (next_key, next_number) = split(self.family, &entry_key)?;
             if next_key != key {
                 self.next = Some((entry_key, next_value));
-                return Ok(Some((key, found)));
+                return Ok(found);
             }
             (number, value) = (next_number, next_value);
         }
-        let rest = match self.direction {
-            Direction::Forward => self.range.after(versioned(&key, 0)),
-            Direction::Reverse => self.range.before(versioned(&key, u32::MAX)),
-        };
-        self.scan = self.view.scan(self.family, &rest, self.direction)?;
-        if found.is_none() || self.direction == Direction::Reverse {
-            found = newest(&self.view, self.family, &key, self.number)?;
-        }
-        Ok(Some((key, found)))
+        // No block has the highest number, so this is before all versions.
+        self.skip_to(key, &[&(!u32::MAX).to_be_bytes()])?;
+        newest(&self.view, self.family, key, self.number)
     }
 }
 
@@ -106,7 +141,7 @@ pub(crate) fn present(
     if let Some(after) = after {
         range = range.after(versioned(&[prefix, after].concat(), 0));
     }
-    Ok(Newest::new(view, family, range, number, Direction::Forward)?.filter_map(|entry| match entry {
+    Ok(Newest::new(view, family, &range, number, Direction::Forward)?.filter_map(|entry| match entry {
         Ok((key, Some((number, value)))) if !value.is_empty() => Some(Ok((key, number, value))),
         Ok(_) => None,
         Err(error) => Some(Err(error)),

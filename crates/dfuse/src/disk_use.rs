@@ -13,7 +13,7 @@ use crate::{indexes::indexes, start::DataDir};
 pub(crate) struct DiskUse {
     /// By index and family.
     pub(crate) indexes: BTreeMap<String, BTreeMap<String, u64>>,
-    /// What belongs to no index: checkpoints, scratch space, and what other versions left.
+    /// What belongs to no index: checkpoints, what other versions left, and the scratch space.
     pub(crate) other_families: BTreeMap<String, u64>,
     /// The journal of the indexes, as long as its files.
     pub(crate) journal: u64,
@@ -47,6 +47,10 @@ impl DiskUse {
             found.indexes.insert(index.name().to_owned(), of_index);
         }
         found.other_families = rest;
+        let scratch = files_in(&DataDir::scratch_in(data_dir))?.bytes;
+        if scratch > 0 {
+            found.other_families.insert("scratch".to_owned(), scratch);
+        }
         found.access = files_in(&DataDir::access_in(data_dir))?.bytes;
         if with_blocks {
             let mut folders = BTreeMap::new();

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dfuse_blocks::BlockRef;
-use dfuse_kv::{Direction, Entry, KeyRange, Keyspace, Scan, Snapshot, WriteBatch};
+use dfuse_kv::{Keyspace, Snapshot, WriteBatch};
 use tracing::{error, info, warn};
 
 use super::Pipeline;
 use crate::{
     Checkpoint, Delta, Error, Result, Stall, View, branch::Branch, families::Families, overlay::Garbage, scratch,
-    view::Committed,
+    spill::Away, tree::Node, view::Committed,
 };
 
 /// Blocks whose writes are removed from the scratch space in one commit.
@@ -81,16 +81,22 @@ impl Pipeline {
     }
 
     fn open_again(&mut self) -> dfuse_kv::Result<()> {
-        let Some(mut reopen) = self.reopen.take() else { return Ok(()) };
-        let mut opened = reopen();
+        let mut opened = self.try_open_again();
         if matches!(opened, Err(dfuse_kv::Error::Locked { .. })) {
-            // What is published holds a snapshot.
-            self.replace_snapshot(Arc::new(Unavailable), self.committed.block);
+            // What is published holds snapshots.
+            self.spill.let_go();
+            self.replace_snapshot(Arc::new(Away), self.committed.block);
             self.publish();
-            opened = reopen();
+            opened = self.try_open_again();
         }
-        self.reopen = Some(reopen);
-        opened.map(|store| self.store = store)
+        opened
+    }
+
+    fn try_open_again(&mut self) -> dfuse_kv::Result<()> {
+        if let Some(reopen) = &mut self.reopen {
+            self.store = reopen()?;
+        }
+        self.spill.reopen()
     }
 
     /// The last block that the store has of the live indexes. A failed commit may have happened.
@@ -164,7 +170,7 @@ impl Pipeline {
     fn deltas(&self, block: BlockRef) -> Result<Vec<Delta>> {
         match self.tree.get(block.id).map(|node| &node.deltas) {
             Some(Some(deltas)) => Ok(deltas.clone()),
-            Some(None) => scratch::read(&*self.committed.snapshot, self.scratch, &self.families, block.id),
+            Some(None) => self.spill.read(&self.families, block.id),
             None => Ok(Vec::new()),
         }
     }
@@ -244,27 +250,32 @@ impl Pipeline {
                 gone.iter().for_each(|node| drop(forks.remove(&node.block.id)));
             }
         }
-        if self.tree.spilled() == 0 {
-            // Older views keep theirs.
-            self.spilled_keys = Arc::default();
-        }
         let (spilled, held): (Vec<_>, Vec<_>) = gone.into_iter().partition(|node| node.deltas.is_none());
+        self.remove_spilled(&spilled)?;
         self.replace_snapshot(snapshot, block);
         let committed = self.committed.number();
         let held =
             held.into_iter().filter_map(|node| Some(Garbage { deltas: node.deltas?, place: node.place, committed }));
         self.overlay.forget(&self.families, self.committed.generation, held.collect());
-        for step in spilled.chunks(SPILLED_STEP) {
+        Ok(())
+    }
+
+    /// Removes the writes of these blocks from the scratch space.
+    fn remove_spilled(&mut self, blocks: &[Node]) -> Result<()> {
+        for step in blocks.chunks(SPILLED_STEP) {
             let mut batch = WriteBatch::new();
             for node in step {
-                // What cannot be removed is of no harm, and is gone when the store is opened next time.
-                let read = scratch::read(&*self.committed.snapshot, self.scratch, &self.families, node.block.id);
-                let Ok(deltas) = read else { continue };
-                scratch::delete(&mut batch, self.scratch, &self.families, node.block.id, node.place, &deltas)?;
+                // What cannot be removed is of no harm, and is gone when the process begins again.
+                let Ok(deltas) = self.spill.read(&self.families, node.block.id) else { continue };
+                scratch::delete(&mut batch, &self.families, node.block.id, node.place, &deltas)?;
             }
-            if !self.write(batch)? {
+            if let Err(failure) = self.spill.write(batch, std::iter::empty()) {
+                self.stall(&failure);
                 break;
             }
+        }
+        if self.tree.spilled() == 0 {
+            self.spill.forget();
         }
         Ok(())
     }
@@ -272,10 +283,10 @@ impl Pipeline {
     pub(super) fn replace_snapshot(&mut self, snapshot: Arc<dyn Snapshot>, block: Option<BlockRef>) {
         let generation = self.committed.generation + 1;
         let (families, overlay) = (self.families.clone(), self.overlay.clone());
-        let scratch = (self.tree.spilled() > 0).then(|| (self.scratch, self.spilled_keys.clone()));
+        let spilled = self.spill.spilled().cloned();
         // Read after the snapshot was taken: what is gone from it is below them.
         let floors = self.floors.get();
-        self.committed = Arc::new(Committed::new(snapshot, families, overlay, block, generation, scratch, floors));
+        self.committed = Arc::new(Committed::new(snapshot, families, overlay, block, generation, spilled, floors));
     }
 
     /// Puts the oldest writes into the scratch space when memory is full. Fails if that cannot be done.
@@ -300,27 +311,28 @@ impl Pipeline {
                 break;
             }
             let mut batch = WriteBatch::new();
+            let mut keys = Vec::new();
             for (id, place) in &step {
                 let deltas = self.tree.get(*id).and_then(|node| node.deltas.as_deref()).unwrap_or_default();
-                scratch::put(&mut batch, self.scratch, &self.families, *id, *place, deltas)?;
+                scratch::put(&mut batch, &self.families, *id, *place, deltas)?;
                 for (family, writes) in deltas.iter().flat_map(Delta::families) {
                     let keyspace = self.families.keyspace(family)?;
-                    writes.iter().for_each(|(key, _)| self.spilled_keys.add(keyspace, key));
+                    keys.extend(writes.iter().map(|(key, _)| (keyspace, &key[..])));
                 }
             }
-            if self.write(batch)? {
-                let spilled = step.into_iter().map(|(id, place)| (self.tree.spill(id), place));
-                garbage.extend(spilled.map(|(deltas, place)| Garbage { deltas, place, committed: 0 }));
+            match self.spill.write(batch, keys.into_iter()) {
+                Ok(()) => {
+                    let spilled = step.into_iter().map(|(id, place)| (self.tree.spill(id), place));
+                    garbage.extend(spilled.map(|(deltas, place)| Garbage { deltas, place, committed: 0 }));
+                }
+                Err(failure) => self.stall(&failure),
             }
         }
         if !garbage.is_empty() {
             info!(blocks = garbage.len(), spilled = self.tree.spilled(), "reversible blocks moved out of memory");
             // Only views from now on find them in the scratch space.
             self.overlay.forget(&self.families, self.committed.generation + 1, garbage);
-            match self.store.snapshot() {
-                Ok(snapshot) => self.replace_snapshot(snapshot, self.committed.block),
-                Err(failure) => self.stall(&failure),
-            }
+            self.replace_snapshot(self.committed.snapshot.clone(), self.committed.block);
         }
         match (&self.stall, self.tree.bytes()) {
             (Some(_), bytes) if bytes >= self.options.overlay_bytes => Err(Error::Overloaded { bytes }),
@@ -349,21 +361,4 @@ fn batch<'a>(families: &Families, deltas: impl Iterator<Item = &'a Delta>) -> Re
         }
     }
     Ok(batch)
-}
-
-/// Stands for the snapshot of a store that is being opened again.
-struct Unavailable;
-
-impl Snapshot for Unavailable {
-    fn get(&self, _: Keyspace, _: &[u8]) -> dfuse_kv::Result<Option<Bytes>> {
-        Err(dfuse_kv::Error::Closed)
-    }
-
-    fn scan(&self, _: Keyspace, _: &KeyRange, _: Direction) -> dfuse_kv::Result<Scan> {
-        Err(dfuse_kv::Error::Closed)
-    }
-
-    fn first(&self, _: Keyspace, _: &KeyRange, _: Direction) -> dfuse_kv::Result<Option<Entry>> {
-        Err(dfuse_kv::Error::Closed)
-    }
 }

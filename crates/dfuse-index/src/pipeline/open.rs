@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use dfuse_antelope::model::Block;
 use dfuse_blocks::BlockRef;
-use dfuse_kv::{KeyRange, Reopen, Store};
+use dfuse_kv::{Reopen, Store};
 
 use super::{Options, Pipeline, Slot};
 use crate::{
-    BlockContext, ChainIdentity, Checkpoint, CheckpointState, Error, Index, IndexState, Part, Result, Serving,
+    BlockContext, ChainIdentity, Checkpoint, CheckpointState, Error, Index, IndexState, Part, Result, ScratchSpace, Serving,
     ServingSnapshot, SharedFloors, Status, View,
     branch::Branch,
     checkpoint::CHECKPOINTS,
     families::Families,
     overlay::{Garbage, Overlay},
     retention::Record,
-    scratch::SCRATCH,
+    spill::Spill,
     tree::Tree,
     view::Committed,
 };
@@ -23,7 +23,7 @@ use crate::{
 /// Names of the keyspaces that a store of these indexes has: open it with them.
 pub fn keyspaces(indexes: &[Arc<dyn Index>]) -> Vec<&'static str> {
     let families = indexes.iter().flat_map(|index| index.families());
-    [CHECKPOINTS, SCRATCH].iter().chain(families).map(|family| family.name()).collect()
+    [CHECKPOINTS].iter().chain(families).map(|family| family.name()).collect()
 }
 
 impl Pipeline {
@@ -38,8 +38,7 @@ impl Pipeline {
         indexes: Vec<Arc<dyn Index>>,
         options: Options,
     ) -> Result<Self> {
-        let scratch = store.keyspace(SCRATCH.name())?;
-        store.delete_range(scratch, &KeyRange::all(), dfuse_kv::Durability::Buffer)?;
+        options.scratch.clear()?;
         let mut found = Vec::new();
         for index in &indexes {
             let checkpoint = read_checkpoint(&*store, index.name())?;
@@ -124,6 +123,8 @@ impl Pipeline {
         options: Options,
     ) -> Result<Self> {
         let slots = [Slot { index, state: IndexState::Live }];
+        // That of the others is theirs.
+        let options = Options { scratch: ScratchSpace::in_memory(), ..options };
         let mut pipeline = Self::assemble(store, None, slots.into(), checkpoint, CheckpointState::Building, options)?;
         pipeline.identity = identity.map(|identity| identify(identity, &pipeline.options)).transpose()?;
         // What is found by it ends where the block files do; it is built from there on.
@@ -174,7 +175,7 @@ impl Pipeline {
         let serving = ServingSnapshot::new(view, block, Arc::default(), identity);
         let mut pipeline = Self {
             checkpoints: store.keyspace(CHECKPOINTS.name())?,
-            scratch: store.keyspace(SCRATCH.name())?,
+            spill: Spill::new(options.scratch.clone()),
             store,
             reopen,
             options,
@@ -186,7 +187,6 @@ impl Pipeline {
             committed,
             root: block,
             tree: Tree::default(),
-            spilled_keys: Arc::default(),
             head: block,
             target: None,
             stall: None,

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use dfuse_kv::{Bytes, Direction, Durability, Scan, Store, WriteBatch};
+use dfuse_kv::{Bytes, Direction, Durability, Entry, Hint, Scan, Store, WriteBatch};
 
 use super::rule::{Filter, Taken};
 use crate::{Family, Floors, Index, Result, View, blocks};
@@ -72,7 +72,7 @@ impl Sweep {
         let Some(filter) = self.rest.front_mut() else { return Ok(false) };
         let keyspace = store.keyspace(filter.family().name())?;
         let range = self.passed.as_ref().map_or_else(|| filter.range(), |passed| filter.range().after(passed.clone()));
-        let mut entries = store.snapshot()?.scan(keyspace, &range, Direction::Forward)?;
+        let mut entries = store.snapshot()?.scan_hinted(keyspace, &range, Direction::Forward, Hint::Many)?;
         let mut batch = WriteBatch::new();
         let mut looked = 0;
         for entry in entries.by_ref().take(STEP) {
@@ -119,9 +119,12 @@ impl Sweep {
     }
 }
 
+/// Entries in order, read from a store.
+pub(crate) type Entries = Box<dyn Iterator<Item = dfuse_kv::Result<Entry>> + Send>;
+
 /// The entries of a scan that are not superfluous.
-pub(crate) fn kept(mut scan: Scan, filter: Option<Filter>) -> Scan {
-    let Some(mut filter) = filter else { return scan };
+pub(crate) fn kept(mut scan: Scan, filter: Option<Filter>) -> Entries {
+    let Some(mut filter) = filter else { return Box::new(scan) };
     let mut ready = VecDeque::new();
     let mut is_done = false;
     Box::new(std::iter::from_fn(move || {

@@ -1,7 +1,12 @@
 //! Random histories of a chain with forks, restarts, a failing store and slow readers, against a model that folds the
 //! writes of every block along its branch.
 
-use std::{collections::BTreeMap, fmt::Write as _, ops::Bound, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    ops::Bound,
+    sync::{Arc, Mutex},
+};
 
 use dfuse_antelope::{
     BlockTimestamp, Checksum256,
@@ -9,11 +14,11 @@ use dfuse_antelope::{
 };
 use dfuse_index::{
     Applied, BlockContext, BlockRef, Delta, DeltaBuilder, Error, Family, Index, Options, Pipeline, Result,
-    ServingSnapshot, View,
+    ScratchSpace, ServingSnapshot, View,
     blocks::{self, Blocks},
     keyspaces,
 };
-use dfuse_kv::{Direction, FaultPlan, FaultyStore, KeyRange, MemoryDisk, MemoryStore, Store};
+use dfuse_kv::{Direction, FaultPlan, FaultyStore, Hint, KeyRange, MemoryDisk, MemoryStore, Store};
 use proptest::{collection::vec, prelude::*};
 
 use crate::chain::{Contents, contents, reference};
@@ -148,6 +153,27 @@ impl Model {
         let keys = [&b"a"[..], b"bb", b"b", b"ccc", b"dd"];
         let values = view.multi_get(LETTERS, &keys).unwrap();
         assert!(values.iter().map(Option::as_deref).eq(keys.iter().map(|key| state.get(*key).map(Vec::as_slice))));
+        for direction in [Direction::Forward, Direction::Reverse] {
+            let ranges = keys.map(KeyRange::prefix);
+            let firsts = view.multi_first(LETTERS, &ranges, direction).unwrap();
+            assert!(firsts.into_iter().eq(ranges.iter().map(|range| view.first(LETTERS, range, direction).unwrap())));
+        }
+        for direction in [Direction::Forward, Direction::Reverse] {
+            let mut scan = view.scan_hinted(LETTERS, &KeyRange::all(), direction, Hint::Many).unwrap();
+            let mut left: Vec<_> = state.keys().map(Vec::as_slice).collect();
+            let mut to = keys;
+            to.sort_unstable();
+            if direction == Direction::Reverse {
+                left.reverse();
+                to.reverse();
+            }
+            for key in to {
+                scan.skip_to(key).unwrap();
+                left.drain(..left.iter().take_while(|left| !direction.reaches(left, key)).count());
+                let expected = (!left.is_empty()).then(|| left.remove(0));
+                assert_eq!(scan.next().transpose().unwrap().as_ref().map(|(key, _)| &key[..]), expected);
+            }
+        }
         let bounds = [
             Bound::Unbounded,
             Bound::Included(b"b".to_vec()),
@@ -215,6 +241,7 @@ struct History {
     faults: FaultPlan,
     options: Options,
     store: Option<Arc<FaultyStore>>,
+    scratch: FaultyScratch,
     pipeline: Option<Pipeline>,
     held: Vec<Arc<ServingSnapshot>>,
     head: Checksum256,
@@ -222,6 +249,32 @@ struct History {
     before: Option<Checksum256>,
     /// What was published, to compare with another run of the same history.
     trace: String,
+}
+
+/// The scratch space, once it is in use.
+#[derive(Clone, Default)]
+struct FaultyScratch(Arc<Mutex<Option<Arc<FaultyStore>>>>);
+
+impl FaultyScratch {
+    /// One that fails as a plan says.
+    fn space(&self, plan: FaultPlan) -> ScratchSpace {
+        let opened = self.0.clone();
+        ScratchSpace::made_by(move || {
+            let inner = Arc::new(MemoryStore::new(&ScratchSpace::KEYSPACES));
+            let store = Arc::new(FaultyStore::new(inner, plan.clone()));
+            *opened.lock().unwrap() = Some(store.clone());
+            let again = store.clone();
+            let reopen = move || {
+                again.reopen();
+                Ok(again.clone() as Arc<dyn Store>)
+            };
+            Ok((store, Box::new(reopen)))
+        })
+    }
+
+    fn pause_reads(&self, paused: bool) {
+        self.0.lock().unwrap().iter().for_each(|store| store.pause_reads(paused));
+    }
 }
 
 fn indexes() -> Vec<Arc<dyn Index>> {
@@ -238,6 +291,7 @@ impl History {
             faults,
             options,
             store: None,
+            scratch: FaultyScratch::default(),
             pipeline: None,
             held: Vec::new(),
             head,
@@ -261,7 +315,13 @@ impl History {
                 again.reopen();
                 Ok(again.clone() as Arc<dyn Store>)
             };
-            Pipeline::open(store.clone(), Some(Box::new(reopen)), indexes(), self.options.clone())
+            let scratch = self.scratch.space(self.faults.clone());
+            Pipeline::open(
+                store.clone(),
+                Some(Box::new(reopen)),
+                indexes(),
+                Options { scratch, ..self.options.clone() },
+            )
         };
         let mut attempts = 0;
         let opened = loop {
@@ -284,13 +344,13 @@ impl History {
 
     /// Puts a block in until the store lets it. After a failure nothing has changed.
     fn put(&mut self, block: &Block, put: fn(&mut Pipeline, &Block) -> Result<Applied>) -> Applied {
-        let (pipeline, store) = (self.pipeline.as_mut().unwrap(), self.store.as_ref().unwrap());
         for attempts in 0.. {
-            store.pause_reads(attempts >= PATIENCE);
+            self.pause_reads(attempts >= PATIENCE);
+            let pipeline = self.pipeline.as_mut().unwrap();
             let before = (pipeline.head(), pipeline.committed(), pipeline.serving().snapshot().head());
             match put(pipeline, block) {
                 Ok(applied) => {
-                    store.pause_reads(false);
+                    self.pause_reads(false);
                     return applied;
                 }
                 Err(Error::Store(_) | Error::Overloaded { .. }) => {}
@@ -304,14 +364,19 @@ impl History {
 
     /// Until the store takes writes.
     fn resume(&mut self) {
-        let (pipeline, store) = (self.pipeline.as_mut().unwrap(), self.store.as_ref().unwrap());
         let mut attempts = 0;
-        while pipeline.is_stalled() {
-            store.pause_reads(attempts >= PATIENCE);
-            pipeline.resume().unwrap();
+        while self.pipeline().is_stalled() {
+            self.pause_reads(attempts >= PATIENCE);
+            self.pipeline().resume().unwrap();
             attempts += 1;
         }
-        store.pause_reads(false);
+        self.pause_reads(false);
+    }
+
+    /// Of both stores.
+    fn pause_reads(&self, paused: bool) {
+        self.store.as_ref().unwrap().pause_reads(paused);
+        self.scratch.pause_reads(paused);
     }
 
     fn apply(&mut self, blocks: &[Block]) {
@@ -397,7 +462,7 @@ impl History {
     }
 
     fn check(&mut self) {
-        self.store.as_ref().unwrap().pause_reads(true);
+        self.pause_reads(true);
         let pipeline = self.pipeline.as_ref().unwrap();
         let newest = pipeline.serving().snapshot();
         assert_eq!(newest.head().map_or(self.model.root, |head| head.id), self.head);
@@ -418,7 +483,7 @@ impl History {
             }
         }
         writeln!(self.trace, "{:?} {:?}", newest.head(), pipeline.serving().status()).unwrap();
-        self.store.as_ref().unwrap().pause_reads(false);
+        self.pause_reads(false);
     }
 
     /// Returns everything that was published and is in the store in the end.
@@ -430,7 +495,7 @@ impl History {
             self.check();
         }
         self.finish();
-        self.store.as_ref().unwrap().pause_reads(true);
+        self.pause_reads(true);
         let contents = contents(&**self.store.as_ref().unwrap(), &[]);
         (self.trace, contents)
     }
@@ -450,7 +515,7 @@ impl History {
             pipeline.append_final(&block).unwrap();
         }
         pipeline.flush().unwrap();
-        self.store.as_ref().unwrap().pause_reads(true);
+        self.pause_reads(true);
         assert_eq!(contents(&**self.store.as_ref().unwrap(), &["scratch"]), contents(&*store, &["scratch"]));
     }
 }

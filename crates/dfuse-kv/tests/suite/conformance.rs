@@ -2,7 +2,7 @@ use std::{ops::Bound, sync::atomic::AtomicBool, sync::atomic::Ordering};
 
 use dfuse_kv::{Bytes, Direction, Durability, Error, KeyRange, Keyspace, MAX_KEY_BYTES, Result, Store, WriteBatch};
 
-use crate::home::{FIRST, Home, NAMES, SECOND, commit, entries, get, keys, put_keys};
+use crate::home::{FIRST, Home, NAMES, SECOND, by_new_scans, commit, entries, get, keys, put_keys, skipping};
 
 macro_rules! suite {
     ($($case:ident),* $(,)?) => {
@@ -24,6 +24,9 @@ suite!(
     prefixes,
     gets,
     first_is_one_seek,
+    firsts_of_many_ranges,
+    skips_near_and_far,
+    changes_are_told,
     snapshots_see_one_moment,
     batches_are_atomic,
     later_writes_of_a_batch_win,
@@ -124,6 +127,76 @@ fn first_is_one_seek(home: &Home) {
     assert_eq!(first("a", Direction::Forward), Some("a1".into()));
     assert_eq!(first("a", Direction::Reverse), Some("a2".into()));
     assert_eq!(first("c", Direction::Reverse), None);
+}
+
+fn firsts_of_many_ranges(home: &Home) {
+    let store = home.open();
+    put_keys(&*store, FIRST, &[b"a1", b"a2", b"b1", b"c1"]);
+    let snapshot = store.snapshot().unwrap();
+    let ranges = ["c", "a", "x", "a"].map(KeyRange::prefix);
+    let firsts = |direction| {
+        let firsts = snapshot.multi_first(FIRST, &ranges, direction).unwrap();
+        firsts.into_iter().map(|entry| entry.map(|(key, _)| key)).collect::<Vec<_>>()
+    };
+    assert_eq!(firsts(Direction::Forward), [Some("c1".into()), Some("a1".into()), None, Some("a1".into())]);
+    assert_eq!(firsts(Direction::Reverse), [Some("c1".into()), Some("a2".into()), None, Some("a2".into())]);
+    assert!(snapshot.multi_first(FIRST, &[], Direction::Forward).unwrap().is_empty());
+    assert!(matches!(snapshot.multi_first(Keyspace::at(2), &ranges, Direction::Forward), Err(Error::Invalid(_))));
+}
+
+/// Over tables, memory that was not written out, deletions and several versions, by steps of one entry to a thousand.
+fn skips_near_and_far(home: &Home) {
+    let store = home.open();
+    for part in 0..4 {
+        commit(&*store, |batch| {
+            for number in (part..2_000_u32).step_by(3) {
+                batch.put(FIRST, numbered(2 * number), vec![part as u8; (number % 40) as usize]);
+            }
+            (part..2_000_u32).step_by(31).for_each(|number| batch.delete(FIRST, numbered(2 * number)));
+        });
+        if part < 3 {
+            store.flush().unwrap();
+        }
+    }
+    let snapshot = store.snapshot().unwrap();
+    let ranges = [KeyRange::all(), KeyRange::new(numbered(1_001)..numbered(3_000)), KeyRange::new(..=numbered(7))];
+    for step in [1, 7, 40, 51, 999, 2_001] {
+        // Every other key was never there.
+        let mut to: Vec<_> = (0..4_000_u32).step_by(step).map(numbered).collect();
+        for range in &ranges {
+            let forward = skipping(&*snapshot, FIRST, range, Direction::Forward, &to);
+            assert_eq!(forward, by_new_scans(&*snapshot, FIRST, range, Direction::Forward, &to));
+            to.reverse();
+            let reverse = skipping(&*snapshot, FIRST, range, Direction::Reverse, &to);
+            assert_eq!(reverse, by_new_scans(&*snapshot, FIRST, range, Direction::Reverse, &to));
+            to.reverse();
+        }
+    }
+    // After its end, and to where it is, a scan stays there.
+    let mut scan = snapshot.scan(FIRST, &KeyRange::new(numbered(10)..numbered(20)), Direction::Forward).unwrap();
+    let at = |entry: Option<Result<(Bytes, Bytes)>>| entry.map(|entry| entry.unwrap().0.to_vec());
+    let second = at(snapshot.scan(FIRST, &KeyRange::new(numbered(10)..), Direction::Forward).unwrap().nth(1));
+    at(scan.next());
+    scan.skip_to(&numbered(0)).unwrap();
+    assert_eq!(at(scan.next()), second);
+    scan.skip_to(&numbered(30)).unwrap();
+    assert_eq!(at(scan.next()), None);
+    scan.skip_to(&numbered(12)).unwrap();
+    assert_eq!(at(scan.next()), None);
+}
+
+fn changes_are_told(home: &Home) {
+    let store = home.open();
+    let changes = || store.changes().unwrap();
+    let before = changes();
+    assert_eq!(changes(), before);
+    put_keys(&*store, FIRST, &[b"a"]);
+    let committed = changes();
+    assert_ne!(committed, before);
+    store.ingest(SECOND, &mut [entry("b", "b")].into_iter()).unwrap();
+    assert_ne!(changes(), committed);
+    store.close().unwrap();
+    assert!(matches!(store.changes(), Err(Error::Closed)));
 }
 
 fn snapshots_see_one_moment(home: &Home) {

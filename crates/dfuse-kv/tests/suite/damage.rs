@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dfuse_kv::{Direction, Error, FjallStore, KeyRange, Result, Store, find_damage};
+use dfuse_kv::{Direction, Error, FjallStore, KeyRange, ReadStore, Result, Store, find_damage};
 
 use crate::home::{FIRST, NAMES, SECOND, commit, small};
 

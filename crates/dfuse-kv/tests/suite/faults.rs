@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use dfuse_kv::{
-    Counts, Direction, Durability, Error, FaultPlan, FaultyStore, KeyRange, MemoryStore, Result, Store, WriteBatch,
-    WriteFault,
+    Counts, Direction, Durability, Error, FaultPlan, FaultyStore, KeyRange, MemoryStore, ReadStore, Result, Store,
+    WriteBatch, WriteFault,
 };
 
 use crate::home::{FIRST, NAMES, SECOND, get, keys, put_keys};
@@ -110,6 +110,15 @@ fn reads_fail() {
     store.pause_reads(true);
     assert!(snapshot.get(FIRST, b"a").is_ok());
     assert_eq!(store.counts().reads, 8);
+    // So does one that fails while it skips.
+    let faulty_skip = faulty(FaultPlan::new(1).fail_read(3).fail_read(4).failed_reads_pass());
+    put_keys(&faulty_skip, FIRST, &[b"a", b"b", b"c"]);
+    let away = faulty_skip.snapshot().unwrap();
+    let mut scan = away.scan(FIRST, &KeyRange::all(), Direction::Forward).unwrap();
+    assert!(scan.next().is_some_and(|entry| entry.is_ok()));
+    assert!(matches!(scan.skip_to(b"b"), Err(Error::Unavailable { .. })));
+    assert!(scan.next().is_none() && scan.skip_to(b"c").is_ok() && scan.next().is_none());
+    assert!(matches!(away.multi_first(FIRST, &[KeyRange::all()], Direction::Forward), Err(Error::Unavailable { .. })));
     // Failed reads do not keep from writing.
     put(&store, 1).unwrap();
     assert_eq!(store.counts().faults, 4);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use dfuse_kv::{
-    Direction, Durability, EngineOptions, Entry, FaultPlan, FaultyStore, FjallStore, KeyRange, Keyspace,
+    Direction, Durability, EngineOptions, Entry, FaultPlan, FaultyStore, FjallStore, Hint, KeyRange, Keyspace,
     KeyspaceOptions, MemoryDisk, MemoryStore, Result, Snapshot, Store, WriteBatch,
 };
 
@@ -68,6 +68,43 @@ pub(crate) fn entries(
     direction: Direction,
 ) -> Vec<Entry> {
     snapshot.scan(keyspace, range, direction).unwrap().collect::<Result<_>>().unwrap()
+}
+
+/// What a scan gives that skips to each of the keys, where it takes one entry.
+pub(crate) fn skipping(
+    snapshot: &dyn Snapshot,
+    keyspace: Keyspace,
+    range: &KeyRange,
+    direction: Direction,
+    keys: &[Vec<u8>],
+) -> Vec<Entry> {
+    let mut scan = snapshot.scan_hinted(keyspace, range, direction, Hint::Many).unwrap();
+    let mut next = |key: &Vec<u8>| {
+        scan.skip_to(key).unwrap();
+        scan.next().transpose().unwrap()
+    };
+    keys.iter().map_while(&mut next).collect()
+}
+
+/// The same by a new scan for each key.
+pub(crate) fn by_new_scans(
+    snapshot: &dyn Snapshot,
+    keyspace: Keyspace,
+    range: &KeyRange,
+    direction: Direction,
+    keys: &[Vec<u8>],
+) -> Vec<Entry> {
+    let mut rest = range.clone();
+    let mut next = |key: &Vec<u8>| {
+        rest = rest.skipped_to(key, direction);
+        let entry = snapshot.scan(keyspace, &rest, direction).unwrap().next()?.unwrap();
+        rest = match direction {
+            Direction::Forward => rest.after(entry.0.clone()),
+            Direction::Reverse => rest.before(entry.0.clone()),
+        };
+        Some(entry)
+    };
+    keys.iter().map_while(&mut next).collect()
 }
 
 /// Keys of a forward scan, which a reverse scan must mirror.

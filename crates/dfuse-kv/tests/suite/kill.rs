@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use dfuse_kv::{Direction, Durability, FjallStore, KeyRange, Keyspace, Store, WriteBatch};
+use dfuse_kv::{Direction, Durability, FjallStore, KeyRange, Keyspace, ReadStore, Store, WriteBatch};
 
 use crate::home::small;
 

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use dfuse_kv::{Direction, Durability, KeyRange, Keyspace, Snapshot, Store, WriteBatch};
+use dfuse_kv::{Direction, Durability, Hint, KeyRange, Keyspace, Snapshot, Store, WriteBatch};
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use crate::home::{Home, entries};
+use crate::home::{Home, by_new_scans, entries, skipping};
 
 type Model = [BTreeMap<Vec<u8>, Vec<u8>>; 2];
 
@@ -25,6 +25,8 @@ enum Operation {
     Snapshot,
     DropSnapshot,
     Scan(u16, KeyRange),
+    Skip(u16, KeyRange, Vec<Vec<u8>>),
+    Firsts(u16, Vec<KeyRange>),
     Close,
     Drop,
 }
@@ -66,6 +68,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::Snapshot),
         1 => Just(Operation::DropSnapshot),
         4 => (keyspace(), range()).prop_map(|(keyspace, range)| Operation::Scan(keyspace, range)),
+        4 => (keyspace(), range(), vec(key(), 1..6)).prop_map(|(keyspace, range, to)| Operation::Skip(keyspace, range, to)),
+        2 => (keyspace(), vec(range(), 0..5)).prop_map(|(keyspace, ranges)| Operation::Firsts(keyspace, ranges)),
         1 => Just(Operation::Close),
         1 => Just(Operation::Drop),
     ]
@@ -79,6 +83,30 @@ fn expect(snapshot: &dyn Snapshot, model: &Model, keyspace: u16, range: &KeyRang
         let found: Vec<_> = found.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
         assert_eq!(found, expected.iter().map(|(key, value)| (&key[..], &value[..])).collect::<Vec<_>>());
         expected.reverse();
+    }
+}
+
+/// Keys in any order: a scan never goes back.
+fn expect_skips(snapshot: &dyn Snapshot, keyspace: u16, range: &KeyRange, keys: &[Vec<u8>]) {
+    let keyspace = Keyspace::at(keyspace);
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let skipped = skipping(snapshot, keyspace, range, direction, keys);
+        assert_eq!(skipped, by_new_scans(snapshot, keyspace, range, direction, keys), "{range:?} {direction:?}");
+    }
+}
+
+fn expect_firsts(snapshot: &dyn Snapshot, keyspace: u16, ranges: &[KeyRange]) {
+    let keyspace = Keyspace::at(keyspace);
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let firsts = snapshot.multi_first(keyspace, ranges, direction).unwrap();
+        let first = |range| snapshot.first(keyspace, range, direction).unwrap();
+        assert!(firsts.iter().cloned().eq(ranges.iter().map(first)));
+        for (range, first) in ranges.iter().zip(firsts) {
+            for hint in [Hint::One, Hint::Few, Hint::Many] {
+                let mut scan = snapshot.scan_hinted(keyspace, range, direction, hint).unwrap();
+                assert_eq!(scan.next().transpose().unwrap(), first);
+            }
+        }
     }
 }
 
@@ -136,6 +164,8 @@ fn run(home: &Home, operations: &[Operation]) {
             Operation::Snapshot => snapshots.push((store.snapshot().unwrap(), model.clone())),
             Operation::DropSnapshot => drop((!snapshots.is_empty()).then(|| snapshots.remove(0))),
             Operation::Scan(keyspace, range) => expect(&*store.snapshot().unwrap(), &model, *keyspace, range),
+            Operation::Skip(keyspace, range, to) => expect_skips(&*store.snapshot().unwrap(), *keyspace, range, to),
+            Operation::Firsts(keyspace, ranges) => expect_firsts(&*store.snapshot().unwrap(), *keyspace, ranges),
             Operation::Close | Operation::Drop => {
                 if matches!(operation, Operation::Close) {
                     store.close().unwrap();

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use dfuse_kv::{Direction, EngineOptions, Error, FjallStore, KeyRange, Result, Snapshot, Store};
+use dfuse_kv::{Direction, EngineOptions, Error, FjallStore, KeyRange, ReadStore, Result, Snapshot, Store};
 
 use crate::home::{FIRST, NAMES, SECOND, commit, entries, keys, put_keys, small};
 

@@ -20,6 +20,9 @@ impl From<dfuse_kv::Error> for ApiError {
             }
             E::Format { .. } | E::Corrupt { .. } => Self::damaged(error),
             E::NoSpace { .. } | E::Io { .. } | E::Invalid(_) => Self::unexpected(error),
+            E::Unavailable { .. } => Self::unavailable("The store of the indexes does not answer.")
+                .retry_after(PAUSE_SECONDS)
+                .with_cause(error),
         }
     }
 }

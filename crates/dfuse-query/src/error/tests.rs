@@ -124,6 +124,10 @@ fn errors_below_tell_what_can_be_done() {
         (ApiError::from(dfuse_index::Error::NotBuilt { index: "transactions" }), ErrorCode::ServiceUnavailable),
         (dfuse_index::Error::Stalled("disk full".to_owned()).into(), ErrorCode::ServiceUnavailable),
         (dfuse_index::Error::Store(dfuse_kv::Error::Closed).into(), ErrorCode::ServiceUnavailable),
+        (
+            dfuse_index::Error::Store(dfuse_kv::Error::Unavailable { why: "disk full".to_owned() }).into(),
+            ErrorCode::ServiceUnavailable,
+        ),
         (dfuse_index::Error::Store(dfuse_kv::Error::Invalid(String::new())).into(), ErrorCode::Unexpected),
         (dfuse_blocks::Error::CursorMalformed.into(), ErrorCode::RequestValidation),
         (dfuse_blocks::Error::CursorTooOld(block).into(), ErrorCode::CursorTooOld),
@@ -138,5 +142,6 @@ fn errors_below_tell_what_can_be_done() {
     ] {
         assert_eq!(error.code(), code, "{error:?}");
         assert!(!error.message().contains("disk full"));
+        assert_eq!(error.retry_after_seconds().is_some(), code == ErrorCode::ServiceUnavailable, "{error:?}");
     }
 }

@@ -11,7 +11,7 @@ use dfuse_index::{
     DeltaBuilder, Result, View, ViewScan,
     codec::{ValueReader, put_varint},
 };
-use dfuse_kv::{Bytes, Direction, KeyRange};
+use dfuse_kv::{Bytes, Direction, Hint, KeyRange};
 
 use super::{
     families::{ROW_CURRENT, ROW_KEYS, ROW_REMOVALS},
@@ -87,7 +87,9 @@ impl KeyChanges {
     /// The keys that the table has after the block, unless they are more than `limit` (about).
     fn present_keys(&self, view: &View, table: TableKey, limit: u64) -> Result<Option<BTreeMap<u64, Version>>> {
         let mut keys: BTreeMap<_, _> = self.written.iter().copied().collect();
-        for entry in view.scan(ROW_CURRENT, &KeyRange::prefix(table.to_bytes().to_vec()), Direction::Forward)? {
+        for entry in
+            view.scan_hinted(ROW_CURRENT, &KeyRange::prefix(table.to_bytes().to_vec()), Direction::Forward, Hint::Many)?
+        {
             let (key, value) = entry?;
             let version = Version::decode(&mut ValueReader::new(ROW_CURRENT, &value))?;
             keys.entry(primary_key(&key)?).or_insert(version);
@@ -215,7 +217,7 @@ impl RemovedKeys {
     fn fill(&mut self) -> Result<()> {
         let Some(range) = self.rest.take() else { return Ok(()) };
         let mut more = None;
-        for entry in self.view.scan(ROW_REMOVALS, &self.removals, Direction::Forward)? {
+        for entry in self.view.scan_hinted(ROW_REMOVALS, &self.removals, Direction::Forward, Hint::Many)? {
             let (key, value) = entry?;
             let (_, key) = read_place(&key)?;
             if !range.keys.contains(&key) {

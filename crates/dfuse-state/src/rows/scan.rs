@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use dfuse_index::{Result, View, ViewScan};
-use dfuse_kv::Direction;
+use dfuse_kv::{Direction, Hint};
 
 use super::{
     families::{ROW_CURRENT, ROW_HISTORY},
@@ -102,10 +102,11 @@ impl std::fmt::Debug for TableRows {
 impl TableRows {
     pub(crate) fn new(view: &View, number: u32, table: TableKey, range: RowRange) -> Result<Self> {
         let plan = if view.block().is_none_or(|block| block.number <= number) {
-            Plan::Current(view.scan(ROW_CURRENT, &range.entries(table, |key, _| key.to_vec()), range.direction)?)
+            let rows = range.entries(table, |key, _| key.to_vec());
+            Plan::Current(view.scan_hinted(ROW_CURRENT, &rows, range.direction, Hint::Many)?)
         } else {
             let keys = range.entries(table, |key, last| versioned(key, if last { 0 } else { u32::MAX }));
-            let versions = Box::new(Newest::new(view, ROW_HISTORY, keys, number, range.direction)?);
+            let versions = Box::new(Newest::new(view, ROW_HISTORY, &keys, number, range.direction)?);
             Plan::Skip { versions, passed: Passed::default() }
         };
         Ok(Self { view: view.clone(), number, table, rest: Some(range), plan, limits: Limits::default() })
@@ -209,7 +210,7 @@ impl Candidates {
             Some(list) => (list, Later::Listed(ListedKeys::new(view, table, list, range.clone())?)),
             None => {
                 let rows = range.entries(table, |key, _| key.to_vec());
-                (u32::MAX, Later::Current(view.scan(ROW_CURRENT, &rows, direction)?))
+                (u32::MAX, Later::Current(view.scan_hinted(ROW_CURRENT, &rows, direction, Hint::Many)?))
             }
         };
         let mut removed = RemovedKeys::new(view, table, number, until, range, held);

@@ -5,7 +5,7 @@ use std::{iter, ops::RangeInclusive};
 use bytes::Bytes;
 use dfuse_antelope::{Asset, Name, SymbolCode, raw::Reader};
 use dfuse_index::{Result, View, ViewScan, codec::ValueReader};
-use dfuse_kv::{Direction, KeyRange};
+use dfuse_kv::{Direction, Hint, KeyRange};
 
 use super::record::{Entry, HOLDERS, HOLDINGS, TOKENS, Token, TokenKey, read_balance, read_stat};
 use crate::{ROW_CURRENT, TableKey, TableRow, rows::row_now};
@@ -50,7 +50,7 @@ pub fn all(
     if let Some(after) = after.filter(|after| contract.is_none_or(|contract| contract <= after.contract)) {
         range = range.after(after.to_bytes().to_vec());
     }
-    let scan = view.scan(TOKENS, &range, Direction::Forward)?;
+    let scan = view.scan_hinted(TOKENS, &range, Direction::Forward, Hint::Many)?;
     let view = view.clone();
     Ok(scan.filter_map(move |entry| {
         let read = |(key, value): dfuse_kv::Entry| {
@@ -76,7 +76,7 @@ pub fn holders(
         let mut reader = ValueReader::new(HOLDERS, key);
         Ok((token_key(&mut reader)?, reader.name()?))
     };
-    Ok(with_balances(view, view.scan(HOLDERS, &range, Direction::Forward)?, place))
+    Ok(with_balances(view, view.scan_hinted(HOLDERS, &range, Direction::Forward, Hint::Many)?, place))
 }
 
 /// What an account has of all tokens, by contract and symbol code as a number, after one of them; lazily.

@@ -7,7 +7,8 @@ use std::sync::{
 
 use bytes::Bytes;
 use dfuse_kv::{
-    Direction, DiskUsage, Durability, Entry, KeyRange, Keyspace, MemoryStore, Result, Scan, Snapshot, Store, WriteBatch,
+    Direction, DiskUsage, Durability, Entry, EntryScan, Hint, KeyRange, Keyspace, MemoryStore, ReadStore, Result, Scan,
+    Snapshot, Store, WriteBatch,
 };
 
 /// Values that were looked up and entries that were scanned.
@@ -23,24 +24,46 @@ impl Snapshot for CountingSnapshot {
         self.0.get(keyspace, key)
     }
 
-    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan> {
-        let reads = self.1.clone();
-        let count = move |_: &Result<Entry>| _ = reads.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(self.0.scan(keyspace, range, direction)?.inspect(count)))
+    fn scan_hinted(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction, hint: Hint) -> Result<Scan> {
+        Ok(Box::new(CountingScan(self.0.scan_hinted(keyspace, range, direction, hint)?, self.1.clone())))
     }
 }
 
-impl Store for Counting {
+struct CountingScan(Scan, Reads);
+
+impl Iterator for CountingScan {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entry = self.0.next()?;
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Some(entry)
+    }
+}
+
+impl EntryScan for CountingScan {
+    fn skip_to(&mut self, key: &[u8]) -> Result<()> {
+        self.0.skip_to(key)
+    }
+}
+
+impl ReadStore for Counting {
     fn keyspaces(&self) -> &[String] {
         self.0.keyspaces()
     }
 
-    fn unknown_keyspaces(&self) -> &[String] {
-        self.0.unknown_keyspaces()
-    }
-
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
         Ok(Arc::new(CountingSnapshot(self.0.snapshot()?, self.1.clone())))
+    }
+
+    fn changes(&self) -> Result<u64> {
+        self.0.changes()
+    }
+}
+
+impl Store for Counting {
+    fn unknown_keyspaces(&self) -> &[String] {
+        self.0.unknown_keyspaces()
     }
 
     fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<()> {

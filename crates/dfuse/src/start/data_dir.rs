@@ -182,6 +182,16 @@ impl DataDir {
         Self::index_in(&self.path)
     }
 
+    /// Where writes of reversible blocks go that do not fit into memory.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        Self::scratch_in(&self.path)
+    }
+
+    /// The same of a data directory.
+    pub(crate) fn scratch_in(path: &Path) -> PathBuf {
+        path.join("scratch")
+    }
+
     /// Where a source of state history keeps the rows that it compares blocks with.
     pub(crate) fn state_history(&self) -> PathBuf {
         self.path.join("state-history")

@@ -6,7 +6,7 @@ use dfuse_blocks::{
     BlockStore, CursorKey, SystemEntropy,
     feed::{Feed, FeedHandle, FeedOptions, Keeper, Mode},
 };
-use dfuse_index::{Options, Pipeline};
+use dfuse_index::{Options, Pipeline, ScratchSpace};
 use dfuse_kv::{Durability, EngineOptions};
 use dfuse_query::{Chain, GateAccess, Service};
 use dfuse_search::SearchIndex;
@@ -53,6 +53,7 @@ impl Opened {
         let index_options = Options {
             chain_id: given.chain_id,
             overlay_bytes: settings.index.memory_mib << 20,
+            scratch: ScratchSpace::in_directory(data_dir.scratch()),
             durability: if settings.index.fsync { Durability::Sync } else { Durability::Buffer },
             ..Options::default()
         };

@@ -7,7 +7,8 @@ use std::sync::{
 
 use bytes::Bytes;
 use dfuse_kv::{
-    Direction, DiskUsage, Durability, Entry, Error, KeyRange, Keyspace, Result, Scan, Snapshot, Store, WriteBatch,
+    Direction, DiskUsage, Durability, Entry, Error, Hint, KeyRange, Keyspace, ReadStore, Result, Scan, Snapshot, Store,
+    WriteBatch,
 };
 
 /// While it is set, nothing can be read.
@@ -19,17 +20,23 @@ pub(crate) struct Away<T: ?Sized> {
     pub(crate) inner: Arc<T>,
 }
 
-impl Store for Away<dyn Store> {
+impl ReadStore for Away<dyn Store> {
     fn keyspaces(&self) -> &[String] {
         self.inner.keyspaces()
     }
 
-    fn unknown_keyspaces(&self) -> &[String] {
-        self.inner.unknown_keyspaces()
-    }
-
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
         Ok(Arc::new(Away { is_away: self.is_away.clone(), inner: self.inner.snapshot()? }))
+    }
+
+    fn changes(&self) -> Result<u64> {
+        self.inner.changes()
+    }
+}
+
+impl Store for Away<dyn Store> {
+    fn unknown_keyspaces(&self) -> &[String] {
+        self.inner.unknown_keyspaces()
     }
 
     fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<()> {
@@ -64,7 +71,7 @@ impl Snapshot for Away<dyn Snapshot> {
         self.check()?.get(keyspace, key)
     }
 
-    fn scan(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction) -> Result<Scan> {
-        self.check()?.scan(keyspace, range, direction)
+    fn scan_hinted(&self, keyspace: Keyspace, range: &KeyRange, direction: Direction, hint: Hint) -> Result<Scan> {
+        self.check()?.scan_hinted(keyspace, range, direction, hint)
     }
 }
