@@ -1,5 +1,6 @@
 use dfuse_antelope::{Checksum, Checksum256};
 use dfuse_blocks::BlockRef;
+use dfuse_kv::{Keyspace, ReadStore, Snapshot};
 
 use crate::{
     Error, Family, Result,
@@ -122,6 +123,17 @@ impl Checkpoint {
         let identity = ChainIdentity { chain_id, first_parent, is_loaded };
         Ok(Self { schema_version, settings, state, block: last, identity })
     }
+}
+
+/// What a snapshot says of an index; `checkpoints` is their keyspace.
+pub(crate) fn checkpoint_in(snapshot: &dyn Snapshot, checkpoints: Keyspace, index: &str) -> Result<Option<Checkpoint>> {
+    let value = snapshot.get(checkpoints, index.as_bytes())?;
+    value.map(|value| Checkpoint::decode(&value)).transpose()
+}
+
+/// What a store says of an index.
+pub(crate) fn read_checkpoint(store: &dyn ReadStore, index: &str) -> Result<Option<Checkpoint>> {
+    checkpoint_in(&*store.snapshot()?, store.keyspace(CHECKPOINTS.name())?, index)
 }
 
 #[cfg(test)]

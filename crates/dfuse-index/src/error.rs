@@ -140,6 +140,12 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// The store lacks ABIs that a node told, which another process puts into it. Offer the block again once a snapshot was adopted.
+    #[error("the store does not have the ABIs yet that a node told at block {block}")]
+    AwaitsDump {
+        /// The block before the dump.
+        block: u32,
+    },
     /// Nothing more can wait in memory for a store that takes no writes: there is no room, or the block cannot be indexed
     /// because the store is being opened again. Offer it again after [`Pipeline::resume`](crate::Pipeline::resume).
     #[error("the store takes no writes, and {bytes} bytes of reversible blocks wait in memory for it")]

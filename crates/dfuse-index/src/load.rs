@@ -21,8 +21,8 @@ pub use self::{
 };
 use self::{families::Sorters, workers::Workers};
 use crate::{
-    ChainIdentity, Checkpoint, CheckpointState, Error, Index, Result, checkpoint::CHECKPOINTS,
-    pipeline::open::read_checkpoint,
+    ChainIdentity, Checkpoint, CheckpointState, Error, Index, Result,
+    checkpoint::{CHECKPOINTS, read_checkpoint},
 };
 
 /// Rows that a thread is given at once, and bytes of them, about.

@@ -9,10 +9,9 @@ use futures::TryStreamExt;
 
 use crate::{
     Checkpoint, CheckpointState, Error, Family, Index, Options, Pipeline, Result,
-    checkpoint::CHECKPOINTS,
+    checkpoint::{CHECKPOINTS, read_checkpoint},
     files::{final_blocks, first_block, last_bundled},
     load::must_not_hold_loaded_state,
-    pipeline::open::read_checkpoint,
 };
 
 /// How far building or checking an index has come.

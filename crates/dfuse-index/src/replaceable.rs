@@ -7,8 +7,8 @@ use dfuse_kv::Store;
 use futures::TryStreamExt;
 
 use crate::{
-    CheckpointState, Error, Index as _, Part, Progress, Result, abi, files::final_blocks,
-    pipeline::open::read_checkpoint, reindex::blocking, retention::floors_of,
+    CheckpointState, Error, Index as _, Part, Progress, Result, abi, checkpoint::read_checkpoint, files::final_blocks,
+    reindex::blocking, retention::floors_of,
 };
 
 /// Makes sure that the block files have all that the indexes `names` were built from, those that are complete. The files are

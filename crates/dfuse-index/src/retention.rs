@@ -9,7 +9,7 @@ mod sweep;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dfuse_kv::{Durability, Store, WriteBatch};
+use dfuse_kv::{Durability, Keyspace, ReadStore, Snapshot, Store, WriteBatch};
 
 use crate::{Error, Floors, Part, Result, checkpoint::CHECKPOINTS, codec::ValueReader};
 
@@ -54,8 +54,9 @@ impl Record {
         Ok(record)
     }
 
-    pub(crate) fn read(store: &dyn Store) -> Result<Self> {
-        let value = store.snapshot()?.get(store.keyspace(CHECKPOINTS.name())?, KEY)?;
+    /// As of a snapshot; `checkpoints` is the keyspace of the record.
+    pub(crate) fn read(snapshot: &dyn Snapshot, checkpoints: Keyspace) -> Result<Self> {
+        let value = snapshot.get(checkpoints, KEY)?;
         value.map_or(Ok(Self::default()), |value| Self::decode(&value))
     }
 
@@ -70,12 +71,12 @@ impl Record {
 ///
 /// # Errors
 /// Those of the store, and [`Error::Damaged`].
-pub fn floors_of(store: &dyn Store) -> Result<Floors> {
-    Record::read(store).map(|record| record.floors)
+pub fn floors_of(store: &dyn ReadStore) -> Result<Floors> {
+    Ok(Record::read(&*store.snapshot()?, store.keyspace(CHECKPOINTS.name())?)?.floors)
 }
 
 /// Fails if block files before those that indexes began with are not kept any more.
-pub(crate) fn must_have_block_files(store: &dyn Store, first: u32) -> Result<()> {
+pub(crate) fn must_have_block_files(store: &dyn ReadStore, first: u32) -> Result<()> {
     match floors_of(store)?.get(Part::BlockFiles) {
         floor if floor > first => Err(Error::BlocksNotKept { first: floor }),
         _ => Ok(()),
@@ -93,6 +94,13 @@ impl SharedFloors {
 
     fn record(&self) -> MutexGuard<'_, Record> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what another process has raised.
+    pub(crate) fn follow(&self, record: Record) {
+        let mut own = self.record();
+        let floors = own.floors.highest_of_each(record.floors);
+        *own = Record { floors, ..record };
     }
 
     /// As they are now.

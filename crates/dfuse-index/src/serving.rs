@@ -72,7 +72,7 @@ impl ServingSnapshot {
         self.view.block()
     }
 
-    /// The last irreversible block, up to which everything is committed.
+    /// The last irreversible block. What is committed reaches so far, or less far where another process writes.
     pub fn lib(&self) -> Option<BlockRef> {
         self.lib
     }
@@ -139,10 +139,16 @@ pub struct Stall {
 pub struct Status {
     /// Head of the best chain, which may not be published yet while many final blocks are taken.
     pub head: Option<BlockRef>,
-    /// The last block that is committed.
+    /// The last block that is committed, as far as is seen.
     pub committed: Option<BlockRef>,
-    /// The last block that is final; above `committed` while the store takes no writes.
+    /// The last block that is final; above `committed` while the store takes no writes, or where another process writes.
     pub irreversible: Option<BlockRef>,
+    /// Whether any block has come since the start. Until then the head is what is committed.
+    pub is_fed: bool,
+    /// The block of the newest snapshot that waits until it is final here.
+    pub waiting: Option<BlockRef>,
+    /// The block of a snapshot that was refused since one was taken: the store went back.
+    pub refused: Option<BlockRef>,
     /// Blocks of all branches that are not committed.
     pub reversible_blocks: usize,
     /// Memory that they take, about.

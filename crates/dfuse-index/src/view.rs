@@ -22,6 +22,8 @@ pub(crate) struct Committed {
     pub(crate) overlay: Arc<Overlay>,
     /// The last block that is in the store; absent before the first one.
     pub(crate) block: Option<BlockRef>,
+    /// The last final block, which the store may not have yet.
+    pub(crate) irreversible: Option<BlockRef>,
     pub(crate) generation: u64,
     /// What is kept.
     pub(crate) floors: Floors,
@@ -30,17 +32,10 @@ pub(crate) struct Committed {
 }
 
 impl Committed {
-    pub(crate) fn new(
-        snapshot: Arc<dyn Snapshot>,
-        families: Arc<Families>,
-        overlay: Arc<Overlay>,
-        block: Option<BlockRef>,
-        generation: u64,
-        spilled: Option<Spilled>,
-        floors: Floors,
-    ) -> Self {
-        overlay.pin(generation);
-        Self { snapshot, families, overlay, block, generation, floors, spilled }
+    /// Counted as read from until it is dropped.
+    pub(crate) fn pinned(self) -> Self {
+        self.overlay.pin(self.generation);
+        self
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -67,7 +62,10 @@ pub struct View {
 
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View").field("block", &self.block).field("committed", &self.committed.block).finish()
+        f.debug_struct("View")
+            .field("block", &self.block)
+            .field("committed", &self.committed.block)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,20 +158,30 @@ impl View {
 
     /// The same state, known to be kept from these floors on only.
     pub(crate) fn with_floors(&self, floors: Floors) -> Self {
-        let Committed { snapshot, families, overlay, block, generation, spilled, .. } = &*self.committed;
-        let (snapshot, families, overlay) = (snapshot.clone(), families.clone(), overlay.clone());
-        let committed = Committed::new(snapshot, families, overlay, *block, *generation, spilled.clone(), floors);
+        let Committed { snapshot, families, overlay, block, irreversible, generation, spilled, floors: _ } =
+            &*self.committed;
+        let committed = Committed {
+            snapshot: snapshot.clone(),
+            families: families.clone(),
+            overlay: overlay.clone(),
+            block: *block,
+            irreversible: *irreversible,
+            generation: *generation,
+            spilled: spilled.clone(),
+            floors,
+        };
+        let committed = committed.pinned();
         Self { committed: Arc::new(committed), ..self.clone() }
     }
 
-    /// Whether it is the very same state: not only at the same block, but with the same blocks committed.
+    /// Whether it is the very same state: not only at the same block, but with the same blocks irreversible and committed.
     pub fn is_same(&self, other: &Self) -> bool {
         self.block == other.block && Arc::ptr_eq(&self.committed, &other.committed)
     }
 
-    /// The last block that is committed in it.
-    pub fn committed(&self) -> Option<BlockRef> {
-        self.committed.block
+    /// The last block that is irreversible for it.
+    pub fn irreversible(&self) -> Option<BlockRef> {
+        self.committed.irreversible
     }
 
     /// The same branch at an earlier block, which must be on it and not below the committed one.
@@ -232,13 +240,7 @@ impl View {
     }
 
     /// The entries of the range in the order of their keys' bytes, of which about so many will be read.
-    pub fn scan_hinted(
-        &self,
-        family: Family,
-        range: &KeyRange,
-        direction: Direction,
-        hint: Hint,
-    ) -> Result<ViewScan> {
+    pub fn scan_hinted(&self, family: Family, range: &KeyRange, direction: Direction, hint: Hint) -> Result<ViewScan> {
         let keyspace = self.committed.families.readable(family)?;
         let Committed { overlay, snapshot, spilled, .. } = &*self.committed;
         let below = snapshot.scan_hinted(keyspace, range, direction, hint)?;
@@ -275,12 +277,7 @@ impl View {
 
     /// The first entry of each range in that direction, in the order of the ranges: one wait where the store is far. Sorted ranges
     /// may be faster.
-    pub fn multi_first(
-        &self,
-        family: Family,
-        ranges: &[KeyRange],
-        direction: Direction,
-    ) -> Result<Vec<Option<Entry>>> {
+    pub fn multi_first(&self, family: Family, ranges: &[KeyRange], direction: Direction) -> Result<Vec<Option<Entry>>> {
         let keyspace = self.committed.families.readable(family)?;
         let Committed { overlay, snapshot, spilled, .. } = &*self.committed;
         if spilled.is_some() {
@@ -289,8 +286,7 @@ impl View {
         if self.sight.is_empty() {
             return Ok(snapshot.multi_first(keyspace, ranges, direction)?);
         }
-        let above: Vec<_> =
-            ranges.iter().map(|range| overlay.first(keyspace, range, direction, &self.sight)).collect();
+        let above: Vec<_> = ranges.iter().map(|range| overlay.first(keyspace, range, direction, &self.sight)).collect();
         let below = ranges.iter().zip(&above).map(|(range, above)| match above {
             Some((key, _)) => before(range, key, direction),
             None => range.clone(),

@@ -68,7 +68,7 @@ impl Lifecycles<'_> {
 
     /// What has become of a transaction, without reading a block; absent if it is unknown.
     pub fn outline(&self, id: Checksum256) -> Result<Option<Outline>> {
-        let lib_number = self.view.committed().map_or(0, |block| block.number);
+        let lib_number = self.view.irreversible().map_or(0, |block| block.number);
         if let Some(mut outline) = Outline::of(id, &events(self.view, id)?, lib_number) {
             if outline.body.is_none() && waiting(self.view, id)?.is_some() {
                 outline.body = Some(Body::Waiting);
@@ -132,7 +132,7 @@ impl Lifecycles<'_> {
     }
 
     fn irreversible_time(&self) -> Result<Option<BlockTimestamp>> {
-        let Some(block) = self.view.committed() else { return Ok(None) };
+        let Some(block) = self.view.irreversible() else { return Ok(None) };
         Ok(blocks::by_number(self.view, block.number)?.map(|block| block.time))
     }
 }

@@ -9,6 +9,7 @@ mod connections;
 mod contract;
 mod documents;
 mod fairness;
+mod followers;
 mod frame;
 mod search;
 mod state;

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod chain;
+mod followers;
 mod histories;
+mod model;
 mod no_space;
 mod opening;
 mod rebuilding;

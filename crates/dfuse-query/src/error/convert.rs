@@ -36,6 +36,9 @@ impl From<dfuse_index::Error> for ApiError {
             E::NotBuilt { index } => {
                 Self::unavailable(format!("The index \"{index}\" is not built yet.")).retry_after(PAUSE_SECONDS)
             }
+            E::AwaitsDump { .. } => Self::unavailable("The indexes wait for the ABIs of a node.")
+                .retry_after(PAUSE_SECONDS)
+                .with_cause(error),
             E::Overloaded { .. } | E::Stalled(_) => {
                 Self::unavailable("The store takes no writes.").retry_after(PAUSE_SECONDS).with_cause(error)
             }
