@@ -7,6 +7,7 @@
 mod authors;
 mod consensus;
 mod deferred;
+mod finality;
 mod key;
 mod known;
 mod merkle;

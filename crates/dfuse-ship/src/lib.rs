@@ -28,7 +28,7 @@
 //! | `protocol`, `messages` | what a node's WebSocket of state history speaks |
 //! | `traces`, `creation` | what an entry of the traces' log says, and what follows from it |
 //! | `deltas` | what an entry of the state's log says |
-//! | `blocks` | blocks made of all of these: `transactions`, `consensus` over a `merkle` tree, and operations on `rows`, `deferred` transactions and `resources`, from what is `known` before by `key` (`packed` where it is kept) and by the `authors` that are certain |
+//! | `blocks` | blocks made of all of these: `transactions`, `consensus` over a `merkle` tree, compared with what a node says of `finality`, and operations on `rows`, `deferred` transactions and `resources`, from what is `known` before by `key` (`packed` where it is kept) and by the `authors` that are certain |
 //! | `state`, `rows` | rows of chain state, and their packed form |
 //! | `window` | decoding from a stream, of which a part is held |
 

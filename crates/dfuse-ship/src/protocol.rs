@@ -12,7 +12,7 @@ const MAX_TEXT: usize = 4 << 20;
 /// What a node's protocol of state history has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protocol {
-    /// Requests and results of version 1, with finality data (Spring).
+    /// Requests and results of version 1, with finality data: Spring has them, and EOSIO 2.1 others of the same name.
     pub has_finality_data: bool,
     /// The status says the chain's id (not before Leap).
     pub has_chain_id: bool,
@@ -70,23 +70,22 @@ const BLOCKS_REQUEST: [&str; 8] = [
     "fetch_deltas:bool",
 ];
 
+const BLOCKS_RESULT: [&str; 7] = [
+    "head:block_position",
+    "last_irreversible:block_position",
+    "this_block:block_position?",
+    "prev_block:block_position?",
+    "block:bytes?",
+    "traces:bytes?",
+    "deltas:bytes?",
+];
+
 const STRUCTS: [KnownStruct; 6] = [
     ("block_position", &["block_num:uint32", "block_id:checksum256"]),
     ("get_status_request_v0", &[]),
     ("get_blocks_request_v0", &BLOCKS_REQUEST),
     ("get_blocks_ack_request_v0", &["num_messages:uint32"]),
-    (
-        "get_blocks_result_v0",
-        &[
-            "head:block_position",
-            "last_irreversible:block_position",
-            "this_block:block_position?",
-            "prev_block:block_position?",
-            "block:bytes?",
-            "traces:bytes?",
-            "deltas:bytes?",
-        ],
-    ),
+    ("get_blocks_result_v0", &BLOCKS_RESULT),
     ("table_delta_v0", &["name:string", "rows:row[]"]),
 ];
 
@@ -123,11 +122,16 @@ impl Protocol {
                 return Err(protocol(format!("its struct {name} has the fields {found:?} instead of {known:?}")));
             }
         }
-        let is_spring =
-            |name, at, wanted| variants.get(name).and_then(|types| types.get(at)).is_some_and(|t| t == wanted);
-        let has_finality_data = is_spring("request", 3, "get_blocks_request_v1")
-            && is_spring("result", 2, "get_blocks_result_v1")
-            && has_field("get_blocks_request_v1", "fetch_finality_data:bool");
+        let is_variant =
+            |name, at, wanted| variants.get(name).and_then(|types| types.get(at)).is_some_and(|found| found == wanted);
+        let is_struct = |name, known: &[&str], last: &str| {
+            let known = known.iter().copied().chain([last]);
+            structs.get(name).is_some_and(|found| found.iter().map(String::as_str).eq(known))
+        };
+        let has_finality_data = is_variant("request", 3, "get_blocks_request_v1")
+            && is_variant("result", 2, "get_blocks_result_v1")
+            && is_struct("get_blocks_request_v1", &BLOCKS_REQUEST, "fetch_finality_data:bool")
+            && is_struct("get_blocks_result_v1", &BLOCKS_RESULT, "finality_data:bytes?");
         let has_chain_id = structs
             .get("get_status_result_v0")
             .is_some_and(|fields| fields.iter().any(|field| field.starts_with("chain_id:checksum256")));

@@ -131,10 +131,11 @@ fn abi(spring: bool) -> Value {
             definition("block_position", &[("block_num", "uint32"), ("block_id", "checksum256")]),
             definition("get_status_request_v0", &[]),
             definition("get_blocks_request_v0", &request),
-            definition("get_blocks_request_v1", &[("fetch_finality_data", "bool")]),
+            definition("get_blocks_request_v1", &[&request[..], &[("fetch_finality_data", "bool")]].concat()),
             definition("get_blocks_ack_request_v0", &[("num_messages", "uint32")]),
             definition("get_status_result_v0", &[("head", "block_position"), ("chain_id", "checksum256")]),
             definition("get_blocks_result_v0", &result),
+            definition("get_blocks_result_v1", &[&result[..], &[("finality_data", "bytes?")]].concat()),
             definition("table_delta_v0", &[("name", "string"), ("rows", "row[]")]),
         ],
         "variants": [
@@ -171,6 +172,13 @@ fn a_node_says_which_protocol_it_speaks() {
     other = abi(true);
     other["variants"][5]["types"].as_array_mut().unwrap().push("table_delta_v1".into());
     assert!(read(&other).unwrap_err().to_string().contains("EOSIO 2.1"));
+    // What has other fields under these names is not asked for.
+    for (name, at) in [("get_blocks_request_v1", 3), ("get_blocks_result_v1", 7)] {
+        other = abi(true);
+        assert_eq!(other["structs"][at]["name"], name);
+        other["structs"][at]["fields"].as_array_mut().unwrap().push(json!({"name": "more", "type": "bool"}));
+        assert!(!read(&other).unwrap().has_finality_data, "{name}");
+    }
     for wrong in ["", "{}", "[]", "HTTP/1.1 200 OK", r#"{"structs":1}"#] {
         assert!(matches!(Protocol::from_abi(wrong.as_bytes()), Err(Error::Protocol { .. })), "{wrong}");
     }

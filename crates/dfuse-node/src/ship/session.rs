@@ -42,7 +42,7 @@ pub(super) fn run(address: &Address, options: &SourceOptions, followed: &mut Fol
 impl Session<'_> {
     fn run(&mut self) -> Step<Ended> {
         let (mut socket, text) = Socket::connect(self.address, self.sender).map_err(|error| lost(&error))?;
-        Protocol::from_abi(&text).map_err(|error| self.failed(error))?;
+        let protocol = Protocol::from_abi(&text).map_err(|error| Ended::Refused(self.wrong(error)))?;
         socket.send(Request::Status.pack()).map_err(|error| lost(&error))?;
         let mut message = socket.message();
         let results = Results::read(&mut message).map_err(|error| told(&error))?;
@@ -50,10 +50,16 @@ impl Session<'_> {
             return Err(Ended::Lost("it did not answer a request for its status".to_owned()));
         };
         self.check(&status)?;
-        let request = self.request();
+        let request = self.request(protocol);
         let first = request.start_block_num;
-        tracing::info!(node = %self.address, from = first, head = status.head.block_num, "following state history");
+        let head = status.head.block_num;
+        tracing::info!(node = %self.address, from = first, head, "following state history");
         socket.send(Request::Blocks(request).pack()).map_err(|error| lost(&error))?;
+        // Without a new block, the node says nothing more.
+        let is_at_head = head < first;
+        if !self.tell_head(head) || is_at_head && !self.tell_connected() {
+            return Ok(Ended::Unwanted);
+        }
         let mut unacknowledged = 0;
         loop {
             if !self.take(&mut socket, first)? {
@@ -67,13 +73,26 @@ impl Session<'_> {
         }
     }
 
+    /// Says how far the node is. False: nobody wants more.
+    fn tell_head(&mut self, head: u32) -> bool {
+        let is_news = head > self.followed.told;
+        self.followed.told = self.followed.told.max(head);
+        !is_news || self.sender.blocking_send(Ok(SourceEvent::HasUpTo(head))).is_ok()
+    }
+
+    /// Says that a node gives blocks, if it was said that none does. False: nobody wants more.
+    fn tell_connected(&mut self) -> bool {
+        let was_interrupted = std::mem::take(&mut self.followed.is_interrupted);
+        !was_interrupted || self.sender.blocking_send(Ok(SourceEvent::Interrupted(None))).is_ok()
+    }
+
     /// Whether the node is of the chain that is followed, and has what is wanted.
     fn check(&mut self, status: &Status) -> Step<()> {
         if let (Some(wanted), Some(found)) = (self.followed.chain_id, status.chain_id)
             && wanted != found
         {
             let why = format!("node {} is of chain {found} instead of {wanted}", self.address);
-            return Err(Ended::Failed(Error::HistoryMissing(why)));
+            return Err(Ended::Refused(Error::HistoryMissing(why)));
         }
         self.followed.chain_id = self.followed.chain_id.or(status.chain_id);
         let next = self.followed.assembler.as_ref().map_or(1, |assembler| assembler.head().block_num() + 1);
@@ -89,16 +108,18 @@ impl Session<'_> {
                 }
                 _ => continue,
             };
-            // Another node may have more.
-            return Err(match self.followed.assembler {
-                Some(_) => Ended::Lost(why),
-                None => Ended::Failed(Error::HistoryMissing(why)),
+            // Another node may have more, and what is there can be served.
+            let has_begun = self.followed.assembler.is_some() || !self.options.is_empty;
+            return Err(match has_begun {
+                true => Ended::Lost(why),
+                false => Ended::Refused(Error::HistoryMissing(why)),
             });
         }
         Ok(())
     }
 
-    fn request(&self) -> BlocksRequest {
+    /// What is asked for: with finality data, where the node knows such a request.
+    fn request(&self, protocol: Protocol) -> BlocksRequest {
         let assembler = self.followed.assembler.as_ref();
         let ids = assembler.map(Assembler::positions).unwrap_or_default();
         BlocksRequest {
@@ -110,7 +131,7 @@ impl Session<'_> {
             fetch_block: true,
             fetch_traces: true,
             fetch_deltas: true,
-            fetch_finality_data: None,
+            fetch_finality_data: protocol.has_finality_data.then_some(true),
         }
     }
 
@@ -118,32 +139,39 @@ impl Session<'_> {
     fn take(&mut self, socket: &mut Socket<'_>, first: u32) -> Step<bool> {
         let mut message = socket.message();
         let mut results = Results::read(&mut message).map_err(|error| told(&error))?;
-        let Response::Blocks { this_block, .. } = *results.response() else {
+        let Response::Blocks { head, this_block, .. } = *results.response() else {
             return Err(Ended::Lost("it sent something that was not asked for".to_owned()));
         };
-        let missing = |what: &str, at: Option<Position>| {
-            let number = at.map_or(first, |at| at.block_num);
-            Ended::Lost(format!("it has no {what} of block {number} any more, or not yet"))
+        // Only a number above the node's head is one that it may come to have.
+        let missing = |what: &str, number: u32| match number <= head.block_num {
+            true => Ended::Lost(format!("its history is missing: it has no {what} of block {number} any more")),
+            false => Ended::Lost(format!("it has no {what} of block {number} yet")),
         };
-        let Some(this_block) = this_block else { return Err(missing("block", None)) };
-        let block = self.part(&mut results)?.ok_or_else(|| missing("block", Some(this_block)))?;
+        let Some(this_block) = this_block else { return Err(missing("block", first)) };
+        let number = this_block.block_num;
+        let block = self.part(&mut results)?.ok_or_else(|| missing("block", number))?;
         let traces = self.part(&mut results)?;
         let deltas = results.next_part().map_err(|error| told(&error))?;
-        let is_first = this_block.block_num == 1;
+        // The first block has no traces. One without transactions has traces that are empty.
+        let is_first = number == 1;
         if traces.is_none() && !is_first {
-            return Err(missing("traces", Some(this_block)));
+            return Err(missing("traces", number));
         }
         let parts = match deltas {
             Some(size) => {
                 HistoryBlock::decode(this_block.block_id, &block, &traces.unwrap_or_default(), results.content(size))
             }
             None if is_first => HistoryBlock::decode(this_block.block_id, &block, &Bytes::new(), &[0][..]),
-            None => return Err(missing("deltas", Some(this_block))),
+            None => return Err(missing("deltas", number)),
         };
         let parts = parts.map_err(|error| told(&error))?;
+        // Absent where it was not asked for, not kept, or there is none yet.
+        if let Some(finality_data) = self.part(&mut results)? {
+            parts.must_agree_with(&finality_data).map_err(|error| told(&error))?;
+        }
         // The rest of a message that is not known.
         io::copy(&mut message, &mut io::sink()).map_err(|error| lost(&error))?;
-        self.give(parts)
+        Ok(self.tell_connected() && self.tell_head(head.block_num) && self.give(parts)?)
     }
 
     fn part(&self, results: &mut Results<impl Read>) -> Step<Option<Bytes>> {
@@ -160,13 +188,13 @@ impl Session<'_> {
         let (id, number) = (parts.id, parts.id.block_num());
         let Some(assembler) = &mut self.followed.assembler else {
             if number != 1 {
-                return Err(Ended::Failed(Error::HistoryMissing(format!(
+                return Err(Ended::Refused(Error::HistoryMissing(format!(
                     "node {} begins with block {number}, and not with the first block of the chain",
                     self.address
                 ))));
             }
             let Some(genesis) = GenesisState::of_state(&parts.deltas) else {
-                return Err(Ended::Failed(Error::HistoryMissing(format!(
+                return Err(Ended::Refused(Error::HistoryMissing(format!(
                     "node {} has no state of the first block: it has replayed its blocks; use ship-log:DIR for its logs",
                     self.address
                 ))));
@@ -180,14 +208,21 @@ impl Session<'_> {
         if number <= assembler.irreversible() || assembler.positions().contains(&id) {
             return Ok(true);
         }
+        let wanted = assembler.head().block_num() + 1;
+        if number > wanted {
+            // A node that has pruned its logs begins with what it has.
+            return Err(Ended::Lost(format!(
+                "its history is missing: block {wanted} is wanted, and it sent block {number}"
+            )));
+        }
         let block = match assembler.block(parts) {
             Ok(block) => block,
-            Err(error @ Wrong::Rows(_)) => return Err(self.failed(error)),
+            Err(error @ Wrong::Rows(_)) => return Err(Ended::Failed(self.wrong(error))),
             // Asked again with all positions, the node sends the branch from where it parts.
             Err(error) => return Err(Ended::Lost(error.to_string())),
         };
         if let Err(error) = settle(assembler, self.options) {
-            return Err(self.failed(error));
+            return Err(Ended::Failed(self.wrong(error)));
         }
         self.followed.taken += 1;
         if number < self.options.start_block {
@@ -198,8 +233,8 @@ impl Session<'_> {
         Ok(self.sender.blocking_send(Ok(event)).is_ok())
     }
 
-    fn failed(&self, source: Wrong) -> Ended {
-        Ended::Failed(Error::History { place: format!("node {}", self.address), source })
+    fn wrong(&self, source: Wrong) -> Error {
+        Error::History { place: format!("node {}", self.address), source }
     }
 }
 

@@ -1,6 +1,8 @@
 //! A scripted node with the state-history plugin, made of recorded logs.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+mod versions;
+
 use std::{
     collections::HashMap,
     fs,
@@ -20,7 +22,7 @@ use dfuse_antelope::{
 use dfuse_deep_mind::Event;
 use dfuse_ship::{BlockLog, BlocksRequest, HistoryLog, Position, Request};
 use dfuse_testkit::recorded;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tungstenite::{
     Message, WebSocket,
     protocol::frame::{
@@ -28,6 +30,7 @@ use tungstenite::{
         coding::{Data, OpCode},
     },
 };
+pub(crate) use versions::Version;
 
 /// A block as a node sends it.
 #[derive(Clone)]
@@ -202,57 +205,10 @@ pub(crate) fn write_logs(folder: &Path, chain: &[Sent], chain_id: Checksum256) {
     }
 }
 
-/// What a node of Leap sends first, as far as a reader looks at it.
-pub(crate) fn abi() -> Value {
-    let definition = |name: &str, fields: &[(&str, &str)]| {
-        let fields: Vec<_> = fields.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect();
-        json!({"name": name, "fields": fields})
-    };
-    let variant = |name: &str, types: &[&str]| json!({"name": name, "types": types});
-    let request = [
-        ("start_block_num", "uint32"),
-        ("end_block_num", "uint32"),
-        ("max_messages_in_flight", "uint32"),
-        ("have_positions", "block_position[]"),
-        ("irreversible_only", "bool"),
-        ("fetch_block", "bool"),
-        ("fetch_traces", "bool"),
-        ("fetch_deltas", "bool"),
-    ];
-    let result = [
-        ("head", "block_position"),
-        ("last_irreversible", "block_position"),
-        ("this_block", "block_position?"),
-        ("prev_block", "block_position?"),
-        ("block", "bytes?"),
-        ("traces", "bytes?"),
-        ("deltas", "bytes?"),
-    ];
-    json!({
-        "version": "eosio::abi/1.1",
-        "structs": [
-            definition("block_position", &[("block_num", "uint32"), ("block_id", "checksum256")]),
-            definition("get_status_request_v0", &[]),
-            definition("get_blocks_request_v0", &request),
-            definition("get_blocks_ack_request_v0", &[("num_messages", "uint32")]),
-            definition("get_status_result_v0", &[("chain_id", "checksum256")]),
-            definition("get_blocks_result_v0", &result),
-            definition("table_delta_v0", &[("name", "string"), ("rows", "row[]")]),
-        ],
-        "variants": [
-            variant("request", &["get_status_request_v0", "get_blocks_request_v0", "get_blocks_ack_request_v0"]),
-            variant("result", &["get_status_result_v0", "get_blocks_result_v0"]),
-            variant("transaction_trace", &["transaction_trace_v0"]),
-            variant("action_trace", &["action_trace_v0", "action_trace_v1"]),
-            variant("partial_transaction", &["partial_transaction_v0"]),
-            variant("table_delta", &["table_delta_v0"]),
-        ],
-    })
-}
-
 /// What a scripted node does.
 #[derive(Clone)]
 pub(crate) struct Script {
+    pub(crate) version: Version,
     pub(crate) abi: Value,
     pub(crate) chain_id: Checksum256,
     pub(crate) blocks: Vec<Sent>,
@@ -263,8 +219,16 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    /// A node of Leap 4 or 5.
     pub(crate) fn new(blocks: Vec<Sent>) -> Self {
-        Self { abi: abi(), chain_id: Checksum256::sha256(b"chain"), blocks, begin: 2, cuts: vec![] }
+        let (version, chain_id) = (Version::Leap4, Checksum256::sha256(b"chain"));
+        Self { version, abi: version.abi(), chain_id, blocks, begin: 2, cuts: vec![] }
+    }
+
+    /// A node of other software that has the same blocks.
+    pub(crate) fn of(version: Version, blocks: &[Sent]) -> Self {
+        let blocks = blocks.iter().map(|block| version.block(block)).collect();
+        Self { version, abi: version.abi(), ..Self::new(blocks) }
     }
 
     /// Serves until the test ends. What comes back is the address, and the requests for blocks.
@@ -308,7 +272,7 @@ impl Script {
                 }
                 cut = cut.map(|left| left - 1);
                 let result = self.result(*next, request);
-                send_in_pieces(&mut socket, &result)?;
+                self.send(&mut socket, result)?;
                 (*next, request.max_messages_in_flight) = (*next + 1, request.max_messages_in_flight - 1);
             }
             let Message::Binary(message) = socket.read()? else { continue };
@@ -340,13 +304,18 @@ impl Script {
         }
         let end = head.block_num() + 1;
         [self.begin, end, self.begin - 1, end].into_iter().for_each(|number| writer.u32(number));
-        writer.checksum256(&self.chain_id);
+        if !self.version.is_eosio() {
+            writer.checksum256(&self.chain_id);
+        }
         writer.bytes
     }
 
     fn result(&self, at: usize, request: &BlocksRequest) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.varuint32(1);
+        // A request of version 1, which only Spring knows, is answered by a result of that version.
+        let is_newer = request.fetch_finality_data.is_some();
+        assert!(!is_newer || self.version == Version::Spring1, "{:?} closes the connection", self.version);
+        writer.varuint32(if is_newer { 2 } else { 1 });
         let head = self.blocks.last().unwrap().id;
         let position = |writer: &mut Writer, id: &Checksum256| {
             writer.u32(id.block_num());
@@ -363,17 +332,27 @@ impl Script {
         {
             writer.option(part.as_ref().filter(|_| is_wanted), |writer, part| writer.blob(part));
         }
+        if is_newer {
+            // The blocks are of legacy consensus.
+            writer.bool(false);
+        }
         writer.bytes
     }
-}
 
-/// As Leap does: a message of several frames.
-fn send_in_pieces(socket: &mut WebSocket<TcpStream>, message: &[u8]) -> Result<(), tungstenite::Error> {
-    let pieces: Vec<_> = message.chunks(1000).collect();
-    for (at, piece) in pieces.iter().enumerate() {
-        let kind = if at == 0 { Data::Binary } else { Data::Continue };
-        let frame = Frame::message(piece.to_vec(), OpCode::Data(kind), at + 1 == pieces.len());
-        socket.send(Message::Frame(frame))?;
+    /// Leap 4 and later send a message in several frames, of which Spring's last one is empty; others in one.
+    fn send(&self, socket: &mut WebSocket<TcpStream>, message: Vec<u8>) -> Result<(), tungstenite::Error> {
+        let mut pieces: Vec<_> = match self.version {
+            Version::Leap4 | Version::Spring1 => message.chunks(1000).collect(),
+            _ => return socket.send(Message::binary(message)),
+        };
+        if self.version == Version::Spring1 {
+            pieces.push(&[]);
+        }
+        for (at, piece) in pieces.iter().enumerate() {
+            let kind = if at == 0 { Data::Binary } else { Data::Continue };
+            let frame = Frame::message(piece.to_vec(), OpCode::Data(kind), at + 1 == pieces.len());
+            socket.send(Message::Frame(frame))?;
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -410,7 +410,7 @@ impl Consensus {
 }
 
 /// Which block a header claims to be certified, and whether strongly. Only headers of Savanna consensus do.
-fn claim(header: &BlockHeader) -> Result<Option<(u32, bool)>> {
+pub(super) fn claim(header: &BlockHeader) -> Result<Option<(u32, bool)>> {
     let extension = header.header_extensions.iter().find(|extension| extension.r#type == FINALITY);
     let claim = extension.map(|extension| {
         let mut reader = Reader::new(&extension.data);
