@@ -1,7 +1,6 @@
 //! What a source gives, and how it is read.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -11,7 +10,7 @@ use dfuse_blocks::{EncodedBlock, StoreOptions};
 use dfuse_deep_mind::MAX_LINE;
 use tokio::{runtime::Handle, sync::mpsc};
 
-use crate::{Result, firehose::FirehoseOptions};
+use crate::{KeptState, Result, firehose::FirehoseOptions};
 
 pub(crate) type Sender = mpsc::Sender<Result<SourceEvent>>;
 
@@ -67,9 +66,9 @@ pub struct SourceOptions {
     pub is_empty: bool,
     /// Blocks of the ABI dumps that are there.
     pub known_dumps: Vec<u32>,
-    /// A directory for the rows that a source of state history compares blocks with, so that they need neither memory nor to be read
+    /// Where a source of state history keeps the rows that it compares blocks with, so that they need neither memory nor to be read
     /// again; without it they are in memory.
-    pub state: Option<PathBuf>,
+    pub state: Option<KeptState>,
     /// The block whose state was loaded there, see [`StateLoader`](crate::StateLoader), if history begins after one.
     pub loaded: Option<u32>,
     /// The last block that whoever takes blocks has for good, and need not get again. It goes up; at its highest it says nothing.

@@ -6,13 +6,67 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use dfuse_kv::{Durability, EngineOptions, EntryBuffer, Keyspace, Snapshot, SortMemory, Sorter, Store, WriteBatch};
 use dfuse_ship::{Assembler, Consensus, MemoryRows, RowChange, Rows, StateRow, state_entry};
 
 use crate::{Error, Result, SourceOptions};
+
+/// Where a source of state history keeps rows, and the store that they are in while it has that open. Its copies are the same place:
+/// the source is given one, and whoever makes backups another.
+#[derive(Clone)]
+pub struct KeptState(Arc<Place>);
+
+struct Place {
+    folder: PathBuf,
+    store: Mutex<Option<Arc<dyn Store>>>,
+}
+
+impl KeptState {
+    /// In that folder, which is made when there is something to be kept.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self(Arc::new(Place { folder, store: Mutex::default() }))
+    }
+
+    /// Copies the rows, with the block that they are of, as they are at one moment into a folder that is not there yet. The source goes
+    /// on meanwhile. Returns how many entries were copied; nothing is made if there are none.
+    ///
+    /// # Errors
+    /// The rows cannot be read, or not be written there.
+    pub fn copy_to(&self, folder: &Path) -> Result<u64> {
+        let failed = |error| failed(folder, error);
+        let open = self.lock();
+        if let Some(store) = open.clone() {
+            drop(open);
+            return dfuse_kv::copy(&*store, folder, &[], EngineOptions::default()).map_err(failed);
+        }
+        if !self.0.folder.exists() {
+            return Ok(0);
+        }
+        // No source opens it as long as it is held.
+        let store = open_rows(&self.0.folder)?;
+        let copied = dfuse_kv::copy(&*store, folder, &[], EngineOptions::default());
+        store.close().map_err(failed)?;
+        copied.map_err(failed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<dyn Store>>> {
+        self.0.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for KeptState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KeptState").field(&self.0.folder).finish()
+    }
+}
+
+fn open_rows(folder: &Path) -> Result<Arc<dyn Store>> {
+    let opened = dfuse_kv::open(folder, &[ROWS, POSITION], EngineOptions::default());
+    opened.map(|(store, _)| store).map_err(|error| failed(folder, error))
+}
 
 const ROWS: &str = "row";
 const POSITION: &str = "position";
@@ -33,8 +87,8 @@ pub(crate) enum Beginning {
 
 /// Where a source begins by what is kept, given the first block that is wanted.
 pub(crate) fn beginning(options: &SourceOptions) -> Result<Beginning> {
-    let Some(folder) = &options.state else { return Ok(Beginning::Anew(Box::<MemoryRows>::default())) };
-    let rows = KeptRows::open(folder)?;
+    let Some(state) = &options.state else { return Ok(Beginning::Anew(Box::<MemoryRows>::default())) };
+    let rows = KeptRows::open(state)?;
     let found = rows.position()?;
     let is_usable = |position: &Consensus| position.id().block_num() < options.start_block.max(2);
     match (found, options.loaded) {
@@ -49,7 +103,7 @@ pub(crate) fn beginning(options: &SourceOptions) -> Result<Beginning> {
                 "the blocks of this data directory begin after block {loaded}, and block {} is wanted, but the rows in {} are \
                  {rows}: begin again with the same state in an empty data directory",
                 options.start_block,
-                folder.display()
+                state.0.folder.display()
             )))
         }
         (None, None) => Ok(Beginning::Anew(Box::new(rows))),
@@ -61,8 +115,8 @@ pub(crate) fn beginning(options: &SourceOptions) -> Result<Beginning> {
                 "the rows that are kept are later than the blocks; state history is read from its first block"
             );
             drop(rows);
-            remove(folder)?;
-            Ok(Beginning::Anew(Box::new(KeptRows::open(folder)?)))
+            remove(&state.0.folder)?;
+            Ok(Beginning::Anew(Box::new(KeptRows::open(state)?)))
         }
     }
 }
@@ -82,6 +136,7 @@ fn failed(folder: &Path, error: dfuse_kv::Error) -> Error {
 
 /// Rows in a store of their own.
 struct KeptRows {
+    state: KeptState,
     store: Arc<dyn Store>,
     rows: Keyspace,
     positions: Keyspace,
@@ -90,12 +145,16 @@ struct KeptRows {
 }
 
 impl KeptRows {
-    fn open(folder: &Path) -> Result<Self> {
-        let failed = |error| failed(folder, error);
-        let (store, _) = dfuse_kv::open(folder, &[ROWS, POSITION], EngineOptions::default()).map_err(failed)?;
+    fn open(state: &KeptState) -> Result<Self> {
+        let failed = |error| failed(&state.0.folder, error);
+        // Kept until it is said that it is open: somebody may copy what is in it.
+        let mut open = state.lock();
+        let store = open_rows(&state.0.folder)?;
         let (rows, positions) = (store.keyspace(ROWS).map_err(failed)?, store.keyspace(POSITION).map_err(failed)?);
         let snapshot = Some(store.snapshot().map_err(failed)?);
-        Ok(Self { store, rows, positions, snapshot })
+        *open = Some(store.clone());
+        drop(open);
+        Ok(Self { state: state.clone(), store, rows, positions, snapshot })
     }
 
     fn read(&self, keyspace: Keyspace, key: &[u8]) -> dfuse_kv::Result<Option<Vec<u8>>> {
@@ -145,6 +204,8 @@ impl Rows for KeptRows {
 impl Drop for KeptRows {
     fn drop(&mut self) {
         self.snapshot = None;
+        let mut open = self.state.lock();
+        *open = None;
         // Without it the next open takes longer.
         let _ = self.store.close();
     }
@@ -193,7 +254,7 @@ impl StateLoader {
         self.sort()?;
         let Self { folder, sorter, .. } = self;
         let failed = |error| failed(&folder, error);
-        let mut kept = KeptRows::open(&folder)?;
+        let mut kept = KeptRows::open(&KeptState::in_folder(folder.clone()))?;
         // Rows have a key of their own each; a permission that a snapshot has twice would be damage elsewhere.
         let last = |_: &[u8], second: &[u8]| Ok(dfuse_kv::Bytes::copy_from_slice(second));
         let mut entries = sorter.entries(&last).map_err(failed)?.peekable();

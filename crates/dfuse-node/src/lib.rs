@@ -45,7 +45,7 @@ pub use error::{Error, Result};
 pub use event::{SourceEvent, SourceOptions};
 pub use first_state::first_state;
 pub use history::HistoryFolders;
-pub use kept::StateLoader;
+pub use kept::{KeptState, StateLoader};
 pub use log::{decompressed, open_log};
 pub use queue::{Queue, QueueState};
 pub use ship::Addresses;

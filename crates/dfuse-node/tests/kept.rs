@@ -11,7 +11,9 @@ use std::{
 };
 
 use dfuse_antelope::{Checksum256, model::Block};
-use dfuse_node::{Error, Source, SourceEvent, SourceOptions, SourceSpec, StateEvent, StateLoader, first_state};
+use dfuse_node::{
+    Error, KeptState, Source, SourceEvent, SourceOptions, SourceSpec, StateEvent, StateLoader, first_state,
+};
 use dfuse_ship::{HistoryLog, StateRow};
 use dfuse_testkit::recorded;
 use history_node::{Script, Sent, chain, mid_chain, write_logs};
@@ -45,7 +47,7 @@ fn node(folder: &Path) -> Option<SourceSpec> {
 fn options(state: &TempDir, start_block: u32) -> SourceOptions {
     SourceOptions {
         start_block,
-        state: Some(state.path().join("rows")),
+        state: Some(KeptState::in_folder(state.path().join("rows"))),
         durable: Arc::new(AtomicU32::new(start_block.saturating_sub(1))),
         ..SourceOptions::default()
     }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context;
 use dfuse_access::{AccessStore, KvAccessStore};
 use dfuse_kv::Store;
+use dfuse_node::KeptState;
 use serde::{Deserialize, Serialize};
 
 use crate::{failure::usage, start::DataDir};
@@ -25,6 +26,7 @@ const UNFINISHED: char = '#';
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Copied {
     pub(crate) entries: u64,
+    pub(crate) history_rows: u64,
     pub(crate) keys: usize,
     pub(crate) block_files: u64,
 }
@@ -34,6 +36,8 @@ pub(crate) struct BackupSource<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) access: &'a dyn AccessStore,
     pub(crate) data_dir: &'a Path,
+    /// Rows that a source of state history keeps.
+    pub(crate) state: &'a KeptState,
     /// Whether the block files are in the data directory. Those elsewhere are not copied.
     pub(crate) with_blocks: bool,
 }
@@ -44,7 +48,8 @@ impl BackupSource<'_> {
         UnfinishedDir::make(directory, |unfinished| self.copy_into(unfinished))
     }
 
-    /// The indexes first: whatever they lack at the start from a copy, they take from its blocks.
+    /// The indexes first: whatever they lack at the start from a copy, they take from its blocks. Rows of state history come before
+    /// the blocks, too: they must not be later.
     fn copy_into(&self, folder: &Path) -> anyhow::Result<Copied> {
         let entries = dfuse_index::copy_store(self.store, DataDir::index_in(folder))?;
         let keys = KvAccessStore::open(&DataDir::access_in(folder))?;
@@ -57,6 +62,7 @@ impl BackupSource<'_> {
                 fs::copy(file, folder.join(name))?;
             }
         }
+        let history_rows = copy_beginning(self.data_dir, self.state, folder)?;
         let mut block_files = 0;
         if self.with_blocks {
             for name in FOLDERS {
@@ -64,17 +70,36 @@ impl BackupSource<'_> {
                 block_files += copy_files(&from.join(name), &to.join(name))?;
             }
         }
-        Ok(Copied { entries, keys: count, block_files })
+        Ok(Copied { entries, history_rows, keys: count, block_files })
     }
 }
 
-/// Copies the indexes as they are at one moment into a directory; what an earlier copy that was cut off left there goes.
-pub(crate) fn copy_indexes(store: &dyn Store, directory: &Path) -> anyhow::Result<()> {
+/// Copies the indexes as they are at one moment into a directory, and beside their files what the data directory begins with; what an
+/// earlier copy that was cut off left there goes.
+pub(crate) fn copy_indexes(
+    store: &dyn Store,
+    data_dir: &Path,
+    state: &KeptState,
+    directory: &Path,
+) -> anyhow::Result<()> {
     if directory.exists() {
         fs::remove_dir_all(directory)?;
     }
-    let copied = dfuse_index::copy_store(store, directory).map(drop);
-    copied.with_context(|| format!("the copy could not be made in {}", directory.display()))
+    let copy = || -> anyhow::Result<()> {
+        dfuse_index::copy_store(store, directory)?;
+        copy_beginning(data_dir, state, directory).map(drop)
+    };
+    copy().with_context(|| format!("the copy could not be made in {}", directory.display()))
+}
+
+/// Copies with which snapshot a data directory begins, and the rows that a source of state history compares blocks with: they cannot be
+/// made anew if history began in mid-chain. Returns how many there are.
+fn copy_beginning(data_dir: &Path, state: &KeptState, folder: &Path) -> anyhow::Result<u64> {
+    let marker = DataDir::snapshot_marker_in(data_dir);
+    if marker.exists() {
+        fs::copy(marker, DataDir::snapshot_marker_in(folder))?;
+    }
+    Ok(state.copy_to(&DataDir::state_history_in(folder))?)
 }
 
 /// What backups and copies are said to be made by.

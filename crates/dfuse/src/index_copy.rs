@@ -80,8 +80,24 @@ pub(crate) async fn restore(data_dir: &Path, place: &str) -> anyhow::Result<Arch
         }
     });
     let archive = fetched.await.context("the copy cannot be used; make another one")?;
+    take_beginning(&begun, data_dir)?;
     fs::rename(&begun, &index).with_context(|| index.display().to_string())?;
     Ok(archive)
+}
+
+/// Moves what a copy has beside the files of the indexes to where it belongs, unless the data directory has its own.
+fn take_beginning(copy: &Path, data_dir: &Path) -> anyhow::Result<()> {
+    for place in [DataDir::state_history_in, DataDir::snapshot_marker_in] {
+        let (from, to) = (place(copy), place(data_dir));
+        let moved = match (from.exists(), to.exists()) {
+            (false, _) => continue,
+            (true, false) => fs::rename(&from, &to),
+            (true, true) if from.is_dir() => fs::remove_dir_all(&from),
+            (true, true) => fs::remove_file(&from),
+        };
+        moved.with_context(|| to.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// The folder of the copy that counts.

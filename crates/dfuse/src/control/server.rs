@@ -13,6 +13,7 @@ use anyhow::Context;
 use dfuse_access::Gate;
 use dfuse_http::Server;
 use dfuse_kv::Store;
+use dfuse_node::KeptState;
 use dfuse_query::Caller;
 use futures::StreamExt;
 use tokio::{
@@ -56,6 +57,8 @@ pub(crate) struct Commanded {
     pub(crate) server: Server,
     pub(crate) store: IndexStore,
     pub(crate) data_dir: Arc<Path>,
+    /// Rows that a source of state history keeps.
+    pub(crate) state: KeptState,
     /// Whether the block files are in the data directory.
     pub(crate) with_blocks: bool,
 }
@@ -167,12 +170,13 @@ impl Commanded {
                     store: &*store,
                     access: self.gate.store(),
                     data_dir: &self.data_dir,
+                    state: &self.state,
                     with_blocks: self.with_blocks,
                 };
                 Reply::BackedUp { copied: source.copy(&directory)? }
             }
             Command::CopyIndexes { directory } => {
-                backup::copy_indexes(&*store, &directory)?;
+                backup::copy_indexes(&*store, &self.data_dir, &self.state, &directory)?;
                 Reply::IndexesCopied
             }
             Command::DiskUse => self.disk_use(&*store)?,

@@ -11,8 +11,7 @@ use dfuse_blocks::BlockRef;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-/// The file that says so.
-const MARKER: &str = "snapshot.json";
+use super::DataDir;
 
 /// What a data directory begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +41,7 @@ mod block {
 impl Begun {
     /// The file in a data directory.
     pub(super) fn place(data_dir: &Path) -> PathBuf {
-        data_dir.join(MARKER)
+        DataDir::snapshot_marker_in(data_dir)
     }
 
     /// What a data directory says; absent if it begins without a snapshot.

@@ -194,12 +194,22 @@ impl DataDir {
 
     /// Where a source of state history keeps the rows that it compares blocks with.
     pub(crate) fn state_history(&self) -> PathBuf {
-        self.path.join("state-history")
+        Self::state_history_in(&self.path)
     }
 
     /// Where the indexes of a data directory are.
     pub(crate) fn index_in(path: &Path) -> PathBuf {
         path.join(INDEX)
+    }
+
+    /// Where the rows of state history of a data directory are.
+    pub(crate) fn state_history_in(path: &Path) -> PathBuf {
+        path.join("state-history")
+    }
+
+    /// The file that says with which snapshot a data directory begins, if it does with one.
+    pub(crate) fn snapshot_marker_in(path: &Path) -> PathBuf {
+        path.join("snapshot.json")
     }
 
     /// Where API keys and usage of a data directory are.

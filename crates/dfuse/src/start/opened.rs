@@ -41,6 +41,21 @@ pub(super) struct Opened {
     search: Arc<SearchIndex>,
 }
 
+/// Takes indexes that are not there from a copy, where there is to be one; and with them what the data directory begins with.
+pub(super) async fn take_copy(given: &Given<'_>) -> anyhow::Result<()> {
+    let is_wanted = given.roles.index && !given.data_dir.index().exists();
+    let Some(place) = given.settings.index.copy.as_ref().filter(|_| is_wanted) else { return Ok(()) };
+    match index_copy::restore(given.data_dir.path(), place).await {
+        Ok(copy) => info!(mib = copy.bytes() >> 20, "the indexes begin with a copy"),
+        // The first machine makes it.
+        Err(error) if error.is::<UsageError>() => {
+            warn!("the indexes are built from the blocks: {}", one_line(&error));
+        }
+        Err(error) => return Err(error.context("the copy of the indexes cannot be taken")),
+    }
+    Ok(())
+}
+
 impl Opened {
     /// Opens the block files, the indexes and the keys, all at once.
     pub(super) async fn open(given: &Given<'_>) -> anyhow::Result<Self> {
@@ -65,16 +80,8 @@ impl Opened {
         if settings.rebuild_damaged && has_indexes {
             repair::rebuild_damaged(&folder, &files).await?;
         }
-        if let Some(place) = settings.index.copy.as_ref().filter(|_| has_indexes && !folder.exists()) {
-            match index_copy::restore(data_dir.path(), place).await {
-                Ok(copy) => info!(mib = copy.bytes() >> 20, "the indexes begin with a copy"),
-                // The first machine makes it.
-                Err(error) if error.is::<UsageError>() => {
-                    warn!("the indexes are built from the blocks: {}", one_line(&error));
-                }
-                Err(error) => return Err(error.context("the copy of the indexes cannot be taken")),
-            }
-        }
+        // Those that were damaged may be gone.
+        take_copy(given).await?;
         // The engine's journal is read while the feed finds its files.
         let options = index_options.clone();
         let opened = spawn_blocking(move || -> anyhow::Result<_> {

@@ -1,13 +1,10 @@
 //! The source that was asked for.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicU32},
-};
+use std::sync::{Arc, atomic::AtomicU32};
 
 use dfuse_antelope::{Checksum256, Genesis};
 use dfuse_blocks::BlockStore;
-use dfuse_node::{Source, SourceOptions, SourceSpec};
+use dfuse_node::{KeptState, Source, SourceOptions, SourceSpec};
 
 use super::{roles::Roles, settings::Settings};
 use crate::{
@@ -42,7 +39,7 @@ pub(crate) struct Known {
     /// Blocks of the ABI dumps.
     pub(crate) dumps: Vec<u32>,
     /// Where a source of state history keeps what it compares blocks with.
-    pub(crate) state: PathBuf,
+    pub(crate) state: KeptState,
     /// The block whose state was loaded, if history begins after one.
     pub(crate) loaded: Option<u32>,
     /// The last block that is there for good, as it goes up.

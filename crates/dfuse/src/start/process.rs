@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use dfuse_antelope::Checksum256;
 use dfuse_blocks::SystemClock;
-use dfuse_node::{Source, nodeos::Nodeos};
+use dfuse_node::{KeptState, Source, nodeos::Nodeos};
 use dfuse_query::Service;
 use dfuse_search::Filter;
 use futures::{StreamExt, stream};
@@ -29,7 +29,7 @@ use super::{
     ingest::{Ingest, LogState, keep},
     load::{self, Loaded},
     nodes,
-    opened::Opened,
+    opened::{self, Opened},
     origin::{Known, Origin},
     parts::Parts,
     repair,
@@ -138,6 +138,7 @@ async fn run_parts(
     listeners: Listeners,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
+    opened::take_copy(&given).await?;
     match load::begin(&given, signals).await? {
         Loaded::State(begun) => given.loaded = begun,
         Loaded::Stopped(signal) => {
@@ -171,6 +172,7 @@ async fn begin(
     let conditions = Arc::new(Conditions(service.clone()));
     let stop = CancellationToken::new();
     let durable = Arc::new(AtomicU32::new(opened.feed.resume_number().saturating_sub(1)));
+    let state = KeptState::in_folder(given.data_dir.state_history());
     let (nodes, source) = match nodes {
         Some((nodes, source)) => (Some(nodes), source),
         None => {
@@ -179,7 +181,7 @@ async fn begin(
                 is_empty: opened.handle().head().is_none(),
                 chain_id: opened.pipeline.chain_id(),
                 dumps: opened.files.abi_dumps().await?,
-                state: given.data_dir.state_history(),
+                state: state.clone(),
                 loaded: given.loaded.map(|begun| begun.block.number),
                 durable: durable.clone(),
                 store: opened.files.clone(),
@@ -213,6 +215,7 @@ async fn begin(
         server: surfaces.http().clone(),
         store: opened.store.clone(),
         data_dir: given.data_dir.path().into(),
+        state,
         with_blocks: settings.blocks.store.is_none(),
     };
     let taking = Taking { nodes, source, durable };

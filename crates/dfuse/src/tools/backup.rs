@@ -12,6 +12,7 @@ use clap::Args;
 use dfuse_access::{AccessStore, KvAccessStore};
 use dfuse_blocks::{Objects, archive::store_folder};
 use dfuse_kv::EngineOptions;
+use dfuse_node::KeptState;
 
 use crate::{
     backup::{BackupSource, Copied, made_by},
@@ -23,8 +24,8 @@ use crate::{
     tools::{runtime, space::size},
 };
 
-/// Copy a data directory: indexes, API keys and usage, the cursor key, and the block files if they are in the data directory. A
-/// server may run on it meanwhile. To use a copy in a directory, run dfuse start --data-dir DIR. To use a copy in an object store,
+/// Copy a data directory: indexes, rows of state history, API keys and usage, the cursor key, and the block files if they are in the data
+/// directory. A server may run on it meanwhile. To use a copy in a directory, run dfuse start --data-dir DIR. To use a copy in an object store,
 /// run dfuse tools restore first
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
@@ -69,8 +70,9 @@ impl Backup {
 }
 
 fn told(copied: &Copied) -> String {
-    let Copied { entries, keys, block_files } = copied;
-    format!("{entries} entries of indexes, {keys} API keys, {block_files} block files")
+    let Copied { entries, history_rows, keys, block_files } = copied;
+    let rows = if *history_rows == 0 { String::new() } else { format!("{history_rows} rows of state history, ") };
+    format!("{entries} entries of indexes, {rows}{keys} API keys, {block_files} block files")
 }
 
 /// Has the server copy the data directory, or does it here.
@@ -89,8 +91,10 @@ fn copy(settings: &Settings, data_dir: Option<&Path>, directory: PathBuf) -> any
 fn here(data_dir: &DataDir, with_blocks: bool, directory: &Path) -> anyhow::Result<Copied> {
     let (store, _) = dfuse_index::open_store(data_dir.index(), &indexes(Arc::default()), EngineOptions::default())?;
     let access = KvAccessStore::open(&DataDir::access_in(data_dir.path()))?;
-    let copied =
-        BackupSource { store: &*store, access: &access, data_dir: data_dir.path(), with_blocks }.copy(directory);
+    let state = KeptState::in_folder(data_dir.state_history());
+    let source =
+        BackupSource { store: &*store, access: &access, data_dir: data_dir.path(), state: &state, with_blocks };
+    let copied = source.copy(directory);
     access.close()?;
     store.close()?;
     copied

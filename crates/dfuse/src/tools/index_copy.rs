@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use dfuse_blocks::archive::Archive;
 use dfuse_kv::EngineOptions;
+use dfuse_node::KeptState;
 
 use crate::{
     control::{Command, Reached, Reply, say_at_length},
@@ -83,7 +84,8 @@ fn copy(to: &CopyPlace) -> anyhow::Result<Archive> {
         Reached::Directory(data_dir) => {
             let (store, _) =
                 dfuse_index::open_store(data_dir.index(), &indexes(Arc::default()), EngineOptions::default())?;
-            let copied = crate::backup::copy_indexes(&*store, &directory);
+            let state = KeptState::in_folder(data_dir.state_history());
+            let copied = crate::backup::copy_indexes(&*store, data_dir.path(), &state, &directory);
             store.close()?;
             copied?;
             held = Some(data_dir);
