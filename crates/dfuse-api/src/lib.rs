@@ -6,11 +6,13 @@
 //! | `rest` | the endpoints; each module has its routes |
 //! | `chain_api` | `/v1/chain/*`: requests passed on to nodes, pushes with a guarantee |
 //! | `websocket` | `/v1/stream`: `session` takes requests, `types` has their table, a module each answers them, `blocks` sends what is made once for many, `action_history` the past |
+//! | `untold` | what an answer may lack since the source of its blocks did not tell it |
 
 mod chain_api;
 mod endpoints;
 mod metrics;
 mod rest;
+mod untold;
 mod websocket;
 
 pub use chain_api::ChainApiOptions;

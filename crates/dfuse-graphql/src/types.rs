@@ -31,7 +31,7 @@ pub(crate) use lifecycle::TransactionLifecycle;
 pub(crate) use operations::{DbOp, DecodedObject, DtrxOp, RamOp, TableOp};
 pub(crate) use scalars::{Int64, Json, Time, Uint32, Uint64};
 pub(crate) use search::{
-    SearchCountResponse, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
+    SearchCountResponse, SearchDetail, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
     SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse,
 };
 pub(crate) use state::{StateHeight, Table, TableDiffResponse, TableRowDiff, TableRowResponse, TableRowsResponse};

@@ -22,6 +22,9 @@ pub const SEQUENCES: Family = Family::new("sequence");
 /// Block time and number.
 pub const TIMES: Family = Family::new("time");
 
+/// Numbers of blocks that were made of state history.
+pub const STATE_HISTORY_BLOCKS: Family = Family::new("state-history-block");
+
 /// The index of blocks. Its name is `blocks`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Blocks;
@@ -92,7 +95,7 @@ impl Index for Blocks {
     }
 
     fn families(&self) -> &'static [Family] {
-        &[BLOCKS, BLOCK_TRANSACTIONS, SEQUENCES, TIMES, FILTERS]
+        &[BLOCKS, BLOCK_TRANSACTIONS, SEQUENCES, STATE_HISTORY_BLOCKS, TIMES, FILTERS]
     }
 
     fn kept(&self, family: Family) -> Option<Kept> {
@@ -118,6 +121,9 @@ impl Index for Blocks {
         let mut delta = DeltaBuilder::new();
         delta.put(BLOCKS, key, indexed.encode());
         delta.put(TIMES, [indexed.time.0.to_be_bytes(), key].concat(), []);
+        if block.state_history.is_some() {
+            delta.put(STATE_HISTORY_BLOCKS, key, []);
+        }
         let first = indexed.global_sequences.as_ref().map_or(0, |sequences| *sequences.start());
         if indexed.global_sequences.is_some() {
             delta.put(SEQUENCES, first.to_be_bytes(), key);
@@ -285,6 +291,20 @@ pub fn range(
         let (key, value): (Bytes, Bytes) = entry?;
         IndexedBlock::decode(ValueReader::new(BLOCKS, &key).u32()?, &value)
     }))
+}
+
+/// The first and the last of these blocks that were made of state history, if any of them was.
+pub fn of_state_history(view: &View, numbers: RangeInclusive<u32>) -> Result<Option<RangeInclusive<u32>>> {
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    let keys = KeyRange::new(numbers.start().to_be_bytes()..=numbers.end().to_be_bytes());
+    let at = |direction| -> Result<Option<u32>> {
+        let found = view.first(STATE_HISTORY_BLOCKS, &keys, direction)?;
+        found.map(|(key, _)| ValueReader::new(STATE_HISTORY_BLOCKS, &key).u32()).transpose()
+    };
+    let Some(first) = at(Direction::Forward)? else { return Ok(None) };
+    Ok(at(Direction::Reverse)?.map(|last| first..=last))
 }
 
 /// Transaction traces of the block with that number, in the order of execution; empty if the block is unknown.

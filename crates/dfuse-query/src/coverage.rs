@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use dfuse_index::{
     BlockRef,
     block_filters::{self, AppliedFilter},
+    blocks,
 };
 
 use crate::{
@@ -23,6 +24,8 @@ pub struct Coverage {
     pub head: Option<BlockRef>,
     /// Blocks of the chain up to the newest that are not there, ascending.
     pub holes: Vec<RangeInclusive<u32>>,
+    /// The first and the last block that were made of state history, if any was: there may be others between them.
+    pub of_state_history: Option<RangeInclusive<u32>>,
     /// The first block at which state is answered.
     pub state_from: u32,
     /// Whether what was written before that block is known, too.
@@ -43,6 +46,7 @@ pub fn coverage(read: &ReadContext<'_>) -> ApiResult<Coverage> {
         lib: snapshot.lib(),
         head: snapshot.head(),
         holes: missing_below(heads.lowest, 0).into_iter().collect(),
+        of_state_history: blocks::of_state_history(read.view(), heads.lowest..=heads.head)?,
         state_from: snapshot.state_start().unwrap_or(heads.lowest),
         state_is_complete: !snapshot.lacks_older_state() && !filters.iter().any(|filter| filter.lacks_state),
         filters,

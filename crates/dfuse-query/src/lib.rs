@@ -15,6 +15,7 @@
 //! | `push` | pushes that return when the chain has the transaction |
 //! | `context`, `page`, `cursor` | what use cases read from; lists and where their next page begins |
 //! | `kept` | blocks that are kept no longer |
+//! | `untold` | what the source of blocks did not tell |
 //! | `service` | what use cases share: the chain, limits, a snapshot read on a CPU thread |
 //! | `readers` | reads by class, a bounded number at a time, given up when the client leaves |
 //! | `streams` | steps of the chain as they are taken, read when the indexes have them |
@@ -54,6 +55,7 @@ pub mod streams;
 mod trace_id;
 pub mod transactions;
 pub mod turns;
+mod untold;
 
 pub use access::{Access, Asking, Caller, OpenAccess, Surface};
 pub use client::Client;
@@ -76,3 +78,4 @@ pub use readiness::Readiness;
 pub use service::{Chain, Service};
 pub use shorten::{shorten, shorten_to};
 pub use trace_id::{TraceId, TraceIds};
+pub use untold::Untold;

@@ -81,6 +81,11 @@ const NAMES: [(&str, Field); 15] = [
 ];
 
 impl Field {
+    /// Whether it follows from operations of actions.
+    pub(crate) fn is_of_operations(&self) -> bool {
+        matches!(self, Self::RamConsumed | Self::RamReleased | Self::DbTable | Self::DbKey)
+    }
+
     /// The field of that name in the query language.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let path = |path: &str| (!path.is_empty() && !path.starts_with('.')).then(|| path.to_owned());

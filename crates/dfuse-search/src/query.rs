@@ -24,7 +24,7 @@ mod parser;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use expr::Printed;
 pub(crate) use expr::{Expr, Value};
@@ -128,6 +128,17 @@ impl Query {
             conditions.push((field.to_owned(), values.iter().map(|value| Printed(value).to_string()).collect()));
         });
         conditions
+    }
+
+    /// The fields that are asked for of what actions did to rows and RAM, which not every source of blocks tells in full.
+    pub fn fields_of_operations(&self) -> BTreeSet<String> {
+        let mut fields = BTreeSet::new();
+        self.expr.visit(&mut |field, _| {
+            if Field::parse(field).is_some_and(|field| field.is_of_operations()) {
+                fields.insert(field.to_owned());
+            }
+        });
+        fields
     }
 
     pub(crate) fn expr(&self) -> &Expr {

@@ -152,6 +152,7 @@ pub(super) const COVERED: Schema = Object(&[&[
     always("head", BLOCK_OR_NULL),
     always("lib", BLOCK_OR_NULL),
     always("blocks", Object(&[&[always("from_block", Integer), always("to_block", Integer), always("holes", HOLES)]])),
+    maybe("of_state_history", Object(&[&[always("from_block", Integer), always("to_block", Integer)]])),
     always("state", Object(&[&[always("from_block", Integer), always("complete", Flag)]])),
     maybe("filters", List(&APPLIED_FILTER)),
 ]]);
@@ -167,6 +168,17 @@ const FOUND: Schema =
     Object(&[&[always("lifecycle", LIFECYCLE), always("action_idx", List(&Integer)), maybe("undo", Flag)]]);
 /// Whether actions are left out by filters of blocks, or by those of what is indexed.
 const FILTERED: Field = maybe("filtered", Flag);
+/// What an answer may lack since the source of its blocks did not tell it.
+const DETAILS: Field = maybe(
+    "details",
+    List(&Object(&[&[
+        always("reason", Choice(&["state_history"])),
+        always("fields", TEXTS),
+        always("from_block", Integer),
+        always("to_block", Integer),
+        always("message", Text),
+    ]])),
+);
 pub(super) const FOUND_PAGE: Schema = Object(&[
     CURSOR,
     COVERAGE,
@@ -174,13 +186,14 @@ pub(super) const FOUND_PAGE: Schema = Object(&[
         always("transactions", List(&FOUND)),
         maybe("forked_head_warning", Flag),
         FILTERED,
+        DETAILS,
         always("range", RANGE),
         maybe("explain", EXPLANATION),
     ],
 ]);
 pub(super) const COUNTED: Schema = Object(&[
     COVERAGE,
-    &[always("actions", Integer), always("transactions", Integer), FILTERED, always("range", RANGE)],
+    &[always("actions", Integer), always("transactions", Integer), FILTERED, DETAILS, always("range", RANGE)],
 ]);
 const SUGGESTION: Schema = Object(&[&[always("label", Text), always("key", Text), maybe("summary", Text)]]);
 const SECTION: Schema = Object(&[&[always("id", Text), always("suggestions", List(&SUGGESTION))]]);

@@ -35,6 +35,9 @@ async fn coverage(api: Api, params: Params) -> ApiResult<JsonText> {
     json.key("to_block").unsigned(*covered.blocks.end());
     write_holes(json.key("holes"), covered.holes);
     json.end_object();
+    if let Some(of_state_history) = covered.of_state_history {
+        write_blocks(json.key("of_state_history"), of_state_history);
+    }
     json.key("state").begin_object();
     json.key("from_block").unsigned(covered.state_from);
     json.key("complete").boolean(covered.state_is_complete);
@@ -71,10 +74,12 @@ fn write_filter(json: &mut JsonWriter<'_>, filter: &AppliedFilter) {
 
 /// Blocks that are missing.
 pub(super) fn write_holes(json: &mut JsonWriter<'_>, holes: impl IntoIterator<Item = RangeInclusive<u32>>) {
-    json.array(holes, |json, hole| {
-        json.begin_object();
-        json.key("from_block").unsigned(*hole.start());
-        json.key("to_block").unsigned(*hole.end());
-        json.end_object();
-    });
+    json.array(holes, write_blocks);
+}
+
+fn write_blocks(json: &mut JsonWriter<'_>, blocks: RangeInclusive<u32>) {
+    json.begin_object();
+    json.key("from_block").unsigned(*blocks.start());
+    json.key("to_block").unsigned(*blocks.end());
+    json.end_object();
 }

@@ -50,6 +50,18 @@ impl ActionSelection {
             with_undo: data.flag("with_undo")?,
         })
     }
+
+    /// What is asked for of what actions did to rows and RAM, as it is asked for.
+    pub(super) fn fields_of_operations(&self) -> Vec<&'static str> {
+        let ActionParts { db_ops, ram_ops, dtrx_ops, table_ops } = self.parts;
+        let asked = [
+            ("with_dbops", db_ops),
+            ("with_ramops", ram_ops),
+            ("with_dtrxops", dtrx_ops),
+            ("with_tableops", table_ops),
+        ];
+        asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(field, _)| field).collect()
+    }
 }
 
 /// Names between `|`; of the two fields the old one counts if it is not empty. Absent if there are none.

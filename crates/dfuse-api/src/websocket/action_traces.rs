@@ -48,7 +48,7 @@ impl Request for ActionTraces {
         let start = context.start_block(self.start_block, confirmations)?;
         let from = |start| FeedRequest { irreversible_only, confirmations, ..Start::Block(start).into() };
         let mut steps = steps_from(from(start), context.api()).await?;
-        context.listening(start).await;
+        context.listening(start, &selection.fields_of_operations()).await?;
         let kept = context.shared().actions.clone();
         let mut blocks = Blocks::new(context, kept, selection, confirmations);
         let next = action_history::send(&blocks, &mut progress, start).await?;

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -8,7 +9,7 @@ use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use dfuse_blocks::{BlockRef, Clock};
 use dfuse_query::{
-    ApiError, ApiResult, Caller, TraceId, Usage,
+    ApiError, ApiResult, Caller, Class, TraceId, Untold, Usage,
     outbox::{Outbox, PIECE_BYTES},
     shorten,
     streams::start_block,
@@ -18,7 +19,7 @@ use metrics::counter;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{registry::Turn, shared::Shared};
-use crate::{Api, metrics::WS_ERRORS};
+use crate::{Api, metrics::WS_ERRORS, untold::write_details};
 use dfuse_render::JsonWriter;
 
 const TARGET: &str = "dfuse_api::websocket";
@@ -174,10 +175,35 @@ impl Context {
             .unwrap_or_else(|error| unreachable!("JSON text is UTF-8, but not in a message of type {kind}: {error}"))
     }
 
-    /// Tells that a stream has begun.
-    pub(super) async fn listening(&self, next_block: u32) {
-        self.send("listening", format!("{{\"next_block\":{next_block}}}").as_bytes()).await;
+    /// Tells that a stream has begun, and what of these fields its messages may lack.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) async fn listening(&self, next_block: u32, fields: &[&str]) -> ApiResult<()> {
+        let untold = self.untold(next_block, fields).await?;
+        let mut text = Vec::new();
+        let mut json = JsonWriter::new(&mut text);
+        json.begin_object();
+        json.key("next_block").unsigned(next_block);
+        write_details(&mut json, untold.as_ref());
+        json.end_object();
+        self.send("listening", &text).await;
         self.answered();
+        Ok(())
+    }
+
+    /// What blocks from that one on do not tell; those that are still to come are as the newest one is.
+    async fn untold(&self, first: u32, fields: &[&str]) -> ApiResult<Option<Untold>> {
+        let fields: BTreeSet<_> = fields.iter().map(|field| (*field).to_owned()).collect();
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let api = self.api().reading(Class::LookUp);
+        let read = api.read(move |snapshot, _| {
+            let Some(head) = snapshot.head() else { return Ok(None) };
+            Untold::of(snapshot.view(), fields, &(first.min(head.number)..=head.number))
+        });
+        read.await
     }
 
     /// Tells that all of a block was sent.

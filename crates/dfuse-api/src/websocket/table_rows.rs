@@ -70,7 +70,7 @@ impl Request for GetTableRows {
         } else {
             (steps_from(self.from(Start::Block(start)), context.api()).await?, start)
         };
-        context.listening(next_block).await;
+        context.listening(next_block, &["action_idx"]).await?;
         let Self { selection, confirmations, .. } = self;
         let kept = context.shared().table_deltas.clone();
         run(Blocks::new(context, kept, selection, confirmations), steps, progress).await

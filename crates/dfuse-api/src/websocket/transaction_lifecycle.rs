@@ -93,7 +93,7 @@ async fn listen(context: &Context, id: Checksum256, confirmations: u32, mut prog
         Ok((stream.take_first(), stream))
     };
     let mut stream = context.send_made(KIND, begin).await?;
-    context.listening(stream.next_block()).await;
+    context.listening(stream.next_block(), &["dbops", "dtrxops", "ramops", "tableops"]).await?;
     while let Some(LifecycleStep { step, may_change }) = stream.next_step().await? {
         if may_change {
             let look = async || match stream.look(&step).await? {

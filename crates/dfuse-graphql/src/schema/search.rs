@@ -16,8 +16,9 @@ use crate::{
     read::Request,
     source::{Blocks, Source},
     types::{
-        BlockHeader, Int64, SearchCountResponse, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
-        SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse, TransactionTrace,
+        BlockHeader, Int64, SearchCountResponse, SearchDetail, SearchTransactionBackwardResponse,
+        SearchTransactionForwardResponse, SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse,
+        TransactionTrace,
     },
 };
 
@@ -104,6 +105,7 @@ pub(super) fn count(
         low_block_num: counted.blocks.as_ref().map(|blocks| (*blocks.start()).into()),
         high_block_num: counted.blocks.as_ref().map(|blocks| (*blocks.end()).into()),
         is_complete: counted.is_complete,
+        details: SearchDetail::list(counted.untold.as_ref()),
     })
 }
 
@@ -194,7 +196,8 @@ pub(super) fn forward(request: &Arc<Request>, arguments: &Arguments) -> ApiResul
     };
     let results = found.page.items().iter().map(result).collect::<ApiResult<_>>()?;
     let cursor = found.page.cursor(&found.read, found.page.items().len());
-    Ok(SearchTransactionsForwardResponse { cursor, results: Some(results) })
+    let details = SearchDetail::list(found.page.untold());
+    Ok(SearchTransactionsForwardResponse { cursor, results: Some(results), details })
 }
 
 /// A page of results, newest first.
@@ -215,7 +218,8 @@ pub(super) fn backward(request: &Arc<Request>, arguments: &Arguments) -> ApiResu
         })
     };
     let results = found.page.items().iter().map(result).collect::<ApiResult<_>>()?;
-    Ok(SearchTransactionsBackwardResponse { cursor: found.last_cursor(arguments)?, results: Some(results) })
+    let details = SearchDetail::list(found.page.untold());
+    Ok(SearchTransactionsBackwardResponse { cursor: found.last_cursor(arguments)?, results: Some(results), details })
 }
 
 impl Found<'_> {

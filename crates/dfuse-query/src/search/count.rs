@@ -10,7 +10,7 @@ use super::{
     coverage::incomplete_from,
     range::{AskedBlocks, Range},
 };
-use crate::{ApiResult, ReadContext, RouteClass};
+use crate::{ApiResult, ReadContext, RouteClass, Untold};
 
 /// Blocks that are counted first, as a whole or not at all; then more and more.
 const FIRST_BLOCKS: u32 = 128;
@@ -32,6 +32,8 @@ pub struct Counted {
     pub missing: Option<RangeInclusive<u32>>,
     /// The first block that is indexed, if the numbers may be wrong since ABIs that were set before it are unknown.
     pub incomplete_from: Option<u32>,
+    /// What the numbers may lack since the source of the blocks did not tell it.
+    pub untold: Option<Untold>,
 }
 
 /// Exact numbers of transactions and actions. When the budget is spent they are those of the range that is told, whose end
@@ -43,6 +45,7 @@ pub fn count(read: &ReadContext<'_>, query: &Query, asked: &AskedBlocks) -> ApiR
     let deadline = deadline(read);
     let Range { blocks: range, missing, .. } = asked.resolve(read, None)?;
     let incomplete_from = incomplete_from(read.snapshot(), query, read.chain().search.options(), &range)?;
+    let untold = Untold::of(read.view(), query.fields_of_operations(), &range)?;
     let mut work = read.service().options().search_work;
     let (mut total, mut slice, mut next) = (Count::default(), FIRST_BLOCKS, Some(*range.start()));
     while let Some(first) = next.filter(|first| range.contains(first)) {
@@ -72,5 +75,6 @@ pub fn count(read: &ReadContext<'_>, query: &Query, asked: &AskedBlocks) -> ApiR
         is_complete,
         missing,
         incomplete_from,
+        untold,
     })
 }

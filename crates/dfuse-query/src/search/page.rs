@@ -19,7 +19,7 @@ use super::{
     range::{AskedBlocks, Range, Resumption},
     undone::{FeedLostBlocks, undone},
 };
-use crate::{ApiError, ApiResult, ReadContext, RouteClass, SlowSearch, shorten_to, transactions::AT_ONCE};
+use crate::{ApiError, ApiResult, ReadContext, RouteClass, SlowSearch, Untold, shorten_to, transactions::AT_ONCE};
 
 /// Most characters of a slow query that operators are shown.
 const SHOWN_QUERY: usize = 300;
@@ -57,6 +57,7 @@ pub struct SearchPage {
     work: u64,
     search_time: Duration,
     incomplete_from: Option<u32>,
+    untold: Option<Untold>,
 }
 
 impl std::fmt::Debug for SearchPage {
@@ -128,6 +129,7 @@ pub fn page(read: &ReadContext<'_>, question: SearchQuestion) -> ApiResult<Searc
     read.service().caller().charge_work(RouteClass::Search, work);
     let options = read.chain().search.options();
     let incomplete_from = incomplete_from(read.snapshot(), &question.query, options, &range.blocks)?;
+    let untold = Untold::of(read.view(), question.query.fields_of_operations(), &range.blocks)?;
     if search_time >= read.service().options().slow_search {
         read.service().operations().note_slow(SlowSearch {
             unix_ms: u64::try_from(clock.now().as_millis()).unwrap_or(u64::MAX),
@@ -138,7 +140,8 @@ pub fn page(read: &ReadContext<'_>, question: SearchQuestion) -> ApiResult<Searc
             taken: search_time,
         });
     }
-    Ok(SearchPage { question, items, range, resumption, end: page.end, blocks, work, search_time, incomplete_from })
+    let end = page.end;
+    Ok(SearchPage { question, items, range, resumption, end, blocks, work, search_time, incomplete_from, untold })
 }
 
 impl SearchQuestion {
@@ -176,6 +179,11 @@ impl SearchPage {
     /// unknown.
     pub fn incomplete_from(&self) -> Option<u32> {
         self.incomplete_from
+    }
+
+    /// What the search may not find since the source of its blocks did not tell it.
+    pub fn untold(&self) -> Option<&Untold> {
+        self.untold.as_ref()
     }
 
     /// Whether the block of the cursor was undone, and results with it may have been.

@@ -41,6 +41,7 @@ fn range(page: &SearchPage, taken: usize) -> Markup {
             }
             @if !searched.is_complete { "; there may be more" } "."
         }
+        @if let Some(untold) = page.untold() { p.notice { (untold.message()) } }
         @if let Some(first) = page.incomplete_from() {
             p.notice { "The indexes begin with block " (first) ", in the middle of the chain: older results are missing." }
         }

@@ -15,6 +15,7 @@ use crate::{
     Api, JsonText, Params,
     params::rules::{at_least, between, boolean},
     rest::state::write_coverage,
+    untold::write_details,
 };
 
 pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
@@ -39,6 +40,7 @@ pub(super) async fn count(api: Api, mut params: Params) -> ApiResult<JsonText> {
         None => json.key("complete").boolean(counted.is_complete),
     }
     write_filtered(&mut json, &chain);
+    write_details(&mut json, counted.untold.as_ref());
     write_range(json.key("range"), counted.blocks, counted.is_complete, counted.missing);
     json.end_object();
     Ok(JsonText(text))

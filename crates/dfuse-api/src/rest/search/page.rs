@@ -12,7 +12,7 @@ use dfuse_render::{JsonWriter, Renderer};
 use dfuse_search::Query;
 
 use super::super::{coverage::write_holes, transactions::PAGE_BYTES};
-use crate::{Api, JsonList, rest::state::write_coverage};
+use crate::{Api, JsonList, rest::state::write_coverage, untold::write_details};
 
 /// Searches, and answers with the lifecycles of what was found; with how the query was understood and what it cost, if that is
 /// to be explained.
@@ -36,6 +36,7 @@ fn render(read: &ReadContext<'_>, page: &SearchPage, explain: bool) -> ApiResult
         write_coverage(&mut json, Some(first_block), false);
     }
     write_filtered(&mut json, read.service());
+    write_details(&mut json, page.untold());
     write_range(json.key("range"), searched.blocks, searched.is_complete, page.missing());
     if explain {
         write_explanation(json.key("explain"), &page.question().query, page.cost());
