@@ -6,6 +6,7 @@
 
 mod abi;
 mod account;
+mod code_hash;
 mod coverage;
 mod difference;
 mod form;
@@ -21,6 +22,7 @@ mod votes;
 
 pub use abi::{ContractAbi, abi, older_abi, row_renderer};
 pub use account::{Account, AccountCreated, AccountLinks, SystemRows, account, account_links, account_not_found};
+pub use code_hash::{AccountCode, code_hash};
 pub use coverage::was_created;
 pub use difference::{DifferenceQuestion, DifferenceReader, difference};
 pub use form::{form_at, lenient_form};

@@ -4,8 +4,8 @@ use dfuse_antelope::{Name, PublicKey};
 use dfuse_index::{Result, ServingSnapshot, View};
 
 use crate::{
-    KeyAccount, PermissionLink, RowKey, RowRange, TableDifference, TableKey, TableRow, TableRows, TableScope,
-    key_accounts, permission_links,
+    CodeHash, KeyAccount, PermissionLink, RowKey, RowRange, TableDifference, TableKey, TableRow, TableRows, TableScope,
+    code_hashes, key_accounts, permission_links,
     rows::{next_scope_of_rows, row_at, row_now, row_was_seen},
     scopes,
 };
@@ -66,6 +66,11 @@ impl StateAt {
         } else {
             row_at(&self.view, key, self.number)
         }
+    }
+
+    /// The code of an account; absent if it was never set.
+    pub fn code_hash(&self, account: Name) -> Result<Option<CodeHash>> {
+        code_hashes::code_hash(&self.view, account, self.number)
     }
 
     /// The rows of a table, lazily. A page goes on after its last row with [`RowRange::after`].

@@ -1,4 +1,4 @@
-//! Contract rows, scopes, key accounts, permission links and tokens, at any block, and the newest state of accounts.
+//! Contract rows, scopes, key accounts, permission links, hashes of code and tokens, at any block, and the newest state of accounts.
 //!
 //! Indexes keep every version of what contracts and accounts have, by block. [`StateAt`] is the state after a block, of a
 //! branch or committed long ago, and what everything is read from.
@@ -7,6 +7,7 @@
 
 pub mod account_state;
 mod at;
+mod code_hashes;
 mod key_accounts;
 mod key_type;
 mod permission_links;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use dfuse_index::Index;
 
 pub use at::StateAt;
+pub use code_hashes::{CODE_HASHES, CodeHash, CodeHashes};
 pub use key_accounts::{KEY_ACCOUNTS, KeyAccount, KeyAccounts};
 pub use key_type::{InvalidKey, KeyType};
 pub use permission_links::{PERMISSION_LINKS, PermissionLink, PermissionLinks};
@@ -43,5 +45,6 @@ pub fn indexes() -> Vec<Arc<dyn Index>> {
         Arc::new(PermissionLinks),
         Arc::new(tokens::Tokens),
         Arc::new(account_state::AccountState),
+        Arc::new(CodeHashes),
     ]
 }

@@ -50,6 +50,7 @@ fn questions(number: u32) -> Vec<String> {
     for account in answers["account"].as_object().unwrap().keys() {
         paths.push(format!("/v0/state/permission_links?account={account}&block_num={number}"));
         paths.push(format!("/v0/state/abi?account={account}&json=true&block_num={number}"));
+        paths.push(format!("/v0/state/code_hash?account={account}&block_num={number}"));
     }
     paths
 }
@@ -178,8 +179,8 @@ fn compare(servers: &mut [Server; 2]) {
         let [late, whole] = servers.each_mut().map(|server| server.get(&path));
         assert_eq!(late.status, whole.status, "{path}: {:?}", String::from_utf8_lossy(&late.body));
         let (mut late_answer, mut whole_answer) = (comparable(late.json()), comparable(whole.json()));
-        if path.contains("/abi?") {
-            // Where the ABI was set, which is the snapshot's block where that is older.
+        if path.contains("/abi?") || path.contains("/code_hash?") {
+            // Where the ABI or the code was set, which is the snapshot's block where that is older.
             [&mut late_answer, &mut whole_answer].into_iter().for_each(|answer| answer["block_num"] = Value::Null);
         }
         if late.status == 200 {

@@ -312,6 +312,7 @@ fn ask_of_state(servers: &mut Servers, chain: &str, found: &mut Found) {
         for account in answers["account"].as_object().unwrap().keys() {
             servers.ask("state", &format!("/v0/state/permission_links?account={account}&{at}"), found);
             servers.ask("state", &format!("/v0/state/abi?account={account}&json=true&{at}"), found);
+            servers.ask("state", &format!("/v0/state/code_hash?account={account}&{at}"), found);
             if number == last {
                 servers.ask("account", &format!("/v0/accounts/{account}/balances"), found);
                 servers.ask("account", &format!("/v0/accounts/{account}/actions?limit=50"), found);

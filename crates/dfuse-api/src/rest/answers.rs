@@ -66,6 +66,8 @@ pub(super) const ROW_HISTORY: Schema = Object(&[HEIGHT, COVERAGE, &[always("chan
 
 pub(super) const ABI: Schema =
     Object(&[BLOCK_NUM, COVERAGE, &[always("account", Text), always("abi", Either(&[Text, ABI_OBJECT]))]]);
+pub(super) const CODE_HASH: Schema =
+    Object(&[COVERAGE, &[maybe("block_num", Integer), always("account", Text), always("code_hash", Text)]]);
 pub(super) const DECODED_ROWS: Schema =
     Object(&[BLOCK_NUM, COVERAGE, &[always("account", Text), always("table", Text), always("rows", List(&Anything))]]);
 pub(super) const ACCOUNT_NAMES: Schema = Object(&[BLOCK_NUM, COVERAGE, &[always("account_names", TEXTS)]]);

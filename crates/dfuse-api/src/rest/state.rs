@@ -5,6 +5,7 @@
 
 mod abi;
 mod bin_to_json;
+mod code_hash;
 mod difference;
 mod height;
 mod history;
@@ -68,6 +69,13 @@ fn of_contracts() -> Vec<Endpoint> {
             .takes(parameters::DECODED)
             .answers("Rows that were sent as bytes, decoded.", AnswerForm::Json(answers::DECODED_ROWS))
             .fails(parameters::DECODED_ERRORS),
+        Endpoint::new("/v0/state/code_hash", Charge::new(LookUp, RouteClass::LookUp), code_hash::get)
+            .takes(parameters::OF_ACCOUNT)
+            .answers(
+                "The hash of the code of an account, and the block that set it.",
+                AnswerForm::Json(answers::CODE_HASH),
+            )
+            .fails(parameters::CODE_ERRORS),
         Endpoint::new("/v0/state/key_accounts", Charge::new(Page, RouteClass::List), keys::key_accounts)
             .takes(parameters::OF_KEY)
             .answers("The accounts with a permission that a key stands in.", AnswerForm::Json(answers::ACCOUNT_NAMES))

@@ -44,6 +44,7 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
         false,
     ),
     ("/v0/state/abi", &["GET", "HEAD", "POST"], false),
+    ("/v0/state/code_hash", &["GET", "HEAD", "POST"], false),
     ("/v0/state/key_accounts", &["GET", "HEAD", "POST"], false),
     ("/v0/state/permission_links", &["GET", "HEAD", "POST"], false),
     ("/v0/state/table", &["GET", "HEAD", "POST"], false),

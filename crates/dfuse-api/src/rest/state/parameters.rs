@@ -8,8 +8,8 @@ use dfuse_http::{
     Parameter,
 };
 use dfuse_query::ErrorCode::{
-    self, AbiMalformed, AbiNotFound, BlockNumAboveHead, BlockNumAboveLib, PublicKeyNotFound, RowNotFound,
-    StateUnavailable, TableNotFound, TableRowNotDecoded, TokenNotFound,
+    self, AbiMalformed, AbiNotFound, AccountNotFound, BlockNumAboveHead, BlockNumAboveLib, PublicKeyNotFound,
+    RowNotFound, StateUnavailable, TableNotFound, TableRowNotDecoded, TokenNotFound,
 };
 use dfuse_state::KeyType;
 
@@ -17,6 +17,7 @@ use crate::rest::parameters::{ACCOUNT, CURSOR, HEIGHT, IRREVERSIBLE, TABLE};
 
 /// What any look at state may fail with.
 pub(super) const STATE_ERRORS: &[ErrorCode] = &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable];
+pub(super) const CODE_ERRORS: &[ErrorCode] = &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable, AccountNotFound];
 pub(super) const ABI_ERRORS: &[ErrorCode] =
     &[BlockNumAboveHead, BlockNumAboveLib, StateUnavailable, AbiNotFound, AbiMalformed];
 /// Of rows that are asked for in JSON.

@@ -130,6 +130,17 @@ async fn check_abis(chain: &TestChain, answers: &Value) -> usize {
     abis
 }
 
+/// Compares the hashes of code; returns how many accounts have any.
+async fn check_code(chain: &TestChain, answers: &Value) -> usize {
+    let mut with_code = 0;
+    for (account, hash) in answers["code_hash"].as_object().unwrap() {
+        let ours = get(chain, &format!("code_hash?account={account}")).await;
+        assert_eq!(ours["code_hash"], *hash, "{account}");
+        with_code += usize::from(hash.as_str().unwrap().contains(|digit| digit != '0'));
+    }
+    with_code
+}
+
 /// Compares the accounts of keys, and the links of accounts, of all accounts or of some. Returns how many there were of the
 /// former.
 async fn check_accounts(chain: &TestChain, accounts: &Value, are_all: bool) -> usize {
@@ -174,6 +185,7 @@ async fn a_chain_answers_as_its_node() {
     let Some(answers) = recorded::json("small/answers.json.gz") else { return };
     assert_eq!(check_tables(&chain, &answers).await, [113, 113]);
     assert_eq!(check_abis(&chain, &answers).await, 21);
+    assert!(check_code(&chain, &answers).await > 10);
     assert!(check_accounts(&chain, &answers["account"], true).await > 20);
     check_height(&chain, &answers).await;
 }
@@ -184,6 +196,7 @@ async fn a_chain_with_forks_answers_as_its_node() {
     let Some(answers) = recorded::json("fork/answers.json.gz") else { return };
     assert_eq!(check_tables(&chain, &answers).await, [19, 19]);
     assert_eq!(check_abis(&chain, &answers).await, 4);
+    assert!(check_code(&chain, &answers).await > 1);
     assert_eq!(check_accounts(&chain, &answers["account"], true).await, 17);
     check_height(&chain, &answers).await;
 }
