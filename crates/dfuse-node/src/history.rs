@@ -8,7 +8,7 @@ mod files;
 mod folders;
 mod logs;
 
-use std::{sync::mpsc, thread};
+use std::{io, sync::mpsc, thread};
 
 use dfuse_antelope::{AbiDump, model::wire::ReverseWriter};
 use dfuse_blocks::EncodedBlock;
@@ -23,6 +23,9 @@ use crate::{
     kept::{Beginning, beginning, settle},
     whole_state::StateReader,
 };
+
+/// How often logs are looked for again when something is not there: a node can be at work on them.
+const LOOKS: u32 = 3;
 
 type Batch = Result<Vec<HistoryBlock>>;
 
@@ -101,12 +104,22 @@ fn read_ahead(
 ) -> Result<()> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut is_told = false;
+    // How often in a row something was not where it was looked for.
+    let mut missed = 0;
     loop {
         loop {
-            let batch = logs.batch()?;
+            let batch = match logs.batch() {
+                Err(error) if options.follow && missed < LOOKS && may_have_moved(&error) => {
+                    missed += 1;
+                    tracing::debug!(%error, "looking for logs again");
+                    break;
+                }
+                batch => batch?,
+            };
             if batch.is_empty() {
                 break;
             }
+            missed = 0;
             if batches.send(Ok(decode(&batch, cores)?)).is_err() {
                 return Ok(());
             }
@@ -115,7 +128,7 @@ fn read_ahead(
             logs.tell_unfinished();
             return Ok(());
         }
-        if !std::mem::replace(&mut is_told, true) {
+        if missed == 0 && !std::mem::replace(&mut is_told, true) {
             tracing::info!(
                 block = logs.next_number().saturating_sub(1),
                 "this is the end of the block log; waiting for more"
@@ -125,7 +138,19 @@ fn read_ahead(
         if closes_within(sender, options.poll, runtime) || batches.send(Ok(vec![])).is_err() {
             return Ok(());
         }
-        logs.look_again()?;
+        match logs.look_again() {
+            Err(error) if missed < LOOKS && may_have_moved(&error) => missed += 1,
+            looked => looked?,
+        }
+    }
+}
+
+/// Whether it can be that a node was just about to split its logs, or to put an old part elsewhere.
+fn may_have_moved(error: &Error) -> bool {
+    match error {
+        Error::HistoryMissing(_) => true,
+        Error::Open { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        _ => false,
     }
 }
 

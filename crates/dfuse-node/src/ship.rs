@@ -28,6 +28,8 @@ struct Followed {
     /// Where rows are kept, for a chain that has not begun.
     rows: Option<Box<dyn Rows>>,
     chain_id: Option<Checksum256>,
+    /// The first block of the chain, without the state that the chain begins with.
+    first: Option<Checksum256>,
     /// Blocks since the last connection.
     taken: u64,
     /// The highest block that nodes are said to have.
@@ -55,7 +57,7 @@ pub(crate) fn follow(addresses: &Addresses, options: &SourceOptions, sender: &Se
         Beginning::Anew(rows) => (None, Some(rows)),
     };
     let chain_id = options.chain_id;
-    let mut followed = Followed { assembler, rows, chain_id, taken: 0, told: 0, is_interrupted: false };
+    let mut followed = Followed { assembler, rows, chain_id, first: None, taken: 0, told: 0, is_interrupted: false };
     let mut nodes: VecDeque<_> = addresses.all().iter().collect();
     // Why nodes give nothing, since one did.
     let mut problems = vec![];

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use dfuse_antelope::{Checksum256, raw::Reader};
-use dfuse_ship::{Consensus, Deltas, StateRow};
+use dfuse_ship::{Consensus, DeltaRow, Deltas, StateRow};
 
 use crate::{Error, Result};
 
@@ -18,6 +18,13 @@ pub enum StateEvent {
 
 /// Tables of one row that every full state has, and whose rows hardly any block changes all at once.
 const OF_FULL_STATE: [&str; 3] = ["global_property", "protocol_state", "resource_limits_config"];
+
+/// Whether deltas are a whole state, and not what a block changed.
+pub(crate) fn is_whole_state(deltas: &[DeltaRow]) -> bool {
+    let has =
+        |wanted: &str| deltas.iter().any(|delta| matches!(&delta.row, StateRow::Chain(table, _) if table == wanted));
+    OF_FULL_STATE.into_iter().all(has)
+}
 
 /// Reads the deltas that are a whole state.
 pub(crate) struct StateReader {

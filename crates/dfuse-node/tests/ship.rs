@@ -11,7 +11,7 @@ use dfuse_antelope::{
 };
 use dfuse_node::{Error, Source, SourceEvent, SourceOptions, SourceSpec};
 use dfuse_testkit::recorded;
-use history_node::{Script, Sent, Version, chain};
+use history_node::{Script, Sent, Version, chain, full_state};
 use serde_json::json;
 
 fn options() -> SourceOptions {
@@ -112,6 +112,21 @@ async fn what_cannot_be_used_is_told() {
     let mut replayed = chain;
     replayed[0].deltas = None;
     fails(Script::new(replayed), options(), "has no state of the first block").await;
+}
+
+#[tokio::test]
+async fn a_node_that_has_replayed_its_blocks_begins_with_the_state_of_the_second() {
+    let Some(mut chain) = chain("small") else { return };
+    let expected = of_logs().await;
+    let first = chain[0].deltas.take().unwrap();
+    let both = [first, chain[1].deltas.take().unwrap()];
+    chain[1].deltas = Some(full_state(both.iter()));
+    // The connection is lost between the two, too.
+    let (address, _requests) = Script { cuts: vec![1], ..Script::new(chain) }.serve();
+    let mut source = Source::open(&address.parse().unwrap(), options()).unwrap();
+    let blocks = take(&mut source, 100).await;
+    assert!(blocks[1..] == expected[1..100]);
+    assert_eq!((blocks[0].id, blocks[0].lib_num()), (expected[0].id, expected[0].lib_num()));
 }
 
 /// A block as nodes without return values tell it.

@@ -18,7 +18,7 @@ use hyper::Request;
 use serde_json::{Value, json};
 use support::{
     Server,
-    nodes::{KEY, PUBLIC_KEY, RealChain, RealNode, abi, answers, net, transfer, until},
+    nodes::{KEY, PUBLIC_KEY, RealChain, RealNode, abi, answers, free_port, net, transfer, until},
     text,
 };
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -139,6 +139,13 @@ async fn guarantees_hold_through_a_real_fork() {
     let address = server.address();
     let proxied = NodeClient::new(&format!("http://{address}"), NodeOptions::default()).unwrap();
 
+    // State history of another node of the same side tells the same.
+    let history_address = free_port();
+    let _history = chain.history_follower("history", &history_address, &here);
+    let history_data = chain.folder.path().join("dfuse of history");
+    let source = format!("ship:{history_address}");
+    let mut by_history = Server::start(&["--source", &source, "--data-dir", text(&history_data)]);
+
     // Boot: once.
     let file = chain.folder.path().join("bootseq.yaml");
     fs::write(&file, boot_sequence(&chain)).unwrap();
@@ -203,12 +210,40 @@ async fn guarantees_hold_through_a_real_fork() {
         assert!(output.status.success(), "{out}\n{errors}");
     }
 
-    fork(&chain, &here, &there, &proxied, &mut server).await;
+    let (lost, won) = fork(&chain, &here, &there, &proxied, &mut server).await;
+    same_by_history(&mut server, &mut by_history, &lost, &won).await;
+    by_history.stop();
     server.stop();
 }
 
-/// The producers are cut off from each other; `there`, with two of three, wins.
-async fn fork(chain: &RealChain, here: &RealNode, there: &RealNode, proxied: &NodeClient, server: &mut Server) {
+/// A server that is fed by state history has the same blocks up to the one that won, and has known the one that lost.
+async fn same_by_history(server: &mut Server, by_history: &mut Server, lost: &str, won: &str) {
+    until("the block that won, by state history", async || {
+        (by_history.get(&format!("/v0/blocks/{won}")).json()["irreversible"] == true).then_some(())
+    })
+    .await;
+    let number = |id: &str| u32::from_str_radix(&id[..8], 16).unwrap();
+    for height in 2..=number(won) {
+        let path = format!("/v0/blocks?skip={height}&limit=1");
+        let [expected, found] = [&mut *server, &mut *by_history].map(|server| server.get(&path).json());
+        assert_eq!(found[0]["id"], expected[0]["id"], "{height}");
+    }
+    let siblings = [server, by_history].map(|server| {
+        let answer = server.get(&format!("/v0/blocks/{lost}")).json();
+        let siblings = answer["sibling_blocks"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        siblings.iter().map(|sibling| sibling["id"].clone()).collect::<Vec<_>>()
+    });
+    assert_eq!(siblings[0], siblings[1], "{lost}");
+}
+
+/// The producers are cut off from each other; `there`, with two of three, wins. Ids of a block that lost, and of one that won.
+async fn fork(
+    chain: &RealChain,
+    here: &RealNode,
+    there: &RealNode,
+    proxied: &NodeClient,
+    server: &mut Server,
+) -> (String, String) {
     let token = abi(&chain.contract("eosio.token/eosio.token.abi"));
     let producer = async |name: &str| {
         until("the next producer", async || {
@@ -259,6 +294,8 @@ async fn fork(chain: &RealChain, here: &RealNode, there: &RealNode, proxied: &No
         (server.get(&format!("/v0/transactions/{short_id}")).status == 404).then_some(())
     })
     .await;
+    let id = |answer: &Value| answer["block_id"].as_str().unwrap().to_owned();
+    (id(&in_block), id(&last))
 }
 
 /// The same through a JavaScript SDK, where its packages are installed.

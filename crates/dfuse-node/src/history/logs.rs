@@ -35,6 +35,11 @@ pub(super) struct Raw {
 }
 
 impl Raw {
+    fn bytes(&self) -> usize {
+        let history = [&self.traces, &self.deltas].into_iter().flatten().map(Vec::len);
+        self.block.len() + history.sum::<usize>()
+    }
+
     pub(super) fn decode(&self) -> Result<HistoryBlock> {
         let wrong = |error| wrong(&self.place, error);
         let mut traces = vec![];
@@ -63,6 +68,10 @@ pub(super) struct Chain {
 /// The logs, at the next block.
 pub(super) struct Logs {
     place: String,
+    /// A block whose history was not found.
+    waiting: Option<(Checksum256, Bytes)>,
+    /// What the next call is told, since the last one had blocks before it.
+    failed: Option<Error>,
     blocks: Blocks,
     traces: History,
     deltas: History,
@@ -76,6 +85,8 @@ impl Logs {
         let open = |name| History::open(folders.history().to_owned(), name);
         Ok(Self {
             place: folders.to_string(),
+            waiting: None,
+            failed: None,
             blocks,
             traces: open("trace_history")?,
             deltas: open("chain_state_history")?,
@@ -133,17 +144,45 @@ impl Logs {
         Error::HistoryMissing(format!("{}: {why}", self.place))
     }
 
-    /// The next blocks, as many as are decoded together; none at the end.
+    /// The next blocks, as many as are decoded together; none at the end. After an error the next call tries the same block.
     pub(super) fn batch(&mut self) -> Result<Vec<Raw>> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let (mut batch, mut bytes) = (vec![], 0);
         while batch.len() < BATCH_BLOCKS && bytes < BATCH_BYTES {
-            let Some((id, block)) = self.blocks.next()? else { break };
-            let (traces, deltas) = (self.traces.required(id)?, self.deltas.required(id)?);
-            bytes += block.len() + traces.len() + deltas.len();
-            let place = self.place.clone();
-            batch.push(Raw { id, block, traces: Some(traces), deltas: Some(deltas), place });
+            match self.next() {
+                Ok(Some(raw)) => {
+                    bytes += raw.bytes();
+                    batch.push(raw);
+                }
+                Ok(None) => break,
+                Err(error) if batch.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
         }
         Ok(batch)
+    }
+
+    fn next(&mut self) -> Result<Option<Raw>> {
+        let next = match self.waiting.take() {
+            Some(waiting) => Some(waiting),
+            None => self.blocks.next()?,
+        };
+        let Some((id, block)) = next else { return Ok(None) };
+        let history = self.traces.required(id).and_then(|traces| Ok((traces, self.deltas.required(id)?)));
+        match history {
+            Ok((traces, deltas)) => {
+                Ok(Some(Raw { id, block, traces: Some(traces), deltas: Some(deltas), place: self.place.clone() }))
+            }
+            Err(error) => {
+                self.waiting = Some((id, block));
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn next_number(&self) -> u32 {
@@ -265,14 +304,19 @@ impl Blocks {
         let found = parts(&self.folder, "blocks")?;
         let is_wanted = |part: &Part| part.range.is_none_or(|(_, last)| last >= next);
         let found: std::collections::VecDeque<_> = found.into_iter().filter(is_wanted).collect();
-        let Some((part, _, end)) = self.open.take() else {
+        let Some((part, log, end)) = self.open.take() else {
             self.parts = found;
             return Ok(());
         };
+        let first = log.first_block_num();
         let goes_on = found.len() == 1 && found.front() == Some(&part);
         self.parts = found;
         if goes_on && self.advance()? {
             let (part, log, _) = self.open.take().expect("it was opened");
+            if log.first_block_num() != first {
+                // It was split after it was listed.
+                return Ok(());
+            }
             let log = log.seek(end).map_err(|error| wrong(&part.place(), error))?;
             self.open = Some((part, log, end));
         }

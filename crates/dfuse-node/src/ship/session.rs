@@ -11,7 +11,7 @@ use dfuse_ship::{
 };
 
 use super::{Ended, Followed, address::Address, socket::Socket};
-use crate::{Error, SourceEvent, SourceOptions, event::Sender, kept::settle};
+use crate::{Error, SourceEvent, SourceOptions, event::Sender, kept::settle, whole_state::is_whole_state};
 
 /// Blocks that a node sends before it waits for an acknowledgement, and after how many taken ones it gets it.
 const IN_FLIGHT: u32 = 50;
@@ -186,24 +186,7 @@ impl Session<'_> {
 
     fn give(&mut self, parts: HistoryBlock) -> Step<bool> {
         let (id, number) = (parts.id, parts.id.block_num());
-        let Some(assembler) = &mut self.followed.assembler else {
-            if number != 1 {
-                return Err(Ended::Refused(Error::HistoryMissing(format!(
-                    "node {} begins with block {number}, and not with the first block of the chain",
-                    self.address
-                ))));
-            }
-            let Some(genesis) = GenesisState::of_state(&parts.deltas) else {
-                return Err(Ended::Refused(Error::HistoryMissing(format!(
-                    "node {} has no state of the first block: it has replayed its blocks; use ship-log:DIR for its logs",
-                    self.address
-                ))));
-            };
-            let rows = self.followed.rows.take().unwrap_or_else(|| Box::<MemoryRows>::default());
-            self.followed.assembler = Some(Assembler::genesis(&genesis, id, parts.deltas, rows));
-            // A chain begins with an ABI that no action has set.
-            return Ok(self.sender.blocking_send(Ok(SourceEvent::AbiDump(AbiDump::native()))).is_ok());
-        };
+        let Some(assembler) = &mut self.followed.assembler else { return self.begin(parts) };
         // Blocks that are there come again from a node that is behind, or whose branch parts further down.
         if number <= assembler.irreversible() || assembler.positions().contains(&id) {
             return Ok(true);
@@ -231,6 +214,41 @@ impl Session<'_> {
         let encoded = EncodedBlock::encode(&block, &mut self.writer).map_err(|error| Ended::Failed(error.into()))?;
         let event = SourceEvent::Block { block: Some(block.into()), encoded };
         Ok(self.sender.blocking_send(Ok(event)).is_ok())
+    }
+
+    /// Takes the first block of the chain; of a node that has replayed its blocks the second one, too, which has the state that the chain
+    /// began with.
+    fn begin(&mut self, parts: HistoryBlock) -> Step<bool> {
+        let (id, number) = (parts.id, parts.id.block_num());
+        let first = self.followed.first.filter(|first| number == 2 && parts.signed.header.previous == *first);
+        if number != 1 && first.is_none() {
+            return Err(Ended::Refused(Error::HistoryMissing(format!(
+                "node {} begins with block {number}, and not with the first block of the chain",
+                self.address
+            ))));
+        }
+        let genesis = GenesisState::of_state(&parts.deltas).filter(|_| is_whole_state(&parts.deltas));
+        let Some(genesis) = genesis else {
+            if number == 1 {
+                self.followed.first = Some(id);
+                return Ok(true);
+            }
+            return Err(Ended::Refused(Error::HistoryMissing(format!(
+                "node {} has no state of the first blocks; use another one, or ship-log:DIR for logs that have it",
+                self.address
+            ))));
+        };
+        let rows = self.followed.rows.take().unwrap_or_else(|| Box::<MemoryRows>::default());
+        let (assembler, second) = match first {
+            Some(first) => (Assembler::genesis(&genesis, first, vec![], rows), Some(parts)),
+            None => (Assembler::genesis(&genesis, id, parts.deltas, rows), None),
+        };
+        self.followed.assembler = Some(assembler);
+        // A chain begins with an ABI that no action has set.
+        if self.sender.blocking_send(Ok(SourceEvent::AbiDump(AbiDump::native()))).is_err() {
+            return Ok(false);
+        }
+        second.map_or(Ok(true), |second| self.give(second))
     }
 
     fn wrong(&self, source: Wrong) -> Error {

@@ -133,7 +133,7 @@ const TABLES: [(&str, usize); 19] = [
 ];
 
 /// The state that deltas lead to, as deltas.
-fn full_state<'a>(all: impl Iterator<Item = &'a Bytes>) -> Bytes {
+pub(crate) fn full_state<'a>(all: impl Iterator<Item = &'a Bytes>) -> Bytes {
     let mut rows: HashMap<(String, Vec<u8>), Vec<u8>> = HashMap::new();
     for deltas in all {
         let mut reader = Reader::new(deltas);

@@ -191,8 +191,15 @@ impl Server {
         }
     }
 
+    /// What it answers. If it ends instead, its log says why.
+    #[track_caller]
     pub(crate) fn get(&mut self, path: &str) -> Answer {
-        get(&self.address(), path)
+        if let Some(answer) = try_get(&self.address(), path) {
+            return answer;
+        }
+        self.ends();
+        let status = self.wait();
+        panic!("no answer to {path}; it ended with {status}: {:#?}", self.log)
     }
 
     /// The process's id.
@@ -268,18 +275,23 @@ pub(crate) fn issue(server: &mut Server, key: &str) -> (u16, Value) {
 
 /// What the server at an address answers.
 pub(crate) fn get(address: &str, path: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    try_get(address, path).unwrap_or_else(|| panic!("no answer of {address} to {path}"))
+}
+
+/// The same; nothing if nobody is there, or goes away.
+fn try_get(address: &str, path: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    stream.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
     let headers = String::from_utf8(answer[..end].to_vec()).unwrap().to_ascii_lowercase();
     let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
     let mut body = answer.split_off(end + 4);
     if headers.contains("transfer-encoding: chunked") {
         body = unchunk(&body);
     }
-    Answer { status, headers, body }
+    Some(Answer { status, headers, body })
 }
 
 fn unchunk(mut body: &[u8]) -> Vec<u8> {

@@ -136,18 +136,27 @@ impl RealChain {
         self.start(name, lines, peers, &[])
     }
 
-    /// One that makes blocks and serves state history at that address. It goes on where it was stopped.
-    pub(crate) fn with_history(&self, name: &str, address: &str) -> RealNode {
-        let lines = [
-            "enable-stale-production = true".to_owned(),
-            "producer-name = eosio".to_owned(),
-            format!("signature-provider = {PUBLIC_KEY}=KEY:{KEY}"),
-            "plugin = eosio::state_history_plugin".to_owned(),
-            "trace-history = true".to_owned(),
-            "chain-state-history = true".to_owned(),
-            format!("state-history-endpoint = {address}"),
-        ];
-        self.start(name, lines.into(), &[], &["--disable-replay-opts"])
+    /// One that makes blocks and serves state history at that address, with more options. It goes on where it was stopped.
+    pub(crate) fn with_history(&self, name: &str, address: &str, options: &[&str]) -> RealNode {
+        self.start(name, historian(address, options), &[], &["--disable-replay-opts"])
+    }
+
+    /// The same, after it was killed: it makes its state anew from its block log, and state history with it. Blocks that were not final
+    /// are lost, and others take their place.
+    pub(crate) fn killed_with_history(&self, name: &str, address: &str) -> RealNode {
+        fs::remove_dir_all(self.data(name).join("state")).unwrap();
+        let arguments = ["--disable-replay-opts", "--replay-blockchain", "--delete-state-history"];
+        self.start(name, historian(address, &[]), &[], &arguments)
+    }
+
+    /// One that follows and serves state history.
+    pub(crate) fn history_follower(&self, name: &str, address: &str, peer: &RealNode) -> RealNode {
+        self.start(name, history_options(address).into(), &[peer], &["--disable-replay-opts"])
+    }
+
+    /// The data directory of a node.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name).join("data")
     }
 
     /// One that follows and logs.
@@ -189,7 +198,7 @@ impl RealChain {
         let process = Command::new(self.package.program())
             .arg("nodeos")
             .arg("--data-dir")
-            .arg(folder.join("data"))
+            .arg(self.data(name))
             .arg("--config-dir")
             .arg(&folder)
             .arg("--genesis-json")
@@ -204,6 +213,27 @@ impl RealChain {
         let client = NodeClient::new(&format!("http://{http}"), NodeOptions::default()).unwrap();
         RealNode { process, client, p2p }
     }
+}
+
+/// Options of a node that serves state history.
+fn history_options(address: &str) -> [String; 4] {
+    [
+        "plugin = eosio::state_history_plugin".to_owned(),
+        "trace-history = true".to_owned(),
+        "chain-state-history = true".to_owned(),
+        format!("state-history-endpoint = {address}"),
+    ]
+}
+
+/// Options of one that makes blocks, too.
+fn historian(address: &str, more: &[&str]) -> Vec<String> {
+    let producer = [
+        "enable-stale-production = true".to_owned(),
+        "producer-name = eosio".to_owned(),
+        format!("signature-provider = {PUBLIC_KEY}=KEY:{KEY}"),
+    ];
+    let more = more.iter().map(|option| (*option).to_owned());
+    history_options(address).into_iter().chain(producer).chain(more).collect()
 }
 
 /// `127.0.0.1:PORT`
