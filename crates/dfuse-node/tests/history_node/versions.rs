@@ -170,8 +170,10 @@ fn traces(recorded: &Bytes) -> Bytes {
 fn trace(r: &mut Reader<'_>, w: &mut Writer) {
     let exception = |r: &mut Reader<'_>| Ok((r.option(|r| r.string("exception"))?, r.option(|r| r.u64())?));
     copy(r, w, |r| {
-        (r.varuint32()?, r.take(32 + 1 + 4, "receipt")?);
-        (r.varuint32()?, r.take(8 + 8 + 1, "usage")?);
+        r.varuint32()?;
+        r.take(32 + 1 + 4, "receipt")?;
+        r.varuint32()?;
+        r.take(8 + 8 + 1, "usage")?;
         Ok(())
     });
     let actions = r.varuint32().unwrap();
@@ -180,10 +182,14 @@ fn trace(r: &mut Reader<'_>, w: &mut Writer) {
         assert_eq!(r.varuint32().unwrap(), 1);
         w.varuint32(0);
         copy(r, w, |r| {
-            (r.varuint32()?, r.varuint32()?);
+            r.varuint32()?;
+            r.varuint32()?;
             r.option(|r| r.varuint32().and_then(|_| ActionReceipt::unpack(r)))?;
-            (r.name()?, Action::unpack(r)?);
-            (r.bool()?, r.i64()?, r.string("console")?);
+            r.name()?;
+            Action::unpack(r)?;
+            r.bool()?;
+            r.i64()?;
+            r.string("console")?;
             r.list(16, "deltas", |r| r.take(16, "delta").map(|_| ()))?;
             exception(r)
         });
