@@ -222,6 +222,9 @@ async fn a_source_says_how_far_nodes_are_and_that_they_give_nothing() {
     assert_eq!(others, ["has 345", "2", "3", "goes on", "4", "5"]);
 }
 
+/// Takes something of a block away.
+type Loss = fn(&mut Sent);
+
 /// A chain of which a node lacks something of one block.
 fn lacking(chain: &[Sent], number: usize, lose: impl Fn(&mut Sent)) -> Script {
     let mut blocks = chain.to_vec();
@@ -233,7 +236,7 @@ fn lacking(chain: &[Sent], number: usize, lose: impl Fn(&mut Sent)) -> Script {
 async fn history_that_is_missing_is_told_apart_from_nothing() {
     let Some(chain) = chain("small") else { return };
     let expected = of_logs().await;
-    let loses: [(&str, fn(&mut Sent)); 3] = [
+    let loses: [(&str, Loss); 3] = [
         ("traces", |sent| sent.traces = None),
         ("deltas", |sent| sent.deltas = None),
         ("block", |sent| sent.block = None),
