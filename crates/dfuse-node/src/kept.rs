@@ -6,70 +6,17 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
-use dfuse_kv::{Durability, EngineOptions, EntryBuffer, Keyspace, Snapshot, SortMemory, Sorter, Store, WriteBatch};
+use dfuse_kv::{Durability, EntryBuffer, Keyspace, Snapshot, SortMemory, Sorter, Store, WriteBatch};
 use dfuse_ship::{Assembler, Consensus, MemoryRows, RowChange, Rows, StateRow, state_entry};
 
-use crate::{Error, Result, SourceOptions};
+use crate::{
+    Error, KeptState, Result, SourceOptions,
+    kept_state::{POSITION, ROWS, failed, open_rows},
+};
 
-/// Where a source of state history keeps rows, and the store that they are in while it has that open. Its copies are the same place:
-/// the source is given one, and whoever makes backups another.
-#[derive(Clone)]
-pub struct KeptState(Arc<Place>);
-
-struct Place {
-    folder: PathBuf,
-    store: Mutex<Option<Arc<dyn Store>>>,
-}
-
-impl KeptState {
-    /// In that folder, which is made when there is something to be kept.
-    pub fn in_folder(folder: PathBuf) -> Self {
-        Self(Arc::new(Place { folder, store: Mutex::default() }))
-    }
-
-    /// Copies the rows, with the block that they are of, as they are at one moment into a folder that is not there yet. The source goes
-    /// on meanwhile. Returns how many entries were copied; nothing is made if there are none.
-    ///
-    /// # Errors
-    /// The rows cannot be read, or not be written there.
-    pub fn copy_to(&self, folder: &Path) -> Result<u64> {
-        let failed = |error| failed(folder, error);
-        let open = self.lock();
-        if let Some(store) = open.clone() {
-            drop(open);
-            return dfuse_kv::copy(&*store, folder, &[], EngineOptions::default()).map_err(failed);
-        }
-        if !self.0.folder.exists() {
-            return Ok(0);
-        }
-        // No source opens it as long as it is held.
-        let store = open_rows(&self.0.folder)?;
-        let copied = dfuse_kv::copy(&*store, folder, &[], EngineOptions::default());
-        store.close().map_err(failed)?;
-        copied.map_err(failed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<dyn Store>>> {
-        self.0.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for KeptState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("KeptState").field(&self.0.folder).finish()
-    }
-}
-
-fn open_rows(folder: &Path) -> Result<Arc<dyn Store>> {
-    let opened = dfuse_kv::open(folder, &[ROWS, POSITION], EngineOptions::default());
-    opened.map(|(store, _)| store).map_err(|error| failed(folder, error))
-}
-
-const ROWS: &str = "row";
-const POSITION: &str = "position";
 /// The only key beside the rows.
 const HEAD: &[u8] = b"head";
 /// Bytes of entries that are sorted at once.
@@ -103,7 +50,7 @@ pub(crate) fn beginning(options: &SourceOptions) -> Result<Beginning> {
                 "the blocks of this data directory begin after block {loaded}, and block {} is wanted, but the rows in {} are \
                  {rows}: begin again with the same state in an empty data directory",
                 options.start_block,
-                state.0.folder.display()
+                state.folder().display()
             )))
         }
         (None, None) => Ok(Beginning::Anew(Box::new(rows))),
@@ -115,7 +62,7 @@ pub(crate) fn beginning(options: &SourceOptions) -> Result<Beginning> {
                 "the rows that are kept are later than the blocks; state history is read from its first block"
             );
             drop(rows);
-            remove(&state.0.folder)?;
+            remove(state.folder())?;
             Ok(Beginning::Anew(Box::new(KeptRows::open(state)?)))
         }
     }
@@ -130,10 +77,6 @@ fn remove(folder: &Path) -> Result<()> {
     if folder.exists() { dfuse_kv::remove(folder).map_err(|error| failed(folder, error)) } else { Ok(()) }
 }
 
-fn failed(folder: &Path, error: dfuse_kv::Error) -> Error {
-    Error::Open { place: folder.display().to_string(), source: io::Error::other(error) }
-}
-
 /// Rows in a store of their own.
 struct KeptRows {
     state: KeptState,
@@ -146,10 +89,10 @@ struct KeptRows {
 
 impl KeptRows {
     fn open(state: &KeptState) -> Result<Self> {
-        let failed = |error| failed(&state.0.folder, error);
+        let failed = |error| failed(state.folder(), error);
         // Kept until it is said that it is open: somebody may copy what is in it.
         let mut open = state.lock();
-        let store = open_rows(&state.0.folder)?;
+        let store = open_rows(state.folder())?;
         let (rows, positions) = (store.keyspace(ROWS).map_err(failed)?, store.keyspace(POSITION).map_err(failed)?);
         let snapshot = Some(store.snapshot().map_err(failed)?);
         *open = Some(store.clone());

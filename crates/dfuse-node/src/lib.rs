@@ -14,7 +14,7 @@
 //! | `spec`, `event`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
 //! | `history` | the logs of a node with the state-history plugin: their `files`, and what the `logs` say of each block |
 //! | `ship` | nodes that serve state history: `address`, the `socket` to one, and what a `session` takes from it |
-//! | `kept` | the rows that both compare blocks with, on disk |
+//! | `kept`, `kept_state` | the rows that both compare blocks with, on disk, and where they are |
 //! | `first_state`, `whole_state` | the whole state that a history begins with which began in mid-chain |
 //! | `live` | machines that share a block store: the live stream of each `machine`, and what the store has |
 //! | `url` | files at URLs |
@@ -29,6 +29,7 @@ pub mod firehose;
 mod first_state;
 mod history;
 mod kept;
+mod kept_state;
 mod live;
 mod log;
 pub mod nodeos;
@@ -45,7 +46,8 @@ pub use error::{Error, Result};
 pub use event::{SourceEvent, SourceOptions};
 pub use first_state::first_state;
 pub use history::HistoryFolders;
-pub use kept::{KeptState, StateLoader};
+pub use kept::StateLoader;
+pub use kept_state::KeptState;
 pub use log::{decompressed, open_log};
 pub use queue::{Queue, QueueState};
 pub use ship::Addresses;

@@ -375,8 +375,11 @@ impl History {
     fn entry(&mut self, id: Checksum256) -> Result<Option<Vec<u8>>> {
         let number = id.block_num();
         if !self.open.as_ref().is_some_and(|open| open.part.has(number)) {
-            let Some(part) = self.parts.iter().find(|part| part.has(number)) else { return Ok(None) };
-            self.open = Some(Open::new(part.clone())?);
+            if self.open_part(number).is_err() {
+                // A node puts an old part elsewhere at any time.
+                self.look_again()?;
+                self.open_part(number)?;
+            }
         }
         let Some(open) = &mut self.open else { return Ok(None) };
         let wrong = |error| wrong(&open.part.place(), error);
@@ -386,6 +389,13 @@ impl History {
             return Ok(None);
         }
         open.log.payload(&entry).map(Some).map_err(wrong)
+    }
+
+    /// Opens the part that has a block, if there is one.
+    fn open_part(&mut self, number: u32) -> Result<()> {
+        let part = self.parts.iter().find(|part| part.has(number)).cloned();
+        self.open = part.map(Open::new).transpose()?;
+        Ok(())
     }
 
     /// The first entry, and the part that it is in.
