@@ -4,12 +4,14 @@
 //! all cores and ahead of where they are put together: that goes in order, since what a block changed can be told only from what its
 //! parent left.
 
+mod changes;
 mod files;
 mod folders;
 mod logs;
 
 use std::{io, sync::mpsc, thread};
 
+pub use changes::state_changes;
 use dfuse_antelope::{AbiDump, model::wire::ReverseWriter};
 use dfuse_blocks::EncodedBlock;
 use dfuse_ship::{Assembler, Consensus, HistoryBlock};

@@ -12,7 +12,7 @@
 //! | module | what |
 //! |---|---|
 //! | `spec`, `event`, `source`, `log`, `store` | a place by name, and its blocks read in the background |
-//! | `history` | the logs of a node with the state-history plugin: their `files`, and what the `logs` say of each block |
+//! | `history` | the logs of a node with the state-history plugin: their `files`, what the `logs` say of each block, and the `changes` of state alone |
 //! | `ship` | nodes that serve state history: `address`, the `socket` to one, and what a `session` takes from it |
 //! | `kept`, `kept_state` | the rows that both compare blocks with, on disk, and where they are |
 //! | `first_state`, `whole_state` | the whole state that a history begins with which began in mid-chain |
@@ -45,7 +45,7 @@ mod whole_state;
 pub use error::{Error, Result};
 pub use event::{SourceEvent, SourceOptions};
 pub use first_state::first_state;
-pub use history::HistoryFolders;
+pub use history::{HistoryFolders, state_changes};
 pub use kept::StateLoader;
 pub use kept_state::KeptState;
 pub use log::{decompressed, open_log};
