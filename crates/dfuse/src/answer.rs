@@ -1,15 +1,41 @@
 //! An answer of the API that a command prints.
 
-use std::{fmt::Display, io::Write, pin::Pin};
+use std::{
+    fmt::Display,
+    io::{self, Cursor, Read, Write},
+    pin::Pin,
+};
 
 use anyhow::{Context, anyhow};
 use futures::{Stream, StreamExt};
 use serde_json::Value;
+use tokio::{sync::mpsc, task::spawn_blocking};
 
 use crate::failure::{self, usage};
 
 /// Longest body of an error.
 const MAX_ERROR: usize = 1 << 20;
+
+/// Parts of a body, one after the other.
+struct Parts {
+    parts: mpsc::Receiver<Vec<u8>>,
+    part: Cursor<Vec<u8>>,
+}
+
+impl Read for Parts {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.part.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            match self.parts.blocking_recv() {
+                Some(part) => self.part = Cursor::new(part),
+                None => return Ok(0),
+            }
+        }
+    }
+}
 
 /// Its status, and its body in parts.
 pub(crate) struct Answer {
@@ -70,6 +96,29 @@ impl Answer {
             }
         }
         serde_json::from_slice(&body).context("an answer that is not JSON")
+    }
+
+    /// Has the answer read as it comes, on a thread that may wait.
+    ///
+    /// # Errors
+    /// What the API answers, if that is an error; an answer that breaks off; what `use_it` fails with.
+    pub(crate) async fn read<T: Send + 'static>(
+        mut self,
+        use_it: impl FnOnce(&mut dyn Read) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        if self.status >= 400 {
+            return Err(self.error().await);
+        }
+        let (sender, parts) = mpsc::channel(4);
+        let reading = spawn_blocking(move || use_it(&mut Parts { parts, part: Cursor::default() }));
+        while let Some(part) = self.body.next().await {
+            // Whoever reads has enough.
+            if sender.send(part?).await.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        reading.await?
     }
 
     async fn error(&mut self) -> anyhow::Error {

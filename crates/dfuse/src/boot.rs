@@ -1,25 +1,35 @@
 //! `dfuse boot`: gives a fresh private chain its accounts, contracts and features.
 
+mod calls;
 mod chain;
+mod contracts;
 mod duration;
+mod inject;
 mod operations;
+mod progress;
 mod sequence;
+mod state;
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context;
 use clap::Args;
-use dfuse_antelope::Checksum256;
 use dfuse_blocks::{Clock, SystemClock};
 use dfuse_node::rpc::{NodeClient, NodeOptions};
-use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use self::{chain::Chain, operations::run_step, sequence::Sequence};
+pub(crate) use self::contracts::{ACTIVATOR, native_abi};
+use self::{
+    chain::Chain,
+    inject::Injection,
+    operations::run_step,
+    progress::Progress,
+    sequence::{Operation, Sequence},
+    state::{State, write},
+};
 use crate::failure::{explained, usage};
 
 const DEFAULT: &str = "bootseq.yaml";
@@ -42,19 +52,6 @@ pub(crate) struct Boot {
     wait: u64,
 }
 
-/// What was run.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct State {
-    /// SHA-256 of the file.
-    revision: Checksum256,
-    chain_id: Checksum256,
-    /// The last irreversible block when it was done.
-    block_num: u32,
-    block_id: Checksum256,
-    /// Seconds since 1970.
-    booted_at: u64,
-}
-
 impl Boot {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -68,7 +65,8 @@ impl Boot {
         };
         let node = NodeClient::new(&self.node, NodeOptions::default()).map_err(|error| usage(error.to_string()))?;
         let (sequence, revision) = Sequence::read(&file)?;
-        let contents = sequence.read_contents(file.parent().unwrap_or(Path::new(".")))?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let contents = sequence.read_contents(folder)?;
         let state_file = self.state.unwrap_or_else(|| file.with_extension("state.json"));
         let state = State::read(&state_file)?;
         let mut chain = Chain::connect(node, sequence.keys(), Duration::from_secs(self.wait)).await?;
@@ -85,10 +83,20 @@ impl Boot {
         }
         let steps = sequence.steps().len();
         info!(chain_id = %chain.chain_id(), steps, "booting the chain");
-        for (number, step) in (1..).zip(sequence.steps()) {
+        let mut progress = Progress::read(state_file.with_extension("progress.json"), revision, &chain).await?;
+        let (first, mut done) = (progress.step(), progress.rows());
+        if first > 1 || done > 0 {
+            info!(step = first, rows = done, "going on where the last run broke off");
+        }
+        for (number, step) in (1..).zip(sequence.steps()).skip(first.saturating_sub(1)) {
             let name = step.operation.name();
             info!(step = number, of = steps, op = name, label = step.label, "step");
-            run_step(&mut chain, &sequence, &contents, &step.operation)
+            if !matches!(step.operation, Operation::Inject(_)) {
+                progress.forget()?;
+            }
+            let injection =
+                Injection { folder, progress: &mut progress, step: number, done: std::mem::take(&mut done) };
+            run_step(&mut chain, &sequence, &contents, &step.operation, injection)
                 .await
                 .with_context(|| format!("step {number} of {steps} ({name}, \"{}\") failed", step.label))?;
         }
@@ -100,33 +108,10 @@ impl Boot {
             block_id: head.last_irreversible_block_id,
             booted_at: SystemClock::new().now().as_secs(),
         };
-        state.write(&state_file)?;
+        write(&state_file, &state)
+            .with_context(|| format!("the chain is booted, but {} cannot be written", state_file.display()))?;
+        progress.forget()?;
         info!(state = %state_file.display(), "the chain is booted");
         Ok(())
-    }
-}
-
-impl State {
-    fn read(file: &Path) -> anyhow::Result<Option<Self>> {
-        let what = || {
-            format!("{} is not the state of a boot sequence; remove it, or name another with --state", file.display())
-        };
-        match fs::read(file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(what),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
-        }
-    }
-
-    /// All of it or nothing.
-    fn write(&self, file: &Path) -> anyhow::Result<()> {
-        let write = || {
-            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let mut new = tempfile::NamedTempFile::new_in(folder)?;
-            serde_json::to_writer_pretty(&mut new, self)?;
-            new.persist(file)?;
-            io::Result::Ok(())
-        };
-        write().with_context(|| format!("the chain is booted, but {} cannot be written", file.display()))
     }
 }

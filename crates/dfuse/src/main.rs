@@ -16,6 +16,7 @@ mod keys;
 mod logging;
 mod maintenance;
 mod manual;
+mod migration;
 mod progress;
 mod remedy;
 mod snapshot;

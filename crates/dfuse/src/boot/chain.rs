@@ -10,8 +10,10 @@ use dfuse_antelope::{
 };
 use dfuse_node::rpc::{Info, NodeClient, RpcError};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::sleep;
+
+use super::contracts::native_abi;
 
 /// How long a transaction is good for.
 const LIFE_SECONDS: u32 = 120;
@@ -21,8 +23,6 @@ const POLL: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Most bytes of the data of an action.
 const MAX_DATA: usize = 16 << 20;
-/// Actions that every chain has from genesis on, whatever contract `eosio` has.
-const NATIVE: &str = include_str!("native.abi.json");
 
 /// A node that takes transactions, and keys to sign them with.
 pub(super) struct Chain {
@@ -37,8 +37,23 @@ pub(super) struct Chain {
 pub(super) struct Call {
     pub(super) contract: Name,
     pub(super) action: Name,
-    pub(super) authorization: PermissionLevel,
+    pub(super) authorization: Vec<PermissionLevel>,
+    /// Text is packed data in hex.
     pub(super) data: Value,
+}
+
+/// A transaction that was pushed, and the chain just before.
+pub(super) struct Pushed {
+    pub(super) id: Checksum256,
+    pub(super) before: Info,
+}
+
+/// A table of a contract, and how many rows and entries it has.
+#[derive(Deserialize)]
+pub(super) struct TableCount {
+    pub(super) scope: Name,
+    pub(super) table: Name,
+    pub(super) count: u64,
 }
 
 impl Chain {
@@ -56,12 +71,11 @@ impl Chain {
                     if waited.is_zero() {
                         tracing::info!(node = node.url(), %error, "waiting for the node");
                     }
-                    sleep(POLL).await;
-                    waited += POLL;
+                    pause(&mut waited).await;
                 }
             }
         };
-        let native: Abi = serde_json::from_str(NATIVE).context("the ABI of the chain's own actions")?;
+        let native = native_abi()?;
         let keys = keys.into_iter().map(|key| (key.public_key(), key)).collect();
         let (native, abis) = (AbiSerializer::new(&native), BTreeMap::new());
         Ok(Self { node, keys, native, abis, chain_id: info.chain_id })
@@ -88,14 +102,15 @@ impl Chain {
         self.abis.remove(&contract);
     }
 
-    /// Signs and pushes one transaction. Returns its id.
-    pub(super) async fn push(&mut self, calls: &[Call]) -> anyhow::Result<Checksum256> {
+    /// Signs and pushes one transaction.
+    pub(super) async fn push(&mut self, calls: &[Call]) -> anyhow::Result<Pushed> {
         let mut actions = Vec::with_capacity(calls.len());
         for call in calls {
             actions.push(self.action(call).await?);
         }
-        let Info { head_block_time, last_irreversible_block_id: reference, .. } = self.node.get_info().await?;
-        let now = u32::try_from(head_block_time.0 / 1_000_000).unwrap_or(0);
+        let before = self.info().await?;
+        let reference = before.last_irreversible_block_id;
+        let now = u32::try_from(before.head_block_time.0 / 1_000_000).unwrap_or(0);
         let [.., a, b] = reference.block_num().to_be_bytes();
         let [_, _, _, _, _, _, _, _, p, q, r, s, ..] = reference.0;
         let header = TransactionHeader {
@@ -107,7 +122,8 @@ impl Chain {
         let transaction = Transaction { header, actions, ..Transaction::default() };
         let keys = self.required_keys(&transaction, calls).await?;
         let packed = transaction.sign(&self.chain_id, keys);
-        Ok(self.node.push_transaction(&packed).await?.transaction_id)
+        let id = self.node.push_transaction(&packed).await?.transaction_id;
+        Ok(Pushed { id, before })
     }
 
     async fn action(&mut self, call: &Call) -> anyhow::Result<Action> {
@@ -124,7 +140,7 @@ impl Chain {
         Ok(Action {
             account: *contract,
             name: *action,
-            authorization: vec![authorization.clone()],
+            authorization: authorization.clone(),
             raw_data: raw_data.into(),
             ..Action::default()
         })
@@ -152,11 +168,11 @@ impl Chain {
             required_keys: Vec<PublicKey>,
         }
         let actions = transaction.actions.iter().zip(calls).map(|(action, call)| {
-            let PermissionLevel { actor, permission } = &call.authorization;
+            let level = |PermissionLevel { actor, permission }: &_| json!({"actor": actor, "permission": permission});
             json!({
                 "account": action.account,
                 "name": action.name,
-                "authorization": [{"actor": actor, "permission": permission}],
+                "authorization": call.authorization.iter().map(level).collect::<Vec<_>>(),
                 // Who must sign does not depend on it, and it may be megabytes of code.
                 "data": "00",
             })
@@ -230,12 +246,73 @@ impl Chain {
             if waited >= PATIENCE {
                 bail!("the features were not activated within {PATIENCE:?}: does the node produce blocks?");
             }
-            sleep(POLL).await;
-            waited += POLL;
+            pause(&mut waited).await;
         }
     }
 
     pub(super) async fn info(&self) -> anyhow::Result<Info> {
         Ok(self.node.get_info().await?)
     }
+
+    /// Waits until the chain has that many more blocks than after a transaction: it is in one of them.
+    pub(super) async fn wait_for_blocks(&self, more: u32, after: &Info) -> anyhow::Result<()> {
+        let mut waited = Duration::ZERO;
+        while self.info().await?.head_block_num < after.head_block_num + more {
+            if waited >= PATIENCE {
+                bail!("there was no block within {PATIENCE:?}: does the node produce blocks?");
+            }
+            pause(&mut waited).await;
+        }
+        Ok(())
+    }
+
+    /// What the node says about an account; nothing if there is none.
+    pub(super) async fn account(&self, name: Name) -> anyhow::Result<Option<Map<String, Value>>> {
+        match self.node.get_account(name).await {
+            Ok(account) => Ok(Some(account)),
+            Err(RpcError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The public keys whose private ones are there.
+    pub(super) fn has_key(&self, key: &PublicKey) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// SHA-256 of an account's code, zeros if it has none.
+    pub(super) async fn code_hash(&self, account: Name) -> anyhow::Result<Checksum256> {
+        #[derive(Deserialize)]
+        struct Answer {
+            code_hash: Checksum256,
+        }
+        let answer: Answer = self.node.call("/v1/chain/get_code_hash", &json!({"account_name": account})).await?;
+        Ok(answer.code_hash)
+    }
+
+    /// Calls `each` for every table of a contract. The same may come twice.
+    pub(super) async fn tables(&self, contract: Name, mut each: impl FnMut(TableCount)) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Page {
+            rows: Vec<TableCount>,
+            /// The scope that the next page begins with.
+            more: String,
+        }
+        let mut from = String::new();
+        loop {
+            let body = json!({"code": contract, "table": "", "lower_bound": from, "upper_bound": "", "limit": 1000});
+            let page: Page = self.node.call("/v1/chain/get_table_by_scope", &body).await?;
+            page.rows.into_iter().for_each(&mut each);
+            if page.more.is_empty() || page.more == from {
+                return Ok(());
+            }
+            from = page.more;
+        }
+    }
+}
+
+/// Waits between two looks at the node.
+pub(super) async fn pause(waited: &mut Duration) {
+    sleep(POLL).await;
+    *waited += POLL;
 }

@@ -2,11 +2,13 @@
 
 use anyhow::Context;
 use dfuse_antelope::{Name, model::PermissionLevel};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::{
+    calls::{call, new_account, set_abi, set_code},
     chain::{Call, Chain},
+    inject::{self, Injection},
     sequence::{Contents, Operation, Sequence, active},
 };
 const TOKEN: Name = Name::literal("eosio.token");
@@ -18,15 +20,12 @@ pub(super) async fn run_step(
     sequence: &Sequence,
     contents: &Contents,
     operation: &Operation,
+    injection: Injection<'_>,
 ) -> anyhow::Result<()> {
     let calls = match operation {
         Operation::NewAccount(it) => {
             let key = sequence.public_key(&it.pubkey).map_err(anyhow::Error::msg)?;
-            let authority = json!({"threshold": 1, "keys": [{"key": key, "weight": 1}], "accounts": [], "waits": []});
-            let account = json!({
-                "creator": it.creator, "name": it.new_account, "owner": authority, "active": authority,
-            });
-            let mut calls = vec![call(Name::EOSIO, "newaccount", it.creator, account)];
+            let mut calls = vec![new_account(it.creator, it.new_account, &key)];
             if it.ram_bytes > 0 {
                 let ram = json!({"payer": it.creator, "receiver": it.new_account, "bytes": it.ram_bytes});
                 calls.push(call(Name::EOSIO, "buyrambytes", it.creator, ram));
@@ -34,9 +33,7 @@ pub(super) async fn run_step(
             calls
         }
         Operation::SetCode(it) => {
-            let code = const_hex::encode(contents.code(&it.contract_name_ref));
-            let data = json!({"account": it.account, "vmtype": 0, "vmversion": 0, "code": code});
-            let mut calls = vec![call(Name::EOSIO, "setcode", it.account, data)];
+            let mut calls = vec![set_code(it.account, contents.code(&it.contract_name_ref))];
             if contents.has_abi(&it.contract_name_ref) {
                 calls.push(set_abi(it.account, &contents.abi(&it.contract_name_ref)?));
             }
@@ -59,7 +56,7 @@ pub(super) async fn run_step(
         Operation::PushTransaction(it) => vec![Call {
             contract: it.contract,
             action: it.action,
-            authorization: PermissionLevel { actor: it.actor, permission: it.permission },
+            authorization: vec![PermissionLevel { actor: it.actor, permission: it.permission }],
             data: if it.payload.is_null() { json!({}) } else { it.payload.clone() },
         }],
         Operation::ResignAccounts(it) => it.accounts.iter().flat_map(|account| resign(*account)).collect(),
@@ -79,12 +76,13 @@ pub(super) async fn run_step(
             sleep(it.duration).await;
             return Ok(());
         }
+        Operation::Inject(it) => return inject::run(chain, sequence, it, injection).await,
     };
     if calls.is_empty() {
         // An empty list has nothing to do, and the chain refuses a transaction without actions.
         return Ok(());
     }
-    let id = chain.push(&calls).await?;
+    let id = chain.push(&calls).await?.id;
     tracing::debug!(%id, "pushed");
     match operation {
         Operation::SetCode(it) => chain.forget_abi(it.account),
@@ -92,16 +90,6 @@ pub(super) async fn run_step(
         _ => {}
     }
     Ok(())
-}
-
-fn set_abi(account: Name, abi: &[u8]) -> Call {
-    call(Name::EOSIO, "setabi", account, json!({"account": account, "abi": const_hex::encode(abi)}))
-}
-
-/// By the account's active permission.
-fn call(contract: Name, action: &str, actor: Name, data: Value) -> Call {
-    let action = action.parse().expect("a name");
-    Call { contract, action, authorization: PermissionLevel { actor, permission: active() }, data }
 }
 
 /// Those that are active already are left out, since the chain refuses to activate them again.
@@ -134,7 +122,7 @@ fn resign(account: Name) -> [Call; 2] {
     let change = |permission: Name, parent: Name| Call {
         contract: Name::EOSIO,
         action: Name::literal("updateauth"),
-        authorization: PermissionLevel { actor: account, permission },
+        authorization: vec![PermissionLevel { actor: account, permission }],
         data: json!({"account": account, "permission": permission, "parent": parent, "auth": authority}),
     };
     [change(active(), OWNER), change(OWNER, Name(0))]

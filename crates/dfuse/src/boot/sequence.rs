@@ -17,7 +17,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::duration;
-use crate::failure::usage;
+use crate::{failure::usage, migration::Contract};
 
 /// A file that is no boot sequence is not read whole.
 const MAX_BYTES: u64 = 16 << 20;
@@ -107,9 +107,6 @@ macro_rules! operations {
             fn read(name: &str, data: Value) -> Result<Self, String> {
                 match name {
                     $($name => serde_json::from_value(data).map(Self::$variant).map_err(|error| without_keys(&error)),)*
-                    "migration.inject" => {
-                        Err("dfuse does not migrate accounts; take this step out, or restore a snapshot of the node".to_owned())
-                    }
                     _ => Err(format!("there is no such operation; use one of {}", Self::NAMES.join(", "))),
                 }
             }
@@ -132,6 +129,7 @@ operations! {
     "token.issue" TokenIssue,
     "token.transfer" TokenTransfer,
     "sleep" Sleep,
+    "migration.inject" Inject,
 }
 
 macro_rules! data {
@@ -211,6 +209,14 @@ data! {
         #[serde(deserialize_with = "duration::read")]
         duration: Duration,
     }
+    Inject {
+        account: Name,
+        /// The directory of a contract, as `dfuse tools export` writes it, from the folder of the sequence.
+        data_dir: PathBuf,
+        /// A public key, or the name of one of the keys: that of accounts that are made, and of permissions.
+        #[serde(default, deserialize_with = "or_default")]
+        pubkey: Option<String>,
+    }
 }
 
 /// Takes no data.
@@ -274,6 +280,7 @@ impl Sequence {
             Operation::NewAccount(it) => self.public_key(&it.pubkey).map(drop),
             Operation::SetCode(it) => self.has_content(&it.contract_name_ref, "wasm"),
             Operation::SetAbi(it) => self.has_content(&it.contract_name_ref, "abi"),
+            Operation::Inject(Inject { pubkey: Some(key), .. }) => self.public_key(key).map(drop),
             _ => Ok(()),
         }
     }
@@ -317,6 +324,12 @@ impl Sequence {
                 bail!("{} is not the file for \"{name}\": its SHA-256 is {found}, not {hash}", place.display());
             }
             contents.insert(name.clone(), bytes);
+        }
+        for (number, step) in (1..).zip(&self.steps) {
+            if let Operation::Inject(it) = &step.operation {
+                let opened = Contract::open(folder.join(&it.data_dir));
+                opened.map_err(|why| usage(format!("step {number} (migration.inject): {why:#}")))?;
+            }
         }
         Ok(Contents(contents))
     }
@@ -413,11 +426,12 @@ boot_sequence:
   - {{op: token.transfer, data: {{from: eosio, to: bob, quantity: 1.0000 SYS}}}}
   - {{op: sleep, data: {{duration: 1m2s}}}}
   - {{op: system.resign_accounts, data: {{accounts: [eosio, alice]}}}}
+  - {{op: migration.inject, data: {{account: alice, data_dir: accounts/alice, pubkey: boot}}}}
 "
         );
         let sequence = parse(&text).unwrap();
         let names: Vec<_> = sequence.steps().iter().map(|step| step.operation.name()).collect();
-        assert_eq!(names.len(), 15);
+        assert_eq!(names.len(), 16);
         assert!(Operation::NAMES.iter().all(|name| names.contains(name)), "{names:?}");
         assert_eq!(sequence.public_key("boot").unwrap().to_string(), PUBLIC);
         assert_eq!(sequence.steps()[1].label, "code");
@@ -467,7 +481,8 @@ boot_sequence:
                 step("{op: system.setcod}"),
                 "step 1 (system.setcod): there is no such operation; use one of system.newaccount",
             ),
-            (step("{op: migration.inject, data: {account: a}}"), "does not migrate"),
+            (step("{op: migration.inject, data: {account: a}}"), "data_dir"),
+            (step("{op: migration.inject, data: {account: a, data_dir: a, pubkey: b}}"), "neither a public key"),
             (step("{op: system.setcode, data: {account: a, contract_name_ref: b}}"), "contents has no \"b.wasm\""),
             (step(&format!("{{op: system.setpriv, data: {{account: {KEY}}}}}")), "step 1"),
             (step("{op: system.setpriv, data: {acount: a}}"), "acount"),

@@ -1,6 +1,11 @@
 //! `dfuse tools export`: contracts with all that they hold at a height, as files, and as a boot sequence for a local chain.
 
+mod actions;
 mod asker;
+mod indexes;
+mod permissions;
+mod rows;
+mod sequence;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,37 +16,39 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use dfuse_antelope::{Checksum256, Name, raw::Reader};
+use dfuse_antelope::{Checksum256, Name};
 use serde::Serialize;
 use serde_json::{Value, json};
-use url::form_urlencoded::Serializer;
 
-use self::asker::Asker;
+use self::{
+    actions::{History, code_in},
+    asker::{Asker, MAX_ANSWER, target},
+    indexes::Found,
+    sequence::place_of,
+};
 use crate::{
     backup::UnfinishedDir,
     failure::{self, usage},
+    migration::{ABI, ABI_JSON, CODE, LINES, LINKS, PERMISSIONS, TABLES},
     start::Settings,
     tools::runtime,
 };
 
-/// The key that every tutorial shows.
-const DEVELOPMENT_KEY: &str = "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3";
-/// The folder of an empty scope: no name has this letter.
-const EMPTY_SCOPE: &str = "0";
-/// Longest answer but those of rows.
-const MAX_ANSWER: usize = 256 << 20;
-
-/// Export contracts as they were after a block: code, ABI, permission links and all rows, with a boot sequence that sets up accounts,
-/// code and ABIs on a local chain under the public development key (dfuse boot DIR/bootseq.yaml). The file export.json says what
-/// was exported and what is missing. A server may run on the data directory meanwhile
+/// Export contracts as they were after a block: code, ABI, permissions and all rows, with a boot sequence that sets them up on a
+/// local chain under the public development key (dfuse boot DIR/bootseq.yaml). The file export.json says what was exported and
+/// what is missing. A server may run on the data directory meanwhile
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// Accounts of the contracts, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     accounts: Vec<String>,
-    /// Block after which the contracts are exported [default: the last irreversible block]
+    /// Block after which the contracts are exported [default: that of the snapshot, or the last irreversible block]
     #[arg(long, value_name = "NUMBER")]
     block: Option<u32>,
+    /// Where entries of secondary indexes are, and rows of tables that the ABI does not name: a portable snapshot of that block (a
+    /// file or a URL), or the data directory of a node with logs of state history. Without it they are missing
+    #[arg(long, value_name = "PLACE")]
+    indexes: Option<String>,
     /// Directory to create, which must not exist yet
     #[arg(value_name = "DIR")]
     directory: PathBuf,
@@ -56,24 +63,27 @@ pub(crate) struct Export {
 /// What was exported of an account.
 #[derive(Debug, Default, Serialize)]
 struct Exported {
-    /// Block whose `setcode` it is, and SHA-256 of the code.
+    /// SHA-256 of the code, its length, and when it was set.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Value>,
     has_abi: bool,
+    permissions: usize,
     permission_links: usize,
     /// By table and scope.
     rows: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Entries of secondary indexes, where these are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index_entries: Option<u64>,
     /// What is not there, and why.
     missing: Vec<String>,
 }
 
 /// What no export can have.
-const NEVER_THERE: [&str; 5] = [
-    "private keys: accounts of the boot sequence have the key `boot` in owner and active",
-    "permissions other than owner and active: permission links are in the files, and not set",
-    "resources: the boot sequence buys none, a local chain without the system contract asks for none",
-    "rows: they are in the files, and not in the boot sequence, since only the contract itself can write them",
-    "secondary indexes of tables, and deferred transactions",
+const NEVER_THERE: [&str; 4] = [
+    "private keys: in every permission, the key `boot` stands for all keys; the public keys are in permissions.json",
+    "resources: a local chain without the system contract asks for none",
+    "privileges of accounts, and the rest of the chain's configuration",
+    "deferred transactions",
 ];
 
 impl Export {
@@ -84,13 +94,17 @@ impl Export {
         let mut accounts = BTreeSet::new();
         for account in &self.accounts {
             let name: Name = account.parse().map_err(|error| usage(format!("\"{account}\" is not a name: {error}")))?;
-            accounts.insert(name.to_string());
+            accounts.insert(name);
         }
-        let accounts: Vec<_> = accounts.into_iter().collect();
         let directory = std::path::absolute(&self.directory)?;
         let exported = UnfinishedDir::make(&directory, |folder| {
+            let found = self
+                .indexes
+                .as_deref()
+                .map(|place| indexes::copy(place, self.block, &accounts, |account| folder_of(folder, account)));
+            let found = found.transpose()?;
             runtime()?.block_on(asker::with(&settings, data_dir, async |asker: &Asker<'_>| {
-                self.export(asker, &accounts, folder).await
+                self.export(asker, &accounts, found, folder).await
             }))
         })?;
         let mut out = stdout().lock();
@@ -98,7 +112,10 @@ impl Export {
             let rows = exported.rows.values().flat_map(BTreeMap::values).sum::<u64>();
             let code = if exported.code.is_some() { "code" } else { "no code" };
             let abi = if exported.has_abi { "ABI" } else { "no ABI" };
-            writeln!(out, "{account}: {code}, {abi}, {rows} rows").context(failure::STDOUT)?;
+            let indexes = exported.index_entries.map_or(String::new(), |count| format!(", {count} index entries"));
+            let permissions = exported.permissions;
+            writeln!(out, "{account}: {code}, {abi}, {permissions} permissions, {rows} rows{indexes}")
+                .context(failure::STDOUT)?;
             for missing in &exported.missing {
                 writeln!(out, "  missing: {missing}").context(failure::STDOUT)?;
             }
@@ -109,27 +126,40 @@ impl Export {
     async fn export(
         &self,
         asker: &Asker<'_>,
-        accounts: &[String],
+        accounts: &BTreeSet<Name>,
+        found: Option<Found>,
         folder: &Path,
-    ) -> anyhow::Result<BTreeMap<String, Exported>> {
-        let block = self.height(asker, &accounts[0]).await?;
+    ) -> anyhow::Result<BTreeMap<Name, Exported>> {
+        let block = match &found {
+            Some(found) => found.block.block_num(),
+            None => self.height(asker).await?,
+        };
+        if let Some(found) = &found {
+            must_be_of(asker, found.block).await?;
+        }
         let mut all = BTreeMap::new();
         for account in accounts {
-            let exporter = Exporter { asker, account, block, folder: folder.join("accounts").join(account) };
-            all.insert(account.clone(), exporter.export().await?);
+            let exporter = Exporter { asker, account: *account, block, folder: folder_of(folder, *account) };
+            let mut exported = exporter.export().await?;
+            add_indexes(&mut exported, *account, found.as_ref())?;
+            all.insert(*account, exported);
         }
-        fs::write(folder.join("bootseq.yaml"), boot_sequence(&all))?;
-        let told = json!({"format": 1, "block_num": block, "accounts": all, "never_there": NEVER_THERE});
+        let features = sequence::features(&History { asker, block }).await?;
+        if !features.is_empty() {
+            fs::write(folder.join(sequence::ACTIVATOR_FILE), crate::boot::ACTIVATOR)?;
+        }
+        fs::write(folder.join("bootseq.yaml"), sequence::boot_sequence(accounts, &features))?;
+        let told = json!({"format": 2, "block_num": block, "accounts": all, "never_there": NEVER_THERE});
         fs::write(folder.join("export.json"), serde_json::to_vec_pretty(&told)?)?;
         Ok(all)
     }
 
     /// All answers are of one block.
-    async fn height(&self, asker: &Asker<'_>, account: &str) -> anyhow::Result<u32> {
+    async fn height(&self, asker: &Asker<'_>) -> anyhow::Result<u32> {
         if let Some(block) = self.block {
             return Ok(block);
         }
-        let target = target("/v0/state/permission_links", &[("account", account), ("irreversible_only", "true")]);
+        let target = target("/v0/state/permission_links", &[("account", "eosio"), ("irreversible_only", "true")]);
         let answer = asker.get(&target).await?.json(MAX_ANSWER).await?;
         let number = answer["up_to_block_num"].as_u64().or_else(|| answer["block_num"].as_u64());
         let number = number.or_else(|| answer["last_irreversible_block_num"].as_u64());
@@ -137,53 +167,46 @@ impl Export {
     }
 }
 
-fn target(path: &str, parameters: &[(&str, &str)]) -> String {
-    let mut query = Serializer::new(String::new());
-    query.extend_pairs(parameters);
-    format!("{path}?{}", query.finish())
+fn folder_of(folder: &Path, account: Name) -> PathBuf {
+    folder.join(place_of(account))
 }
 
-/// Accounts, and their contracts.
-fn boot_sequence(accounts: &BTreeMap<String, Exported>) -> String {
-    let mut text = format!("keys:\n  boot: {DEVELOPMENT_KEY}   # the public development key\n");
-    let mut contents = String::new();
-    let mut steps = String::new();
-    // Accounts first: contracts may need each other.
-    for account in accounts.keys().filter(|account| *account != "eosio") {
-        steps += &format!(
-            "  - {{op: system.newaccount, label: {account}, data: {{creator: eosio, new_account: {account}, pubkey: boot}}}}\n"
-        );
+/// Indexes of another chain, or of another branch, do not belong to the rows.
+async fn must_be_of(asker: &Asker<'_>, block: Checksum256) -> anyhow::Result<()> {
+    let number = block.block_num().to_string();
+    let answer = asker.get(&target("/v0/blocks", &[("skip", &number), ("limit", "1")])).await?.json(MAX_ANSWER).await?;
+    let found = answer[0]["id"].as_str().unwrap_or("none");
+    if found != block.to_string() {
+        return Err(usage(format!("the secondary indexes are of block {block}, but block {number} here is {found}")));
     }
-    for (account, exported) in accounts {
-        let operation = match (exported.code.is_some(), exported.has_abi) {
-            (false, false) => continue,
-            (true, _) => "setcode",
-            (false, true) => "setabi",
-        };
-        for (kind, file, is_there) in
-            [("wasm", "code.wasm", exported.code.is_some()), ("abi", "abi.json", exported.has_abi)]
-        {
-            if is_there {
-                contents += &format!("  - {{name: {account}.{kind}, url: accounts/{account}/{file}}}\n");
-            }
+    Ok(())
+}
+
+/// Adds what only snapshots and state history know.
+fn add_indexes(exported: &mut Exported, account: Name, found: Option<&Found>) -> anyhow::Result<()> {
+    let Some(found) = found else {
+        let why = "entries of secondary indexes, and rows of tables that the ABI does not name: name a snapshot or logs of state history \
+                   with --indexes";
+        exported.missing.push(why.to_owned());
+        return Ok(());
+    };
+    exported.index_entries = found.entries.get(&account).copied();
+    for ((_, table), scopes) in found.rows.iter().filter(|((code, _), _)| *code == account) {
+        let scopes: BTreeMap<_, _> = scopes.iter().map(|(scope, count)| (scope.to_string(), *count)).collect();
+        let known = exported.rows.entry(table.to_string()).or_insert_with(|| scopes.clone());
+        if *known != scopes {
+            bail!(
+                "table {table} of {account} has other rows here than where the secondary indexes are: {known:?}, {scopes:?}"
+            );
         }
-        steps += &format!(
-            "  - {{op: system.{operation}, label: {account}, data: {{account: {account}, contract_name_ref: {account}}}}}\n"
-        );
     }
-    if !contents.is_empty() {
-        text += &format!("contents:\n{contents}");
-    }
-    if !steps.is_empty() {
-        text += &format!("boot_sequence:\n{steps}");
-    }
-    text
+    Ok(())
 }
 
 /// One account at one height.
 struct Exporter<'a> {
     asker: &'a Asker<'a>,
-    account: &'a str,
+    account: Name,
     block: u32,
     folder: PathBuf,
 }
@@ -194,15 +217,34 @@ impl Exporter<'_> {
         let mut exported = Exported::default();
         // First: it says what is wrong with the height.
         let links = self.asked("/v0/state/permission_links", &[]).await?.unwrap_or_default();
-        exported.permission_links = links["linked_permissions"].as_array().map_or(0, Vec::len);
-        self.write("permission_links.json", &links["linked_permissions"])?;
-        self.code(&mut exported).await?;
-        let Some(abi) = self.asked("/v0/state/abi", &[("json", "true")]).await? else {
+        let links = links["linked_permissions"].as_array().cloned().unwrap_or_default();
+        exported.permission_links = links.len();
+        self.write(LINKS, &links)?;
+        let history = History { asker: self.asker, block: self.block };
+        self.code(&history, &mut exported).await?;
+        let (permissions, is_whole) = permissions::permissions(&history, self.account).await?;
+        if !is_whole {
+            let why =
+                "permissions as they were when the chain or its indexes began: only what was changed since is known";
+            exported.missing.push(why.to_owned());
+        }
+        exported.permissions = permissions.len();
+        self.write(PERMISSIONS, &permissions)?;
+        let Some(packed) = self.asked("/v0/state/abi", &[]).await? else {
             exported.missing.push("the ABI: there is none at that block, so no table is known".to_owned());
             return Ok(exported);
         };
-        self.write("abi.json", &abi["abi"])?;
+        let packed = packed["abi"].as_str().context("an ABI that is not text")?;
+        fs::write(self.folder.join(ABI), const_hex::decode(packed)?)?;
         exported.has_abi = true;
+        let abi = match self.asked("/v0/state/abi", &[("json", "true")]).await {
+            Ok(abi) => abi.unwrap_or_default(),
+            Err(error) => {
+                exported.missing.push(format!("rows: the ABI cannot be read, so no table is known ({error})"));
+                return Ok(exported);
+            }
+        };
+        self.write(ABI_JSON, &abi["abi"])?;
         for table in abi["abi"]["tables"].as_array().into_iter().flatten() {
             let Some(table) = table["name"].as_str() else { continue };
             let rows = self.table(table).await?;
@@ -215,135 +257,75 @@ impl Exporter<'_> {
 
     /// Asks for something of the account at the height; nothing if there is none.
     async fn asked(&self, path: &str, more: &[(&str, &str)]) -> anyhow::Result<Option<Value>> {
-        let block = self.block.to_string();
-        let own = [("account", self.account), ("block_num", block.as_str())];
-        let answer = self.asker.get(&target(path, &[&own[..], more].concat())).await?;
+        let answer = self.asker.get(&self.target(path, more)).await?;
         if answer.is_not_found() {
             return Ok(None);
         }
         answer.json(MAX_ANSWER).await.map(Some)
     }
 
-    fn write(&self, name: &str, value: &Value) -> anyhow::Result<()> {
+    fn target(&self, path: &str, more: &[(&str, &str)]) -> String {
+        let (account, block) = (self.account.to_string(), self.block.to_string());
+        let own = [("account", account.as_str()), ("block_num", block.as_str())];
+        target(path, &[&own[..], more].concat())
+    }
+
+    fn write(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
         Ok(fs::write(self.folder.join(name), serde_json::to_vec_pretty(value)?)?)
     }
 
     /// The code is in the last action that set it.
-    async fn code(&self, exported: &mut Exported) -> anyhow::Result<()> {
-        let query = format!("receiver:eosio account:eosio action:setcode data.account:{}", self.account);
-        let block = self.block.to_string();
-        let parameters = [
-            ("q", query.as_str()),
-            ("sort", "desc"),
-            ("limit", "1"),
-            ("start_block", &block),
-            ("with_reversible", "true"),
-        ];
-        let answer = self.asker.get(&target("/v0/search/transactions", &parameters)).await?.json(MAX_ANSWER).await?;
-        let lifecycle = &answer["transactions"][0]["lifecycle"];
-        let mut actions = Vec::new();
-        find_setcode(lifecycle, self.account, &mut actions);
+    async fn code(&self, history: &History<'_>, exported: &mut Exported) -> anyhow::Result<()> {
+        let actions = history.last(&format!("action:setcode data.account:{}", self.account)).await?;
         // Of several in one transaction the last counts.
-        let Some(data) = actions.last() else {
-            let why =
-                "the code: no setcode of it is indexed up to that block; it may have been set before the first block";
-            exported.missing.push(why.to_owned());
-            return Ok(());
-        };
-        let code = code_in(data).context("a setcode action that cannot be read")?;
-        if code.is_empty() {
-            exported.missing.push("the code: it was removed before that block".to_owned());
-            return Ok(());
+        let mut set = None;
+        for action in actions.iter().filter(|action| action.name == Name::literal("setcode")) {
+            let (account, code) = code_in(&action.data).context("a setcode action that cannot be read")?;
+            if account == self.account {
+                set = Some((code, &action.time));
+            }
         }
-        fs::write(self.folder.join("code.wasm"), &code)?;
-        let digest = Checksum256::sha256(&code).to_string();
-        let set_at = &lifecycle["execution_block_header"];
-        exported.code = Some(json!({"sha256": digest, "bytes": code.len(), "set_at": set_at["timestamp"]}));
+        let missing = match set {
+            None => {
+                "the code: no setcode of it is indexed up to that block; it may have been set before the first block"
+            }
+            Some((code, _)) if code.is_empty() => "the code: it was removed before that block",
+            Some((code, time)) => {
+                fs::write(self.folder.join(CODE), &code)?;
+                let digest = Checksum256::sha256(&code);
+                exported.code = Some(json!({"sha256": digest, "bytes": code.len(), "set_at": time}));
+                return Ok(());
+            }
+        };
+        exported.missing.push(missing.to_owned());
         Ok(())
     }
 
-    /// All rows of a table, a file for each scope. Returns how many there are.
+    /// All rows of a table. Returns how many there are, by scope.
     async fn table(&self, table: &str) -> anyhow::Result<BTreeMap<String, u64>> {
         let mut counts = BTreeMap::new();
         let scopes = self.asked("/v0/state/table_scopes", &[("table", table)]).await?.unwrap_or_default();
-        for scope in scopes["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let scopes: Vec<_> = scopes["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if scopes.is_empty() {
+            return Ok(counts);
+        }
+        let folder = self.folder.join(TABLES);
+        fs::create_dir_all(&folder)?;
+        let mut out = BufWriter::new(File::create(folder.join(format!("{table}.{LINES}")))?);
+        for scope in scopes {
             let more = [("table", table), ("scope", scope), ("key_type", "uint64"), ("json", "false")];
-            let Some(answer) = self.asked("/v0/state/table", &more).await? else { continue };
-            let rows = answer["rows"].as_array().cloned().unwrap_or_default();
-            let folder = self.folder.join("tables").join(table);
-            fs::create_dir_all(&folder)?;
-            let name = if scope.is_empty() { EMPTY_SCOPE } else { scope };
-            let mut out = BufWriter::new(File::create(folder.join(format!("{name}.json")))?);
-            writeln!(out, "[")?;
-            for (at, row) in rows.iter().enumerate() {
-                writeln!(out, "{row}{}", if at + 1 < rows.len() { "," } else { "" })?;
+            let answer = self.asker.get(&self.target("/v0/state/table", &more)).await?;
+            if answer.is_not_found() {
+                continue;
             }
-            writeln!(out, "]")?;
-            out.flush()?;
-            counts.insert(scope.to_owned(), rows.len() as u64);
+            let name: Name = scope.parse().context("a scope that is not a name")?;
+            let count;
+            (count, out) = answer.read(move |body| Ok((rows::copy(body, name, &mut out)?, out))).await?;
+            if count > 0 {
+                counts.insert(scope.to_owned(), count);
+            }
         }
+        out.flush()?;
         Ok(counts)
-    }
-}
-
-/// Data of the actions in a transaction, at any depth, that set the code of an account.
-fn find_setcode(value: &Value, account: &str, found: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => {
-            let act = &value["act"];
-            let is_own = value["receiver"].as_str().or_else(|| value["receipt"]["receiver"].as_str()) == Some("eosio");
-            let sets = act["name"] == "setcode" && act["account"] == "eosio" && act["data"]["account"] == account;
-            if let Some(data) = act["hex_data"].as_str().filter(|_| is_own && sets) {
-                found.push(data.to_owned());
-            }
-            members.values().for_each(|value| find_setcode(value, account, found));
-        }
-        Value::Array(items) => items.iter().for_each(|value| find_setcode(value, account, found)),
-        _ => {}
-    }
-}
-
-/// Account, type and version of the machine, code.
-fn code_in(data: &str) -> anyhow::Result<Vec<u8>> {
-    let bytes = const_hex::decode(data)?;
-    let mut reader = Reader::new(&bytes);
-    reader.name()?;
-    if (reader.u8()?, reader.u8()?) != (0, 0) {
-        bail!("code for another machine than WebAssembly");
-    }
-    Ok(reader.blob("code")?.to_vec())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_boot_sequence_makes_accounts_before_contracts() {
-        let with = |code: bool, has_abi| Exported { code: code.then(Value::default), has_abi, ..Exported::default() };
-        let accounts = [("b", with(true, true)), ("a", with(false, false)), ("eosio", with(false, true))];
-        let text = boot_sequence(&accounts.map(|(name, exported)| (name.to_owned(), exported)).into());
-        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
-        assert!(at("new_account: a,") < at("system.setcode") && at("new_account: b,") < at("system.setcode"), "{text}");
-        assert!(text.contains("name: b.wasm, url: accounts/b/code.wasm") && text.contains("name: eosio.abi"), "{text}");
-        assert!(text.contains("op: system.setabi, label: eosio") && !text.contains("new_account: eosio"), "{text}");
-        assert!(!text.contains("contract_name_ref: a}"), "{text}");
-    }
-
-    #[test]
-    fn code_is_read_from_the_action() {
-        let action = "0000000000855c34 00 00 03 0061ff".replace(' ', "");
-        assert_eq!(code_in(&action).unwrap(), [0, 0x61, 0xff]);
-        for wrong in ["", "0000000000855c34", "0000000000855c340100 0161", "0000000000855c34000004 00"] {
-            assert!(code_in(&wrong.replace(' ', "")).is_err(), "{wrong}");
-        }
-        let inner = |receiver: &str| json!({"receiver": receiver, "act": {"account": "eosio", "name": "setcode", "data": {"account": "a"}, "hex_data": "00"}});
-        let trace =
-            json!({"action_traces": [{"receiver": "x", "act": {}, "inline_traces": [inner("eosio"), inner("a")]}]});
-        let mut found = Vec::new();
-        find_setcode(&trace, "a", &mut found);
-        assert_eq!(found, ["00"]);
-        find_setcode(&trace, "b", &mut found);
-        assert_eq!(found.len(), 1);
     }
 }

@@ -4,12 +4,16 @@ use std::path::Path;
 
 use dfuse_http::Server;
 use tokio_util::io::ReaderStream;
+use url::form_urlencoded::Serializer;
 
 use crate::{
     answer::Answer,
     control::{self, Reached},
     start::{self, Settings},
 };
+
+/// Longest answer but those of rows.
+pub(super) const MAX_ANSWER: usize = 256 << 20;
 
 /// Answers requests.
 pub(super) enum Asker<'a> {
@@ -47,4 +51,11 @@ pub(super) async fn with<T>(
             start::with_server(settings, directory, async |server| ask(&Asker::Here(server)).await).await
         }
     }
+}
+
+/// Path and query.
+pub(super) fn target(path: &str, parameters: &[(&str, &str)]) -> String {
+    let mut query = Serializer::new(String::new());
+    query.extend_pairs(parameters);
+    format!("{path}?{}", query.finish())
 }
