@@ -19,8 +19,8 @@ use crate::{
     AnswerForm, Api, Charge, Endpoint, Field, Json, Methods, Schema,
     answer::HttpError,
     metrics::{
-        BODY_BYTES, COMMITTED, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD, HEAD_DRIFT,
-        INDEX_LIVE, INDEX_STALLED, LIB, LOWEST_BLOCK, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY,
+        BODY_BYTES, COMMITTED, CONDITION_HOLDS, CONNECTIONS, CONNECTIONS_MOST, FEED_BYTES, FEED_HISTORY_BYTES, HEAD,
+        HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED, LIB, LOWEST_BLOCK, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY,
         USAGE_UNWRITTEN, WS_QUEUED_BYTES, usage_of,
     },
     sender::Operator,
@@ -164,6 +164,9 @@ async fn metrics(State(api): State<Api>, _: Operator) -> Result<Response, HttpEr
             usage_of(&caller, usage);
         }
         gauge!(READY).set(u32::from(conditions.values().all(Result::is_ok)));
+        for (name, state) in &conditions {
+            gauge!(CONDITION_HOLDS, "condition" => name.clone()).set(u32::from(state.is_ok()));
+        }
         for index in &status.indexes {
             gauge!(INDEX_LIVE, "index" => index.name).set(u32::from(index.state == IndexState::Live));
         }

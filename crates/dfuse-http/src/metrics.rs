@@ -45,6 +45,7 @@ const USED_INGRESS: &str = "dfuse_usage_ingress_bytes_total";
 const USED_EGRESS: &str = "dfuse_usage_egress_bytes_total";
 const USED_LIMITED: &str = "dfuse_usage_rate_limited_total";
 pub(crate) const READY: &str = "dfuse_ready";
+pub(crate) const CONDITION_HOLDS: &str = "dfuse_condition_holds";
 
 /// What a caller has used since the start: an API key by its id, or all of a kind.
 pub(crate) fn usage_of(caller: &str, usage: Usage) {
@@ -95,4 +96,5 @@ pub(crate) fn describe() {
     describe_counter!(USED_LIMITED, format!("Requests that a limit refused since the start, {keys}"));
     describe_gauge!(USAGE_UNWRITTEN, "Requests that are not in the table of usage yet: what a crash would lose.");
     describe_gauge!(READY, "1 if all conditions of readiness hold.");
+    describe_gauge!(CONDITION_HOLDS, "1 if the condition of readiness holds.");
 }

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 
 use dfuse_query::{Readiness, Service};
+use metrics::{describe_gauge, gauge};
+
+const WARNING: &str = "dfuse_warning";
 
 /// Where the state of the parts is told.
 pub(crate) struct Conditions(pub(crate) Service);
@@ -25,13 +28,25 @@ impl Conditions {
     /// Warns of what an operator should mend, though it keeps no client away.
     pub(crate) fn warn(&self, name: &'static str, warning: String) {
         self.readiness().warn(name, warning);
+        self.count_warning(name, true);
+    }
+
+    /// For alerts, which do not read `/healthz`.
+    fn count_warning(&self, name: &'static str, is_given: bool) {
+        self.0.metrics().record(|| {
+            describe_gauge!(WARNING, "1 while /healthz gives the warning, 0 when it is over.");
+            gauge!(WARNING, "warning" => name).set(u32::from(is_given));
+        });
     }
 
     /// The same, or that there is no reason for it any more.
     pub(super) fn set_warning(&self, name: &'static str, warning: Option<String>) {
         match warning {
             Some(warning) => self.warn(name, warning),
-            None => self.readiness().unwarn(name),
+            None => {
+                self.readiness().unwarn(name);
+                self.count_warning(name, false);
+            }
         }
     }
 

@@ -64,7 +64,7 @@ impl Surfaces {
             service_name: settings.traces.service_name.clone(),
             spans,
             records,
-            entropy: service.chain().entropy.clone(),
+            service: service.clone(),
         });
         if !roles.api {
             let grpc = roles.ingest.then(|| GrpcServer::new(service.clone(), None, grpc));

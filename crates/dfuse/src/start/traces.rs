@@ -1,10 +1,11 @@
 //! Requests as spans, to a collector: OTLP over HTTP, in its JSON form (<https://opentelemetry.io/docs/specs/otlp/>).
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
-use dfuse_blocks::Entropy;
 use dfuse_http::{Answered, SpanRecord, Spans};
 use dfuse_node::rpc::NodeClient;
+use dfuse_query::Service;
+use metrics::{counter, describe_counter};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc::Receiver, time::sleep};
 use tracing::{info, warn};
@@ -19,6 +20,8 @@ const GATHER: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Where collectors take traces.
 const PATH: &str = "/v1/traces";
+const SENT: &str = "dfuse_trace_spans_sent_total";
+const LOST: &str = "dfuse_trace_spans_lost_total";
 /// `SPAN_KIND_SERVER` and `STATUS_CODE_ERROR`.
 const SERVER: u32 = 2;
 const ERROR: u32 = 2;
@@ -29,16 +32,27 @@ pub(super) struct Traces {
     pub(super) service_name: String,
     pub(super) spans: Spans,
     pub(super) records: Receiver<SpanRecord>,
-    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) service: Service,
 }
 
 impl Traces {
     /// Sends until it is dropped. What cannot be sent is dropped, and counted in the log.
     pub(super) async fn run(mut self) {
-        let mut failing = 0u64;
+        self.service.metrics().record(|| {
+            describe_counter!(SENT, "Spans of requests that a collector has taken.");
+            describe_counter!(LOST, "Spans of requests that no collector has taken.");
+        });
+        let (mut failing, mut sent, mut failed) = (0u64, 0u64, 0u64);
         while let Some(records) = self.gather().await {
             let request = self.request(&records);
-            match self.collector.call_within::<Value>(PATH, &request, PATIENCE).await {
+            let answer = self.collector.call_within::<Value>(PATH, &request, PATIENCE).await;
+            let (taken, number) = (answer.is_ok(), records.len() as u64);
+            *(if taken { &mut sent } else { &mut failed }) += number;
+            self.service.metrics().record(|| {
+                counter!(SENT).absolute(sent);
+                counter!(LOST).absolute(failed + self.spans.lost());
+            });
+            match answer {
                 Ok(_) if failing > 0 => {
                     info!(dropped = failing + self.spans.lost(), "traces are sent again");
                     failing = 0;
@@ -48,7 +62,7 @@ impl Traces {
                     if failing == 0 {
                         warn!(%error, "traces cannot be sent, and are dropped until they can: look at traces.collector");
                     }
-                    failing += records.len() as u64;
+                    failing += number;
                 }
             }
         }
@@ -82,7 +96,7 @@ impl Traces {
     fn span_id(&self) -> [u8; 8] {
         let mut id = [0; 8];
         // An id of zeros means none: there is one in any case.
-        if self.entropy.fill(&mut id).is_err() || id == [0; 8] {
+        if self.service.chain().entropy.fill(&mut id).is_err() || id == [0; 8] {
             id = [1; 8];
         }
         id
