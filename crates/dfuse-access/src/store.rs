@@ -6,6 +6,7 @@
 //! | `signing` | id of the signing key | [`SigningRecord`] |
 //! | `usage` | day (u32, big-endian), subject | [`Usage`] |
 //! | `switches` | `maintenance` | `true` or `false` |
+//! | | `format` | what records mean: 1. Stores without it are of format 1, too |
 
 use std::{
     fmt,
@@ -27,6 +28,9 @@ const SIGNING: Keyspace = Keyspace::at(1);
 const USAGE: Keyspace = Keyspace::at(2);
 const SWITCHES: Keyspace = Keyspace::at(3);
 const MAINTENANCE: &[u8] = b"maintenance";
+const FORMAT: &[u8] = b"format";
+/// Another one is needed where a record gets another meaning, not for a new field.
+const NEWEST_FORMAT: u32 = 1;
 
 /// There are few records, all of them in memory.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -128,6 +132,7 @@ impl KvAccessStore {
             ..EngineOptions::default()
         };
         let (store, reopen) = dfuse_kv::open(path, &Self::KEYSPACES, options)?;
+        check_format(&*store.snapshot()?)?;
         Ok(Self(Mutex::new(Inner { store, reopen: Some(reopen), has_failed: false })))
     }
 
@@ -139,6 +144,7 @@ impl KvAccessStore {
         if store.keyspaces() != Self::KEYSPACES {
             return Err(dfuse_kv::Error::Invalid("a store of keys with other keyspaces".to_owned()).into());
         }
+        check_format(&*store.snapshot()?)?;
         Ok(Self(Mutex::new(Inner { store, reopen: None, has_failed: false })))
     }
 
@@ -174,7 +180,12 @@ impl KvAccessStore {
             (inner.store, inner.has_failed) = (store, false);
         }
         let mut batch = WriteBatch::new();
-        make(&*inner.store.snapshot()?, &mut batch)?;
+        let before = inner.store.snapshot()?;
+        if before.get(SWITCHES, FORMAT)?.is_none() {
+            batch.put(SWITCHES, FORMAT, encode(&NEWEST_FORMAT)?);
+        }
+        make(&*before, &mut batch)?;
+        drop(before);
         let committed = inner.store.commit(batch, durability);
         inner.has_failed |= committed.is_err();
         Ok(committed?)
@@ -258,6 +269,18 @@ impl AccessStore for KvAccessStore {
     }
 }
 
+/// Records that a newer version has written could be taken for something else.
+fn check_format(snapshot: &dyn Snapshot) -> Result<()> {
+    let format = snapshot.get(SWITCHES, FORMAT)?.map(|value| decode::<u32>(SWITCHES, FORMAT, &value)).transpose()?;
+    match format.unwrap_or(NEWEST_FORMAT) {
+        1..=NEWEST_FORMAT => Ok(()),
+        other => {
+            let why = format!("it is {other}, this version of dfuse knows those up to {NEWEST_FORMAT}");
+            Err(Error::Damaged { record: "switches/format".to_owned(), why })
+        }
+    }
+}
+
 fn private_directory(path: &Path) -> std::io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -317,6 +340,24 @@ mod tests {
         assert_eq!(store.keys().unwrap(), [key]);
         assert!(store.maintenance().unwrap());
         assert_eq!(store.signing_keys().unwrap(), [signing("b"), signing("c")]);
+    }
+
+    #[test]
+    fn stores_of_newer_versions_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access");
+        let store = KvAccessStore::open(&path).unwrap();
+        store.set_maintenance(false).unwrap();
+        assert_eq!(store.snapshot().unwrap().get(SWITCHES, FORMAT).unwrap().as_deref(), Some(&b"1"[..]));
+        let newer = |_: &dyn Snapshot, batch: &mut WriteBatch| {
+            batch.put(SWITCHES, FORMAT, encode(&2)?);
+            Ok(())
+        };
+        store.write(Durability::Sync, newer).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let refused = KvAccessStore::open(&path).unwrap_err().to_string();
+        assert!(refused.contains("it is 2, this version of dfuse knows those up to 1; use the version"), "{refused}");
     }
 
     #[cfg(unix)]
