@@ -1,4 +1,4 @@
-//! A log that nobody reads holds up neither requests nor blocks nor the end of the process.
+//! A log that nobody reads holds up neither requests nor blocks nor the end of the process. The log of a healthy server is quiet.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -13,7 +13,7 @@ use std::{
 };
 
 use dfuse_testkit::synthetic::SyntheticChain;
-use support::{Server, text};
+use support::{Server, chain::Stream, text};
 use tempfile::TempDir;
 
 /// What a pipe takes while nobody reads from it.
@@ -158,4 +158,62 @@ fn the_process_ends_although_nobody_reads() {
         }
         assert_eq!(server.ends(), Some(code), "{signals}");
     }
+}
+
+/// Lines of the log after the server was ready, and before it was told to end.
+fn since_ready(server: Server) -> Vec<String> {
+    let log = server.stop();
+    let begin = log.iter().position(|line| line.contains("ready")).unwrap();
+    let end = log.iter().position(|line| line.contains("dfuse stops")).unwrap();
+    log[begin + 1..end].to_vec()
+}
+
+/// Neither blocks nor requests nor streams have lines at the default level: one a minute would be too many for what takes seconds.
+#[test]
+fn a_healthy_server_is_quiet() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("busy");
+    let mut log = vec![];
+    SyntheticChain::builder().seed(9).blocks(1000).build().write_log(&mut log).unwrap();
+    let last = String::from_utf8_lossy(&log);
+    let last = last.lines().rev().find_map(|line| line.strip_prefix("DMLOG ACCEPTED_BLOCK ")).unwrap();
+    let last: u64 = last.split(' ').next().unwrap().parse().unwrap();
+    let (first, rest) = log.split_at(log.len() / 10);
+    let arguments = ["--source", "deep-mind:-", "--grpc-listen", "127.0.0.1:0", "--data-dir", text(&data)];
+    let mut server = Server::start_with(&arguments, Stdio::piped());
+    let mut node = server.stdin();
+    node.write_all(first).unwrap();
+    server.wait_for("ready");
+    let rest = rest.to_vec();
+    let feeding = thread::spawn(move || {
+        node.write_all(&rest).unwrap();
+        node
+    });
+    let request = serde_json::json!({"type": "get_head_info", "req_id": "1", "listen": true});
+    let mut stream = Stream::open(&mut server, &request);
+    let mut height = 0;
+    while height < last {
+        for target in ["/v0/blocks?limit=3", "/v0/search/transactions?q=action:transfer&limit=3", "/metrics", "/"] {
+            assert_eq!(server.get(target).status, 200, "{target}");
+        }
+        let health = server.get("/healthz");
+        assert_eq!(health.status, 200, "{:?}", health.json());
+        height = health.json()["head"]["num"].as_u64().unwrap();
+    }
+    stream.next(|message| message["data"]["head_block_num"] == last);
+    // The log does not end: it would be a line.
+    let node = feeding.join().unwrap();
+    let lines = since_ready(server);
+    drop(node);
+    assert!(lines.len() <= 1, "{lines:#?}");
+
+    // With a chain that has two blocks a second.
+    let data = folder.path().join("demo");
+    let mut server = Server::start(&["--source", "demo", "--data-dir", text(&data)]);
+    server.wait_for("ready");
+    for _ in 0..100 {
+        assert_eq!(server.get("/healthz").status, 200);
+    }
+    let lines = since_ready(server);
+    assert!(lines.len() <= 1, "{lines:#?}");
 }
