@@ -58,9 +58,7 @@ impl Archive {
 /// # Errors
 /// [`Error::Usage`] for files that cannot be read, and where there is an archive already; those of the store.
 pub async fn store_folder(folder: &Path, to: &Objects, made_by: String) -> Result<Archive> {
-    if to.get(LIST).await?.is_some() {
-        return Err(Error::Usage(format!("there is a backup at {to}; name another place")));
-    }
+    must_be_free(to).await?;
     let mut paths = Vec::new();
     list(folder, &mut PathBuf::new(), &mut paths).map_err(|error| unreadable(folder, &error))?;
     let sent = stream::iter(paths).map(|path| send(to, folder, path)).buffer_unordered(PARALLEL);
@@ -70,6 +68,17 @@ pub async fn store_folder(folder: &Path, to: &Objects, made_by: String) -> Resul
     let list = serde_json::to_vec_pretty(&archive).map_err(|error| Error::Usage(error.to_string()))?;
     to.replace(LIST, list).await?;
     Ok(archive)
+}
+
+/// Whether an archive can be made at a place.
+///
+/// # Errors
+/// [`Error::Usage`] where there is one already; those of the store.
+pub async fn must_be_free(place: &Objects) -> Result<()> {
+    match place.get(LIST).await? {
+        Some(_) => Err(Error::Usage(format!("there is a backup at {place}; name another place"))),
+        None => Ok(()),
+    }
 }
 
 /// Copies an archive into a folder, which is made. Every file is compared with its digest. After each file, `progress` is told the
@@ -120,13 +129,36 @@ async fn send(objects: &Objects, folder: &Path, path: PathBuf) -> Result<Archive
     let names: Option<Vec<_>> = path.iter().map(|name| name.to_str()).collect();
     let name = names.map(|names| names.join("/"));
     let name = name.ok_or_else(|| Error::Usage(format!("{} is not a name that can be stored", source.display())))?;
-    let (store, to) = (objects.store(), objects.path(&name));
-    let failed = |error| Error::store(&to, error);
-    let open = source.clone();
+    let to = objects.path(&name);
+    let mut upload = None;
+    let sent = send_pieces(objects, &source, &to, &mut upload).await;
+    let sent = match (sent, upload) {
+        (Ok(sent), Some(upload)) => upload.finish().await.map(|_| sent).map_err(|error| Error::store(&to, error)),
+        (Err(error), Some(upload)) => {
+            // An object store would keep what it has of it, and charge for that.
+            let _ = upload.abort().await;
+            Err(error)
+        }
+        (sent, None) => sent,
+    };
+    let (bytes, sha256) = sent?;
+    Ok(ArchivedFile { path: name, bytes, sha256 })
+}
+
+/// Sends a file: a short one at once, the pieces of a longer one with an upload, which is to be finished. Returns its length and
+/// digest.
+async fn send_pieces(
+    objects: &Objects,
+    source: &Path,
+    to: &object_store::path::Path,
+    upload: &mut Option<WriteMultipart>,
+) -> Result<(u64, String)> {
+    let (store, failed) = (objects.store(), |error| Error::store(to, error));
+    let open = source.to_owned();
     let mut file = blocking(move || std::fs::File::open(&open).map_err(|error| unreadable(&open, &error))).await?;
-    let (mut hasher, mut bytes, mut upload) = (Sha256::new(), 0, None);
+    let (mut hasher, mut bytes) = (Sha256::new(), 0);
     loop {
-        let from = source.clone();
+        let from = source.to_owned();
         let (rest, piece) = blocking(move || {
             let mut piece = Vec::new();
             let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
@@ -138,13 +170,10 @@ async fn send(objects: &Objects, folder: &Path, path: PathBuf) -> Result<Archive
         hasher.update(&piece);
         bytes += piece.len() as u64;
         let is_last = piece.len() < PIECE;
-        match &mut upload {
-            None if is_last => {
-                store.put(&to, piece).await?;
-                break;
-            }
+        match upload {
+            None if is_last => store.put(to, piece).await?,
             None => {
-                let begun = store.objects.put_multipart(&to).await.map_err(failed)?;
+                let begun = store.objects.put_multipart(to).await.map_err(failed)?;
                 upload.insert(WriteMultipart::new_with_chunk_size(begun, PIECE)).write(&piece);
             }
             Some(upload) => {
@@ -153,26 +182,26 @@ async fn send(objects: &Objects, folder: &Path, path: PathBuf) -> Result<Archive
             }
         }
         if is_last {
-            break;
+            return Ok((bytes, digest(hasher)));
         }
     }
-    if let Some(upload) = upload {
-        upload.finish().await.map_err(failed)?;
-    }
-    Ok(ArchivedFile { path: name, bytes, sha256: digest(hasher) })
 }
 
-/// Returns the bytes of the file.
+/// Returns the bytes of the file. It is read piece by piece: each is asked for again if it is cut off.
 async fn fetch(objects: &Objects, file: &ArchivedFile, folder: &Path) -> Result<u64> {
     let path = Path::new(&file.path);
     if file.path.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(Error::damaged(LIST, None, format!("\"{}\" is not a path within a folder", file.path)));
     }
-    let (from, to) = (objects.path(&file.path), folder.join(path));
-    let object = objects.store().objects.get(&from).await.map_err(|error| match Error::store(&from, error) {
+    let (store, from, to) = (objects.store(), objects.path(&file.path), folder.join(path));
+    let size = store.objects.head(&from).await.map_err(|error| match Error::store(&from, error) {
         Error::NotFound(_) => Error::damaged(&file.path, None, "it is missing"),
         other => other,
     })?;
+    let is_other = || Error::damaged(&file.path, None, "it is not what was stored");
+    if size.size != file.bytes {
+        return Err(is_other());
+    }
     let target = to.clone();
     let mut out = blocking(move || {
         let parent = target.parent().unwrap_or(Path::new(""));
@@ -180,12 +209,10 @@ async fn fetch(objects: &Objects, file: &ArchivedFile, folder: &Path) -> Result<
         made.map_err(|error| unreadable(&target, &error))
     })
     .await?;
-    let (mut hasher, mut bytes) = (Sha256::new(), 0);
-    let mut pieces = object.into_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| Error::store(&from, error))?;
+    let mut hasher = Sha256::new();
+    for start in (0..file.bytes).step_by(PIECE) {
+        let piece = store.get_range(&from, start..file.bytes.min(start + PIECE as u64)).await?;
         hasher.update(&piece);
-        bytes += piece.len() as u64;
         let target = to.clone();
         out = blocking(move || {
             out.write_all(&piece).map_err(|error| unreadable(&target, &error))?;
@@ -193,9 +220,10 @@ async fn fetch(objects: &Objects, file: &ArchivedFile, folder: &Path) -> Result<
         })
         .await?;
     }
-    if bytes != file.bytes || digest(hasher) != file.sha256 {
-        return Err(Error::damaged(&file.path, None, "it is not what was stored"));
+    if digest(hasher) != file.sha256 {
+        return Err(is_other());
     }
+    let bytes = file.bytes;
     blocking(move || match out.sync_all() {
         Err(error) if error.kind() != ErrorKind::Unsupported => Err(unreadable(&to, &error)),
         _ => Ok(bytes),

@@ -22,9 +22,13 @@ impl BundleWriter {
     /// Continues after the last bundle of the store. `first_streamable` is the first block of the chain's history (2 for
     /// a whole chain): the only one that may start in the middle of a bundle.
     pub async fn resume(store: BlockStore, first_streamable: u32) -> Result<Self> {
-        let mut bases = store.bundles().await?;
-        bases.retain(|base| *base == base_of(*base));
-        let last = match bases.last() {
+        let bases = store.bundles().await?;
+        Self::resume_after(store, first_streamable, &bases).await
+    }
+
+    /// The same where it is known which bundles there are, by their bases.
+    pub(crate) async fn resume_after(store: BlockStore, first_streamable: u32, bases: &[u32]) -> Result<Self> {
+        let last = match bases.iter().rfind(|base| **base == base_of(**base)) {
             None => None,
             Some(base) => {
                 let number = base.saturating_add(BUNDLE_BLOCKS - 1);
@@ -131,13 +135,14 @@ impl Merger {
     /// Continues a store: its last bundle, and its one-block files above. `suffix` ends the names of one-block files.
     pub async fn open(store: BlockStore, first_streamable: u32, suffix: &str) -> Result<Self> {
         names::check_suffix(suffix)?;
-        let writer = BundleWriter::resume(store.clone(), first_streamable).await?;
+        let bases = store.bundles().await?;
+        let writer = BundleWriter::resume_after(store.clone(), first_streamable, &bases).await?;
         let mut merger = Self {
             store: store.clone(),
             suffix: suffix.to_owned(),
             forks: writer.last().map(ForkDb::new),
             writer,
-            first: store.first_bundled(first_streamable).await?.unwrap_or_default(),
+            first: BlockStore::first_bundled(&bases, first_streamable).unwrap_or_default(),
             lost: LostBranches::new(store.clone()),
             aside: None,
             summary: MergeSummary::default(),

@@ -3,13 +3,16 @@
 use std::fmt;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path};
+use futures::{StreamExt, TryStreamExt, future::ready};
+use object_store::{ObjectStoreExt, PutPayload, path::Path};
 
 use crate::{BlockStore, Error, Result, StoreOptions};
 
 /// Folders beside those of block files, which are not looked at when block files are searched for.
-pub(crate) const BESIDE: [&str; 1] = ["access"];
+pub(crate) const BESIDE: [&str; 2] = [ACCESS, PROBES];
+const ACCESS: &str = "access";
+/// What a start tries out; see [`BlockStore::must_tell_writers_apart`].
+const PROBES: &str = "probes";
 
 /// Objects below a folder of a store. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -29,7 +32,15 @@ impl fmt::Display for Objects {
 impl BlockStore {
     /// The objects of API keys, which machines share. Those who only read block files may write them.
     pub fn access_objects(&self) -> Objects {
-        Objects { store: self.clone(), folder: self.in_root(BESIDE[0]), place: BESIDE[0].to_owned() }
+        self.objects_in(ACCESS)
+    }
+
+    pub(crate) fn probe_objects(&self) -> Objects {
+        self.objects_in(PROBES)
+    }
+
+    fn objects_in(&self, folder: &str) -> Objects {
+        Objects { store: self.clone(), folder: self.in_root(folder), place: folder.to_owned() }
     }
 }
 
@@ -81,16 +92,16 @@ impl Objects {
     }
 
     /// Writes an object unless there is one of that name: of several who try at once, one succeeds. Tells whether it was this one.
+    /// Whoever creates an object gives it content of its own: by that it is known if the store's answer was lost.
     ///
     /// # Errors
     /// Those of the store; then it may have been written.
     pub async fn create(&self, name: &str, content: Vec<u8>) -> Result<bool> {
         let path = self.path(name);
-        match self.store.objects.put_opts(&path, PutPayload::from(content), PutMode::Create.into()).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(Error::store(&path, error)),
+        if self.store.put_new(&path, content.clone()).await? {
+            return Ok(true);
         }
+        Ok(self.store.get(&path).await? == content)
     }
 
     /// Writes an object over what is there: for those that one machine alone writes.
@@ -109,12 +120,10 @@ impl Objects {
     /// Those of the store.
     pub async fn delete_all(&self, folder: &str) -> Result<()> {
         let folder = self.path(folder);
-        let failed = |error| Error::store(&folder, error);
-        let found: Vec<_> = self.store.objects.list(Some(&folder)).try_collect().await.map_err(failed)?;
-        for object in found {
-            self.store.objects.delete(&object.location).await.map_err(|error| Error::store(&object.location, error))?;
-        }
-        Ok(())
+        let objects = &self.store.objects;
+        let found = objects.list(Some(&folder)).map_ok(|object| object.location).boxed();
+        let deleted = objects.delete_stream(found).try_for_each(|_| ready(Ok(()))).await;
+        deleted.map_err(|error| Error::store(&folder, error))
     }
 
     /// Names of the objects in a folder, without the folder, in order.

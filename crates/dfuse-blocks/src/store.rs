@@ -1,4 +1,4 @@
-use std::{ffi::OsString, fmt, sync::Arc};
+use std::{ffi::OsString, fmt, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -18,14 +18,14 @@ use crate::{
 /// Bundles whose tables are kept in memory, about 3 KiB each.
 const CACHED_TABLES: usize = 1024;
 
-/// Bundles that are listed with one request.
-const LISTED_AT_ONCE: usize = 1000;
-
 /// One-block files that are deleted, moved or read at the same time.
 const PARALLEL: usize = 8;
 
+/// How often an object is created that is said to be there, and is not.
+const CREATE_ATTEMPTS: u32 = 5;
+
 /// How to open a [`BlockStore`].
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct StoreOptions {
     /// Have the operating system write every file to the disk before it counts as written. Without it a power cut may
     /// lose the files of the last seconds; a killed process loses nothing either way. Local directories only: object
@@ -34,6 +34,14 @@ pub struct StoreOptions {
     /// Keys, regions and endpoints of the object store, by the names of its environment variables
     /// (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_KEY`, ...); others are passed over.
     pub credentials: Vec<(String, String)>,
+}
+
+/// Without the values: there are secrets among them.
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.credentials.iter().map(|(name, _)| name).collect();
+        f.debug_struct("StoreOptions").field("fsync", &self.fsync).field("credentials", &names).finish()
+    }
 }
 
 impl StoreOptions {
@@ -71,19 +79,6 @@ impl fmt::Debug for BlockStore {
     }
 }
 
-/// The files of a folder whose names mean something.
-fn named<'a, T: 'a>(
-    objects: impl Stream<Item = Result<object_store::ObjectMeta>> + 'a,
-    folder: &'a Path,
-    parse: impl Fn(&str) -> Option<T> + 'a,
-) -> impl Stream<Item = Result<T>> + 'a {
-    objects.try_filter_map(move |object| {
-        // What lies deeper is not ours.
-        let direct = object.location.parts_count() == folder.parts_count() + 1;
-        std::future::ready(Ok(object.location.filename().filter(|_| direct).and_then(&parse)))
-    })
-}
-
 impl BlockStore {
     /// Opens a store by its place: a directory (made if it is not there), `file://`, `memory://`, or with the cargo
     /// features `aws`, `gcp`, `azure` also `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
@@ -106,13 +101,19 @@ impl BlockStore {
     ) -> Result<Self> {
         let unusable = |e: &dyn fmt::Display| Error::Usage(format!("cannot open block store \"{place}\": {e}"));
         let directory = match Url::parse(place) {
+            Ok(url) if url.password().is_some() => {
+                return Err(Error::Usage(
+                    "the URL of a block store has no password: name its credentials in the environment (AWS_..., AZURE_..., \
+                     GOOGLE_...)"
+                        .to_owned(),
+                ));
+            }
             Ok(url) if url.scheme() == "file" => {
                 url.to_file_path().map_err(|()| unusable(&"not a path of this machine"))?
             }
             Ok(url) if place.contains("://") => {
-                let (objects, root) =
-                    object_store::parse_url_opts(&url, options.credentials).map_err(|e| unusable(&e))?;
-                return Ok(Self { lists_in_order: true, ..Self::new(objects.into(), root) });
+                let (objects, root) = remote::open(&url, options.credentials).map_err(|e| unusable(&e))?;
+                return Ok(Self { lists_in_order: true, ..Self::new(objects, root) });
             }
             _ => place.into(),
         };
@@ -157,36 +158,31 @@ impl BlockStore {
         self.merged.clone().join(names::bundle_file_name(base))
     }
 
-    pub(crate) async fn list<T: Ord>(&self, folder: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
-        self.list_folder(&self.root.clone().join(folder), parse).await
-    }
-
-    async fn list_folder<T: Ord>(&self, folder: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
-        let objects = self.objects.list(Some(folder)).map_err(|e| Error::store(folder, e));
-        let mut names: Vec<T> = named(objects, folder, parse).try_collect().await?;
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// What a folder has after a path, in order; not more than `most`.
-    async fn list_after<T: Ord>(
-        &self,
-        folder: &Path,
-        before: &Path,
-        most: Option<usize>,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Vec<T>> {
-        let objects = self.objects.list_with_offset(Some(folder), before).map_err(|e| Error::store(folder, e));
-        let names = named(objects, folder, parse).take(most.unwrap_or(usize::MAX));
-        let mut names: Vec<T> = names.try_collect().await?;
-        names.sort_unstable();
-        Ok(names)
-    }
-
     pub(crate) async fn put(&self, path: &Path, data: Vec<u8>) -> Result<()> {
         self.may_write(path)?;
         let written = self.objects.put(path, PutPayload::from(data)).await;
         written.map(drop).map_err(|e| Error::store(path, e))
+    }
+
+    /// Writes an object unless there is one: of several who try at once, one succeeds. Tells whether it was this one; if its answer
+    /// was lost on the way, it is told that there is one.
+    pub(crate) async fn put_new(&self, path: &Path, data: Vec<u8>) -> Result<bool> {
+        let data = PutPayload::from(data);
+        for attempt in 1.. {
+            let refused = match self.objects.put_opts(path, data.clone(), PutMode::Create.into()).await {
+                Ok(_) => return Ok(true),
+                Err(error @ object_store::Error::AlreadyExists { .. }) => error,
+                Err(error) => return Err(Error::store(path, error)),
+            };
+            // S3 says the same where several tried at once and none of them succeeded.
+            match self.objects.head(path).await.map_err(|e| Error::store(path, e)) {
+                Ok(_) => break,
+                Err(Error::NotFound(_)) if attempt < CREATE_ATTEMPTS => {}
+                Err(Error::NotFound(_)) => return Err(Error::store(path, refused)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     pub(crate) async fn get(&self, path: &Path) -> Result<Bytes> {
@@ -267,14 +263,17 @@ impl BlockStore {
     /// # Errors
     /// Those of the store.
     pub async fn one_blocks_from(&self, number: u32) -> Result<Vec<OneBlockName>> {
-        let folder = self.root.clone().join(ONE_BLOCKS);
-        let before = folder.clone().join(names::beginning(number));
-        self.list_after(&folder, &before, None, OneBlockName::parse).await
+        self.list_blocks(ONE_BLOCKS, number..=u32::MAX).await
     }
 
     /// Names of all forked blocks that are kept aside, by number.
     pub async fn forked_blocks(&self) -> Result<Vec<OneBlockName>> {
         self.list(FORKED_BLOCKS, OneBlockName::parse).await
+    }
+
+    /// The same of some blocks.
+    pub(crate) async fn forked_blocks_of(&self, numbers: RangeInclusive<u32>) -> Result<Vec<OneBlockName>> {
+        self.list_blocks(FORKED_BLOCKS, numbers).await
     }
 
     /// Writes a one-block file. `suffix` tells the writers of a store apart: letters, digits, `_` and `.` only.
@@ -309,8 +308,10 @@ impl BlockStore {
     /// Looks for a block among those that were kept aside.
     pub(crate) async fn find_forked_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
         let id = block.id.to_string();
-        let is_named = |name: &OneBlockName| name.number == block.number && id.ends_with(&name.id);
-        for name in self.forked_blocks().await?.into_iter().filter(is_named) {
+        for name in self.list_blocks(FORKED_BLOCKS, block.number..=block.number).await? {
+            if !id.ends_with(&name.id) {
+                continue;
+            }
             match self.read_forked_block(&name).await {
                 Ok(found) if found.id() == block.id => return Ok(Some(found)),
                 Ok(_) | Err(Error::NotFound(_)) => {}
@@ -324,8 +325,8 @@ impl BlockStore {
     /// Looks for a block among the one-block files, whoever wrote it; the first of its files that is sound.
     pub(crate) async fn find_one_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
         let id = block.id.to_string();
-        for name in self.one_blocks_from(block.number).await? {
-            if name.number != block.number || !id.ends_with(&name.id) {
+        for name in self.list_blocks(ONE_BLOCKS, block.number..=block.number).await? {
+            if !id.ends_with(&name.id) {
                 continue;
             }
             match self.read_one_block(&name).await {
@@ -406,8 +407,8 @@ impl BlockStore {
 
     /// Deletes forked blocks with a number below `number`; tells how many.
     pub async fn prune_forked_blocks(&self, number: u32) -> Result<usize> {
-        let mut names = self.forked_blocks().await?;
-        names.retain(|name| name.number < number);
+        let Some(last) = number.checked_sub(1) else { return Ok(0) };
+        let names = self.forked_blocks_of(0..=last).await?;
         let count = names.len();
         self.delete(FORKED_BLOCKS, names).await?;
         Ok(count)
@@ -420,34 +421,19 @@ impl BlockStore {
 
     async fn delete(&self, folder: &str, names: Vec<OneBlockName>) -> Result<()> {
         self.may_write(&self.root)?;
-        let deletions = stream::iter(names.into_iter().map(Ok));
-        let deletions = deletions.try_for_each_concurrent(PARALLEL, async |name| {
-            let path = self.path(folder, &name.file_name());
-            match self.objects.delete(&path).await.map_err(|e| Error::store(&path, e)) {
-                Err(Error::NotFound(_)) => Ok(()),
-                other => other,
+        let paths: Vec<_> = names.iter().map(|name| Ok(self.path(folder, &name.file_name()))).collect();
+        // Object stores delete many with one request.
+        let mut deletions = self.objects.delete_stream(stream::iter(paths).boxed());
+        while let Some(deleted) = deletions.next().await {
+            match deleted {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(Error::store(&self.in_root(folder), error)),
             }
-        });
-        deletions.await
+        }
+        Ok(())
     }
 
     // Bundles
-
-    /// Bases of all bundles, ascending. What is named like a bundle but for a base that is no multiple of 100 is listed
-    /// too, for [`crate::check`] to find.
-    pub async fn bundles(&self) -> Result<Vec<u32>> {
-        self.list_folder(&self.merged, names::parse_bundle).await
-    }
-
-    /// The same from that of a number on. An object store, which lists in order, is asked once: the bundles after these are listed
-    /// when these were read.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn bundles_from(&self, number: u32) -> Result<Vec<u32>> {
-        let before = self.merged.clone().join(names::beginning(base_of(number)));
-        self.list_after(&self.merged, &before, self.lists_in_order.then_some(LISTED_AT_ONCE), names::parse_bundle).await
-    }
 
     /// The error for a bundle that is not there though there are others before and after it; `number` is that of the first
     /// block that is missing.
@@ -455,16 +441,10 @@ impl BlockStore {
         Error::MissingBundle { file: self.bundle_path(base_of(number)).to_string(), first: number }
     }
 
-    /// Number of the first block in bundles, if there are any; `first_streamable` is that of the chain's history.
-    pub(crate) async fn first_bundled(&self, first_streamable: u32) -> Result<Option<u32>> {
-        let first = self.bundles().await?.into_iter().find(|base| *base == base_of(*base));
-        Ok(first.map(|base| base.max(first_streamable)))
-    }
-
     /// Writes the bundle of `blocks`, which are of one chain, ascending, and all belong into it; replaces one that is there.
     pub async fn write_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<()> {
         let bundle = self.extend_bundle(None, blocks).await?;
-        self.put_bundle(&bundle, PutMode::Overwrite).await.map(drop)
+        self.put_bundle(&bundle, true).await.map(drop)
     }
 
     /// Adds blocks to a bundle, which may have none yet, off the async threads.
@@ -490,7 +470,7 @@ impl BlockStore {
     /// # Errors
     /// [`Error::OtherChain`] if the bundle that is there is of another chain, and those of the store.
     pub(crate) async fn create_bundle(&self, bundle: &BundleEncoder) -> Result<bool> {
-        if self.put_bundle(bundle, PutMode::Create).await? {
+        if self.put_bundle(bundle, false).await? {
             return Ok(true);
         }
         if let Some(last) = bundle.last() {
@@ -520,8 +500,8 @@ impl BlockStore {
         Err(Error::OtherChain { block: last, why })
     }
 
-    /// Tells whether it was written; it is not if it is there and the mode is not to replace it.
-    async fn put_bundle(&self, bundle: &BundleEncoder, mode: PutMode) -> Result<bool> {
+    /// Tells whether it was written; it is not if it is there and not to be replaced.
+    async fn put_bundle(&self, bundle: &BundleEncoder, replaces: bool) -> Result<bool> {
         let (Some(first), Some(last)) = (bundle.first(), bundle.last()) else {
             return Err(Error::Usage("a bundle without blocks is of no use".to_owned()));
         };
@@ -531,13 +511,12 @@ impl BlockStore {
         }
         let path = self.bundle_path(base);
         self.may_write(&path)?;
-        let written = self.objects.put_opts(&path, PutPayload::from(bundle.finish()), mode.into()).await;
+        let written = match replaces {
+            true => self.put(&path, bundle.finish()).await.map(|()| true),
+            false => self.put_new(&path, bundle.finish()).await,
+        };
         self.layouts.remove(&base);
-        match written {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(Error::store(&path, error)),
-        }
+        written
     }
 
     /// Deletes the bundles of blocks below `number` only, the lowest first, so that those that are left have no gap whenever
@@ -546,8 +525,9 @@ impl BlockStore {
     /// # Errors
     /// Those of the store.
     pub async fn delete_bundles_below(&self, number: u32) -> Result<usize> {
-        let mut bases = self.bundles().await?;
-        bases.retain(|base| *base == base_of(*base) && *base < base_of(number));
+        let Some(last) = base_of(number).checked_sub(1) else { return Ok(0) };
+        let mut bases = self.list_bundles(0..=last, None).await?;
+        bases.retain(|base| *base == base_of(*base));
         for base in &bases {
             let path = self.bundle_path(*base);
             match self.objects.delete(&path).await.map_err(|e| Error::store(&path, e)) {
@@ -636,6 +616,11 @@ pub(crate) enum Layout {
     Stream,
 }
 
+#[cfg(feature = "http")]
+mod http;
+mod listing;
 pub(crate) mod locate;
+mod remote;
+mod writers;
 #[cfg(test)]
 mod tests;

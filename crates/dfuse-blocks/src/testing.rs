@@ -1,6 +1,9 @@
 //! Synthetic blocks for this crate's tests.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use dfuse_antelope::{
@@ -81,6 +84,8 @@ pub(crate) struct Recording {
     objects: InMemory,
     /// Path and range of every read; no range for a whole object, an empty one for its length only.
     reads: Mutex<Vec<(String, Option<GetRange>)>>,
+    /// Whether every write replaces what is there, as in a store without conditional writes.
+    loses_conditions: AtomicBool,
 }
 
 impl Recording {
@@ -93,6 +98,11 @@ impl Recording {
     /// Paths and ranges since the last call.
     pub(crate) fn reads(&self) -> Vec<(String, Option<GetRange>)> {
         std::mem::take(&mut *self.reads.lock().unwrap())
+    }
+
+    /// From now on every write replaces what is there.
+    pub(crate) fn lose_conditions(&self) {
+        self.loses_conditions.store(true, Ordering::Relaxed);
     }
 
     /// All objects, sorted.
@@ -123,6 +133,8 @@ impl std::fmt::Display for Recording {
 #[async_trait::async_trait]
 impl ObjectStore for Recording {
     async fn put_opts(&self, path: &Path, data: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+        let loses = self.loses_conditions.load(Ordering::Relaxed);
+        let options = if loses { PutOptions::default() } else { options };
         self.objects.put_opts(path, data, options).await
     }
 

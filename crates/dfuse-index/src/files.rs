@@ -12,7 +12,7 @@ const PIECE_BLOCKS: usize = 32;
 
 /// Number of the first block of the bundles.
 pub(crate) async fn first_block(files: &BlockStore) -> Result<u32> {
-    let bundles = files.bundles().await?;
+    let bundles = files.bundles_from(0).await?;
     let base = *bundles.first().ok_or_else(|| dfuse_blocks::Error::NotFound("any bundle of blocks".into()))?;
     // The chain's first bundle begins later than its name says.
     let mut blocks = std::pin::pin!(files.read_bundle_blocks(base, base..=base.saturating_add(BUNDLE_BLOCKS - 1)));

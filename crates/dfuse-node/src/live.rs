@@ -156,7 +156,10 @@ impl<'a> Live<'a> {
                     Err(Unwanted) => return Ok(()),
                 },
                 () = &mut quiet => true,
-                _ = regular.tick() => true,
+                _ = regular.tick() => {
+                    self.following.wants_dumps = true;
+                    true
+                }
             };
             if looks {
                 while match self.look().await? {

@@ -92,6 +92,8 @@ pub(crate) struct Following {
     /// Blocks of the ABI dumps that were read or are there.
     dumps: BTreeSet<u32>,
     has_native_abi: bool,
+    /// Whether the next look is for ABI dumps even if there is no new block.
+    pub(crate) wants_dumps: bool,
 }
 
 impl Following {
@@ -106,6 +108,7 @@ impl Following {
             seen: BTreeSet::new(),
             dumps: options.known_dumps.iter().copied().collect(),
             has_native_abi: !options.is_empty,
+            wants_dumps: true,
         }
     }
 
@@ -136,14 +139,20 @@ impl Following {
     }
 }
 
+/// Looks what is new. Where nothing is, an object store has to answer two requests.
 pub(crate) async fn look(following: &mut Following, sender: &Sender) -> Result<Looked> {
-    if take_dumps(following, sender).await?.is_err() {
-        return Ok(Looked::Unwanted);
+    // Before the bundles: a one-block file is deleted only when its bundle is there.
+    let names = following.store.one_blocks_from(following.next).await?;
+    let bundles = following.store.bundles_from(following.next).await?;
+    // Dumps are written about when the first of their blocks is: before it, or just after it.
+    let is_new = !bundles.is_empty() || names.iter().any(|name| !following.has_seen(name));
+    if is_new || following.wants_dumps {
+        if take_dumps(following, sender).await?.is_err() {
+            return Ok(Looked::Unwanted);
+        }
+        following.wants_dumps = is_new;
     }
     let Following { store, next, highest, has_begun, first, last, .. } = following;
-    // Before the bundles: a one-block file is deleted only when its bundle is there.
-    let names = store.one_blocks_from(*next).await?;
-    let bundles = store.bundles_from(*next).await?;
     // A bundle that is listed has that block at least.
     if let Some(last) = bundles.last().copied().filter(|last| *last >= *next)
         && sender.send(Ok(SourceEvent::HasUpTo(last))).await.is_err()

@@ -26,6 +26,11 @@ pub(crate) fn unfinished(data_dir: &Path) -> PathBuf {
     data_dir.join("index-copy.unfinished")
 }
 
+/// Whether copies can be put to that place, before one is made, which takes long.
+pub(crate) async fn must_be_usable(place: &str) -> anyhow::Result<()> {
+    current(&Objects::open(place, store_options(true))?).await.map(drop)
+}
+
 /// Puts the files of a store that nobody has open to that place. The copy that was there before goes when this one counts.
 pub(crate) async fn put(indexes: &Path, place: &str) -> anyhow::Result<Archive> {
     let objects = Objects::open(place, store_options(true))?;

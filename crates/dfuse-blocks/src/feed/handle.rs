@@ -138,8 +138,8 @@ impl FeedHandle {
         entries.retain(|entry| numbers.contains(&entry.link.number()));
         entries.sort_by_key(|entry| entry.link.number());
         let known: BTreeSet<_> = entries.iter().map(|entry| OneBlockName::new(&entry.link, "").id).collect();
-        let mut names = self.shared.store.forked_blocks().await?;
-        names.retain(|name| numbers.contains(&name.number) && !known.contains(&name.id));
+        let mut names = self.shared.store.forked_blocks_of(numbers).await?;
+        names.retain(|name| !known.contains(&name.id));
         names.sort_unstable();
         // Each machine that takes blocks writes its own file.
         names.dedup_by(|next, name| next.is_same_block(name));

@@ -33,7 +33,7 @@ pub(super) async fn restore(store: &BlockStore, options: &FeedOptions) -> Result
 }
 
 async fn read(store: &BlockStore, options: &FeedOptions) -> Result<(Option<Hub>, usize)> {
-    let bundled = last_bundled(store, options).await?;
+    let (bundled, bases) = last_bundled(store, options).await?;
     if let Some(last) = bundled.filter(|_| !options.reads_only) {
         remove_merged_one_blocks(store, last.number.saturating_add(1), last).await?;
     }
@@ -47,7 +47,7 @@ async fn read(store: &BlockStore, options: &FeedOptions) -> Result<(Option<Hub>,
         warn!(first = floor.number + 1, "one-block files before this block are missing; they are waited for");
         return Ok((None, read));
     }
-    let first = store.first_bundled(options.first_streamable).await?.unwrap_or(floor.number + 1);
+    let first = BlockStore::first_bundled(&bases, options.first_streamable).unwrap_or(floor.number + 1);
     let mut hub = Hub::new(first, floor);
     for ((link, name), arrival) in found.into_iter().zip(0..) {
         hub.add(Entry { link, arrival, file: Some(name), payload: None });
@@ -64,29 +64,29 @@ async fn lacks_its_beginning(store: &BlockStore, first: u32, first_streamable: u
     Ok(may_begin_with(first, first_streamable).is_err() || lowest.is_some_and(|lowest| lowest < first))
 }
 
-/// The last block of the bundles. A last bundle that is damaged where that is read is put aside: a power cut may have torn it, and
-/// the source has its blocks.
+/// The last block of the bundles, and the bases of them all. A last bundle that is damaged where that is read is put aside: a power cut
+/// may have torn it, and the source has its blocks.
 ///
 /// # Errors
 /// [`Error::MissingBundle`] for the first one that is missing although later ones are there, and those of the store.
-async fn last_bundled(store: &BlockStore, options: &FeedOptions) -> Result<Option<BlockRef>> {
+async fn last_bundled(store: &BlockStore, options: &FeedOptions) -> Result<(Option<BlockRef>, Vec<u32>)> {
+    // Listing those of a long chain takes its time: once.
+    let mut bases = store.bundles().await?;
     let last = loop {
-        match BundleWriter::resume(store.clone(), options.first_streamable).await {
+        match BundleWriter::resume_after(store.clone(), options.first_streamable, &bases).await {
             Ok(writer) => break writer.last(),
             Err(error @ Error::Damaged { .. }) if !options.reads_only => {
-                let last = store.bundles().await?.into_iter().rfind(|base| *base == base_of(*base));
-                let Some(base) = last else { return Err(error) };
-                store.put_bundle_aside(base, &error).await?;
+                let Some(at) = bases.iter().rposition(|base| *base == base_of(*base)) else { return Err(error) };
+                store.put_bundle_aside(bases.remove(at), &error).await?;
             }
             Err(error) => return Err(error),
         }
     };
-    let bases = store.bundles().await?;
     let gap =
         bases.windows(2).find(|pair| pair[0] == base_of(pair[0]) && pair[1] > pair[0].saturating_add(BUNDLE_BLOCKS));
     match gap {
         Some(pair) => Err(store.missing_bundle(pair[0] + BUNDLE_BLOCKS)),
-        None => Ok(last),
+        None => Ok((last, bases)),
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn begin(given: &Given<'_>, signals: &mut Signals) -> anyhow::R
         _ => return Ok(Loaded::State(begun)),
     };
     let files = given.data_dir.open_blocks(given.settings.blocks.store.as_deref(), given.settings.blocks.fsync)?;
-    let has_blocks = !files.bundles().await?.is_empty() || !files.one_blocks().await?.is_empty();
+    let has_blocks = !files.bundles_from(0).await?.is_empty() || !files.one_blocks().await?.is_empty();
     let first_block = match begun {
         // A load that was cut off begins anew.
         Some(begun) => begun.first_block,

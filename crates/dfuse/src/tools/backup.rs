@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use dfuse_access::{AccessStore, KvAccessStore};
-use dfuse_blocks::{Objects, archive::store_folder};
+use dfuse_blocks::{Objects, archive::{must_be_free, store_folder}};
 use dfuse_kv::EngineOptions;
 use dfuse_node::KeptState;
 
@@ -29,8 +29,8 @@ use crate::{
 /// run dfuse tools restore first
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// Place for the copy, where nothing may be yet: a directory, or the URL of an object store (which requires a build with the
-    /// feature aws, gcp or azure) or of a directory (file://). A copy to a URL is made in the data directory first, and needs
+    /// Place for the copy, where nothing may be yet: a directory, or the URL of an object store (s3://; gs:// and az:// require a
+    /// build with the feature gcp or azure) or of a directory (file://). A copy to a URL is made in the data directory first, and needs
     /// space there
     #[arg(value_name = "DIR|URL")]
     place: String,
@@ -59,10 +59,12 @@ impl Backup {
     fn send(&self, settings: &Settings, data_dir: Option<&Path>) -> anyhow::Result<()> {
         let beside = data_dir.unwrap_or(Path::new(DataDir::DEFAULT));
         DataDir::must_have_indexes(beside)?;
+        // Before the work: a copy takes long.
+        let place = Objects::open(&self.place, store_options(true))?;
+        runtime()?.block_on(must_be_free(&place))?;
         let folder = tempfile::Builder::new().prefix("backup-").tempdir_in(beside)?;
         let directory = std::path::absolute(folder.path().join("copy"))?;
         let copied = copy(settings, data_dir, directory.clone())?;
-        let place = Objects::open(&self.place, store_options(true))?;
         let archive = runtime()?.block_on(store_folder(&directory, &place, made_by()))?;
         let (files, bytes) = (archive.files(), size(archive.bytes()));
         writeln!(stdout(), "{}: {}; {files} files, {bytes}", self.place, told(&copied)).context(failure::STDOUT)

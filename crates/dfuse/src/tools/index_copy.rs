@@ -33,7 +33,7 @@ pub(crate) enum IndexTool {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyPlace {
-    /// Place of the copies: a directory, or the URL of an object store, which requires a build with the feature aws, gcp or azure
+    /// Place of the copies: a directory, or the URL of an object store (s3://; gs:// and az:// require a build with the feature gcp or azure)
     #[arg(value_name = "PLACE")]
     place: String,
     /// Configuration file of dfuse start
@@ -71,6 +71,7 @@ fn copy(to: &CopyPlace) -> anyhow::Result<Archive> {
     let path = to.data_dir()?.unwrap_or_else(|| DataDir::DEFAULT.into());
     let directory = index_copy::unfinished(&std::path::absolute(&path)?);
     let runtime = runtime()?;
+    runtime.block_on(index_copy::must_be_usable(&to.place))?;
     // Kept until the end: no server begins meanwhile.
     let mut held = None;
     match runtime.block_on(Reached::for_reading(Some(&path)))? {

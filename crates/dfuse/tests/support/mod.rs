@@ -5,10 +5,12 @@
 
 pub(crate) mod chain;
 pub(crate) mod clients;
+pub(crate) mod faults;
 pub(crate) mod forks;
 pub(crate) mod machines;
 pub(crate) mod nodes;
 pub(crate) mod proxy;
+pub(crate) mod s3;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
