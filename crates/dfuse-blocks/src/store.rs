@@ -621,6 +621,6 @@ mod http;
 mod listing;
 pub(crate) mod locate;
 mod remote;
-mod writers;
 #[cfg(test)]
 mod tests;
+mod writers;

@@ -118,7 +118,8 @@ impl Client {
             },
             Some("http") if self.allows_plain => self.plain.request(request),
             _ => {
-                let why = "only https is allowed; AWS_ALLOW_HTTP=true (or AZURE_, GOOGLE_) allows http, without encryption";
+                let why =
+                    "only https is allowed; AWS_ALLOW_HTTP=true (or AZURE_, GOOGLE_) allows http, without encryption";
                 return Err(unsent(why.to_owned()));
             }
         };

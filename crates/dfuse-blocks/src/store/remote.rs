@@ -43,7 +43,8 @@ mod with_client {
     /// Builds a store. The builders have no trait in common.
     macro_rules! build {
         ($builder:ty, $url:expr, $settings:expr) => {{
-            let builder = <$builder>::new().with_url($url.as_str()).with_retry(retries()).with_http_connector(Connector);
+            let builder =
+                <$builder>::new().with_url($url.as_str()).with_retry(retries()).with_http_connector(Connector);
             let configured = $settings.iter().fold(builder, |builder, (name, value)| {
                 // Settings of other stores and programs are passed over.
                 match name.to_ascii_lowercase().parse() {

@@ -24,7 +24,8 @@ impl BlockStore {
         entropy.fill(&mut name)?;
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         let probes = self.probe_objects();
-        let created = try_join_all((0..WRITERS).map(|writer| probes.create(&name, format!("{name} {writer}").into_bytes())));
+        let created =
+            try_join_all((0..WRITERS).map(|writer| probes.create(&name, format!("{name} {writer}").into_bytes())));
         let created = created.await;
         if let Err(error) = self.objects.delete(&probes.path(&name)).await {
             debug!(%error, "an object that was tried out is left");
@@ -32,7 +33,9 @@ impl BlockStore {
         let why = match created {
             Ok(created) => match created.iter().filter(|created| **created).count() {
                 1 => return Ok(()),
-                count => format!("of {WRITERS} who created an object at once, {count} were told that they did, instead of one"),
+                count => format!(
+                    "of {WRITERS} who created an object at once, {count} were told that they did, instead of one"
+                ),
             },
             Err(Error::Store { source: object_store::Error::NotImplemented { operation, .. }, .. }) => operation,
             Err(error) => return Err(error),

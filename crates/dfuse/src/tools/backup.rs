@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use dfuse_access::{AccessStore, KvAccessStore};
-use dfuse_blocks::{Objects, archive::{must_be_free, store_folder}};
+use dfuse_blocks::{
+    Objects,
+    archive::{must_be_free, store_folder},
+};
 use dfuse_kv::EngineOptions;
 use dfuse_node::KeptState;
 

@@ -155,7 +155,8 @@ async fn nothing_partial_is_visible() {
     let read: Vec<_> = store.read_range(2..=99).try_collect().await.unwrap();
     assert_eq!(read, bundle(2..=99));
     // Nothing is left of what was cut.
-    let names = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let names =
+        |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(names(file.parent().unwrap()), ["0000000000.dbin.zst"]);
 }
 

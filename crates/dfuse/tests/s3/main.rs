@@ -11,7 +11,11 @@ mod servers;
 mod support;
 mod tools;
 
-use std::process::Command;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use dfuse_blocks::{BlockStore, StoreOptions};
 use support::s3::S3;
@@ -31,6 +35,14 @@ fn dfuse(address: &str) -> Command {
     let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
     dfuse.envs(S3::variables(address));
     dfuse
+}
+
+/// A data directory whose cursors are the same as those of all others.
+fn data_dir(folder: &Path, name: &str) -> PathBuf {
+    let data = folder.join(name);
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("cursor.key"), [7; 32]).unwrap();
+    data
 }
 
 /// What a command prints that ends well.

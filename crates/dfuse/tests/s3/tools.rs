@@ -6,7 +6,7 @@ use dfuse_testkit::Random;
 use tempfile::TempDir;
 
 use crate::{
-    dfuse, printed,
+    data_dir, dfuse, printed,
     support::{
         Server,
         faults::{Fate, Faults},
@@ -37,7 +37,7 @@ fn copies_and_backups_come_back() {
     let folder = TempDir::new().unwrap();
     let faults = Faults::before(s3.address());
     troubled(&faults);
-    let (log, data) = (folder.path().join("log"), folder.path().join("data"));
+    let (log, data) = (folder.path().join("log"), data_dir(folder.path(), "data"));
     fs::write(&log, &chain.log).unwrap();
     let source = format!("deep-mind:{}", text(&log));
     let start = |data: &std::path::Path| {
@@ -54,14 +54,17 @@ fn copies_and_backups_come_back() {
     // The next one replaces it.
     tool(&["index", "copy", &copies, "--data-dir", text(&data)]);
     let kept = fs::read_dir(s3.files("copies")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
-    assert_eq!(kept.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("copy-")).count(), 1);
+    assert_eq!(
+        kept.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("copy-")).count(),
+        1
+    );
     tool(&["backup", &backup, "--data-dir", text(&data)]);
     let mut again = dfuse(faults.address());
     let again = again.args(["tools", "backup", &backup, "--data-dir", text(&data)]).output().unwrap();
     let errors = String::from_utf8_lossy(&again.stderr);
     assert!(again.status.code() == Some(2) && errors.contains("there is a backup"), "{errors}");
 
-    let (restored, copied) = (folder.path().join("restored"), folder.path().join("copied"));
+    let (restored, copied) = (folder.path().join("restored"), data_dir(folder.path(), "copied"));
     tool(&["restore", &backup, text(&restored)]);
     tool(&["index", "restore", &copies, "--data-dir", text(&copied)]);
     let mut others = [start(&restored), start(&copied)];
@@ -107,7 +110,8 @@ fn block_files_in_s3_are_read_by_all_tools_and_secrets_by_none() {
     let (a, b, saved) = (S3::place("a"), text(&folder.path().join("b")).to_owned(), S3::place("saved"));
     let told = std::cell::RefCell::new(String::new());
     let tool = |arguments: &[&str]| {
-        let output = dfuse(faults.address()).arg("tools").args(arguments).args(["--log-level", "trace"]).output().unwrap();
+        let output =
+            dfuse(faults.address()).arg("tools").args(arguments).args(["--log-level", "trace"]).output().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{arguments:?}: {errors}");
         told.borrow_mut().push_str(&errors);
@@ -136,11 +140,17 @@ fn block_files_in_s3_are_read_by_all_tools_and_secrets_by_none() {
     told.borrow_mut().push_str(&server.stop().join("\n"));
     tool(&["reindex", "--data-dir", text(&data), "--blocks", &S3::place("own")]);
     // What is wrong is told in one line, and of no secret.
-    for (name, value) in [("AWS_ACCESS_KEY_ID", "nobody"), ("AWS_SECRET_ACCESS_KEY", "AnotherSecretOfTheStore987654321")] {
+    for (name, value) in
+        [("AWS_ACCESS_KEY_ID", "nobody"), ("AWS_SECRET_ACCESS_KEY", "AnotherSecretOfTheStore987654321")]
+    {
         let mut wrong = dfuse(s3.address());
-        let wrong = wrong.env(name, value).args(["tools", "check", "blocks", &a, "--log-level", "trace"]).output().unwrap();
+        let wrong =
+            wrong.env(name, value).args(["tools", "check", "blocks", &a, "--log-level", "trace"]).output().unwrap();
         let errors = String::from_utf8(wrong.stderr).unwrap();
-        assert!(!wrong.status.success() && errors.contains("make sure that the block store can be reached"), "{errors}");
+        assert!(
+            !wrong.status.success() && errors.contains("make sure that the block store can be reached"),
+            "{errors}"
+        );
         assert!(!errors.contains("AnotherSecretOfTheStore987654321"), "{errors}");
         told.borrow_mut().push_str(&errors);
     }
