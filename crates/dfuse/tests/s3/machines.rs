@@ -66,7 +66,7 @@ fn machines_answer_alike_whichever_is_lost() {
                         count += 1;
                         match count % 7 {
                             1 => Fate::Refused(503),
-                            3 => Fate::CutAnswer { whole: count % 2 == 0 },
+                            3 => Fate::CutAnswer { whole: count.is_multiple_of(2) },
                             5 => Fate::Closed,
                             _ => Fate::Pass,
                         }
