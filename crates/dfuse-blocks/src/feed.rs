@@ -15,6 +15,8 @@ mod history;
 mod hub;
 mod index;
 mod keeper;
+mod loss_log;
+mod losses;
 mod options;
 mod past;
 mod restore;
@@ -27,7 +29,8 @@ pub use block::FeedBlock;
 pub use faults::Fault;
 pub use handle::FeedHandle;
 pub use keeper::{Committer, Keeper};
-pub use options::{FeedOptions, Mode};
+pub use losses::Losses;
+pub use options::{FeedOptions, Mode, Publish};
 pub use subscription::{FeedEvent, FeedStep, Next, Request, Start, Subscription};
 pub use writer::Feed;
 

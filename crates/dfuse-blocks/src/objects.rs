@@ -114,6 +114,18 @@ impl Objects {
         written.map(drop).map_err(|error| Error::store(&path, error))
     }
 
+    /// Deletes an object; it may be gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        match self.store.objects.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(Error::store(&path, error)),
+        }
+    }
+
     /// Deletes all objects in a folder and those below it.
     ///
     /// # Errors
@@ -180,6 +192,9 @@ mod tests {
         assert!(objects.folders("none").await.unwrap().is_empty());
         assert_eq!(objects.get("usage/1/b").await.unwrap().unwrap().as_ref(), [2]);
         objects.replace("usage/1/c/d", vec![4]).await.unwrap();
+        objects.delete("usage/1/a").await.unwrap();
+        objects.delete("usage/1/a").await.unwrap();
+        assert_eq!(objects.list("usage/1").await.unwrap(), ["b"]);
         objects.delete_all("usage/1").await.unwrap();
         assert_eq!(objects.get("usage/1/b").await.unwrap(), None);
         assert_eq!(objects.get("usage/1/c/d").await.unwrap(), None);

@@ -9,6 +9,7 @@ use super::{
     faults::Fault,
     hub,
     keeper::Committer,
+    losses::Losses,
     shared::Shared,
     subscription::{Request, Subscription},
 };
@@ -33,6 +34,11 @@ impl FeedHandle {
     /// Blocks as they come, those of forks included, from that height or the lowest that is in memory on.
     pub fn arrivals(&self, from: u32) -> Arrivals {
         Arrivals::new(self.shared.clone(), from)
+    }
+
+    /// Blocks that lose from now on, as it shows. Those of before are [`Self::lost_blocks`].
+    pub fn losses(&self) -> Losses {
+        Losses::new(self.shared.clone())
     }
 
     /// Registers one who commits final blocks elsewhere: from now on bundles hold only what it has acknowledged.
@@ -62,6 +68,18 @@ impl FeedHandle {
     pub async fn finalizes(&self, number: u32) -> Result<()> {
         let mut changes = self.shared.changes.clone();
         while self.lib().is_none_or(|lib| lib.number < number) {
+            changes.changed().await.map_err(|_| Error::Closed)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the head is at that height or above.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the feed ends before.
+    pub async fn reaches(&self, number: u32) -> Result<()> {
+        let mut changes = self.shared.changes.clone();
+        while self.head().is_none_or(|head| head.number < number) {
             changes.changed().await.map_err(|_| Error::Closed)?;
         }
         Ok(())

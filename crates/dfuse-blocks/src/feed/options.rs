@@ -3,13 +3,24 @@ use std::{path::PathBuf, time::Duration};
 /// How blocks become durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Every block is in a one-block file before subscribers see it. A killed process loses nothing.
+    /// Every block is in a one-block file before subscribers see it, or see the next one: see [`Publish`]. A killed process
+    /// loses nothing that was seen, or the last block.
     #[default]
     Live,
     /// For a source that can be replayed and has much to catch up with: final blocks go straight into bundles, the rest is in
     /// memory, in one-block files where memory does not suffice. After a kill the source repeats what was not in files.
     /// The source waits for committers that are far behind.
     CatchUp,
+}
+
+/// When subscribers see a block of a feed in [`Mode::Live`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Publish {
+    /// Once it is in a one-block file.
+    #[default]
+    WhenDurable,
+    /// At once; it is written then, before the next block is taken. For feeds whose blocks another machine has, too.
+    OnArrival,
 }
 
 /// How to open a feed.
@@ -23,8 +34,10 @@ pub struct FeedOptions {
     pub suffix: String,
     /// How blocks become durable at first.
     pub mode: Mode,
-    /// Other processes write the store: this feed reads it and changes nothing in it. Every block that is pushed must be in the
-    /// store already, and the mode is of no importance.
+    /// When blocks are seen in [`Mode::Live`].
+    pub publish: Publish,
+    /// Other processes write the store: this feed reads it and changes nothing in it. Every block that is pushed is in the
+    /// store already, or comes there, and the mode is of no importance.
     pub reads_only: bool,
     /// Encoded blocks that are kept in memory, in bytes; the oldest leave first and are read back from files when they are
     /// wanted.
@@ -53,6 +66,7 @@ impl Default for FeedOptions {
             first_streamable: 2,
             suffix: "dfuse".to_owned(),
             mode: Mode::Live,
+            publish: Publish::WhenDurable,
             reads_only: false,
             memory_bytes: 64 << 20,
             decoded_bytes: 32 << 20,

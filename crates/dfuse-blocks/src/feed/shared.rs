@@ -12,6 +12,7 @@ use super::{
     block::{FeedBlock, RecentlyDecoded},
     faults::Faults,
     hub::{Entry, Hub, Link, Position, Standing},
+    loss_log::LossLog,
     options::FeedOptions,
     past::Past,
 };
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     hub: RwLock<Option<Hub>>,
     /// Tells of every change of the hub that streams may have waited for; its sender goes with the owner of the feed.
     pub(super) changes: watch::Receiver<()>,
+    lost: Mutex<LossLog>,
     /// What committers have committed, by the order of their registration; the name is for logs.
     acknowledged: Mutex<BTreeMap<u64, (String, u32)>>,
     /// Tells of every change of it, and of every bundle that was written.
@@ -56,6 +58,7 @@ impl Shared {
             options,
             hub: RwLock::new(hub),
             changes,
+            lost: Mutex::default(),
             acknowledged: Mutex::default(),
             acknowledgements: watch::Sender::default(),
         }
@@ -67,6 +70,11 @@ impl Shared {
 
     pub(super) fn hub_mut(&self) -> RwLockWriteGuard<'_, Option<Hub>> {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blocks that have lost since the start. Held for moments, never across an await.
+    pub(super) fn lost(&self) -> MutexGuard<'_, LossLog> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // Committers

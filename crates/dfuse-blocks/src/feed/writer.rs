@@ -14,7 +14,7 @@ use super::{
     hub::{Entry, Hub, Link},
     index::HubIndex,
     keeper::Keeper,
-    options::{FeedOptions, Mode},
+    options::{FeedOptions, Mode, Publish},
     restore::restore,
     shared::Shared,
 };
@@ -50,7 +50,8 @@ const PRELOADED: u32 = 360;
 /// # Order of durability
 ///
 /// One-block file durable, then `New` is published, then committers acknowledge, then the bundle of 100 blocks is
-/// written, then its one-block files are deleted. [`Mode::CatchUp`] leaves out the first for sources that can be replayed.
+/// written, then its one-block files are deleted. [`Mode::CatchUp`] leaves out the first for sources that can be replayed,
+/// and [`Publish::OnArrival`] changes the order of the first two.
 ///
 /// Streams end with [`Error::Closed`] when it is dropped.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub struct Feed {
     shared: Arc<Shared>,
     changed: watch::Sender<()>,
     mode: Mode,
+    /// A block that was published and could not be written, and what became of it.
+    owed: Option<(Checksum256, Added)>,
     index: Option<HubIndex>,
     next_arrival: u64,
     /// Lost blocks at or below the LIB.
@@ -105,8 +108,8 @@ impl Feed {
         let mode = options.mode;
         let shared = Arc::new(Shared::new(store, key, options, hub, changes));
         let lost = LostBranches::new(shared.store.clone());
-        let mut feed =
-            Self { shared, changed, mode, index: None, next_arrival: 0, lost, aside: Aside::default(), skipped: 0 };
+        let (index, aside) = (None, Aside::default());
+        let mut feed = Self { shared, changed, mode, owed: None, index, next_arrival: 0, lost, aside, skipped: 0 };
         feed.next_arrival = feed.links_of_files().len() as u64;
         feed
     }
@@ -210,6 +213,13 @@ impl Feed {
     fn take(&mut self, block: EncodedBlock, decoded: Option<Arc<Block>>) -> BoxFuture<'_, Result<Added>> {
         Box::pin(async move {
             self.make_room().await?;
+            if let Some((id, added)) = self.owed {
+                self.flush().await?;
+                self.owed = None;
+                if id == block.id() {
+                    return Ok(added);
+                }
+            }
             if let Some(skipped) = self.examine(&block).await? {
                 self.skipped += 1;
                 return Ok(skipped);
@@ -220,17 +230,15 @@ impl Feed {
                 Some(decoded) => FeedBlock::with_decoded(block, decoded, recent),
                 None => FeedBlock::new(block, recent),
             };
-            let file = match self.mode {
-                _ if self.reads_only() => {
-                    self.remember(&link);
-                    None
-                }
-                Mode::Live => {
-                    self.write(&block).await?;
-                    Some(self.shared.suffix.clone())
-                }
-                Mode::CatchUp => None,
-            };
+            let is_live = self.mode == Mode::Live && !self.reads_only();
+            let is_durable = is_live && self.shared.options.publish == Publish::WhenDurable;
+            let unwritten = (is_live && !is_durable).then(|| block.clone());
+            if is_durable {
+                self.write(&block).await?;
+            } else if self.reads_only() {
+                self.remember(&link);
+            }
+            let file = is_durable.then(|| self.shared.suffix.clone());
             let entry = Entry { link, arrival: self.next_arrival, file, payload: Some(block) };
             self.next_arrival += 1;
             let (added, lost) = {
@@ -240,9 +248,15 @@ impl Feed {
                 hub.trim(self.shared.options.live_window);
                 added
             };
-            self.changed.send_replace(());
             for link in lost {
+                self.shared.lost().add((&link).into());
                 self.lost.remember_child(link.id, link.previous);
+            }
+            self.changed.send_replace(());
+            if let Some(block) = unwritten {
+                self.owed = Some((link.id, added));
+                self.write(&block).await?;
+                self.owed = None;
             }
             Ok(added)
         })
@@ -369,6 +383,8 @@ impl Feed {
             self.aside.put(first, name);
         }
         self.lost.remember(block.id(), first);
+        self.shared.lost().add(block.into());
+        self.changed.send_replace(());
         Ok(Some(Added::Late))
     }
 }

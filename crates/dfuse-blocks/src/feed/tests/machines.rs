@@ -125,3 +125,59 @@ async fn cursors_of_machines_that_are_ahead_or_elsewhere() {
     let none = at(&forked(18, 2, 0, 8), 8);
     assert!(matches!(b.handle().subscribe(Start::Cursor(none)).await, Err(Error::CursorUnknown(_))));
 }
+
+#[tokio::test]
+async fn what_is_published_on_arrival_is_written_before_the_next_block() {
+    let faulty = Faulty::new(1, 1000, false);
+    let store = BlockStore::new(Arc::new(faulty.clone()), Path::from("chain"));
+    let (mut a, keeper) = open(&store, FeedOptions { publish: Publish::OnArrival, ..named("a") }).await;
+    let blocks = chain(2, 12, 10);
+    push_all(&mut a, blocks[..8].iter().cloned()).await;
+    let mut stream = a.handle().subscribe(Start::Block(2)).await.unwrap();
+    steps(&mut stream).await;
+    faulty.enable(true);
+    assert!(matches!(a.push(blocks[8].clone()).await, Err(Error::Store { .. })));
+    assert_eq!(steps(&mut stream).await, "+10 !7", "it is seen all the same");
+    assert!(matches!(a.push(blocks[9].clone()).await, Err(Error::Store { .. })));
+    assert_eq!(a.handle().head(), Some((&blocks[8]).into()));
+    faulty.enable(false);
+    assert_eq!(a.push(blocks[8].clone()).await.unwrap(), Added::Head, "as it was told the first time");
+    assert_eq!(a.push(blocks[8].clone()).await.unwrap(), Added::Known);
+    assert_eq!(a.push(blocks[9].clone()).await.unwrap(), Added::Head);
+    assert_eq!(steps(&mut stream).await, "+11 !8");
+    // It is killed between a block and its file: another machine has both.
+    faulty.enable(true);
+    assert!(a.push(blocks[10].clone()).await.is_err());
+    drop((a, keeper));
+    faulty.enable(false);
+    let (mut b, _keeper) = open(&store, named("b")).await;
+    push_all(&mut b, blocks.iter().cloned()).await;
+    let mut numbers: Vec<_> = store.one_blocks().await.unwrap().into_iter().map(|name| name.number).collect();
+    numbers.dedup();
+    assert_eq!(numbers, (2..14).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn losses_are_told_as_they_show() {
+    let (store, _) = Recording::store();
+    let (mut feed, _keeper) = open(&store, FeedOptions::default()).await;
+    let blocks = chain(2, 26, 10);
+    push_all(&mut feed, blocks[..20].iter().cloned()).await;
+    let mut losses = feed.handle().losses();
+    assert!(losses.next().now_or_never().is_none());
+    // A branch that comes when another one is final.
+    for late in [forked(15, 1, 0, 10), forked(16, 1, 1, 10)] {
+        assert_eq!(feed.push(late.clone()).await.unwrap(), Added::Late);
+        assert_eq!(losses.next().await.unwrap().encoded(), &late);
+        assert_eq!(feed.push(late).await.unwrap(), Added::Known);
+        assert!(losses.next().now_or_never().is_none(), "it is told once");
+    }
+    // One that shows that it has lost when another one is final.
+    let side = forked(21, 1, 0, 15);
+    assert_eq!(feed.push(side.clone()).await.unwrap(), Added::Side);
+    assert!(losses.next().now_or_never().is_none());
+    push_all(&mut feed, blocks[20..].iter().cloned()).await;
+    assert_eq!(losses.next().await.unwrap().encoded(), &side);
+    drop(feed);
+    assert!(matches!(losses.next().await, Err(Error::Closed)));
+}
