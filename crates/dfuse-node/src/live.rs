@@ -2,7 +2,8 @@
 //!
 //! The store is read to its end first. From then on blocks come from the live streams of all machines, each after its parent. A
 //! block whose parent has not come shows a gap: the store has the parent, since a machine sends a block only when it is in the
-//! store. When nothing new comes for a second, the store is looked at too: so blocks are right, a second late, without any machine.
+//! store, or another machine brings it there. When nothing new comes for a second, the store is looked at too: so blocks are right, a
+//! second late, without any machine.
 
 mod machine;
 

@@ -199,15 +199,17 @@ impl FirehoseClient {
         if missing == 0 { Ok(dumps) } else { Err(Failure::Passing("its ABI dumps end too early".to_owned())) }
     }
 
-    /// The blocks of these heights that the endpoint keeps and that lost, each after its parent.
+    /// The blocks of these heights that the endpoint keeps and that lost, each after its parent; then, if that is wanted, those that
+    /// lose from now on. Older servers end the stream before.
     ///
     /// # Errors
     /// [`Failure::Unimplemented`] from an endpoint that is not a server of ours, and others.
     pub async fn lost_blocks(
         &self,
         numbers: RangeInclusive<u32>,
+        follow: bool,
     ) -> Result<impl Stream<Item = Result<Received, Failure>> + use<>, Failure> {
-        let request = ReadLostBlocksRequest { first: *numbers.start(), last: *numbers.end() };
+        let request = ReadLostBlocksRequest { first: *numbers.start(), last: *numbers.end(), follow };
         let mut client = service!(LostBlocksClient, self);
         let lost = within(&self.options, client.read(self.call(request))).await??.into_inner();
         let response = |LostBlock { block }| Response { block, step: ForkStep::StepNew.into(), ..Response::default() };

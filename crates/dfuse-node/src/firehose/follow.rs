@@ -1,13 +1,19 @@
 //! Blocks of several endpoints, of which one is followed at a time.
 
-use std::{collections::BTreeSet, ops::RangeInclusive, pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+    ops::RangeInclusive,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
-use dfuse_antelope::{AbiDump, Name};
+use dfuse_antelope::{AbiDump, Checksum256, Name};
 use dfuse_blocks::{
     Backoff, Entropy, SystemEntropy,
     bundle::{BUNDLE_BLOCKS, base_of},
 };
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -18,6 +24,14 @@ use super::{
     position::{Mismatch, News, Position},
 };
 use crate::{Error, Result, SourceEvent, SourceOptions, event::Sender};
+
+/// Blocks below the first one that is wanted for which it is asked whether some have lost: the endpoint may have learned of them
+/// while it was not followed.
+const LOST_BELOW: u32 = 1000;
+/// Most blocks that lost and wait for their parents.
+const WAITING: usize = 1000;
+/// Most blocks that lost of which it is remembered that they were handed on.
+const REMEMBERED: usize = 10_000;
 
 /// Whether endpoints can be followed with these options.
 ///
@@ -99,6 +113,17 @@ pub(crate) fn varied(pause: Duration) -> Duration {
     pause + pause / 4 * u32::from(byte[0]) / 255
 }
 
+/// The next block that lost. Older servers end their stream: there is none then.
+async fn next_lost(lost: &mut Option<LostBlocks>) -> Result<Received, Failure> {
+    if let Some(blocks) = lost {
+        match blocks.next().await {
+            Some(block) => return block,
+            None => *lost = None,
+        }
+    }
+    pending().await
+}
+
 /// How following an endpoint ended, if it did not fail.
 enum Ended {
     /// There are no more blocks.
@@ -129,7 +154,14 @@ struct Following<'a> {
     interrupted: bool,
     /// Heights at which the endpoint may have blocks that lost before it was followed: to be asked for when the last one is there.
     lost: Option<RangeInclusive<u32>>,
+    /// Blocks that lost and whose parents have not come, by height and id.
+    waiting: BTreeMap<(u32, Checksum256), Received>,
+    /// Blocks that lost and were handed on, those of the greatest heights.
+    handed_on: BTreeSet<Checksum256>,
 }
+
+/// Blocks of an endpoint that lost.
+type LostBlocks = Pin<Box<dyn Stream<Item = Result<Received, Failure>> + Send>>;
 
 /// Nobody wants the blocks.
 struct Unwanted;
@@ -152,6 +184,8 @@ impl<'a> Following<'a> {
             mismatch: None,
             interrupted: false,
             lost: None,
+            waiting: BTreeMap::new(),
+            handed_on: BTreeSet::new(),
         }
     }
 
@@ -239,7 +273,7 @@ impl<'a> Following<'a> {
         }
         match client.head().await {
             Ok(head) => {
-                self.lost = Some(self.position.next()..=head);
+                self.lost = Some(self.position.next().saturating_sub(LOST_BELOW)..=head);
                 if !self.options.follow && !self.position.has_stop() {
                     self.position.stop_at(head);
                 }
@@ -259,40 +293,60 @@ impl<'a> Following<'a> {
         request: dfuse_proto::sf::firehose::v2::Request,
     ) -> Result<Ended, Failure> {
         let silence = self.options.firehose.silence;
-        let silent = |_| Failure::Passing(format!("it was silent for {} s", silence.as_secs()));
+        let silent = |()| Failure::Passing(format!("it was silent for {} s", silence.as_secs()));
         let sender = self.sender;
         let before = self.endpoints[..at].iter().zip(&self.refused);
         let before = before.filter(|(_, refused)| refused.is_none()).map(|(endpoint, _)| endpoint);
         let mut better = pin!(preferred(before.cloned().collect(), self.options.clone()));
         let stream = tokio::select! {
             () = sender.closed() => return Ok(Ended::Unwanted),
-            stream = timeout(silence, client.blocks(request)) => stream.map_err(silent)??,
+            stream = timeout(silence, client.blocks(request)) => stream.map_err(|_| silent(()))??,
         };
         let mut received = pin!(decoded(stream, Received::read));
         if std::mem::take(&mut self.interrupted) && self.tell(SourceEvent::Interrupted(None)).await.is_err() {
             return Ok(Ended::Unwanted);
         }
+        // Whatever comes of those that lost, the others are waited for.
+        let mut quiet = pin!(sleep(silence));
+        let mut lost: Option<LostBlocks> = None;
         loop {
             let next = tokio::select! {
                 () = sender.closed() => return Ok(Ended::Unwanted),
                 () = &mut better => return Ok(Ended::Preferred),
-                next = timeout(silence, received.next()) => next.map_err(silent)?,
-            };
-            match next {
-                Some(next) => {
-                    let next = next?;
-                    let number = next.encoded.number();
-                    if self.take(at, next).await?.is_err() {
-                        return Ok(Ended::Unwanted);
-                    }
-                    if let Some(numbers) = self.lost.take_if(|numbers| number >= *numbers.end())
-                        && self.take_lost(at, numbers).await?.is_err()
-                    {
-                        return Ok(Ended::Unwanted);
-                    }
+                () = &mut quiet => return Err(silent(())),
+                block = next_lost(&mut lost) => {
+                    self.wait_for_parent(block?);
+                    None
                 }
-                None if self.position.has_stop() => return Ok(Ended::All),
-                None => return Err(Failure::Passing("it ended its stream".to_owned())),
+                next = received.next() => Some(next),
+            };
+            if let Some(next) = next {
+                match next {
+                    Some(next) => {
+                        let next = next?;
+                        let number = next.encoded.number();
+                        if self.take(at, next).await?.is_err() {
+                            return Ok(Ended::Unwanted);
+                        }
+                        if let Some(numbers) = self.lost.take_if(|numbers| number >= *numbers.end()) {
+                            lost = Some(self.lost_blocks(at, numbers).await?);
+                        }
+                    }
+                    None if self.position.has_stop() => {
+                        while let Some(lost) = &mut lost
+                            && let Some(block) = timeout(silence, lost.next()).await.map_err(|_| silent(()))?
+                        {
+                            self.wait_for_parent(block?);
+                        }
+                        return Ok(self.hand_on_lost().await.map_or(Ended::Unwanted, |()| Ended::All));
+                    }
+                    None => return Err(Failure::Passing("it ended its stream".to_owned())),
+                }
+                // However long it took to hand that on.
+                quiet.set(sleep(silence));
+            }
+            if self.hand_on_lost().await.is_err() {
+                return Ok(Ended::Unwanted);
             }
         }
     }
@@ -313,31 +367,45 @@ impl<'a> Following<'a> {
         Ok(Ok(()))
     }
 
-    /// Hands on blocks that lost before the endpoint was followed.
-    async fn take_lost(&mut self, at: usize, numbers: RangeInclusive<u32>) -> Result<Result<(), Unwanted>, Failure> {
+    /// Blocks that lost before the endpoint was followed, and those that lose from now on. A source that is read to its end takes
+    /// the first only.
+    async fn lost_blocks(&mut self, at: usize, numbers: RangeInclusive<u32>) -> Result<LostBlocks, Failure> {
         // What waits in the stream of blocks fills the window of its connection.
         let client = FirehoseClient::connect(&self.endpoints[at], &self.options.firehose).await?;
-        let lost = match client.lost_blocks(numbers).await {
-            Ok(lost) => lost,
+        match client.lost_blocks(numbers, self.options.follow).await {
+            Ok(lost) => Ok(Box::pin(lost)),
             // That of another maker.
-            Err(Failure::Unimplemented) => return Ok(Ok(())),
-            Err(failure) => return Err(failure),
-        };
-        let silence = self.options.firehose.silence;
-        let silent = |_| Failure::Passing(format!("it was silent for {} s", silence.as_secs()));
-        let (mut lost, mut handed_on) = (pin!(lost), BTreeSet::new());
-        while let Some(received) = timeout(silence, lost.next()).await.map_err(silent)? {
-            let Received { block, encoded, .. } = received?;
-            // Without its parent it would be of no chain that is known here.
-            if !handed_on.contains(&encoded.previous()) && !self.position.has(encoded.previous()) {
-                continue;
-            }
-            handed_on.insert(encoded.id());
-            if self.tell(SourceEvent::Block { block: Some(block), encoded }).await.is_err() {
-                return Ok(Err(Unwanted));
+            Err(Failure::Unimplemented) => Ok(Box::pin(stream::empty())),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Without its parent a block that lost would be of no chain that is known here: it may come through the other stream.
+    fn wait_for_parent(&mut self, received: Received) {
+        let (number, id) = (received.encoded.number(), received.encoded.id());
+        self.waiting.insert((number, id), received);
+        if self.waiting.len() > WAITING {
+            self.waiting.pop_first();
+        }
+    }
+
+    /// Hands on blocks that lost, as far as their parents have come.
+    async fn hand_on_lost(&mut self) -> Result<(), Unwanted> {
+        // Parents first.
+        for (key, received) in std::mem::take(&mut self.waiting) {
+            let parent = received.encoded.previous();
+            if self.position.has(parent) || self.handed_on.contains(&parent) {
+                self.handed_on.insert(key.1);
+                if self.handed_on.len() > REMEMBERED {
+                    self.handed_on.pop_first();
+                }
+                let Received { block, encoded, .. } = received;
+                self.tell(SourceEvent::Block { block: Some(block), encoded }).await?;
+            } else {
+                self.waiting.insert(key, received);
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// A message that does not follow may be the fault of a position: only if it comes again it is of another chain.

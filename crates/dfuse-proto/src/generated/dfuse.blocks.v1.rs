@@ -354,6 +354,9 @@ pub struct ReadLostBlocksRequest {
     /// The highest height.
     #[prost(uint32, tag = "2")]
     pub last: u32,
+    /// Whether the stream goes on with blocks of any height that lose from now on. Older servers end it.
+    #[prost(bool, tag = "3")]
+    pub follow: bool,
 }
 /// A block that lost.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
