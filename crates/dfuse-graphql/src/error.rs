@@ -1,7 +1,7 @@
 //! Errors in the form of GraphQL.
 
 use async_graphql::{PathSegment, ServerError};
-use dfuse_query::{ApiError, ErrorCode, GraphqlError, GraphqlLocation, GraphqlResponse, TraceId};
+use dfuse_query::{ApiError, Awaited, ErrorCode, GraphqlError, GraphqlLocation, GraphqlResponse, TraceId};
 use serde_json::{Map, json};
 
 /// Longest text of what is wrong with a document.
@@ -55,6 +55,11 @@ pub(crate) fn of_parser(error: &async_graphql::parser::Error) -> ApiError {
     // It shows the line of the document, which may be all of it.
     let message = dfuse_query::shorten_to(&error.to_string(), MAX_SYNTAX_ERROR);
     ApiError::new(ErrorCode::GraphqlSyntax, message).detail("position", position)
+}
+
+/// The highest block that resolvers await.
+pub(crate) fn awaited(response: &async_graphql::Response) -> Option<Awaited> {
+    response.errors.iter().filter_map(|error| error.source::<ApiError>()?.awaits()).max()
 }
 
 /// The answer, as transports take it. What a use case says ends a subscription.

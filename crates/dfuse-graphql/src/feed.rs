@@ -73,7 +73,7 @@ impl Subscribed {
         let slot = Arc::new(Slot::default());
         let left = slot.clone();
         let work = move |read: OwnedRead| {
-            let request = Arc::new(Request::new(read, limits.answer_bytes));
+            let request = Arc::new(Request::new(read, limits.answer_bytes, true));
             let mut responses = schema.execute_stream(prepared.data(request).data(left));
             Ok((answer_now(&mut responses), responses))
         };

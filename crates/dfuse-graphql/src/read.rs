@@ -16,11 +16,14 @@ pub(crate) struct Request {
     /// Bytes that the answer may still have.
     room: AtomicUsize,
     limit: usize,
+    /// Whether what is asked counts among the caller's requests.
+    counts: bool,
 }
 
 impl Request {
-    pub(crate) fn new(read: OwnedRead, answer_bytes: usize) -> Self {
-        Self { read, documents: AtomicU64::new(0), room: AtomicUsize::new(answer_bytes), limit: answer_bytes }
+    pub(crate) fn new(read: OwnedRead, answer_bytes: usize, counts: bool) -> Self {
+        let (documents, room) = (AtomicU64::new(0), AtomicUsize::new(answer_bytes));
+        Self { read, documents, room, limit: answer_bytes, counts }
     }
 
     /// The one that a resolver works for.
@@ -43,7 +46,9 @@ impl Request {
     /// # Errors
     /// `auth_invalid_tier_error`, `rate_limit_exceeded_error`, and `app_not_ready_error` before the first block.
     pub(crate) fn begin(&self, class: RouteClass) -> ApiResult<ReadContext<'_>> {
-        self.read.service().caller().take(class)?;
+        if self.counts {
+            self.read.service().caller().take(class)?;
+        }
         let read = self.read();
         read.ready()?;
         Ok(read)

@@ -150,32 +150,8 @@ impl Frame {
         {
             return HttpError(error).into_response();
         }
-        let again = self.may_ask_again(&method).then(|| request.extensions().clone()).map(|extensions| {
-            let mut again = Request::new(Body::empty());
-            (*again.method_mut(), *again.uri_mut()) = (method.clone(), request.uri().clone());
-            (*again.headers_mut(), *again.extensions_mut()) = (request.headers().clone(), extensions);
-            again
-        });
         let Ok(response) = self.routes.clone().oneshot(request).await;
-        let awaits = response.extensions().get::<ApiError>().and_then(ApiError::awaits);
-        let has_come = match awaits.filter(|_| again.is_some()) {
-            // Another machine had the block before.
-            Some(block_num) => self.api.comes_to(block_num).await,
-            None => false,
-        };
-        let response = match again.filter(|_| has_come) {
-            Some(again) => {
-                let Ok(response) = self.routes.clone().oneshot(again).await;
-                response
-            }
-            None => response,
-        };
         in_one_form(response, &method, &path)
-    }
-
-    /// Whether a request that names a block which has not come is asked again once it has: where several machines serve a chain.
-    fn may_ask_again(&self, method: &Method) -> bool {
-        method == Method::GET && !self.api.options().ahead_wait.is_zero()
     }
 
     /// The whole answer to what came instead of a request.

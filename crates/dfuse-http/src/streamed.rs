@@ -52,13 +52,13 @@ pub trait Pieces: Send + 'static {
 /// beginning.
 pub async fn answer<P: Pieces>(
     api: &Api,
-    open: impl FnOnce(&ReadContext<'_>, &mut JsonWriter<'_>) -> ApiResult<P> + Send + 'static,
+    mut open: impl FnMut(&ReadContext<'_>, &mut JsonWriter<'_>) -> ApiResult<P> + Send + 'static,
 ) -> ApiResult<Response> {
     let clock = api.chain().clock.clone();
     let first = api.query(move |read| {
         let mut text = Vec::new();
         let pieces = open(read, &mut JsonWriter::new(&mut text))?;
-        let mut slices = Slices { pieces, text, snapshot_taken: clock.elapsed(), clock };
+        let mut slices = Slices { pieces, text, snapshot_taken: clock.elapsed(), clock: clock.clone() };
         Ok((slices.go_on()?, slices))
     });
     let (more, slices) = first.await?;

@@ -159,7 +159,7 @@ fn unknown(read: &ReadContext<'_>, id: Checksum256) -> ApiError {
         return state_unavailable(first, message);
     }
     let message = "No block of this id is known: it may be on a fork that is not kept any more.";
-    ApiError::new(ErrorCode::BlockNotFound, message).detail("block", id.to_string())
+    read.absent(number, ApiError::new(ErrorCode::BlockNotFound, message).detail("block", id.to_string()))
 }
 
 fn is_irreversible(snapshot: &ServingSnapshot, number: u32, id: Checksum256) -> ApiResult<bool> {

@@ -145,7 +145,8 @@ impl Service {
         turn.run(move |reading| work(OwnedRead::newest(&service, reading))).await
     }
 
-    /// As [`Service::query_at_any_time`], for work that keeps what it reads from in values of its own.
+    /// As [`Service::query_at_any_time`], for work that keeps what it reads from in values of its own. It is done once: whoever
+    /// asks sees to blocks that are awaited, with [`Service::comes_to`].
     ///
     /// # Errors
     /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
@@ -154,7 +155,7 @@ impl Service {
         work: impl FnOnce(OwnedRead) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
         let service = self.clone();
-        self.read(move |_, reading| work(OwnedRead::newest(&service, reading))).await
+        self.read_once(move |_, reading| work(OwnedRead::newest(&service, reading))).await
     }
 
     /// Asks use cases, all of the newest snapshot, on a CPU thread. Reads of the service's class, charged to its client.
@@ -164,9 +165,9 @@ impl Service {
     /// many are reading.
     pub async fn query<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&ReadContext<'_>) -> ApiResult<T> + Send + 'static,
+        mut work: impl FnMut(&ReadContext<'_>) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        self.query_at_any_time(|read| read.ready().and_then(|()| work(read))).await
+        self.query_at_any_time(move |read| read.ready().and_then(|()| work(read))).await
     }
 
     /// The same for work that has an answer before the first block, too.
@@ -175,7 +176,7 @@ impl Service {
     /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
     pub async fn query_at_any_time<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&ReadContext<'_>) -> ApiResult<T> + Send + 'static,
+        mut work: impl FnMut(&ReadContext<'_>) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
         let service = self.clone();
         self.read(move |snapshot, reading| work(&ReadContext::new(&service, snapshot, reading))).await

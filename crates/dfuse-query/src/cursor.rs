@@ -4,7 +4,7 @@ use dfuse_antelope::Checksum256;
 use dfuse_blocks::CursorKind;
 use dfuse_index::{ServingSnapshot, blocks};
 
-use crate::{ApiError, ApiResult, Service};
+use crate::{ApiError, ApiResult, Service, ahead::absent};
 
 /// The content of a cursor, which is authentic.
 #[derive(Debug, Clone)]
@@ -54,7 +54,8 @@ pub(crate) fn bytes<const N: usize>(values: [u64; N]) -> Vec<u8> {
 /// The number of the block that a cursor is of, which must be on the best chain and be the one that is asked for, if any is.
 pub(crate) fn block_num(snapshot: &ServingSnapshot, id: Checksum256, asked: u128) -> ApiResult<u32> {
     if blocks::by_id(snapshot.view(), id)?.is_none() {
-        return Err(invalid("is of a block that was undone: begin again without it"));
+        let undone = invalid("is of a block that was undone: begin again without it");
+        return Err(absent(snapshot, id.block_num(), undone));
     }
     match id.block_num() {
         number if [0, number.into()].contains(&asked) => Ok(number),

@@ -25,13 +25,22 @@ pub type ApiResult<T> = Result<T, ApiError>;
 #[derive(Debug, Clone)]
 pub struct ApiError(Box<Inner>);
 
+/// A block that an answer awaits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Awaited {
+    /// Its number.
+    pub block_num: u32,
+    /// Whether it must be final.
+    pub is_final: bool,
+}
+
 #[derive(Debug, Clone)]
 struct Inner {
     code: ErrorCode,
     message: Cow<'static, str>,
     details: Map<String, Value>,
     retry_after: Option<u32>,
-    awaits: Option<u32>,
+    awaits: Option<Awaited>,
     cause: Option<Cow<'static, str>>,
     is_damage: bool,
 }
@@ -88,12 +97,18 @@ impl ApiError {
 
     /// Says that it would be answered once the block of that number is indexed.
     pub fn awaiting(mut self, block_num: u32) -> Self {
-        self.0.awaits = Some(block_num);
+        self.0.awaits = Some(Awaited { block_num, is_final: false });
         self
     }
 
-    /// Number of the block with which it would be answered, if it is not there yet.
-    pub fn awaits(&self) -> Option<u32> {
+    /// Says that it would be answered once the block of that number is final.
+    pub fn awaiting_final(mut self, block_num: u32) -> Self {
+        self.0.awaits = Some(Awaited { block_num, is_final: true });
+        self
+    }
+
+    /// The block with which it would be answered, if that is not there yet.
+    pub fn awaits(&self) -> Option<Awaited> {
         self.0.awaits
     }
 

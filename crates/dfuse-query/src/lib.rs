@@ -17,6 +17,7 @@
 //! | `kept` | blocks that are kept no longer |
 //! | `untold` | what the source of blocks did not tell |
 //! | `service` | what use cases share: the chain, limits, a snapshot read on a CPU thread |
+//! | `ahead` | questions that name a block which another machine had before: asked again once it has come |
 //! | `readers` | reads by class, a bounded number at a time, given up when the client leaves |
 //! | `streams` | steps of the chain as they are taken, read when the indexes have them |
 //! | `turns`, `outbox` | streams: whose turn it is, and the memory of what waits for clients |
@@ -25,6 +26,7 @@
 //! | `secrets`, `shorten`, `trace_id` | texts from outside without private keys in them; names of requests |
 
 mod access;
+mod ahead;
 pub mod blocks;
 mod client;
 mod context;
@@ -63,7 +65,8 @@ pub use context::{OwnedRead, ReadContext};
 pub use cursor::ListCursor;
 pub use dfuse_access::{IssuedToken, KeyId, KeyKind, Place, RouteClass, Standing, Usage, UsedSinceStart};
 pub use error::{
-    ApiError, ApiResult, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row, convert::query_position,
+    ApiError, ApiResult, Awaited, Detail, DetailType, ErrorBody, ErrorCode, GrpcStatus, Retry, Row,
+    convert::query_position,
 };
 pub use gate::GateAccess;
 pub use graphql::{GraphqlError, GraphqlExecutor, GraphqlLocation, GraphqlOperation, GraphqlRequest, GraphqlResponse};

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 /// Seconds: from an answer out of memory to one that reads much.
@@ -17,12 +18,25 @@ impl fmt::Debug for Metrics {
     }
 }
 
+/// Requests that wait for a block which another machine may have had before.
+const AWAITING_BLOCK: &str = "dfuse_requests_awaiting_block";
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let duration = Matcher::Suffix("_duration_seconds".to_owned());
         let builder = PrometheusBuilder::new().set_buckets_for_metric(duration, &BUCKETS);
         let recorder = builder.expect("the list of buckets is not empty").build_recorder();
-        Self { handle: recorder.handle(), recorder }
+        let metrics = Self { handle: recorder.handle(), recorder };
+        metrics.record(|| {
+            describe_gauge!(AWAITING_BLOCK, "Requests that wait for a block which another machine may have.")
+        });
+        metrics
+    }
+
+    /// Counts a request that waits for a block, until what is returned is dropped.
+    pub(crate) fn awaiting_block(&self) -> AwaitingBlock<'_> {
+        self.record(|| gauge!(AWAITING_BLOCK).increment(1.0));
+        AwaitingBlock(self)
     }
 
     /// Runs `work` so that the macros of the `metrics` crate in it count here. For moments only: it must not await.
@@ -38,5 +52,15 @@ impl Metrics {
     /// Puts what was counted together, which nobody else does while `/metrics` is not read.
     pub fn run_upkeep(&self) {
         self.handle.run_upkeep();
+    }
+}
+
+/// A request that waits for a block.
+#[derive(Debug)]
+pub(crate) struct AwaitingBlock<'a>(&'a Metrics);
+
+impl Drop for AwaitingBlock<'_> {
+    fn drop(&mut self) {
+        self.0.record(|| gauge!(AWAITING_BLOCK).decrement(1.0));
     }
 }

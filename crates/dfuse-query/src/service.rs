@@ -6,7 +6,6 @@ use dfuse_blocks::{Clock, Entropy, feed::FeedHandle};
 use dfuse_index::{Serving, ServingSnapshot, abi::AbiCache};
 use dfuse_search::{Evaluations, SearchIndex};
 use dfuse_trx::{ForkedTransactions, Signers};
-use tokio::time::timeout;
 
 use crate::{
     Access, ApiError, ApiResult, Asking, Caller, Class, Client, Metrics, Operations, Readiness, Reading,
@@ -33,9 +32,6 @@ const FILLED_BYTES: usize = 32 << 20;
 /// Newest blocks of which it is kept which rows they change, and how much that may take.
 const ROW_BLOCKS: usize = 32;
 const ROWS_BYTES: usize = 8 << 20;
-
-/// Blocks that another machine may be ahead by: those of ten seconds.
-const AHEAD_BLOCKS: u32 = 20;
 
 /// What the use cases answer from.
 #[derive(Debug, Clone)]
@@ -194,30 +190,15 @@ impl Service {
         self.shared.signers.as_ref()
     }
 
-    /// Reads from the newest snapshot on a CPU thread. Within loops, `work` asks [`Reading::go_on`] now and then.
+    /// As [`Service::read`], without waiting for a block that another machine may have had before.
     ///
     /// # Errors
     /// Those of `work`, and `service_unavailable_error` when it takes too long or too many are reading.
-    pub async fn read<T: Send + 'static>(
+    pub(crate) async fn read_once<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ServingSnapshot, &Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
         self.shared.readers.run(self.class, self.caller.client, self.of_newest(work)).await
-    }
-
-    /// Waits until the block of that number is indexed, as long as [`Options::ahead_wait`] says, if it is one that another machine
-    /// may have had before. Tells whether it is.
-    pub async fn comes_to(&self, block_num: u32) -> bool {
-        let serving = &self.chain().serving;
-        let mut changes = serving.changes();
-        let head = || serving.snapshot().head().map_or(0, |head| head.number);
-        if block_num > head().saturating_add(AHEAD_BLOCKS) {
-            return false;
-        }
-        let comes = async { while head() < block_num && changes.changed().await.is_ok() {} };
-        // What has come by then counts.
-        let _ = timeout(self.options().ahead_wait, comes).await;
-        head() >= block_num
     }
 
     /// The same for the rest of an answer that has begun, which waits for its turn however long it takes.

@@ -44,6 +44,16 @@ pub enum Error {
     /// The range of blocks is not one; says why.
     #[error("{0}")]
     InvalidRange(String),
+    /// The range, or the cursor in it, has a block that is not there yet, or not final: try again when the indexes have come there.
+    #[error("{message}")]
+    NotYet {
+        /// Number of the block.
+        number: u32,
+        /// Whether it must be final.
+        is_final: bool,
+        /// What is wrong with the range.
+        message: String,
+    },
     /// The text is not a cursor of a search, or was changed.
     #[error("invalid cursor")]
     InvalidCursor,

@@ -294,14 +294,17 @@ fn of_lost(
     tip: BlockRef,
     lost: &dyn LostBlocks,
 ) -> Result<(Vec<Match>, BlockRef)> {
+    // What is above the head may be known and not indexed yet: that is no reason to take it back.
+    let head = view.block().map_or(0, |head| head.number);
+    if tip.number > head {
+        return Err(Error::CursorAhead { cursor: tip, head });
+    }
     let mut branch: Vec<Arc<Block>> = Vec::new();
     let mut next = tip;
     while blocks::by_id(view, next.id)?.is_none() {
         let known = branch.len() < MAX_LOST_BLOCKS;
         let Some(block) = known.then(|| lost.lost_block(next)).transpose()?.flatten() else {
-            let head = view.block().map_or(0, |head| head.number);
-            let ahead = branch.is_empty() && tip.number > head;
-            return Err(if ahead { Error::CursorAhead { cursor: tip, head } } else { Error::CursorUnknown(tip) });
+            return Err(Error::CursorUnknown(tip));
         };
         next = BlockContext::new(&block).parent();
         branch.push(block);

@@ -35,7 +35,7 @@ impl Bounds {
     /// place of the bound where the search begins.
     ///
     /// # Errors
-    /// [`Error::InvalidRange`].
+    /// [`Error::InvalidRange`], [`Error::NotYet`].
     pub fn resolve(
         &self,
         direction: Direction,
@@ -52,12 +52,18 @@ impl Bounds {
         let end = i64::from(last);
         let counted = |value: i64| if value < 0 { end.saturating_add(value).saturating_add(1) } else { value };
         let refused = |message: String| Err(Error::InvalidRange(message));
+        // Whoever follows the same chain elsewhere may have had a block that is above the head here.
+        let refused_above = |number: i64, message: String| match u32::try_from(number) {
+            Ok(number) if number > heads.head => Err(Error::NotYet { number, is_final: false, message }),
+            _ => Err(Error::InvalidRange(message)),
+        };
         let beyond = |which: &str, value: i64| {
             let long_name = if irreversible_only { "last irreversible" } else { "head" };
-            refused(format!(
+            let message = format!(
                 "invalid {which} block num: it goes beyond the current {long_name} block, use `-1` for to follow the {name} \
                  (requested: {value}, {what}: {end})"
-            ))
+            );
+            refused_above(value, message)
         };
         let lowest = heads.lowest.max(FIRST_STREAMABLE);
         let mut low = i64::from(lowest);
@@ -98,7 +104,14 @@ impl Bounds {
             let number = i64::from(position.block.number);
             let query = "the query you are trying to perform is not valid, the cursor block num";
             if number > high || !ascending && number < low {
-                return refused(format!("{query} ({number}) is out of requested block range [{low}-{high}]."));
+                let message = format!("{query} ({number}) is out of requested block range [{low}-{high}].");
+                // A cursor shows that a block was final elsewhere.
+                return match u32::try_from(number) {
+                    Ok(number) if irreversible_only && number > heads.lib => {
+                        Err(Error::NotYet { number, is_final: true, message })
+                    }
+                    _ => refused_above(number, message),
+                };
             }
             if number < i64::from(heads.lowest) {
                 return refused(format!(

@@ -72,7 +72,8 @@ fn of_number(read: &ReadContext<'_>, number: u32) -> ApiResult<Checksum256> {
         return Ok(block.id);
     }
     let message = format!("There is no block {number} yet, or it is of before the first block that is indexed.");
-    Err(ApiError::new(ErrorCode::BlockNotFound, message).detail("block", number.to_string()))
+    let error = ApiError::new(ErrorCode::BlockNotFound, message).detail("block", number.to_string());
+    Err(read.absent(number, error))
 }
 
 fn page(read: &ReadContext<'_>, id: Checksum256, cursor: &str) -> ApiResult<Page> {

@@ -44,7 +44,7 @@ async fn key(api: Api, mut params: Params) -> ApiResult<Page> {
         let height = if block_num == 0 { String::new() } else { block_num.to_string() };
         let api = links::address("/v0/state/key_accounts", [("public_key", &text), ("block_num", &height)]);
         let at = AskedHeight { block_num, irreversible_only: false };
-        let mut accounts = state::key_accounts(read, key, at)?;
+        let mut accounts = state::key_accounts(read, key.clone(), at)?;
         let mut found = Vec::new();
         while found.len() < ACCOUNTS
             && let Some(account) = accounts.next_item()?

@@ -55,7 +55,7 @@ async fn table(api: Api, mut params: Params) -> ApiResult<Page> {
     let cursor = params.optional_or("cursor", String::new(), text);
     let (account, table, scope, block_num, key_type, cursor) =
         params.finish((account, table, scope, block_num, key_type, cursor))?;
-    api.query(move |read| match scope {
+    api.query(move |read| match scope.clone() {
         Some(scope) => {
             let asked = Asked { account, table, scope, key_type: key_type.unwrap_or_default() };
             rows(read, asked, key_type.is_none(), block_num, &cursor)

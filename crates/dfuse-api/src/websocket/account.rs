@@ -43,7 +43,7 @@ impl Request for GetAccount {
             if context.shared().nodes.upstreams().any() { Some(ask_node(&context, name).await?) } else { None };
         let answer = context.api().query(move |read| {
             let links = account_links(read, name)?;
-            let values = match of_node {
+            let values = match of_node.clone() {
                 Some(values) => values,
                 None => node_form::account(&account(read, name)?, &links.links),
             };

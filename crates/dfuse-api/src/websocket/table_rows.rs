@@ -91,8 +91,11 @@ impl GetTableRows {
         let api = context.api();
         // The newest of what is indexed is there.
         let number = if self.start_block == 0 { 0 } else { start };
-        let indexed = indexed(api, number, self.confirmations);
-        within(api.options().read_timeout, "The block is not indexed yet.", indexed).await?;
+        let indexed = || {
+            let indexed = indexed(api, number, self.confirmations);
+            within(api.options().read_timeout, "The block is not indexed yet.", indexed)
+        };
+        api.in_time(indexed).await?;
         let _turn = context.table_snapshot_turn().await;
         context.send_made("table_snapshot", || self.snapshot_and_steps(api, number)).await
     }
@@ -119,7 +122,7 @@ impl GetTableRows {
         let read = api.read(move |snapshot, reading| {
             let newest = streams::confirmed(snapshot, confirmations);
             if snapshot.head().is_some() && newest < number {
-                return Err(in_future(number));
+                return Err(in_future(number, confirmations));
             }
             // Of a chain that is shorter than its confirmations there is nothing: the state before the first block.
             let number = if number == 0 && confirmations > 0 { newest.max(1) } else { number };
@@ -170,17 +173,18 @@ async fn indexed(api: &Api, number: u32, confirmations: u32) -> ApiResult<()> {
             return Err(ApiError::not_ready());
         }
         if feed.confirmed(confirmations).is_none_or(|newest| newest < number) {
-            return Err(in_future(number));
+            return Err(in_future(number, confirmations));
         }
         changes.changed().await.map_err(|_| ApiError::unavailable("The server is going away."))?;
     }
 }
 
-fn in_future(number: u32) -> ApiError {
+fn in_future(number: u32, confirmations: u32) -> ApiError {
     let message = format!(
         "Block {number} is not there yet, or lacks confirmations: rows can be fetched at the newest block that has them, or below."
     );
-    ApiError::new(ErrorCode::TableRowsInFuture, message).detail("start_block", number)
+    let error = ApiError::new(ErrorCode::TableRowsInFuture, message).detail("start_block", number);
+    error.awaiting(number.saturating_add(confirmations))
 }
 
 fn too_large(limit: usize) -> ApiError {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod ahead;
 mod attacks;
 mod blocks;
 mod chain_api;

@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Request, StatusCode},
+    http::{HeaderMap, Request, Response, StatusCode},
 };
 use bytes::Bytes;
 use dfuse_antelope::{
@@ -304,9 +304,7 @@ impl TestChain {
     }
 
     pub(crate) async fn request(&self, request: Request<Body>) -> Answer {
-        let response = self.server.handle(request).await;
-        let (parts, body) = response.into_parts();
-        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+        Answer::of(self.server.handle(request).await).await
     }
 
     /// Serves on a port of its own.
@@ -343,6 +341,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) async fn of(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }

@@ -28,7 +28,7 @@ use tokio_tungstenite::{
 use crate::support::{Listening, TestChain};
 
 /// When a test gives up: a message is missing.
-const GIVE_UP: Duration = Duration::from_secs(60);
+pub(crate) const GIVE_UP: Duration = Duration::from_secs(60);
 
 /// A client that checks the form of whatever comes.
 pub(crate) struct Client<S = MaybeTlsStream<TcpStream>> {

@@ -60,7 +60,7 @@ pub(super) struct Made {
 impl Turn {
     /// The answers for some events.
     pub(super) fn render(mut self, read: &OwnedRead, batch: Batch) -> ApiResult<Made> {
-        let request = Arc::new(Request::new(read.clone(), self.limits.answer_bytes));
+        let request = Arc::new(Request::new(read.clone(), self.limits.answer_bytes, true));
         let (answers, left) = match batch {
             Batch::Search { rows, direction } => {
                 let (answers, left) = self.render_rows(&request, rows, direction)?;

@@ -72,7 +72,7 @@ fn id_of(read: &ReadContext<'_>, number: u32) -> ApiResult<Checksum256> {
     let found = by_number(read.view(), number)?;
     let unknown = || {
         let message = format!("block {number} not found");
-        ApiError::new(ErrorCode::BlockNotFound, message).detail("block", number.to_string())
+        read.absent(number, ApiError::new(ErrorCode::BlockNotFound, message).detail("block", number.to_string()))
     };
     found.map(|block| block.id).ok_or_else(unknown)
 }

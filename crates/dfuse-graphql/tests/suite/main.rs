@@ -1,6 +1,7 @@
 //! Documents executed over recorded and synthetic chains.
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod costs;
 mod enums;
 mod fields;

@@ -87,6 +87,11 @@ impl TestChain {
 
     /// Of a log, with no block yet.
     pub(crate) async fn new(log: Box<dyn BufRead + Send>) -> Self {
+        Self::with(log, Options::default()).await
+    }
+
+    /// The same with other limits.
+    pub(crate) async fn with(log: Box<dyn BufRead + Send>, options: Options) -> Self {
         let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
         let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
         let (feed, keeper) = opened.unwrap();
@@ -112,7 +117,7 @@ impl TestChain {
         let follower = tokio::spawn(async move {
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
-        let service = Service::new(chain, Arc::new(OpenAccess), Options::default());
+        let service = Service::new(chain, Arc::new(OpenAccess), options);
         let executor = Executor::new(service.clone(), Limits::default());
         Self { executor, service, clock, reader: Reader::new(log), feed, dumps, follower, _keeper: keeper }
     }

@@ -170,22 +170,51 @@ impl TestChain {
 
     /// The same with its block files in a folder.
     pub(crate) async fn recorded_in(file: &str, place: &str, options: Options) -> Option<Self> {
-        Some(Self::new(Box::new(recorded::open(file)?), place, Arc::new(OpenAccess), options).await)
+        Some(
+            Self::new(
+                Box::new(recorded::open(file)?),
+                place,
+                Arc::new(OpenAccess),
+                options,
+                dfuse_query::Options::default(),
+            )
+            .await,
+        )
     }
 
     /// A synthetic one of so many blocks, with none of them yet.
     pub(crate) async fn synthetic(blocks: u32, access: Arc<dyn Access>) -> Self {
         let mut log = Vec::new();
         SyntheticChain::builder().seed(1).blocks(blocks).build().write_log(&mut log).unwrap();
-        Self::new(Box::new(Cursor::new(log)), "memory://", access, raw()).await
+        Self::new(Box::new(Cursor::new(log)), "memory://", access, raw(), dfuse_query::Options::default()).await
+    }
+
+    /// The same, of one of several machines.
+    pub(crate) async fn machine(blocks: u32, query: dfuse_query::Options) -> Self {
+        let mut log = Vec::new();
+        SyntheticChain::builder().seed(1).blocks(blocks).build().write_log(&mut log).unwrap();
+        Self::new(Box::new(Cursor::new(log)), "memory://", Arc::new(OpenAccess), raw(), query).await
     }
 
     /// Without blocks, with a server of those options.
     pub(crate) async fn with(options: Options) -> Self {
-        Self::new(Box::new(std::io::empty()), "memory://", Arc::new(OpenAccess), options).await
+        Self::new(
+            Box::new(std::io::empty()),
+            "memory://",
+            Arc::new(OpenAccess),
+            options,
+            dfuse_query::Options::default(),
+        )
+        .await
     }
 
-    async fn new(log: Box<dyn BufRead + Send>, place: &str, access: Arc<dyn Access>, options: Options) -> Self {
+    async fn new(
+        log: Box<dyn BufRead + Send>,
+        place: &str,
+        access: Arc<dyn Access>,
+        options: Options,
+        query: dfuse_query::Options,
+    ) -> Self {
         let files = BlockStore::open(place, StoreOptions::default()).unwrap();
         // What is in bundles is read from there.
         let options_of_feed = FeedOptions { live_window: 10, ..FeedOptions::default() };
@@ -211,7 +240,7 @@ impl TestChain {
         let follower = tokio::spawn(async move {
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
-        let service = Service::new(chain, access, dfuse_query::Options::default());
+        let service = Service::new(chain, access, query);
         let server = GrpcServer::new(service.clone(), Some(Arc::new(Echo)), options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

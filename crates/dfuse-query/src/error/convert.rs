@@ -133,6 +133,8 @@ impl From<dfuse_search::Error> for ApiError {
                     .detail("limit", limit)
             }
             E::UnknownFields(_) | E::InvalidRange(_) => invalid(error.to_string()),
+            E::NotYet { number, is_final: false, message } => invalid(message).awaiting(number),
+            E::NotYet { number, is_final: true, message } => invalid(message).awaiting_final(number),
             E::InvalidCursor | E::CursorForkedOut { .. } => cursor(error.to_string()),
             E::CursorUnknown(_) => Self::new(ErrorCode::CursorTooOld, format!("Start without the cursor: {error}.")),
             E::CursorAhead { cursor, .. } => Self::unavailable(format!("Behind the cursor: {error}."))

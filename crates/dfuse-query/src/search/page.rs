@@ -25,7 +25,7 @@ use crate::{ApiError, ApiResult, ReadContext, RouteClass, SlowSearch, Untold, sh
 const SHOWN_QUERY: usize = 300;
 
 /// What is searched.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SearchQuestion {
     /// What matches.
     pub query: Query,

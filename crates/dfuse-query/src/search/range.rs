@@ -187,10 +187,11 @@ impl BlockSpan {
         let last = if self.with_reversible { head } else { lib };
         if self.start > last {
             let (long, short) = if self.with_reversible { ("HEAD", "head") } else { ("LIB", "lib") };
-            return Err(refused(format!(
+            let error = refused(format!(
                 "invalid start block num: goes beyond {long}, use `0` to follow {long} (requested: {}, {short}: {last})",
                 self.start
-            )));
+            ));
+            return Err(if self.start > head { error.awaiting(self.start) } else { error });
         }
         let ascending = self.direction == Direction::Forward;
         let is_whole = lowest <= FIRST_STREAMABLE;

@@ -166,11 +166,15 @@ pub enum BlockName {
     Block(BlockRef),
 }
 
-/// A whole block, within what the caller may read.
+/// A whole block, within what the caller may read. One that another machine may have had before is waited for.
 ///
 /// # Errors
 /// `app_not_ready_error` before the first block, `data_block_not_found_error`, and `auth_invalid_history_error`.
 pub async fn whole_block(name: BlockName, service: &Service) -> ApiResult<Arc<FeedBlock>> {
+    service.in_time(|| whole_block_now(name, service)).await
+}
+
+async fn whole_block_now(name: BlockName, service: &Service) -> ApiResult<Arc<FeedBlock>> {
     let feed = &service.chain().feed;
     let head = feed.head().ok_or_else(ApiError::not_ready)?.number;
     let (number, shown) = match name {
@@ -182,6 +186,7 @@ pub async fn whole_block(name: BlockName, service: &Service) -> ApiResult<Arc<Fe
     };
     let number = u32::try_from(number).map_err(|_| absent())?;
     service.caller().may_read(number, head)?;
+    let absent = || if number > head { absent().awaiting(number) } else { absent() };
     let found = match name {
         BlockName::Number(_) if number > head => return Err(absent()),
         BlockName::Number(_) => feed.canonical_block(number).await,
@@ -200,13 +205,20 @@ pub async fn after_undo(undone: BlockRef, lib: BlockRef, service: &Service) -> A
     let tip = if before <= lib.number {
         BlockRef { number: before, id: lib.id }
     } else {
-        let block = service.chain().feed.block(undone).await.map_err(|error| match error {
-            Error::NotFound(_) => Error::CursorUnknown(undone).into(),
-            error => ApiError::from(error),
-        })?;
+        let block = service.in_time(|| block_of_cursor(undone, service)).await?;
         BlockRef { number: before, id: block.encoded().previous() }
     };
     Ok(Cursor { step: Step::Undo, block: undone, tip, lib: lib.number.min(before) })
+}
+
+async fn block_of_cursor(block: BlockRef, service: &Service) -> ApiResult<Arc<FeedBlock>> {
+    let feed = &service.chain().feed;
+    let head = feed.head().map_or(0, |head| head.number);
+    feed.block(block).await.map_err(|error| match error {
+        Error::NotFound(_) if block.number > head => Error::CursorAhead { cursor: block, head }.into(),
+        Error::NotFound(_) => Error::CursorUnknown(block).into(),
+        error => error.into(),
+    })
 }
 
 fn wrong(parameter: &str, problem: &str) -> ApiError {

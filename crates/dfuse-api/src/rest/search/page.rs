@@ -17,7 +17,7 @@ use crate::{Api, JsonList, rest::state::write_coverage, untold::write_details};
 /// Searches, and answers with the lifecycles of what was found; with how the query was understood and what it cost, if that is
 /// to be explained.
 pub(super) async fn answer(api: &Api, question: SearchQuestion, explain: bool) -> ApiResult<JsonList> {
-    api.query(move |read| render(read, &search::page(read, question)?, explain)).await
+    api.query(move |read| render(read, &search::page(read, question.clone())?, explain)).await
 }
 
 fn render(read: &ReadContext<'_>, page: &SearchPage, explain: bool) -> ApiResult<JsonList> {

@@ -143,8 +143,10 @@ pub(super) async fn post(api: Api, JsonBody { value, room, mut params }: JsonBod
     let rows = params.custom("hex_rows", value.hex_rows.unwrap_or_default().check());
     let (account, table, rows) = params.finish((account, table, rows))?;
     let asked = AskedHeight { block_num: value.block_num.unwrap_or(0), irreversible_only: false };
+    let mut given = Some((rows, room));
     streamed::answer(&api, move |read, json| {
         let abi = state::abi(read, account, asked)?;
+        let (rows, room) = given.take().ok_or_else(|| ApiError::unexpected("rows were decoded before"))?;
         let mut decoded = Decoded {
             rows,
             renderer: state::row_renderer(read, &abi, table)?,

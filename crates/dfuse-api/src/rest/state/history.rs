@@ -52,7 +52,7 @@ pub(super) async fn get(api: Api, mut params: Params) -> ApiResult<JsonText> {
         direction: if is_descending { Direction::Reverse } else { Direction::Forward },
         json: options.json,
     };
-    let text = api.query(move |read| render(read, question, page.flatten().as_ref(), limit));
+    let text = api.query(move |read| render(read, question, page.as_ref().and_then(Option::as_ref), limit));
     text.await.map(JsonText)
 }
 

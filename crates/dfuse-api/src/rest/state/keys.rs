@@ -27,7 +27,7 @@ pub(super) async fn key_accounts(api: Api, mut params: Params) -> ApiResult<Resp
 
 async fn accounts_of(api: &Api, key: PublicKey, at: AskedHeight) -> ApiResult<Response> {
     streamed::answer(api, move |read, json| {
-        let items = state::key_accounts(read, key, at)?;
+        let items = state::key_accounts(read, key.clone(), at)?;
         begin(json, &items);
         json.key("account_names").begin_array();
         let write = |json: &mut JsonWriter<'_>, last: Option<KeyAccount>, it: KeyAccount| {

@@ -95,7 +95,7 @@ pub(super) async fn one(api: Api, mut params: Params) -> ApiResult<Response> {
     let key = TableKey { contract: account, table, scope: scope.name };
     let range = (lower <= upper).then_some(RowRange { keys: lower..=upper, direction: Direction::Forward });
     streamed::answer(&api, move |read, json| {
-        let table = state::table(read, key, range, asked.options(), page.flatten().as_ref())?;
+        let table = state::table(read, key, range.clone(), asked.options(), page.as_ref().and_then(Option::as_ref))?;
         let show = asked.show();
         begin(json, table.height(), table.is_complete());
         show.begin_table(json, &table)?;
@@ -128,7 +128,7 @@ pub(super) async fn of_scopes(api: Api, mut params: Params) -> ApiResult<Respons
 /// The first table is the last one. If all are of one contract its ABI also stands before them.
 async fn many(
     api: &Api,
-    to_come: Vec<(Name, Scope)>,
+    mut to_come: Vec<(Name, Scope)>,
     table: Name,
     asked: Asked,
     contract: Option<Name>,
@@ -142,7 +142,7 @@ async fn many(
             show.write_abi(json, tables.height(), contract)?;
         }
         json.key("tables").begin_array();
-        Ok(Tables { tables, table, show, to_come })
+        Ok(Tables { tables, table, show, to_come: std::mem::take(&mut to_come) })
     })
     .await
 }

@@ -30,7 +30,8 @@ pub(super) async fn all(api: Api, mut params: Params) -> ApiResult<JsonText> {
     let page = cursor(&mut params, &api, CursorKind::Tokens);
     let (contract, irreversible_only, limit, page) = params.finish((contract, irreversible_only, limit, page))?;
     let text = api.query(move |read| {
-        let page = state::tokens(read, contract, irreversible_only, limit.into(), page.flatten().as_ref())?;
+        let page =
+            state::tokens(read, contract, irreversible_only, limit.into(), page.as_ref().and_then(Option::as_ref))?;
         Ok(render(&page, |json| {
             json.key("tokens").array(&page.items, |json, token| {
                 json.begin_object();
@@ -54,8 +55,8 @@ pub(super) async fn holders(api: Api, mut params: Params) -> ApiResult<JsonText>
         params.finish((contract, symbol_code, irreversible_only, with_staked, limit, page))?;
     let key = TokenKey { contract, symbol_code };
     let text = api.query(move |read| {
-        let page = page.flatten();
-        let found = state::holders(read, key, irreversible_only, with_staked, limit.into(), page.as_ref())?;
+        let page = page.as_ref().and_then(Option::as_ref);
+        let found = state::holders(read, key, irreversible_only, with_staked, limit.into(), page)?;
         let TokenHolders { token, page } = found;
         Ok(render(&page, |json| {
             write_token(json, &token);
@@ -81,8 +82,8 @@ pub(super) async fn balances(api: Api, mut params: Params) -> ApiResult<JsonText
     let (account, irreversible_only, with_staked, limit, page): (Name, _, _, _, _) =
         params.finish((account, irreversible_only, with_staked, limit, page))?;
     let text = api.query(move |read| {
-        let page = page.flatten();
-        let page = state::balances(read, account, irreversible_only, with_staked, limit.into(), page.as_ref())?;
+        let page = page.as_ref().and_then(Option::as_ref);
+        let page = state::balances(read, account, irreversible_only, with_staked, limit.into(), page)?;
         Ok(render(&page, |json| {
             json.key("account").name(account);
             json.key("balances").array(&page.items, |json, Holder { holder, staked }| {

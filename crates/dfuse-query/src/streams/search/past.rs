@@ -92,6 +92,10 @@ impl CaughtUp {
 impl Past {
     /// Finds out which blocks are meant.
     pub(super) async fn begin(service: &Service, asked: Asked) -> ApiResult<Self> {
+        service.in_time(|| Self::begin_once(service, asked)).await
+    }
+
+    async fn begin_once(service: &Service, asked: Asked) -> ApiResult<Self> {
         let own = service.clone();
         let begin = move |snapshot: &ServingSnapshot, reading: &crate::Reading| {
             let read = ReadContext::new(&own, snapshot, reading);
@@ -125,13 +129,18 @@ impl Past {
 
     /// The next rows.
     pub(super) async fn next(&mut self, service: &Service, query: &Arc<Query>) -> ApiResult<Found> {
-        let (past, own, query) = (*self, service.clone(), query.clone());
-        let work = move |snapshot: &ServingSnapshot, reading: &crate::Reading| {
-            past.look(&ReadContext::new(&own, snapshot, reading), &query)
-        };
-        let (found, position) = service.at_turn(service.turns().turn(Class::Past).await, work).await?;
+        let past = *self;
+        let (found, position) = service.in_time(|| past.look_at_turn(service, query)).await?;
         self.position = position;
         Ok(found)
+    }
+
+    async fn look_at_turn(self, service: &Service, query: &Arc<Query>) -> ApiResult<(Found, Option<Position>)> {
+        let (own, query) = (service.clone(), query.clone());
+        let work = move |snapshot: &ServingSnapshot, reading: &crate::Reading| {
+            self.look(&ReadContext::new(&own, snapshot, reading), &query)
+        };
+        service.at_turn(service.turns().turn(Class::Past).await, work).await
     }
 
     fn look(self, read: &ReadContext<'_>, query: &Query) -> ApiResult<(Found, Option<Position>)> {
