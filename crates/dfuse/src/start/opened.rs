@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dfuse_blocks::{
     BlockStore, CursorKey, SystemEntropy,
-    feed::{Feed, FeedHandle, FeedOptions, Keeper, Mode},
+    feed::{Feed, FeedHandle, FeedOptions, Keeper, Mode, Publish},
 };
 use dfuse_index::{Options, Pipeline, ScratchSpace};
 use dfuse_kv::{Durability, EngineOptions};
@@ -21,6 +21,7 @@ use super::{
     index::Indexing,
     repair,
     retention::{self, Retention},
+    settings,
 };
 use crate::{
     failure::{UsageError, one_line},
@@ -177,6 +178,10 @@ async fn open_feed(given: &Given<'_>, files: &BlockStore) -> anyhow::Result<(Fee
         first_streamable: given.first_block(),
         suffix: settings.machines.name.clone().unwrap_or_else(|| FeedOptions::default().suffix),
         reads_only: !given.roles.ingest,
+        publish: match settings.machines.publish {
+            settings::Publish::WhenDurable => Publish::WhenDurable,
+            settings::Publish::OnArrival => Publish::OnArrival,
+        },
         cursor_wait: settings.ahead_wait(),
         mode: if origin.repeats() { Mode::CatchUp } else { Mode::Live },
         memory_bytes: settings.blocks.memory_mib << 20,

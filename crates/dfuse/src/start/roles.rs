@@ -2,7 +2,7 @@
 
 use dfuse_query::nearest;
 
-use super::settings::Settings;
+use super::settings::{Publish, Settings};
 use crate::failure::usage;
 
 /// A role. Parts that belong to none of those that a process has do not run.
@@ -69,7 +69,24 @@ impl Roles {
         self != Self::ALL || settings.machines.name.is_some()
     }
 
+    /// What is sent before it is written is lost with its machine, unless another one has it.
+    fn check_publish(self, settings: &Settings) -> anyhow::Result<()> {
+        if settings.machines.publish == Publish::WhenDurable {
+            return Ok(());
+        }
+        let why = if !self.ingest {
+            "only machines with the role ingest send blocks: leave it out here"
+        } else if !self.are_of_several(settings) || settings.machines.ingests.len() < 2 {
+            "a block could be lost with this machine: run two or more machines with the role ingest, each with its node, and name all \
+             of them in machines.ingests; or set it to \"when-durable\""
+        } else {
+            return Ok(());
+        };
+        Err(usage(format!("setting \"machines.publish\" is \"on-arrival\": {why}")))
+    }
+
     fn check(self, settings: &Settings) -> anyhow::Result<()> {
+        self.check_publish(settings)?;
         if !self.are_of_several(settings) {
             return Ok(());
         }
@@ -172,6 +189,8 @@ mod tests {
             ("ingest", |settings| settings.snapshot = Some("x".to_owned()), "a snapshot is state of indexes"),
             ("api,ingest", |settings| settings.cursor_keys.clear(), "set cursor_keys"),
             ("api", |settings| settings.access.signing_keys.clear(), "set access.signing_keys"),
+            ("api", |settings| settings.machines.publish = Publish::OnArrival, "leave it out here"),
+            ("ingest", |settings| settings.machines.publish = Publish::OnArrival, "run two or more machines"),
         ] {
             let error = Roles::of(&settings(roles, change)).unwrap_err();
             assert!(error.is::<crate::UsageError>() && error.to_string().contains(message), "{roles}: {error}");

@@ -29,7 +29,7 @@ pub(crate) use self::{
     access::{Access, IssuerSettings},
     filter::Filter,
     firehose::Firehose,
-    machines::Machines,
+    machines::{Machines, Publish},
     nodeos::{Node, Nodeos},
     retention::{Keep, Retention},
     sections::{Blocks, ChainApi, Graphql, Grpc, Http, Index, Search, Web, WebSocket},

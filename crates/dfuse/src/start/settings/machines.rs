@@ -20,10 +20,25 @@ section! {
         /// Whether connections to these addresses are encrypted (http.tls_certificate on those machines). To trust
         /// further certificates, set firehose.ca_certificates
         tls: bool = false,
+        /// When a machine with the role ingest sends a block to the others: when-durable (once its one-block file is in the
+        /// block store) or on-arrival (at once, while the file is written: some ten milliseconds sooner with an object
+        /// store). on-arrival needs two or more such machines, named in machines.ingests, so that a block that one of
+        /// them could not write is not lost with it
+        publish: Publish = Publish::WhenDurable,
         /// Secret that gives access to the live blocks of machines with the role ingest, the same on all machines. Not
         /// set: the access mode of those machines must let this one in
         secret: Option<String> = None,
     }
+}
+
+/// When blocks are sent to other machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Publish {
+    /// Once they are in files.
+    WhenDurable,
+    /// While they are written.
+    OnArrival,
 }
 
 impl Machines {
