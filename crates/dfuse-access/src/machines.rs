@@ -11,7 +11,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use dfuse_blocks::Objects;
@@ -32,6 +35,8 @@ pub struct MachinesAccessStore {
     objects: Objects,
     runtime: Handle,
     machine: String,
+    /// Whether no other machine has that name, too.
+    is_named: Arc<AtomicBool>,
     signing: Vec<SigningRecord>,
     journal: Mutex<Journal>,
     /// What was told of days last.
@@ -48,8 +53,9 @@ struct Journal {
 }
 
 impl MachinesAccessStore {
-    /// Reads the keys, and adds those that only this machine has: it was alone until now. `machine` is its name. Tokens are signed
-    /// with `signing`, of which the first that is not retired signs. Blocks; to be used on threads that may.
+    /// Reads the keys, and adds those that only this machine has: it was alone until now. `machine` is its name, and whether no other
+    /// machine has that, too: as long as one has, what was used here is not told, since it would take the place of what the other one
+    /// tells. Tokens are signed with `signing`, of which the first that is not retired signs. Blocks; to be used on threads that may.
     ///
     /// # Errors
     /// Those of both stores.
@@ -57,11 +63,11 @@ impl MachinesAccessStore {
         own: KvAccessStore,
         objects: Objects,
         runtime: Handle,
-        machine: String,
+        (machine, is_named): (String, Arc<AtomicBool>),
         signing: Vec<SigningRecord>,
     ) -> Result<Self> {
         let (journal, told) = Default::default();
-        let store = Self { own, objects, runtime, machine, signing, journal, told };
+        let store = Self { own, objects, runtime, machine, is_named, signing, journal, told };
         store.read_on(&mut store.journal())?;
         for key in store.own.keys()? {
             if !store.journal().keys.contains_key(&key.id) {
@@ -184,6 +190,9 @@ impl AccessStore for MachinesAccessStore {
     }
 
     fn tell_usage(&self, today: u32) -> Result<()> {
+        if !self.is_named.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for (day, rows) in self.own_days(today.saturating_sub(1)..=today)? {
             if told.get(&day) == Some(&rows) {
@@ -243,8 +252,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blocks = BlockStore::open(folder.path().to_str().unwrap(), StoreOptions::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let is_named = Arc::new(AtomicBool::new(true));
         let open = |machine: &str, own: KvAccessStore| {
-            let (objects, machine) = (blocks.access_objects(), machine.to_owned());
+            let (objects, machine) = (blocks.access_objects(), (machine.to_owned(), is_named.clone()));
             MachinesAccessStore::open(own, objects, runtime.handle().clone(), machine, Vec::new()).unwrap()
         };
         let alone = memory_store();
@@ -277,6 +287,11 @@ mod tests {
         a.tell_usage(5).unwrap();
         b.tell_usage(6).unwrap();
         a.add_usage(5, &[("x", used(100))]).unwrap();
+        // Another machine has its name for a while.
+        is_named.store(false, Ordering::Relaxed);
+        a.tell_usage(5).unwrap();
+        assert_eq!(b.usage(5..=5).unwrap()[0].usage, used(11));
+        is_named.store(true, Ordering::Relaxed);
         a.tell_usage(5).unwrap();
         let row = |day, subject: &str, requests| UsageRow { day, subject: subject.to_owned(), usage: used(requests) };
         for store in [&a, &b] {

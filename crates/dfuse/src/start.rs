@@ -12,6 +12,7 @@ mod index;
 mod ingest;
 mod issuers;
 mod load;
+mod machine_name;
 mod nodes;
 mod opened;
 mod origin;

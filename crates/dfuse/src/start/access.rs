@@ -46,8 +46,8 @@ pub(super) struct Opened {
 pub(super) async fn open(given: &Given<'_>, files: &BlockStore) -> anyhow::Result<Opened> {
     let Given { settings, roles, data_dir, clock, .. } = given;
     let options = gate_options(settings, *roles)?;
-    let machine = settings.machines.name.clone().filter(|_| roles.api);
-    let shared = machine.map(|name| (name, files.access_objects()));
+    let machine = settings.machines.name.clone().filter(|_| roles.api).zip(given.name.as_ref());
+    let shared = machine.map(|(name, held)| ((name, held.is_ours()), files.access_objects()));
     data_dir.shares_keys(shared.is_some())?;
     let is_shared = shared.is_some();
     let signing = configured_signing_keys(&settings.access.signing_keys).map_err(usage_of)?;
@@ -55,7 +55,7 @@ pub(super) async fn open(given: &Given<'_>, files: &BlockStore) -> anyhow::Resul
     let opened = spawn_blocking(move || -> dfuse_access::Result<_> {
         let own = KvAccessStore::open(&path)?;
         let store: Arc<dyn AccessStore> = match shared {
-            Some((name, objects)) => Arc::new(MachinesAccessStore::open(own, objects, runtime, name, signing)?),
+            Some((machine, objects)) => Arc::new(MachinesAccessStore::open(own, objects, runtime, machine, signing)?),
             None => Arc::new(own),
         };
         Gate::open(store, clock, Arc::new(SystemEntropy), options)

@@ -11,6 +11,7 @@ use super::{
     begun::Begun,
     data_dir::DataDir,
     descriptors::Shares,
+    machine_name::MachineName,
     origin::Origin,
     roles::Roles,
     settings::{Blocks, Keep, Settings},
@@ -30,6 +31,8 @@ pub(super) struct Given<'a> {
     pub(super) clock: Arc<SystemClock>,
     /// What the data directory begins with, if a snapshot was loaded.
     pub(super) loaded: Option<Begun>,
+    /// That of one of several machines.
+    pub(super) name: Option<Arc<MachineName>>,
 }
 
 impl Given<'_> {

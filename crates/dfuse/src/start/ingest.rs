@@ -274,7 +274,10 @@ impl Ingest {
         if self.log.nodes.is_none() && added != Added::Late && !self.keep_dumps().await? {
             return Ok(false);
         }
-        if added == Added::Side {
+        // Those that were late before the source had caught up are read together then.
+        let is_late =
+            added == Added::Late && self.live && self.feed.handle().first_block().is_some_and(|it| number >= it);
+        if added == Added::Side || is_late {
             let block = block.map_or_else(|| encoded.decode().map(Arc::new), Ok)?;
             self.forked.undone(&block);
         }

@@ -28,6 +28,7 @@ use super::{
     given::Given,
     ingest::{Ingest, LogState, keep},
     load::{self, Loaded},
+    machine_name::MachineName,
     nodes,
     opened::{self, Opened},
     origin::{Known, Origin},
@@ -75,7 +76,8 @@ pub(crate) async fn run(settings: &Settings, shares: &Shares) -> anyhow::Result<
         "dfuse starts"
     );
     let clock = Arc::new(SystemClock::new());
-    let given = Given { settings, roles, shares, origin, chain_id, terms, filter, data_dir, clock, loaded: None };
+    let (loaded, name) = (None, None);
+    let given = Given { settings, roles, shares, origin, chain_id, terms, filter, data_dir, clock, loaded, name };
     if matches!(given.origin, Origin::Nodeos) {
         with_nodes(given, listeners, &mut signals).await
     } else {
@@ -146,6 +148,14 @@ async fn run_parts(
             return Ok(());
         }
     }
+    let name = tokio::select! {
+        name = name_of(&given) => name?,
+        signal = signals.next() => {
+            info!(signal, "dfuse stops");
+            return Ok(());
+        }
+    };
+    given.name = name.clone();
     let opened = Opened::open(&given).await?;
     if given.roles.ingest {
         filtered_before::check(given.data_dir.path(), &given.filter, &opened.handle()).await?;
@@ -154,10 +164,24 @@ async fn run_parts(
     let parts = begin(&given, opened, nodes, listeners).await?;
     let result = parts.supervise(signals, given.settings.exit_at_end).await;
     access::close(gate).await;
+    if let Some(name) = name {
+        name.give_back().await;
+    }
     let closed = spawn_blocking(move || store.current().close()).await?.context(
         "the indexes were not closed cleanly; nothing is lost of them, the next start makes from the block files what they lack",
     );
     result.and(closed)
+}
+
+/// The name of one of several machines, which it must have alone.
+async fn name_of(given: &Given<'_>) -> anyhow::Result<Option<Arc<MachineName>>> {
+    match &given.settings.machines.name {
+        Some(name) => {
+            let objects = given.files()?.access_objects();
+            Ok(Some(Arc::new(MachineName::take(name, given.data_dir.path(), objects).await?)))
+        }
+        None => Ok(None),
+    }
 }
 
 /// Begins all parts.
@@ -262,6 +286,9 @@ async fn work(
         conditions: conditions.clone(),
     };
     spawn_until(parts, "watching disk and clock", stop, watch.run());
+    if let Some(name) = given.name.clone() {
+        spawn_until(parts, "keeping the machine's name", stop, name.keep(conditions.clone()));
+    }
     spawn_until(parts, "retention", stop, opened.retention(given, conditions)?.run());
     let Opened { files, feed, keeper, pipeline, forked, access, .. } = opened;
     let (dumps, offered) = mpsc::unbounded_channel();

@@ -70,6 +70,7 @@ pub(crate) async fn with_server<T>(
         loaded: Begun::read(data_dir.path())?,
         data_dir,
         clock: Arc::new(SystemClock::new()),
+        name: None,
     };
     let opened = Opened::open(&given).await?;
     let server = Surfaces::new(opened.service(&given), (settings, &shares, Roles::ALL), None)?.http().clone();
