@@ -8,8 +8,6 @@ mod support;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -22,7 +20,7 @@ use dfuse_antelope::{
 use dfuse_blocks::{BlockStore, BundleWriter, EncodedBlock, StoreOptions};
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_testkit::recorded;
-use support::{Server, text};
+use support::{Server, load::ask, text};
 
 const BLOCKS: u32 = 1_000_000;
 const TIME: Duration = Duration::from_secs(5);
@@ -93,45 +91,13 @@ fn start() {
     }
 }
 
-/// Asks for transactions as long as the time lasts; how long each answer took.
-fn ask(address: &str, ids: &[String], mut next: usize) -> Vec<Duration> {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    let mut answers = BufReader::new(stream.try_clone().unwrap());
-    let mut times = Vec::new();
-    let end = Instant::now() + TIME;
-    while Instant::now() < end {
-        next = (next * 31 + 7) % ids.len();
-        let started = Instant::now();
-        write!(stream, "GET /v0/transactions/{} HTTP/1.1\r\nHost: bench\r\n\r\n", ids[next]).unwrap();
-        let mut length = 0;
-        let mut line = String::new();
-        loop {
-            line.clear();
-            answers.read_line(&mut line).unwrap();
-            let line = line.trim_end().to_ascii_lowercase();
-            if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().unwrap();
-            }
-            if line.is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        answers.read_exact(&mut body).unwrap();
-        assert!(length > 500, "{}", String::from_utf8_lossy(&body));
-        times.push(started.elapsed());
-    }
-    times
-}
-
 fn load() {
     let Some(path) = recorded::find("busy/busy.dmlog.zst") else { return };
     let mut reader = Reader::new(recorded::open("busy/busy.dmlog.zst").unwrap());
-    let mut ids = Vec::new();
+    let mut paths = Vec::new();
     while let Some(event) = reader.next_event().unwrap() {
         if let Event::Block(block) = event {
-            ids.extend(block.transactions().iter().map(|receipt| receipt.id.to_string()));
+            paths.extend(block.transactions().iter().map(|receipt| format!("/v0/transactions/{}", receipt.id)));
         }
     }
     let folder = tempfile::tempdir().unwrap();
@@ -144,8 +110,8 @@ fn load() {
     println!("| connections | lifecycles/s | p50 | p99 | resident |\n|---|---|---|---|---|");
     for connections in [1_usize, 16, 128] {
         let mut times: Vec<Duration> = thread::scope(|scope| {
-            let (address, ids) = (&address, &ids);
-            let clients = (0..connections).map(|client| scope.spawn(move || ask(address, ids, client * 97)));
+            let (address, paths) = (&address, &paths);
+            let clients = (0..connections).map(|client| scope.spawn(move || ask(address, paths, client * 97, TIME)));
             let clients: Vec<_> = clients.collect();
             clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
         });

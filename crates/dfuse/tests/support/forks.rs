@@ -14,9 +14,20 @@ const LOG: &str = "fork/fork.dmlog.zst";
 /// Pieces of the log, each with its own misfortune.
 pub(crate) const PIECES: usize = 30;
 
+/// A block in the log.
+pub(crate) struct Logged {
+    /// Where its part of the log ends.
+    pub(crate) end: usize,
+    pub(crate) number: u32,
+    pub(crate) id: String,
+    pub(crate) previous: String,
+}
+
 /// The log, and what can be asked of its chain.
 pub(crate) struct Forks {
     pub(crate) log: Vec<u8>,
+    /// All blocks in the order of the log.
+    pub(crate) blocks: Vec<Logged>,
     /// Where pieces end, and the id of the highest block up to there.
     pub(crate) pieces: Vec<(usize, String)>,
     pub(crate) ids: Vec<String>,
@@ -67,7 +78,14 @@ impl Forks {
                 accounts.extend(trace.action_traces.iter().map(|action| action.receiver.to_string()));
             }
         }
+        let logged = blocks.iter().zip(&ends).map(|(block, end)| Logged {
+            end: *end,
+            number: block.number,
+            id: block.id.to_string(),
+            previous: block.header.previous.to_string(),
+        });
         Some(Self {
+            blocks: logged.collect(),
             pieces,
             ids: canonical.iter().map(|block| block.id.to_string()).collect(),
             numbers: 2..canonical[0].number + 1,
@@ -77,15 +95,33 @@ impl Forks {
         })
     }
 
-    /// Ids of the blocks that were applied and lost, the lowest first.
-    pub(crate) fn lost(&self) -> Vec<String> {
-        let mut reader = Reader::new(&self.log[..]);
-        let mut lost = BTreeSet::new();
-        while let Some(event) = reader.next_event().unwrap() {
-            if let Event::Block(block) = event {
-                lost.insert(block.id.to_string());
+    /// Ids of the branch that ends with the block, from there down.
+    pub(crate) fn branch(&self, id: &str) -> Vec<String> {
+        let mut wanted = id;
+        let mut branch = Vec::new();
+        for block in self.blocks.iter().rev().filter(|block| self.numbers.contains(&block.number)) {
+            if block.id == wanted {
+                branch.push(block.id.clone());
+                wanted = &block.previous;
             }
         }
+        branch
+    }
+
+    /// The first piece from that one on after which all who have it have the same head, and no block of its height beside it.
+    pub(crate) fn settled(&self, from: usize) -> usize {
+        let is_settled = |piece: &usize| {
+            let (end, head) = &self.pieces[*piece];
+            let number = u32::from_str_radix(&head[..8], 16).unwrap();
+            let beside = self.blocks.iter().filter(|block| block.end <= *end && block.number >= number).count();
+            beside == 1 && self.ids.contains(head)
+        };
+        (from..PIECES).find(is_settled).unwrap()
+    }
+
+    /// Ids of the blocks that were applied and lost, the lowest first.
+    pub(crate) fn lost(&self) -> Vec<String> {
+        let mut lost: BTreeSet<_> = self.blocks.iter().map(|block| block.id.clone()).collect();
         for id in &self.ids {
             lost.remove(id);
         }

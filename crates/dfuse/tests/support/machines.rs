@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::Write,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{ChildStdin, Command, Stdio},
 };
@@ -16,6 +17,9 @@ pub(crate) const SIGNING_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0waw
 /// What machines show each other.
 const SECRET: &str = "of machines";
 
+/// What is in a block store.
+const FOLDERS: [&str; 5] = ["abi-dumps", "access", "forked-blocks", "merged-blocks", "one-blocks"];
+
 /// A machine that is killed and started again.
 pub(crate) struct Machine {
     name: String,
@@ -26,6 +30,8 @@ pub(crate) struct Machine {
     pub(crate) door: Proxy,
     /// The doors of those with the role ingest.
     ingests: Vec<String>,
+    /// Where one takes its blocks that has the role ingest: a node whose log is given to it, without another one.
+    source: Option<String>,
     variables: Vec<(String, String)>,
     pub(crate) server: Option<(Server, Option<ChildStdin>)>,
 }
@@ -42,6 +48,7 @@ impl Machine {
             roles,
             door: Proxy::new(),
             ingests: ingests.iter().map(|machine| machine.door.address().to_owned()).collect(),
+            source: None,
             variables: Vec::new(),
             server: None,
         }
@@ -53,8 +60,18 @@ impl Machine {
         self
     }
 
+    /// One that takes its blocks from there, and not from a node.
+    pub(crate) fn of(mut self, source: &str) -> Self {
+        self.source = Some(source.to_owned());
+        self
+    }
+
     fn takes_blocks(&self) -> bool {
         self.roles.contains("ingest")
+    }
+
+    fn has_node(&self) -> bool {
+        self.takes_blocks() && self.source.is_none()
     }
 
     /// The command that starts it.
@@ -64,7 +81,7 @@ impl Machine {
         command.args(["start", "--roles", self.roles, "--data-dir", text(&self.data)]).args(listen);
         command.args(["--log-level", "info,dfuse_grpc::call=warn,dfuse_http::frame=warn"]);
         if self.takes_blocks() {
-            command.args(["--source", "deep-mind:-"]);
+            command.args(["--source", self.source.as_deref().unwrap_or("deep-mind:-")]);
         }
         let ingests: Vec<_> = self.ingests.iter().map(|address| format!("\"{address}\"")).collect();
         command
@@ -80,9 +97,15 @@ impl Machine {
 
     /// Starts it. A node begins again with the whole log.
     pub(crate) fn start(&mut self, log: &[u8]) {
-        let stdin = if self.takes_blocks() { Stdio::piped() } else { Stdio::null() };
+        let stdin = if self.has_node() { Stdio::piped() } else { Stdio::null() };
+        self.start_with(stdin);
+        self.feed(log);
+    }
+
+    /// Starts one with that log of a node.
+    pub(crate) fn start_with(&mut self, stdin: Stdio) {
         let mut server = Server::spawn(self.command().stdin(stdin));
-        let node = self.takes_blocks().then(|| server.stdin());
+        let node = server.stdin_if_piped();
         if self.takes_blocks() && !self.roles.contains("api") {
             server.health_address();
         }
@@ -90,13 +113,52 @@ impl Machine {
             self.door.lead_to(&server.grpc_address());
         }
         self.server = Some((server, node));
-        self.feed(log);
     }
 
     /// Its node has logged more.
     pub(crate) fn feed(&mut self, log: &[u8]) {
         if let Some((_, Some(node))) = &mut self.server {
             node.write_all(log).unwrap();
+        }
+    }
+
+    /// It stands still, and its connections stay, until [`Machine::wake`].
+    pub(crate) fn hang(&mut self) {
+        self.server().signal("STOP");
+    }
+
+    pub(crate) fn wake(&mut self) {
+        self.server().signal("CONT");
+    }
+
+    /// One with a way of its own to the block store, which [`Machine::lose_store`] cuts.
+    pub(crate) fn by_way(mut self) -> Self {
+        let common = self.store.clone();
+        self.store = common.with_file_name(format!("store-of-{}", self.name));
+        fs::create_dir(&self.store).unwrap();
+        for folder in FOLDERS {
+            fs::create_dir_all(common.join(folder)).unwrap();
+        }
+        self.lead_to_store("../store/");
+        self
+    }
+
+    /// Whatever it wants of the block store fails until [`Machine::find_store`].
+    pub(crate) fn lose_store(&self) {
+        // Links to themselves.
+        self.lead_to_store("");
+    }
+
+    pub(crate) fn find_store(&self) {
+        self.lead_to_store("../store/");
+    }
+
+    fn lead_to_store(&self, place: &str) {
+        for folder in FOLDERS {
+            let link = self.store.join(folder);
+            // There is none at first.
+            let _ = fs::remove_file(&link);
+            symlink(format!("{place}{folder}"), link).unwrap();
         }
     }
 

@@ -7,9 +7,11 @@ pub(crate) mod chain;
 pub(crate) mod clients;
 pub(crate) mod faults;
 pub(crate) mod forks;
+pub(crate) mod load;
 pub(crate) mod machines;
 pub(crate) mod nodes;
 pub(crate) mod proxy;
+pub(crate) mod pushes;
 pub(crate) mod s3;
 
 use std::{
@@ -108,7 +110,11 @@ impl Server {
     }
 
     pub(crate) fn stdin(&mut self) -> ChildStdin {
-        self.child.stdin.take().unwrap()
+        self.stdin_if_piped().unwrap()
+    }
+
+    pub(crate) fn stdin_if_piped(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Waits for a line of the log that contains `text`.

@@ -5,6 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 #[derive(Default)]
@@ -16,6 +17,8 @@ struct State {
     passed: u64,
     /// Connections are cut when so many bytes have passed.
     cut_at: Option<u64>,
+    /// How long each piece waits that comes from the server.
+    delay: Duration,
 }
 
 /// It takes connections until the test ends.
@@ -74,6 +77,11 @@ impl Proxy {
         state.cut_at = Some(state.passed + bytes);
     }
 
+    /// From now on each piece that comes from the server waits so long.
+    pub(crate) fn slow_down(&self, delay: Duration) {
+        self.state.lock().unwrap().delay = delay;
+    }
+
     fn pass(&self, client: &TcpStream, server: &TcpStream) {
         self.state.lock().unwrap().open.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
         let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
@@ -86,6 +94,8 @@ impl Proxy {
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = from_server.read(&mut buffer) {
+                let delay = own.state.lock().unwrap().delay;
+                thread::sleep(delay);
                 if to_client.write_all(&buffer[..read]).is_err() {
                     break;
                 }
