@@ -28,7 +28,7 @@ impl Metrics {
         let recorder = builder.expect("the list of buckets is not empty").build_recorder();
         let metrics = Self { handle: recorder.handle(), recorder };
         metrics.record(|| {
-            describe_gauge!(AWAITING_BLOCK, "Requests that wait for a block which another machine may have.")
+            describe_gauge!(AWAITING_BLOCK, "Requests that wait for a block which another machine may have.");
         });
         metrics
     }
