@@ -131,6 +131,7 @@ struct State {
     failed: AtomicBool,
     space_freed: AtomicBool,
     paused: AtomicBool,
+    away: AtomicBool,
 }
 
 impl State {
@@ -140,6 +141,9 @@ impl State {
     }
 
     fn read(&self) -> Result<()> {
+        if self.away.load(Relaxed) {
+            return Err(Error::Failed);
+        }
         if self.paused.load(Relaxed) || !self.plan.read_fails(self.reads.fetch_add(1, Relaxed) + 1) {
             return Ok(());
         }
@@ -174,6 +178,12 @@ impl FaultyStore {
     /// While reads are `paused` they neither fail nor count: for those of the test itself.
     pub fn pause_reads(&self, paused: bool) {
         self.state.paused.store(paused, Relaxed);
+    }
+
+    /// While it is `away`, as a store on another machine may be, every read answers [`Error::Failed`], also of snapshots that
+    /// were taken before.
+    pub fn set_away(&self, away: bool) {
+        self.state.away.store(away, Relaxed);
     }
 
     /// What has happened so far.

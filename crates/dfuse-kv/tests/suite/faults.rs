@@ -122,4 +122,9 @@ fn reads_fail() {
     // Failed reads do not keep from writing.
     put(&store, 1).unwrap();
     assert_eq!(store.counts().faults, 4);
+    // One that is away answers nothing, also not for a snapshot that was taken before.
+    store.set_away(true);
+    assert!(matches!(snapshot.get(FIRST, b"a"), Err(Error::Failed)));
+    store.set_away(false);
+    assert!(snapshot.get(FIRST, b"a").is_ok());
 }
