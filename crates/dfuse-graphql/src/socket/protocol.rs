@@ -97,20 +97,10 @@ pub(super) fn complete(id: &str) -> Utf8Bytes {
     message(Some(id), "complete", None)
 }
 
-/// What `graphql-ws` says of a connection that cannot be used yet.
-pub(super) fn connection_error(id: Option<&str>, text: &str, extensions: Option<Map<String, Value>>) -> Utf8Bytes {
-    let mut payload = json!({"message": text});
-    if let Some(extensions) = extensions {
-        payload["extensions"] = extensions.into();
-    }
-    message(id, "connection_error", Some(payload.to_string().as_bytes()))
-}
-
-/// What `graphql-ws` says of a message that it does not know.
-pub(super) fn unknown_type(id: Option<&str>, kind: &str) -> Utf8Bytes {
-    let kind = dfuse_query::shorten(kind);
-    let payload = json!({"message": format!("unknown operation message of type: {kind}")});
-    message(id, "error", Some(payload.to_string().as_bytes()))
+/// What `graphql-ws` says of a message that it does not take: a text that clients know, and the rest of an error.
+pub(super) fn refused(id: Option<&str>, kind: &str, text: &str, error: &GraphqlError) -> Utf8Bytes {
+    let payload = json!({"message": text, "extensions": error.extensions});
+    message(id, kind, Some(payload.to_string().as_bytes()))
 }
 
 /// The answer to a ping of the client.

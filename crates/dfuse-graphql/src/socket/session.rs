@@ -85,7 +85,12 @@ impl Session {
             "stop" => self.operations.stop(id.unwrap_or_default()),
             "connection_terminate" => return Some(End::Close(close_code::NORMAL, "".into())),
             "pong" => {}
-            kind => self.context.send(protocol::unknown_type(id, kind)).await,
+            kind => {
+                let kind = dfuse_query::shorten(kind);
+                let text = format!("unknown operation message of type: {kind}");
+                let error = ApiError::new(ErrorCode::WsUnknownMessage, text.clone()).detail("type", kind);
+                self.refuse(id, "error", &text, error).await;
+            }
         }
         None
     }
@@ -95,27 +100,28 @@ impl Session {
             Some(Value::Object(payload)) => self.admit(&payload).await,
             _ => Err(Refused::Form("invalid payload for type: connection_init")),
         };
-        let refusal = match admitted {
-            Ok(()) => return self.acknowledge().await,
-            Err(Refused::Form(text)) => protocol::connection_error(None, text, None),
+        match admitted {
+            Ok(()) => self.acknowledge().await,
+            Err(Refused::Form(text)) => self.refuse_connection(None, text, malformed(text)).await,
             Err(Refused::Access(error)) => {
                 let is_missing = error.code() == ErrorCode::TokenMissing;
                 let own = error.message().to_owned();
                 let text = if is_missing { "missing 'Authorization' from 'connection_init' payload" } else { &own };
-                let error = self.context.error(error, self.trace_id());
-                protocol::connection_error(None, text, Some(error.extensions))
+                self.refuse_connection(None, text, error).await;
             }
-        };
-        self.context.send(refusal).await;
+        }
     }
 
     async fn start_legacy(&mut self, mut envelope: Envelope) {
         let Some(caller) = self.caller() else {
-            let refusal = protocol::connection_error(envelope.id.as_deref(), "authentication required", None);
-            return self.context.send(refusal).await;
+            let text = "authentication required";
+            let error = ApiError::new(ErrorCode::TokenMissing, text);
+            return self.refuse_connection(envelope.id.as_deref(), text, error).await;
         };
         let Some(id) = envelope.id.take().filter(|id| !id.is_empty()) else {
-            return self.context.send(protocol::connection_error(None, "missing ID for start operation", None)).await;
+            let text = "missing ID for start operation";
+            let error = ApiError::new(ErrorCode::WsMessageDataValidation, text).detail("reason", text);
+            return self.refuse_connection(None, text, error).await;
         };
         // Another one of this id ends, whatever becomes of this one.
         self.operations.stop(&id);
@@ -123,9 +129,19 @@ impl Session {
             Some(request) => self.start(&id, request, caller).await,
             None => {
                 let text = "invalid payload for type: start";
-                self.context.send(protocol::connection_error(Some(&id), text, None)).await;
+                self.refuse_connection(Some(&id), text, malformed(text)).await;
             }
         }
+    }
+
+    /// Tells a client of `graphql-ws` why its message is not taken.
+    async fn refuse(&self, id: Option<&str>, kind: &str, text: &str, error: ApiError) {
+        let error = self.context.error(error, self.trace_id());
+        self.context.send(protocol::refused(id, kind, text, &error)).await;
+    }
+
+    async fn refuse_connection(&self, id: Option<&str>, text: &str, error: ApiError) {
+        self.refuse(id, "connection_error", text, error).await;
     }
 
     /// Takes a message of `graphql-transport-ws`.
@@ -263,7 +279,8 @@ impl Conversation for Session {
             (Ok(Ok(envelope)), Protocol::Transport) => self.take_transport(envelope).await,
             (Ok(Err(reason)), Protocol::Legacy) => {
                 let text = format!("invalid message: {reason}");
-                self.context.send(protocol::connection_error(None, &text, None)).await;
+                let error = ApiError::new(ErrorCode::WsInvalidJsonMessage, text.clone()).detail("reason", reason);
+                self.refuse_connection(None, &text, error).await;
                 None
             }
             (Ok(Err(reason)), Protocol::Transport) => invalid(&reason),
@@ -289,6 +306,11 @@ impl Conversation for Session {
     async fn end(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// A payload that is not in the form that is wanted.
+fn malformed(text: &'static str) -> ApiError {
+    ApiError::new(ErrorCode::WsInvalidJsonMessageData, text).detail("reason", text)
 }
 
 /// What `graphql-transport-ws` does with a message that is not one.

@@ -1,10 +1,11 @@
 //! The error contract on `/graphql`: each way to ask, each form of the answer, and every reason to refuse.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{body::Body, http::Request};
 use dfuse_access::{KeyKind, NewKey, RouteClass, TierOptions};
-use dfuse_query::ErrorCode;
+use dfuse_graphql::SocketOptions;
+use dfuse_query::{ErrorCode, OpenAccess};
 use serde_json::{Value, json};
 
 use crate::{
@@ -181,33 +182,143 @@ async fn what_is_wrong_with_a_request_is_said() {
     }
 }
 
-/// Both protocols, queries and subscriptions: what is refused has its code and a trace id of its own.
+/// A protocol over WebSocket, and its type of messages that begin an operation.
+const PROTOCOLS: [(&str, &str); 2] = [("graphql-ws", "start"), ("graphql-transport-ws", "subscribe")];
+const QUERIES_AND_SUBSCRIPTIONS: [&str; 2] = ["query", "events 3"];
+
+/// What was refused on connections.
+#[derive(Default)]
+struct Messages {
+    trace_ids: BTreeSet<String>,
+    codes: BTreeSet<String>,
+}
+
+impl Messages {
+    /// Asserts that what came for an operation is an error of that code, in the form of its protocol.
+    #[track_caller]
+    fn holds(&mut self, message: &Value, code: ErrorCode) {
+        let payload = &message["payload"];
+        let errors = if payload.is_array() { payload } else { &payload["errors"] };
+        let error = if errors.is_array() { &errors[0] } else { payload };
+        let trace_id = error["extensions"]["trace_id"].as_str().unwrap_or_else(|| panic!("{message}")).to_owned();
+        let details = graphql_error(error, code.row().code, &trace_id);
+        for detail in code.row().details {
+            assert!(detail.optional || details.get(detail.key).is_some(), "{message} lacks {}", detail.key);
+        }
+        assert!(self.trace_ids.insert(trace_id), "{message}");
+        self.codes.insert(code.row().code.to_owned());
+    }
+}
+
+/// The first message for an operation that says more than that it has ended.
+async fn first(client: &mut Client, id: &str) -> Value {
+    loop {
+        let message = client.next().await;
+        if message["id"] == id && message["type"] != "complete" {
+            return message;
+        }
+    }
+}
+
+/// Both protocols, queries and subscriptions, each reason to refuse: what is refused has its code and a trace id of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_are_refused_in_one_form() {
+    let mut messages = Messages::default();
+    for (protocol, start) in PROTOCOLS {
+        of_operations(protocol, start, &mut messages).await;
+        who_may_not_connect(protocol, &mut messages).await;
+        under_maintenance(protocol, start, &mut messages).await;
+        too_large(protocol).await;
+    }
+    let expected = ["auth_invalid_origin_error", "auth_invalid_token_error", "auth_token_missing_error"];
+    let more = ["rate_limit_exceeded_error", "service_maintenance_error", "ws_too_much_stream_error"];
+    assert_eq!(messages.codes, expected.into_iter().chain(more).map(str::to_owned).collect());
+}
+
+/// Operations of somebody who was admitted: too many, and too many at once.
+async fn of_operations(protocol: &str, start: &str, messages: &mut Messages) {
     let tier = TierOptions { rate: "1/h".parse().ok(), ..TierOptions::default() };
     let guarded = Guarded::with(tier, dfuse_access::Options::default()).await;
     let authorization = format!("Bearer {}", guarded.token);
-    let first = WAYS[0].ask(&guarded.server, "query", &[("authorization", &authorization)]).await;
-    assert_eq!(first.status.as_u16(), 200);
+    let answer = WAYS[0].ask(&guarded.server, "query", &[("authorization", &authorization)]).await;
+    assert_eq!(answer.status.as_u16(), 200);
     let listening = guarded.server.listen().await;
-    let mut trace_ids = BTreeSet::new();
-    for (protocol, start) in [("graphql-ws", "start"), ("graphql-transport-ws", "subscribe")] {
-        let mut client = Client::connect(&listening, protocol).await;
-        client.send(json!({"type": "connection_init", "payload": {"Authorization": guarded.token}})).await;
-        while client.next().await["type"] != "connection_ack" {}
-        for (id, document) in [("1", "query"), ("2", "query"), ("3", "forever 1"), ("4", "events 3")] {
-            client.send(json!({"id": id, "type": start, "payload": {"query": document}})).await;
-            let message = loop {
-                let message = client.next().await;
-                if message["id"] == id && message["type"] != "complete" {
-                    break message;
-                }
-            };
-            let payload = &message["payload"];
-            let errors = if payload.is_array() { payload } else { &payload["errors"] };
-            let trace_id = errors[0]["extensions"]["trace_id"].as_str().unwrap().to_owned();
-            graphql_error(&errors[0], "rate_limit_exceeded_error", &trace_id);
-            assert!(trace_ids.insert(trace_id), "{protocol}: {message}");
+    let mut client = Client::connect(&listening, protocol).await;
+    client.send(json!({"type": "connection_init", "payload": {"Authorization": guarded.token}})).await;
+    while client.next().await["type"] != "connection_ack" {}
+    for document in QUERIES_AND_SUBSCRIPTIONS {
+        client.send(json!({"id": document, "type": start, "payload": {"query": document}})).await;
+        messages.holds(&first(&mut client, document).await, ErrorCode::RateLimited);
+    }
+    let options = SocketOptions { max_subscriptions: 1, ..SocketOptions::default() };
+    let server = TestServer::new(Arc::new(OpenAccess), options).await;
+    let listening = server.listen().await;
+    let mut client = Client::admitted(&listening, protocol).await;
+    for id in ["1", "2"] {
+        client.send(json!({"id": id, "type": start, "payload": {"query": "forever 10"}})).await;
+    }
+    messages.holds(&first(&mut client, "2").await, ErrorCode::WsTooManyStreams);
+}
+
+/// The older protocol says why; the newer one closes the connection with a code and a reason.
+async fn who_may_not_connect(protocol: &str, messages: &mut Messages) {
+    let guarded = Guarded::with(TierOptions::default(), dfuse_access::Options::default()).await;
+    let origins = vec!["https://app.example.com".parse().unwrap()];
+    let of_page = token(&guarded.gate, NewKey { origins, ..NewKey::new(KeyKind::Web, "page") });
+    let listening = guarded.server.listen().await;
+    for (payload, code) in [
+        (json!({}), ErrorCode::TokenMissing),
+        (json!({"Authorization": "a.b.c"}), ErrorCode::TokenInvalid),
+        (json!({"Authorization": of_page}), ErrorCode::OriginNotAllowed),
+    ] {
+        let mut client = Client::of_page(&listening, protocol, "https://evil.org").await;
+        client.send(json!({"type": "connection_init", "payload": payload})).await;
+        if protocol == "graphql-ws" {
+            let mut message = client.next().await;
+            assert_eq!(message["type"], "connection_error", "{message}");
+            // The text is one that old clients know.
+            let trace_id = message["payload"]["extensions"]["trace_id"].as_str().unwrap().to_owned();
+            message["payload"]["message"] = json!(format!("no (trace_id: {trace_id})"));
+            messages.holds(&message, code);
+        } else {
+            let (close, reason) = client.close().await;
+            assert!(close == 4403 && !reason.is_empty(), "{code:?}: {close} {reason}");
         }
     }
+}
+
+async fn under_maintenance(protocol: &str, start: &str, messages: &mut Messages) {
+    let guarded = Guarded::with(TierOptions::default(), dfuse_access::Options::default()).await;
+    let listening = guarded.server.listen().await;
+    let mut client = Client::connect(&listening, protocol).await;
+    client.send(json!({"type": "connection_init", "payload": {"Authorization": guarded.token}})).await;
+    client.send(json!({"id": "1", "type": start, "payload": {"query": "forever 10"}})).await;
+    first(&mut client, "1").await;
+    guarded.gate.begin_maintenance();
+    let told = loop {
+        let message = first(&mut client, "1").await;
+        if message["type"] == "error" {
+            break message;
+        }
+    };
+    let told = if told["payload"].is_array() { told } else { without_prefix(told) };
+    messages.holds(&told, ErrorCode::Maintenance);
+    assert_eq!(client.close().await.0, 1013);
+}
+
+/// The older protocol has words before its errors that clients know.
+fn without_prefix(mut message: Value) -> Value {
+    let text = message["payload"]["message"].as_str().and_then(|text| text.strip_prefix("graphql: "));
+    let text = text.unwrap_or_else(|| panic!("{message}")).to_owned();
+    message["payload"]["message"] = json!(text);
+    message
+}
+
+async fn too_large(protocol: &str) {
+    let options = SocketOptions { max_message_bytes: 1000, ..SocketOptions::default() };
+    let server = TestServer::new(Arc::new(OpenAccess), options).await;
+    let listening = server.listen().await;
+    let mut client = Client::admitted(&listening, protocol).await;
+    client.send_text(&"x".repeat(1001)).await;
+    assert_eq!(client.close().await.0, 1009, "{protocol}");
 }

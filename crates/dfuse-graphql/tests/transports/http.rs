@@ -10,13 +10,18 @@ const GRAPHQL: &str = "application/graphql-response+json";
 async fn documents_are_executed_however_they_come() {
     let server = TestServer::open().await;
     let body = json!({"query": "query", "operationName": "b", "variables": {"a": 7}, "else": []}).to_string();
-    for content_type in ["application/json", "text/plain;charset=UTF-8", "x/y", ""] {
+    let of_forms = ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "multipart/form-data"];
+    let others =
+        ["application/graphql", "application/json; charset=utf-16", "text/plain;charset=UTF-8", "x/y", "/", ""];
+    for content_type in ["application/json"].into_iter().chain(of_forms).chain(others) {
         let request = Request::post("/graphql").header("content-type", content_type).body(Body::from(body.clone()));
         let answer = server.request(request.unwrap()).await;
         assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"data": {"a": 7}})));
         assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
         assert_eq!(answer.header("x-trace-id").len(), 32);
     }
+    // `post` names none.
+    assert_eq!(server.post(JSON, &body).await.json(), json!({"data": {"a": 7}}));
     let asked = server.words.asked.lock().unwrap().clone().unwrap();
     assert_eq!(asked.operation_name.as_deref(), Some("b"));
     let answer = server.get("/graphql?query=query&variables=%7B%22a%22%3A8%7D&operationName=c").await;

@@ -22,6 +22,16 @@ fn complete(id: &str) -> Value {
     json!({"id": id, "type": "complete"})
 }
 
+/// Asserts that a message tells the client that its own is refused, in the words that old clients know, with the error's code.
+#[track_caller]
+fn assert_refused(mut message: Value, kind: &str, id: Option<&str>, text: &str, code: &str) {
+    let extensions = message["payload"]["extensions"].take();
+    assert_eq!(message["payload"], json!({"message": text, "extensions": null}));
+    assert_eq!((&message["type"], message["id"].as_str()), (&json!(kind), id));
+    assert_eq!((&extensions["code"], &extensions["terminal"]), (&json!(code), &json!(true)), "{extensions}");
+    assert!(extensions["trace_id"].as_str().is_some_and(|it| it.len() == 32) && extensions["status"].is_string());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_and_subscriptions_are_answered() {
     let server = TestServer::open().await;
@@ -73,20 +83,20 @@ async fn what_fails_is_told_as_old_clients_expect_it() {
         (&json!("error"), &json!("unexpected_error"))
     );
     // Messages that are none.
-    let refused = |text: &str| json!({"type": "connection_error", "payload": {"message": text}});
     client.send(json!({"id": "7", "type": "subscribe"})).await;
-    let payload = json!({"message": "unknown operation message of type: subscribe"});
-    assert_eq!(client.next().await, json!({"id": "7", "type": "error", "payload": payload}));
+    let text = "unknown operation message of type: subscribe";
+    assert_refused(client.next().await, "error", Some("7"), text, "ws_unknown_message_error");
     client.send(json!({"type": "start", "payload": {"query": "query"}})).await;
-    assert_eq!(client.next().await, refused("missing ID for start operation"));
+    let text = "missing ID for start operation";
+    assert_refused(client.next().await, "connection_error", None, text, "ws_message_data_validation_error");
     for payload in [json!(null), json!("query"), json!({"query": 7}), json!({"query": "query", "variables": 7})] {
         client.send(json!({"id": "7", "type": "start", "payload": payload})).await;
-        let mut expected = refused("invalid payload for type: start");
-        expected["id"] = "7".into();
-        assert_eq!(client.next().await, expected);
+        let text = "invalid payload for type: start";
+        assert_refused(client.next().await, "connection_error", Some("7"), text, "ws_invalid_json_message_data_error");
     }
     client.send_text("{").await;
-    assert_eq!(client.next().await["type"], "connection_error");
+    let text = "invalid message: EOF while parsing an object at line 1 column 1";
+    assert_refused(client.next().await, "connection_error", None, text, "ws_invalid_json_message_error");
     client.send(start("1", "query")).await;
     assert_eq!(client.next().await["type"], "data");
 }
@@ -97,15 +107,16 @@ async fn nobody_asks_before_they_are_admitted() {
     let listening = server.listen().await;
     let mut client = Client::connect(&listening, PROTOCOL).await;
     client.send(start("1", "query")).await;
-    let payload = json!({"message": "authentication required"});
-    assert_eq!(client.next().await, json!({"id": "1", "type": "connection_error", "payload": payload}));
+    let text = "authentication required";
+    assert_refused(client.next().await, "connection_error", Some("1"), text, "auth_token_missing_error");
     for payload in [json!(null), json!([]), json!("abc")] {
         client.send(json!({"type": "connection_init", "payload": payload})).await;
-        let payload = json!({"message": "invalid payload for type: connection_init"});
-        assert_eq!(client.next().await, json!({"type": "connection_error", "payload": payload}));
+        let text = "invalid payload for type: connection_init";
+        assert_refused(client.next().await, "connection_error", None, text, "ws_invalid_json_message_data_error");
     }
     client.send(json!({"type": "connection_init", "payload": {"Authorization": 7}})).await;
-    assert_eq!(client.next().await["payload"]["message"], "expected 'Authorization' to be of string type");
+    let text = "expected 'Authorization' to be of string type";
+    assert_refused(client.next().await, "connection_error", None, text, "ws_invalid_json_message_data_error");
     // The connection is still there.
     client.send(json!({"type": "connection_init", "payload": {"Authorization": "abc"}})).await;
     assert_eq!(client.next().await["type"], "connection_ack");

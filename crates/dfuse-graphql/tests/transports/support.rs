@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Request, StatusCode},
+    http::{HeaderMap, Request, StatusCode, header},
 };
 use bytes::Bytes;
 use dfuse_blocks::{
@@ -254,8 +254,23 @@ impl Client {
         protocol: &str,
         query: &str,
     ) -> Result<Self, tungstenite::Error> {
+        Self::open(listening, protocol, query, None).await
+    }
+
+    /// The same of a page of that origin.
+    pub(crate) async fn of_page(listening: &Listening, protocol: &str, origin: &str) -> Self {
+        Self::open(listening, protocol, "", Some(origin)).await.unwrap()
+    }
+
+    async fn open(
+        listening: &Listening,
+        protocol: &str,
+        query: &str,
+        origin: Option<&str>,
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = format!("ws://{}/graphql{query}", listening.address).into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        request.headers_mut().extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
         let (socket, response) = connect_async(request).await?;
         assert!(protocol.contains(response.headers()["sec-websocket-protocol"].to_str().unwrap()));
         Ok(Self(socket))
