@@ -8,7 +8,8 @@ use dfuse_query::{Class, RouteClass, Surface};
 pub struct Charge {
     /// What its reads cost this server.
     pub reads: Class,
-    /// What is allowed and limited together with it. Without it, everybody may ask, or the endpoint asks for access itself.
+    /// What is allowed and limited together with it. Without it, everybody may ask, or operators only
+    /// ([`crate::Endpoint::for_operators`]), or the endpoint asks for access itself.
     pub route: Option<RouteClass>,
     /// Whether a request of that class is taken before anything is answered. Otherwise whoever answers takes requests of the
     /// caller.

@@ -17,7 +17,7 @@ use crate::{
     charge::{Charge, Tariff},
     parameter::Parameter,
     schema::AnswerForm,
-    sender::admitted,
+    sender::{admitted, for_operators},
 };
 
 /// Errors that every endpoint may answer with: those of parameters, of bodies, of access, of a server that is
@@ -67,6 +67,8 @@ pub struct Endpoint {
     pub errors: &'static [ErrorCode],
     /// Whether it answers under maintenance, too.
     pub under_maintenance: bool,
+    /// Whether only operators may ask.
+    pub is_for_operators: bool,
     route: MethodRouter<Api>,
 }
 
@@ -175,6 +177,7 @@ impl Endpoint {
             form: AnswerForm::Unsaid,
             errors: &[],
             under_maintenance: false,
+            is_for_operators: false,
             route,
         }
     }
@@ -225,6 +228,12 @@ impl Endpoint {
         Self { under_maintenance: true, ..self }
     }
 
+    /// It answers nobody but operators. None of its requests is counted or limited.
+    #[must_use]
+    pub fn for_operators(self) -> Self {
+        Self { is_for_operators: true, ..self }
+    }
+
     /// Whether it may fail so.
     pub fn may_fail_with(&self, code: ErrorCode) -> bool {
         let of_json = JSON_ERRORS.contains(&code) && self.body == BodyForm::Json;
@@ -244,6 +253,9 @@ pub(crate) fn router(endpoints: &[Endpoint], api: &Api, surface: Surface) -> Rou
             if class.is_some() {
                 let class = class.filter(|_| is_taken_first);
                 route = admitted(route, api, Tariff { surface, class, counts });
+            }
+            if endpoint.is_for_operators {
+                route = for_operators(route, api);
             }
         }
         router.route(endpoint.path, route)

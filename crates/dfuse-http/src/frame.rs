@@ -49,8 +49,8 @@ pub(crate) struct Frame {
     endpoints: Vec<Endpoint>,
     /// Where browsers are answered that ask for `/`.
     home: Option<&'static str>,
-    /// What browsers get where there is nothing.
-    missing: Option<ErrorPage>,
+    /// What browsers get instead of an error's JSON.
+    error_page: Option<ErrorPage>,
     trace_ids: TraceIds,
 }
 
@@ -63,18 +63,18 @@ impl Frame {
             all.shapes.extend(surface.shapes);
             all.addresses.extend(surface.addresses);
             all.home = all.home.or(surface.home);
-            all.missing = all.missing.or(surface.missing);
+            all.error_page = all.error_page.or(surface.error_page);
         }
         let documents = Documents::default();
         let of_server = [health::endpoints(all.addresses.clone()), documents.endpoints()].concat();
-        let Routes { router, endpoints, shapes, home, missing, .. } =
+        let Routes { router, endpoints, shapes, home, error_page, .. } =
             all.with((&api, Surface::Rest), of_server, |routes| routes);
         documents.write(&endpoints);
         let router = router.with_state(api.clone());
         let routes =
             router.layer(CompressionLayer::new().quality(CompressionLevel::Fastest)).layer(from_fn(note_route));
         let trace_ids = TraceIds::new(api.chain().entropy.clone(), api.chain().clock.clone());
-        Self { api, routes, shapes, endpoints, home, missing, trace_ids }
+        Self { api, routes, shapes, endpoints, home, error_page, trace_ids }
     }
 
     pub(crate) fn api(&self) -> &Api {
@@ -128,13 +128,16 @@ impl Frame {
         response
     }
 
-    /// A page for a browser that came to no route.
+    /// An error as a page for a browser.
     fn page_of(&self, answer: Response, trace_id: TraceId) -> Response {
-        let error = answer.extensions().get::<ApiError>().filter(|error| error.code() == ErrorCode::RouteNotFound);
-        match (self.missing, error) {
-            (Some(page), Some(error)) => page(error.clone(), trace_id),
-            _ => answer,
+        let error = answer.extensions().get::<ApiError>().cloned();
+        let (Some(page), Some(error)) = (self.error_page, error) else { return answer };
+        let mut page = page(error, trace_id);
+        // Where the limits stand, and when to come again. Its length is that of no body.
+        for (name, value) in answer.headers().iter().filter(|(name, _)| **name != header::CONTENT_LENGTH) {
+            page.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
+        page
     }
 
     async fn answer(&self, request: Request) -> Response {

@@ -23,7 +23,6 @@ use crate::{
         HEAD_DRIFT, INDEX_LIVE, INDEX_STALLED, LIB, LOWEST_BLOCK, OVERLAY_BYTES, READY, REVERSIBLE_BLOCKS, SENT_AWAY,
         USAGE_UNWRITTEN, WS_QUEUED_BYTES, usage_of,
     },
-    sender::Operator,
 };
 
 use dfuse_render::rfc3339;
@@ -132,7 +131,7 @@ pub fn without_places(text: &str) -> String {
 }
 
 /// `GET /metrics`: all counts, as Prometheus reads them. They tell what each key has used.
-async fn metrics(State(api): State<Api>, _: Operator) -> Result<Response, HttpError> {
+async fn metrics(State(api): State<Api>) -> Result<Response, HttpError> {
     let Look { head, lib, conditions, status, floors, .. } = look(&api).await?;
     api.metrics().record(|| {
         let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
@@ -197,7 +196,8 @@ pub(crate) fn endpoints(addresses: Vec<&'static str>) -> Vec<Endpoint> {
             AnswerForm::Json(CONDITION),
         ),
         Endpoint::raw(METRICS, Methods::Get, OPEN, get(metrics))
-            .answers("All counts, in Prometheus' text format, for operators.", AnswerForm::Text(METRICS_TYPE)),
+            .answers("All counts, in Prometheus' text format, for operators.", AnswerForm::Text(METRICS_TYPE))
+            .for_operators(),
     ]
 }
 

@@ -57,12 +57,7 @@ pub use api::Api;
 pub use bodies::Room;
 pub use charge::{Charge, Counts};
 pub use endpoint::{BodyForm, COMMON_ERRORS, Endpoint, Handler, Methods};
-pub use frame::{
-    TRACE_ID,
-    integrity::proven,
-    panicked,
-    path::{SlashAtEnd, wants_page},
-};
+pub use frame::{TRACE_ID, integrity::proven, panicked, path::SlashAtEnd};
 pub use health::without_places;
 pub use integrity_secret::IntegritySecret;
 pub use json::{Json, JsonList, JsonText};

@@ -13,7 +13,7 @@ pub struct Routes {
     pub(crate) shapes: Vec<(&'static str, Shape)>,
     pub(crate) addresses: Vec<&'static str>,
     pub(crate) home: Option<&'static str>,
-    pub(crate) missing: Option<ErrorPage>,
+    pub(crate) error_page: Option<ErrorPage>,
 }
 
 /// Makes a page of an error, for a browser.
@@ -65,10 +65,10 @@ impl Routes {
         self
     }
 
-    /// What browsers get where there is nothing, but for addresses of the API.
+    /// What browsers get instead of an error's JSON, but for addresses of the API.
     #[must_use]
-    pub fn with_missing(mut self, page: ErrorPage) -> Self {
-        self.missing = Some(page);
+    pub fn with_error_page(mut self, page: ErrorPage) -> Self {
+        self.error_page = Some(page);
         self
     }
 

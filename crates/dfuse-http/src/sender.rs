@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -61,19 +61,23 @@ pub async fn admit(api: &Api, parts: &Parts, surface: Surface) -> ApiResult<Call
     api.admit(&asking(parts, token.as_deref(), forwarded_for.as_deref(), surface)).await
 }
 
-/// Somebody who may see what is for operators. As an argument of a handler, it lets nobody else in.
-#[derive(Debug, Clone, Copy)]
-pub struct Operator;
+/// Lets only operators in.
+pub(crate) fn for_operators(route: MethodRouter<Api>, api: &Api) -> MethodRouter<Api> {
+    route.route_layer(from_fn_with_state(api.clone(), check_operator))
+}
 
-impl FromRequestParts<Api> for Operator {
-    type Rejection = HttpError;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, HttpError> {
-        let (token, forwarded_for) = (token(&parts.headers, parts.uri.query()), forwarded_for(&parts.headers));
-        let asking = asking(parts, token.as_deref(), forwarded_for.as_deref(), Surface::Rest);
-        api.access().admit_operator(&asking).await?;
-        Ok(Self)
+async fn check_operator(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match admit_operator(&api, &parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => HttpError(error).into_response(),
     }
+}
+
+async fn admit_operator(api: &Api, parts: &Parts) -> ApiResult<()> {
+    let (token, forwarded_for) = (token(&parts.headers, parts.uri.query()), forwarded_for(&parts.headers));
+    let asking = asking(parts, token.as_deref(), forwarded_for.as_deref(), Surface::Rest);
+    api.access().admit_operator(&asking).await.map(drop)
 }
 
 /// What is known of whoever sent a request, for a surface that admits them later.

@@ -7,7 +7,7 @@ mod requests;
 mod samples;
 mod stores;
 
-use dfuse_http::{AnswerForm, Api, Charge, Endpoint, Params, sender::Operator};
+use dfuse_http::{AnswerForm, Api, Charge, Endpoint, Params};
 use dfuse_query::{ApiResult, Class, Look};
 use maud::html;
 
@@ -21,10 +21,11 @@ const REQUESTS: &str = "dfuse_http_requests_total";
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     let answer = "A page: the state of the server, for operators.";
-    vec![Endpoint::get("/dashboard", Charge::open(Class::LookUp), dashboard).answers(answer, AnswerForm::Text(HTML))]
+    let dashboard = Endpoint::get("/dashboard", Charge::open(Class::LookUp), dashboard);
+    vec![dashboard.answers(answer, AnswerForm::Text(HTML)).for_operators()]
 }
 
-async fn dashboard(api: Api, (_, params): (Operator, Params)) -> ApiResult<Page> {
+async fn dashboard(api: Api, params: Params) -> ApiResult<Page> {
     params.finish(())?;
     let look = Look::take(&api, false).await?;
     let text = api.metrics().render();

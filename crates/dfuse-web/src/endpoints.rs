@@ -1,12 +1,11 @@
 use axum::{
-    Extension,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use dfuse_http::{Api, Endpoint, Routes, answer::HttpError, wants_page};
-use dfuse_query::{ApiError, Surface, TraceId};
+use dfuse_http::{Api, Endpoint, Routes, answer::HttpError};
+use dfuse_query::Surface;
 
 use crate::{
     account, assets, block, contract, cookies::cookie, dashboard, errors, guide, home, key, page_key::PageKey, search,
@@ -40,10 +39,12 @@ impl Endpoints {
     pub fn routes(&self) -> Routes {
         let state = (self.api.clone(), self.options.key.clone());
         Routes::default()
-            .with((&self.api, Surface::Rest), pages(), |routes| routes.route_layer(from_fn_with_state(state, as_page)))
+            .with((&self.api, Surface::Rest), pages(), |routes| {
+                routes.route_layer(from_fn_with_state(state, with_token))
+            })
             .with((&self.api, Surface::Rest), [assets::endpoints(), guide::endpoints()].concat(), |routes| routes)
             .with_home(home::PATH)
-            .with_missing(errors::page)
+            .with_error_page(errors::page)
     }
 }
 
@@ -63,38 +64,22 @@ fn pages() -> Vec<Endpoint> {
     parts.into_iter().flatten().collect()
 }
 
-/// Around all pages: who has no header for a token has it in a cookie, or acts with the key of the pages; and an error is a page
-/// for those who want one.
-async fn as_page(
-    State((api, key)): State<(Api, Option<PageKey>)>,
-    Extension(trace_id): Extension<TraceId>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Around all pages: who has no header for a token has it in a cookie, or acts with the key of the pages.
+async fn with_token(State((api, key)): State<(Api, Option<PageKey>)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     if !parts.headers.contains_key(header::AUTHORIZATION)
         && let Some(authorization) = token(&parts.headers)
     {
         parts.headers.insert(header::AUTHORIZATION, authorization);
     }
-    let wants_page = wants_page(&parts.headers);
     let cookie = match key {
         Some(key) => match key.admit(&api, &mut parts).await {
             Ok(cookie) => cookie,
-            Err(error) if wants_page => return errors::page(error, trace_id),
             Err(error) => return HttpError(error).into_response(),
         },
         None => None,
     };
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    if wants_page && let Some(error) = response.extensions().get::<ApiError>().cloned() {
-        let mut page = errors::page(error, trace_id);
-        // Where the limits stand, and when to come again.
-        for (name, value) in response.headers() {
-            page.headers_mut().entry(name).or_insert_with(|| value.clone());
-        }
-        return page;
-    }
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     response
 }

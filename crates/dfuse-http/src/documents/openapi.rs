@@ -14,7 +14,7 @@ use utoipa::openapi::{
 };
 
 use super::{
-    texts::{JSON, errors, path, sentence},
+    texts::{JSON, access, errors, path, sentence},
     values,
 };
 use crate::{AnswerForm, BodyForm, Endpoint, Methods, Parameter, Place};
@@ -66,7 +66,10 @@ fn operation(endpoint: &Endpoint, method: &HttpMethod, named: &mut values::Named
     let words = endpoint.path.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let id = std::iter::once(method_name).chain(words).collect::<Vec<_>>().join("_");
     let in_form = is_post && endpoint.body == BodyForm::Form;
-    let mut builder = OperationBuilder::new().operation_id(Some(id)).summary(Some(sentence(endpoint.answer)));
+    let mut builder = OperationBuilder::new()
+        .operation_id(Some(id))
+        .summary(Some(sentence(endpoint.answer)))
+        .description(Some(access(endpoint)));
     for parameter in endpoint.parameters {
         let place = match parameter.place {
             Place::Path => ParameterIn::Path,
@@ -89,22 +92,27 @@ fn operation(endpoint: &Endpoint, method: &HttpMethod, named: &mut values::Named
     if is_post {
         builder = builder.request_body(body(endpoint));
     }
-    if endpoint.charge.route.is_some() {
+    if takes_token(endpoint) {
         for name in [BEARER, TOKEN] {
             builder = builder.security(SecurityRequirement::new(name, [""; 0]));
         }
         // A server may let everybody in.
         builder = builder.security(SecurityRequirement::default());
     }
-    if let Some(class) = endpoint.charge.route {
-        builder = builder.tag(tag(class));
+    if let Some(tag) = tag(endpoint) {
+        builder = builder.tag(tag);
     }
     builder.responses(responses(endpoint, named)).build()
 }
 
+/// Whether a token says who asks. What is passed on to nodes may want one.
+fn takes_token(endpoint: &Endpoint) -> bool {
+    endpoint.charge.route.is_some() || endpoint.is_for_operators || endpoint.form == AnswerForm::PassedOn
+}
+
 /// What is allowed and limited together stands together.
-fn tag(class: RouteClass) -> &'static str {
-    class.name()
+fn tag(endpoint: &Endpoint) -> Option<&'static str> {
+    if endpoint.is_for_operators { Some("operators") } else { endpoint.charge.route.map(RouteClass::name) }
 }
 
 fn required(is_required: bool) -> Required {

@@ -1,13 +1,17 @@
 //! The table of endpoints as a page.
 
-use super::texts::{errors, path, sentence};
+use super::texts::{access, errors, path, sentence};
 use crate::{AnswerForm, BodyForm, Endpoint, Kind, Methods, Parameter, Place, Schema};
 
 /// Writes it as HTML.
 pub(super) fn write(endpoints: &[Endpoint]) -> String {
     let names = endpoints.iter().map(|endpoint| (endpoint, format!("{} {}", methods(endpoint), path(endpoint))));
     let names: Vec<_> = names.enumerate().collect();
-    let contents = names.iter().map(|(at, (_, name))| format!("<li><a href=\"#e{at}\">{}</a></li>\n", escaped(name)));
+    let contents = PARTS.iter().map(|part| {
+        let of_part = names.iter().filter(|(_, (endpoint, _))| part_of(endpoint) == *part);
+        let items = of_part.map(|(at, (_, name))| format!("<li><a href=\"#e{at}\">{}</a></li>\n", escaped(name)));
+        format!("<h2>{part}</h2>\n<ul>\n{}</ul>\n", items.collect::<String>())
+    });
     let sections = names.iter().map(|(at, (endpoint, name))| section(*at, endpoint, name));
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -16,11 +20,24 @@ pub(super) fn write(endpoints: &[Endpoint]) -> String {
          <p><a href=\"/\">Explorer</a> · <a href=\"/dashboard\">Dashboard</a> · <a href=\"/graphiql/\">GraphQL editor</a> · \
          <a href=\"/guide\">Guide</a></p>\n<h1>dfuse API</h1>\n\
          <p>Version {}. Programs read the same in <a href=\"/openapi.json\">/openapi.json</a>.</p>\n\
-         <nav><ul>\n{}</ul></nav>\n{}</body>\n</html>\n",
+         <nav>\n{}</nav>\n{}</body>\n</html>\n",
         env!("CARGO_PKG_VERSION"),
         contents.collect::<String>(),
         sections.collect::<String>(),
     )
+}
+
+/// What the contents are divided into.
+const PARTS: [&str; 4] = ["API", "Pages", "For operators", "Files of the pages"];
+
+fn part_of(endpoint: &Endpoint) -> &'static str {
+    let [api, pages, operators, files] = PARTS;
+    match endpoint.form {
+        _ if endpoint.is_for_operators => operators,
+        AnswerForm::Text(media_type) if media_type.starts_with("text/html") => pages,
+        AnswerForm::Text(_) => files,
+        _ => api,
+    }
 }
 
 fn methods(endpoint: &Endpoint) -> &'static str {
@@ -39,10 +56,11 @@ fn section(at: usize, endpoint: &Endpoint, name: &str) -> String {
         BodyForm::Json => "<p>Parameters are fields of a JSON object in the body.</p>\n",
     };
     format!(
-        "<section id=\"e{at}\">\n<h2><code>{}</code></h2>\n<p>{}</p>\n{body}{}<p>Answer: <code>{}</code></p>\n{}\
+        "<section id=\"e{at}\">\n<h2><code>{}</code></h2>\n<p>{} {}</p>\n{body}{}<p>Answer: <code>{}</code></p>\n{}\
          </section>\n",
         escaped(name),
         escaped(&sentence(endpoint.answer)),
+        escaped(access(endpoint)),
         parameters(endpoint.parameters),
         escaped(&form(endpoint.form)),
         failures(endpoint),

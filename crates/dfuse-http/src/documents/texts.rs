@@ -3,7 +3,7 @@
 use dfuse_query::ErrorCode;
 
 use crate::{
-    COMMON_ERRORS, Endpoint,
+    AnswerForm, COMMON_ERRORS, Endpoint,
     endpoint::{BodyForm, JSON_ERRORS},
 };
 
@@ -25,6 +25,21 @@ pub(super) fn errors(endpoint: &Endpoint) -> Vec<ErrorCode> {
     codes.sort_by_key(|code| (code.row().status.as_u16(), code.row().code));
     codes.dedup();
     codes
+}
+
+/// Who may ask.
+pub(super) fn access(endpoint: &Endpoint) -> &'static str {
+    match endpoint.charge.route {
+        _ if endpoint.is_for_operators => {
+            "For operators. Unless the server is open to all, a request needs a token of a server key without a tier or \
+             the shared secret, or comes from the operators' networks."
+        }
+        Some(_) => "A request needs a token where the server asks for one.",
+        None if endpoint.form == AnswerForm::PassedOn => {
+            "A request needs a token where the server asks for one on the node's API."
+        }
+        None => "Everybody may ask.",
+    }
 }
 
 /// The path as documents write it.

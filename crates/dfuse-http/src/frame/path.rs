@@ -53,7 +53,7 @@ pub(super) fn is_of_browser(request: &Request) -> bool {
 }
 
 /// Whether `Accept` names `text/html`.
-pub fn wants_page(headers: &HeaderMap) -> bool {
+fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut media_types = accepted.flat_map(|list| list.split(',')).filter_map(|range| range.split(';').next());
     media_types.any(|media_type| media_type.trim().eq_ignore_ascii_case("text/html"))
