@@ -36,6 +36,8 @@ pub enum SourceEvent {
     LogBegins,
     /// The source has blocks up to that number at least.
     HasUpTo(u32),
+    /// Blocks come from this one of several endpoints or nodes from now on.
+    ServedBy(String),
     /// The source gives no blocks for this reason, or does again.
     Interrupted(Option<String>),
     /// The source gives blocks, but has lost what would give them when others fail; or has it again.

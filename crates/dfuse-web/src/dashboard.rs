@@ -39,6 +39,7 @@ async fn dashboard(api: Api, params: Params) -> ApiResult<Page> {
             section #sources .live.panel aria-label="Sources" {
                 h2 { "Source" } (nodes::source(&samples, head))
                 h2 { "Nodes" } (nodes::nodes(&api, &samples))
+                (nodes::upstreams(&samples))
             }
             section #indexes .live.panel aria-label="Indexes" { h2 { "Indexes" } (stores::indexes(&look)) (stores::families(&samples)) }
         }

@@ -14,7 +14,7 @@ use maud::{Markup, html};
 
 use crate::{
     links,
-    page::{Live, Page, endpoint, facts},
+    page::{Live, Page, endpoint, facts, scrolling},
     shown::Shown,
     transactions::{Listed, lifecycle, table},
 };
@@ -132,7 +132,7 @@ fn turn(head: &BlockSummary) -> Markup {
 /// The newest blocks in short.
 fn newest(blocks: &[BlockSummary]) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label="Newest blocks" {
+        (scrolling("Newest blocks", &html! {
             table {
                 thead {
                     tr {
@@ -151,7 +151,7 @@ fn newest(blocks: &[BlockSummary]) -> Markup {
                     }
                 }
             }
-        }
+        }))
     }
 }
 
@@ -163,7 +163,7 @@ fn clock(time: &str) -> &str {
 /// Blocks, one in a row.
 pub(crate) fn list(blocks: &[BlockSummary]) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label="Blocks" {
+        (scrolling("Blocks", &html! {
             table {
                 thead {
                     tr {
@@ -183,6 +183,6 @@ pub(crate) fn list(blocks: &[BlockSummary]) -> Markup {
                     }
                 }
             }
-        }
+        }))
     }
 }

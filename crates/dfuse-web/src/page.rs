@@ -209,3 +209,17 @@ fn search_box(text: &str) -> Markup {
 pub(crate) fn facts(facts: &[(&str, Markup)]) -> Markup {
     html! { dl.facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
 }
+
+/// A table that scrolls where it is wider than the page, by the keyboard too.
+pub(crate) fn scrolling(label: &str, table: &Markup) -> Markup {
+    frame("scroll", label, table)
+}
+
+/// The same, no higher than a panel of the dashboard.
+pub(crate) fn scrolling_panel(label: &str, table: &Markup) -> Markup {
+    frame("scroll short", label, table)
+}
+
+fn frame(class: &str, label: &str, table: &Markup) -> Markup {
+    html! { div class=(class) tabindex="0" role="region" aria-label=(label) { (table) } }
+}

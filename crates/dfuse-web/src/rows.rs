@@ -32,8 +32,8 @@ pub(crate) fn rendered(form: &RowForm, key_type: KeyType, row: &TableRow) -> Api
 }
 
 /// What primary keys look like, where nobody says what they are.
-pub(crate) fn key_type_of(rows: &[TableRow]) -> KeyType {
-    if rows.is_empty() { KeyType::Name } else { key_type(|| rows.iter().map(|row| row.primary_key)) }
+pub(crate) fn key_type_of(keys: &[u64]) -> KeyType {
+    if keys.is_empty() { KeyType::Name } else { key_type(|| keys.iter().copied()) }
 }
 
 fn key_type<I: Iterator<Item = u64>>(keys: impl Fn() -> I) -> KeyType {

@@ -24,7 +24,7 @@ use crate::{
     heights::Heights,
     json::Json,
     links,
-    page::{Page, endpoint},
+    page::{Page, endpoint, scrolling},
     rows,
     rules::existing,
     shown::Shown,
@@ -74,7 +74,7 @@ fn rows(read: &ReadContext<'_>, mut asked: Asked, guesses: bool, block_num: u128
     let mut reader = state::table(read, asked.key(), Some(RowRange::default()), options, opened.as_ref())?;
     let found = rows::of_reader(read, &mut reader, usize::MAX)?;
     if guesses {
-        asked.key_type = rows::key_type_of(&found);
+        asked.key_type = rows::key_type_of(&found.iter().map(|row| row.primary_key).collect::<Vec<_>>());
     }
     let asked = &asked;
     let rows = found.iter().map(|row| rows::rendered(reader.form(), asked.key_type, row));
@@ -124,7 +124,7 @@ fn row_table(asked: &Asked, rows: &[Json], next: Option<&str>, shown: &Shown) ->
         div #rows .extends {
             @if rows.is_empty() { p.quiet { "No rows." } }
             @else {
-                div.scroll tabindex="0" role="region" aria-label="Rows" {
+                (scrolling("Rows", &html! {
                     table {
                         thead {
                             tr {
@@ -136,7 +136,7 @@ fn row_table(asked: &Asked, rows: &[Json], next: Option<&str>, shown: &Shown) ->
                         }
                         tbody { @for row in rows.iter().take_while(|_| !shown.is_full()) { (one(asked, row, &columns, shown)) } }
                     }
-                }
+                }))
             }
             @if shown.is_full() { p { (shown.rest("… the rest as JSON")) } }
             @if let Some(next) = next { p { a.more href=(next) { "More" } } }

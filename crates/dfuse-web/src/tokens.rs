@@ -17,7 +17,7 @@ use maud::{Markup, html};
 
 use crate::{
     links,
-    page::{Page, endpoint, facts},
+    page::{Page, endpoint, facts, scrolling},
     rules::existing,
 };
 
@@ -92,7 +92,7 @@ fn list(tokens: &[&Token], next: Option<&str>) -> Markup {
         div #tokens .extends {
             @if tokens.is_empty() { p.quiet { "None." } }
             @else {
-                div.scroll tabindex="0" role="region" aria-label="Tokens" {
+                (scrolling("Tokens", &html! {
                     table {
                         thead {
                             tr {
@@ -113,7 +113,7 @@ fn list(tokens: &[&Token], next: Option<&str>) -> Markup {
                             }
                         }
                     }
-                }
+                }))
             }
             @if let Some(next) = next { p { a.more href=(next) { "More" } } }
         }

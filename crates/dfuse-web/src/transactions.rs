@@ -15,6 +15,7 @@ use maud::{Markup, html};
 use crate::{
     json::Json,
     links,
+    page::scrolling,
     shown::{Shown, visible},
 };
 
@@ -49,22 +50,30 @@ pub(crate) fn found(
     limit: usize,
     cursor: &str,
 ) -> ApiResult<Found> {
-    let cursor = match cursor {
-        "" => None,
-        cursor => {
-            let position = Position::open(cursor, read.chain().feed.cursor_key());
-            Some(position.map_err(|_| ApiError::invalid_parameter("cursor", "must be the cursor of a search"))?)
-        }
-    };
+    let cursor = position(read, cursor)?;
     let page = search::page(read, SearchQuestion { query, span: AskedBlocks::Span(span), limit, cursor })?;
     let mut listed = Vec::new();
     let taken = page.each_lifecycle(read, |item, found, view| {
         listed.push(Listed::of(&lifecycle(&read.abis(view), found)?, &item.found.actions, item.undo));
         Ok(ControlFlow::Continue(()))
     })?;
-    // At the end of a list that may grow, its cursor finds nothing yet.
-    let next = page.cursor(read, taken).filter(|_| !page.searched(taken).is_complete);
+    let next = next(read, &page, taken);
     Ok(Found { page, taken, listed, next })
+}
+
+/// Where a page begins; nowhere special if the cursor is empty.
+pub(crate) fn position(read: &ReadContext<'_>, cursor: &str) -> ApiResult<Option<Position>> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    let position = Position::open(cursor, read.chain().feed.cursor_key());
+    position.map(Some).map_err(|_| ApiError::invalid_parameter("cursor", "must be the cursor of a search"))
+}
+
+/// The cursor of the page after one of which so many items were taken, if there is one by now.
+pub(crate) fn next(read: &ReadContext<'_>, page: &SearchPage, taken: usize) -> Option<String> {
+    // At the end of a list that may grow, its cursor finds nothing yet.
+    page.cursor(read, taken).filter(|_| !page.searched(taken).is_complete)
 }
 
 /// A transaction in a list.
@@ -165,12 +174,12 @@ pub(crate) fn table(id: &str, listed: &[Listed], next: Option<&str>, shown: &Sho
         div .live[next.is_none()] .extends id=(id) {
             @if listed.is_empty() { p.quiet { "None." } }
             @else {
-                div.scroll tabindex="0" role="region" aria-label="Transactions" {
+                (scrolling("Transactions", &html! {
                     table.stack {
                         thead { tr { th scope="col" { "Transaction" } th scope="col" { "Block" } th scope="col" { "Actions" } } }
                         tbody { @for it in listed.iter().take_while(|_| !shown.is_full()) { (row(it)) } }
                     }
-                }
+                }))
             }
             @if let Some(next) = next { p { a.more href=(next) { "More" } } }
         }

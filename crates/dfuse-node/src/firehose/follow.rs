@@ -303,6 +303,9 @@ impl<'a> Following<'a> {
             stream = timeout(silence, client.blocks(request)) => stream.map_err(|_| silent(()))??,
         };
         let mut received = pin!(decoded(stream, Received::read));
+        if self.tell(SourceEvent::ServedBy(self.endpoints[at].to_string())).await.is_err() {
+            return Ok(Ended::Unwanted);
+        }
         if std::mem::take(&mut self.interrupted) && self.tell(SourceEvent::Interrupted(None)).await.is_err() {
             return Ok(Ended::Unwanted);
         }

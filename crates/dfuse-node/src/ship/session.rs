@@ -57,7 +57,7 @@ impl Session<'_> {
         socket.send(Request::Blocks(request).pack()).map_err(|error| lost(&error))?;
         // Without a new block, the node says nothing more.
         let is_at_head = head < first;
-        if !self.tell_head(head) || is_at_head && !self.tell_connected() {
+        if !self.tell_server() || !self.tell_head(head) || is_at_head && !self.tell_connected() {
             return Ok(Ended::Unwanted);
         }
         let mut unacknowledged = 0;
@@ -71,6 +71,11 @@ impl Session<'_> {
                 unacknowledged = 0;
             }
         }
+    }
+
+    /// Says which node serves. False: nobody wants more.
+    fn tell_server(&self) -> bool {
+        self.sender.blocking_send(Ok(SourceEvent::ServedBy(self.address.to_string()))).is_ok()
     }
 
     /// Says how far the node is. False: nobody wants more.

@@ -14,7 +14,7 @@ use super::asked::Asked;
 use crate::{
     json::Json,
     links,
-    page::facts,
+    page::{facts, scrolling},
     rows,
     shown::{Shown, visible},
 };
@@ -98,7 +98,7 @@ fn list(name: Name, height: &str, held: Vec<Balance>) -> Markup {
     html! {
         @if held.is_empty() { p.quiet { "None." } }
         @else {
-            div.scroll tabindex="0" role="region" aria-label="Balances" {
+            (scrolling("Balances", &html! {
                 table {
                     thead {
                         tr {
@@ -124,7 +124,7 @@ fn list(name: Name, height: &str, held: Vec<Balance>) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }

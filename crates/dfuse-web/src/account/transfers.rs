@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 use dfuse_antelope::{Asset, Name, Symbol};
 use dfuse_http::{
     Api, Endpoint,
-    Kind::{Choice, Name as NameKind},
+    Kind::{Choice, Cursor, Name as NameKind},
     Parameter, Params,
-    params::rules::one_of,
+    params::rules::{one_of, text},
 };
 use dfuse_kv::Direction;
 use dfuse_query::{
@@ -20,13 +20,15 @@ use crate::rules::existing;
 use crate::{
     json::Json,
     links,
-    page::{Page, endpoint as page_endpoint},
+    page::{Page, endpoint as page_endpoint, scrolling},
     shown::visible,
-    transactions::lifecycle,
+    transactions::{lifecycle, next, position},
 };
 
-/// Transactions that are counted.
-const COUNTED: usize = 100;
+/// Most transactions that a page counts.
+const COUNTED: usize = 500;
+/// As many as REST answers at once.
+const API_LIMIT: &str = "100";
 /// Most others that are listed.
 const LISTED: usize = 50;
 
@@ -51,6 +53,7 @@ pub(super) fn endpoint() -> Endpoint {
     const PARAMETERS: &[Parameter] = &[
         Parameter::required("name", NameKind, "the account").in_path(),
         Parameter::optional("way", Choice(&["to", "from"]), "transfers to it or from it").or("to"),
+        Parameter::optional("cursor", Cursor, "where the page begins").or(""),
     ];
     let answer = "A page: who sent most to an account, or to whom it sent most.";
     page_endpoint("/account/{name}/transfers", Class::Search, answer, transfers)
@@ -61,8 +64,9 @@ pub(super) fn endpoint() -> Endpoint {
 async fn transfers(api: Api, mut params: Params) -> ApiResult<Page> {
     let name = params.required("name", existing);
     let way = params.optional_or("way", Way::To, one_of(&[("to", Way::To), ("from", Way::From)]));
-    let (name, way) = params.finish((name, way))?;
-    api.query(move |read| page(read, name, way)).await
+    let cursor = params.optional_or("cursor", String::new(), text);
+    let (name, way, cursor) = params.finish((name, way, cursor))?;
+    api.query(move |read| page(read, name, way, &cursor)).await
 }
 
 /// Transfers of a token with one other account. Contracts may make tokens of equal names.
@@ -74,16 +78,21 @@ struct Sum {
 
 type Sums = BTreeMap<(Name, Symbol, Name), Sum>;
 
-fn page(read: &ReadContext<'_>, name: Name, way: Way) -> ApiResult<Page> {
+fn page(read: &ReadContext<'_>, name: Name, way: Way, cursor: &str) -> ApiResult<Page> {
     let [own, other] = way.fields();
     let text = format!("action:transfer notif:false data.{own}:{name}");
     let query = search::parse(read.service(), &text);
     let query = query.map_err(|invalid| ApiError::unexpected(invalid.problems.join("; ")))?;
     let span = BlockSpan { start: 0, count: u32::MAX, direction: Direction::Reverse, with_reversible: true };
-    let question = SearchQuestion { query, span: AskedBlocks::Span(span), limit: COUNTED, cursor: None };
+    let question =
+        SearchQuestion { query, span: AskedBlocks::Span(span), limit: COUNTED, cursor: position(read, cursor)? };
     let found = search::page(read, question)?;
     let mut sums = Sums::new();
-    let taken = found.each_lifecycle(read, |_, found, view| {
+    let taken = found.each_lifecycle(read, |item, found, view| {
+        // What was undone was transferred by nobody.
+        if item.undo {
+            return Ok(ControlFlow::Continue(()));
+        }
         let json = lifecycle(&read.abis(view), found)?;
         for trace in json.at(["execution_trace", "action_traces"]).items() {
             count(trace, name, way, &mut sums);
@@ -91,9 +100,11 @@ fn page(read: &ReadContext<'_>, name: Name, way: Way) -> ApiResult<Page> {
         Ok(ControlFlow::Continue(()))
     })?;
     let searched = found.searched(taken);
-    let limit = COUNTED.to_string();
     let all = [("q", text.as_str()), ("sort", "desc"), ("with_reversible", "true")];
-    let api = links::address("/v0/search/transactions", [all[0], all[1], all[2], ("limit", &limit)]);
+    let from_here = [("limit", API_LIMIT), ("cursor", cursor)];
+    let api = links::address("/v0/search/transactions", [all[0], all[1], all[2], from_here[0], from_here[1]]);
+    let own_address = format!("/account/{name}/transfers");
+    let older = next(read, &found, taken).map(|next| links::address(&own_address, [("way", own), ("cursor", &next)]));
     let content = html! {
         p {
             a href={ "/account/" (name) } { "The account" } " · "
@@ -104,11 +115,15 @@ fn page(read: &ReadContext<'_>, name: Name, way: Way) -> ApiResult<Page> {
             " · " a href=(links::address("/search", all)) { "every transfer" }
         }
         p.quiet {
-            "Counted: the newest " (taken) " transactions with transfers"
+            "Counted: " @if cursor.is_empty() { "the newest " } (taken) " transactions with transfers"
             @if let Some(blocks) = &searched.blocks { ", of blocks " (blocks.start()) " to " (blocks.end()) }
-            @if searched.is_complete { ", which are all." } @else { "; there are older ones." }
+            @if older.is_some() { "; older ones are not in these sums." }
+            @else if cursor.is_empty() { ", which are all." }
+            @else { ", which are the oldest." }
         }
         (table(&sums, name, way))
+        @if let Some(older) = older { p { a.more href=(older) { "Count older transfers" } } }
+        @if !cursor.is_empty() { p { a href=(links::address(&own_address, [("way", own)])) { "Back to the newest" } } }
     };
     let what = if way == Way::To { "Who sent to" } else { "Who got from" };
     Ok(Page::new(format!("{what} {name}, and how much"), api, content)
@@ -144,7 +159,7 @@ fn table(sums: &Sums, name: Name, way: Way) -> Markup {
     html! {
         @if sums.is_empty() { p.quiet { "No transfer is known." } }
         @else {
-            div.scroll tabindex="0" role="region" aria-label="Sums" {
+            (scrolling("Sums", &html! {
                 table {
                     thead { tr { th scope="col" { "Account" } th.right scope="col" { "Sum" } th scope="col" { "Of" } th.right scope="col" { "Transfers" } } }
                     tbody {
@@ -159,7 +174,7 @@ fn table(sums: &Sums, name: Name, way: Way) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }

@@ -112,10 +112,12 @@ function draw(svg, values) {
 function slide(input) {
   const slider = document.createElement("input");
   Object.assign(slider, { type: "range", min: input.min, max: input.max, value: input.value });
-  slider.setAttribute("aria-label", input.dataset.slider);
   slider.addEventListener("input", () => (input.value = slider.value));
   slider.addEventListener("change", () => input.form.requestSubmit());
-  input.form.prepend(slider);
+  const label = document.createElement("label");
+  label.className = "slider";
+  label.append(input.dataset.slider, slider);
+  input.form.prepend(label);
 }
 
 function complete(input) {

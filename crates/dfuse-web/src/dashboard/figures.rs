@@ -56,8 +56,8 @@ pub(super) fn figures(api: &Api, look: &Look, samples: &Samples<'_>) -> Markup {
         Figure::rate("Errors a second", failed(samples)),
         Figure::level("Connections", open as f64, &format!(" of {most}")),
         Figure::level("WebSocket streams", samples.total("dfuse_websocket_streams"), ""),
-        Figure::rate("Stream messages a second", samples.total("dfuse_websocket_messages_total")),
-        Figure::level("Memory of the chain's end", memory as f64 / MIB, " MiB"),
+        Figure::rate("Messages a second", samples.total("dfuse_websocket_messages_total")),
+        Figure::level("Chain's end in memory", memory as f64 / MIB, " MiB"),
         Figure::level("Indexes on disk", (samples.total(FAMILY_BYTES) + samples.total(JOURNAL_BYTES)) / MIB, " MiB"),
     ];
     html! {

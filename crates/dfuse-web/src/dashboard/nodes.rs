@@ -1,11 +1,11 @@
-//! Where blocks come from: the source, and nodes that this process supervises.
+//! Where blocks come from and requests go: the source, nodes that this process supervises, and those behind `/v1/chain`.
 
 use dfuse_http::{Api, without_places};
 use dfuse_query::secrets;
 use maud::{Markup, html};
 
 use super::samples::Samples;
-use crate::shown::visible;
+use crate::{page::scrolling, shown::visible};
 
 /// Lines of each node.
 const LINES: usize = 12;
@@ -20,6 +20,9 @@ pub(super) fn source(samples: &Samples<'_>, head: u32) -> Markup {
             p {
                 strong { (sample.label("source")) } " "
                 @if sample.value > 0.0 { span.good { "connected" } } @else { span.bad { "not connected" } }
+                @for endpoint in samples.of("dfuse_source_endpoint").filter(|endpoint| endpoint.value > 0.0) {
+                    " to " code { (visible(endpoint.label("endpoint"))) }
+                }
                 @match ahead {
                     Some(has) if has > f64::from(head) => { ": it has block " (has) ", " (has - f64::from(head)) " ahead of this server" }
                     Some(has) => { ": no block is missing; it has said that it has block " (has) }
@@ -38,7 +41,7 @@ pub(super) fn nodes(api: &Api, samples: &Samples<'_>) -> Markup {
     html! {
         @if names.is_empty() { p.quiet { "This server supervises no nodes." } }
         @else {
-            div.scroll tabindex="0" role="region" aria-label="Nodes" {
+            (scrolling("Nodes", &html! {
                 table {
                     thead {
                         tr {
@@ -58,12 +61,30 @@ pub(super) fn nodes(api: &Api, samples: &Samples<'_>) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
         @for node in names {
             details #{ "lines-" (node) } {
                 summary { "Last lines of " (visible(node)) }
                 pre.log tabindex="0" { @for line in lines(&api.operations().last_lines(node)) { (visible(&line)) "\n" } }
+            }
+        }
+    }
+}
+
+/// The nodes that answer what this server passes on, each in turn.
+pub(super) fn upstreams(samples: &Samples<'_>) -> Markup {
+    let nodes: Vec<_> = samples.of("dfuse_chain_api_node_up").collect();
+    html! {
+        @if !nodes.is_empty() {
+            h2 { "Nodes behind /v1/chain" }
+            ul {
+                @for node in nodes {
+                    li {
+                        code { (visible(&secrets::masked(node.label("node")))) } " "
+                        @if node.value > 0.0 { span.good { "asked" } } @else { span.bad { "not asked" } }
+                    }
+                }
             }
         }
     }
@@ -86,6 +107,20 @@ mod tests {
         assert!(page.contains("firehose") && page.contains("it has block 120, 20 ahead of this server"), "{page}");
         let page = source(&Samples::parse("dfuse_source_up{source=\"ship\"} 0\n"), 100).into_string();
         assert!(page.contains("not connected"), "{page}");
+    }
+
+    #[test]
+    fn which_of_several_serves_is_told() {
+        let text = "dfuse_source_up{source=\"firehose\"} 1\ndfuse_source_endpoint{endpoint=\"a:1\"} 0\n\
+            dfuse_source_endpoint{endpoint=\"b:2\"} 1\ndfuse_chain_api_node_up{node=\"http://c:3\"} 1\n\
+            dfuse_chain_api_node_up{node=\"http://d:4\"} 0\n";
+        let samples = Samples::parse(text);
+        let page = source(&samples, 100).into_string();
+        assert!(page.contains("to <code>b:2</code>") && !page.contains("a:1"), "{page}");
+        let page = upstreams(&samples).into_string();
+        assert!(page.contains("<code>http://c:3</code> <span class=\"good\">asked</span>"), "{page}");
+        assert!(page.contains("<code>http://d:4</code> <span class=\"bad\">not asked</span>"), "{page}");
+        assert_eq!(upstreams(&Samples::parse("")).into_string(), "");
     }
 
     #[test]

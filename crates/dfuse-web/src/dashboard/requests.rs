@@ -9,7 +9,7 @@ use dfuse_render::rfc3339;
 use maud::{Markup, html};
 
 use super::{REQUESTS, samples::Samples};
-use crate::{links, shown::visible};
+use crate::{links, page::scrolling_panel, shown::visible};
 
 /// Most routes that are listed.
 const ROUTES: usize = 12;
@@ -41,7 +41,7 @@ pub(super) fn by_route(samples: &Samples<'_>) -> Markup {
     let mut routes: Vec<_> = routes.into_iter().collect();
     routes.sort_by(|(_, one), (_, other)| other.requests.total_cmp(&one.requests));
     html! {
-        div.scroll.short tabindex="0" role="region" aria-label="Requests by route" {
+        (scrolling_panel("Requests by route", &html! {
             table {
                 thead {
                     tr {
@@ -58,7 +58,7 @@ pub(super) fn by_route(samples: &Samples<'_>) -> Markup {
                     }
                 }
             }
-        }
+        }))
     }
 }
 
@@ -67,24 +67,23 @@ pub(super) fn by_code(codes: &[FailedSoFar]) -> Markup {
     html! {
         @if codes.is_empty() { p.quiet { "None." } }
         @else {
-            div.scroll.short tabindex="0" role="region" aria-label="Errors by code" {
+            (scrolling_panel("Errors by code", &html! {
                 table {
                     thead {
                         tr {
-                            th scope="col" { "Code" } th.right scope="col" { "Errors" } th scope="col" { "Last one" }
-                            th scope="col" { "Its trace id" }
+                            th scope="col" { "Code" } th.right scope="col" { "Errors" } th scope="col" { "Last one, and its trace id" }
                         }
                     }
                     tbody {
                         @for FailedSoFar { code, count, last } in codes {
                             tr {
                                 td { a href={ "/guide/errors#" (code) } { code { (code) } } } td.right { (count) }
-                                td { time { (time(last.unix_ms)) } } td { code { (last.trace_id) } }
+                                td { time { (time(last.unix_ms)) } br; code { (last.trace_id) } }
                             }
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }
@@ -94,7 +93,7 @@ pub(super) fn searches(searches: &[SlowSearch]) -> Markup {
     html! {
         @if searches.is_empty() { p.quiet { "None." } }
         @else {
-            div.scroll.short tabindex="0" role="region" aria-label="Slow searches" {
+            (scrolling_panel("Slow searches", &html! {
                 table {
                     thead {
                         tr {
@@ -113,7 +112,7 @@ pub(super) fn searches(searches: &[SlowSearch]) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }
@@ -123,7 +122,7 @@ pub(super) fn list(label: &str, requests: &[Answered]) -> Markup {
     html! {
         @if requests.is_empty() { p.quiet { "None." } }
         @else {
-            div.scroll.short tabindex="0" role="region" aria-label=(label) {
+            (scrolling_panel(label, &html! {
                 table {
                     thead {
                         tr {
@@ -143,7 +142,7 @@ pub(super) fn list(label: &str, requests: &[Answered]) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }

@@ -5,6 +5,7 @@ use dfuse_query::Look;
 use maud::{Markup, html};
 
 use super::{FAMILY_BYTES, FREE_BYTES, JOURNAL_BYTES, samples::Samples};
+use crate::page::scrolling_panel;
 
 pub(super) fn indexes(look: &Look) -> Markup {
     html! {
@@ -36,7 +37,7 @@ pub(super) fn families(samples: &Samples<'_>) -> Markup {
         @else {
             p { strong { (size(total)) } " on disk"
                 @if free > 0.0 { ", " strong { (size(free)) } " left" } }
-            div.scroll.short tabindex="0" role="region" aria-label="Families of the indexes" {
+            (scrolling_panel("Families of the indexes", &html! {
                 table {
                     thead { tr { th scope="col" { "Family" } th.right scope="col" { "Size" } th scope="col" { "Of all" } } }
                     tbody {
@@ -44,7 +45,7 @@ pub(super) fn families(samples: &Samples<'_>) -> Markup {
                         (row("journal", journal, total))
                     }
                 }
-            }
+            }))
         }
     }
 }

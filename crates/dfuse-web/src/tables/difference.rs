@@ -14,10 +14,11 @@ use dfuse_render::{JsonWriter, RowForm, RowFormat};
 use dfuse_state::TableRow;
 use maud::{Markup, html};
 
-use super::asked::{ACCOUNT, Asked, ERRORS, KEY_TYPE, PATH as TABLE_PATH, SCOPE, TABLE, key_type};
+use super::asked::{ACCOUNT, ANY_KEY_TYPE, Asked, ERRORS, PATH as TABLE_PATH, SCOPE, TABLE, one_key_type};
 use crate::{
     json::Json,
     page::{Page, endpoint as page_endpoint},
+    rows::key_type_of,
     rules::existing,
     shown::Shown,
     transaction::side,
@@ -34,7 +35,7 @@ pub(super) fn endpoint() -> Endpoint {
         SCOPE,
         Parameter::required("from_block", BlockNumber, "the height of the old rows"),
         Parameter::optional("to_block", BlockNumber, "the height of the new rows; 0 is the head").or("0"),
-        KEY_TYPE,
+        ANY_KEY_TYPE,
     ];
     let answer = "A page: what became of the rows of a table between two heights.";
     page_endpoint(PATH, Class::Page, answer, difference).takes(PARAMETERS).fails(ERRORS)
@@ -64,36 +65,42 @@ async fn difference(api: Api, mut params: Params) -> ApiResult<Page> {
     let scope = params.present("scope", scope);
     let from = params.required("from_block", from_block);
     let to = params.optional_or("to_block", 0, block_num);
-    let key_type = key_type(&mut params);
+    let key_type = params.optional("key_type", one_key_type);
     let (account, table, scope, from_block, to_block, key_type) =
         params.finish((account, table, scope, from, to, key_type))?;
-    let asked = Asked { account, table, scope, key_type };
-    api.query(move |read| page(read, &asked, from_block, to_block)).await
+    let asked = Asked { account, table, scope, key_type: key_type.unwrap_or_default() };
+    api.query(move |read| page(read, asked, key_type.is_none(), [from_block, to_block])).await
 }
 
-fn page(read: &ReadContext<'_>, asked: &Asked, from_block: u128, to_block: u128) -> ApiResult<Page> {
+/// `guesses` what keys are by what they look like.
+fn page(read: &ReadContext<'_>, mut asked: Asked, guesses: bool, [from_block, to_block]: [u128; 2]) -> ApiResult<Page> {
     let question =
         DifferenceQuestion { table: asked.key(), from_block, to_block, irreversible_only: false, json: true };
     let mut reader = difference_of(read, &question)?;
-    let format = RowFormat { key_type: asked.key_type, with_block_num: true };
-    let mut changes = Vec::new();
+    let mut found = Vec::new();
     let mut has_more = false;
     loop {
         read.go_on()?;
         match reader.next_row()? {
-            Step::Item(_) if changes.len() == ROWS => {
+            Step::Item(_) if found.len() == ROWS => {
                 has_more = true;
                 break;
             }
-            Step::Item((key, rows)) => {
-                let [old, new] = reader.forms();
-                let old = row(format, old, rows.old.as_ref())?;
-                changes.push((asked.key_type.format(key), old, row(format, new, rows.new.as_ref())?));
-            }
+            Step::Item(change) => found.push(change),
             Step::Passed => {}
             Step::End => break,
         }
     }
+    if guesses {
+        asked.key_type = key_type_of(&found.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+    }
+    let (asked, [old, new]) = (&asked, reader.forms());
+    let format = RowFormat { key_type: asked.key_type, with_block_num: true };
+    let changes = found.iter().map(|(key, rows)| {
+        let (old, new) = (row(format, old, rows.old.as_ref())?, row(format, new, rows.new.as_ref())?);
+        Ok((asked.key_type.format(*key), old, new))
+    });
+    let changes = changes.collect::<ApiResult<Vec<_>>>()?;
     let [from, to] = reader.heights().each_ref().map(|height| height.number());
     let (first, last) = (from.to_string(), to.to_string());
     let api = asked.address(

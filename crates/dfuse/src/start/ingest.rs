@@ -196,6 +196,7 @@ impl Ingest {
                     progress.source_has = number;
                     self.told.has_up_to(number);
                 }
+                Some(SourceEvent::ServedBy(endpoint)) => self.told.is_served_by(endpoint),
                 Some(SourceEvent::Interrupted(why)) => {
                     self.told.is_up(why.is_none());
                     self.readiness.set(CONNECTION, why.map_or(Ok(()), Err));
