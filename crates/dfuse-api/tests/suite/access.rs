@@ -34,12 +34,17 @@ impl Guarded {
     }
 
     pub(crate) async fn with(access: dfuse_access::Options, options: Options) -> Self {
+        Self::grown(access, options, usize::MAX).await
+    }
+
+    /// The same with so many blocks.
+    pub(crate) async fn grown(access: dfuse_access::Options, options: Options, blocks: usize) -> Self {
         let store = KvAccessStore::over(Arc::new(MemoryStore::new(&KvAccessStore::KEYSPACES))).unwrap();
         let clock = Arc::new(SystemClock::new());
         let gate = Arc::new(Gate::open(Arc::new(store), clock, Arc::new(SystemEntropy), access).unwrap());
         let synthetic = SyntheticChain::builder().seed(1).blocks(30).build();
         let mut chain = TestChain::synthetic(synthetic, Arc::new(GateAccess(gate.clone())), options).await;
-        chain.grow(usize::MAX).await;
+        chain.grow(blocks).await;
         Self { chain, gate }
     }
 
@@ -61,7 +66,7 @@ impl Guarded {
         self.token_of(NewKey::new(KeyKind::Server, "test"))
     }
 
-    fn token_of(&self, new: NewKey) -> String {
+    pub(crate) fn token_of(&self, new: NewKey) -> String {
         self.gate.issue(&self.key(new).0, None, None).unwrap().unwrap().token
     }
 

@@ -1,266 +1,341 @@
-//! The error contract: every endpoint, with every method, and every reason to refuse.
+//! The error contract: every endpoint of every surface, with each of its methods, in each form of its answers, for every reason to
+//! refuse.
 
-mod away;
+mod asked;
+mod form;
 mod node;
 mod stream;
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use away::{Away, IsAway};
-use axum::{
-    body::Body,
-    http::{Method, Request, StatusCode},
-};
-use dfuse_access::{KeyKind, Mode, NewKey, RouteClass, TierOptions};
-use dfuse_http::{BodyForm, Endpoint, Kind, Methods, Parameter, Place};
+use asked::{Asked, Case};
+pub(crate) use asked::{Values, path};
+use axum::http::{Method, StatusCode};
+use dfuse_access::{KeyKind, Mode, NewKey, Rate, RouteClass, TierOptions};
+use dfuse_api::ChainApiOptions;
+use dfuse_http::{AnswerForm, BodyForm, Endpoint, Methods};
 use dfuse_query::ErrorCode;
+use form::Form;
 use serde_json::json;
 
 use crate::{
     access::Guarded,
-    support::{Answer, Options, TestChain},
+    chain_api::fake::nobody,
+    support::{Answer, Options},
 };
 
-/// What the server says before it looks for an endpoint.
-const OF_SERVER: [ErrorCode; 2] = [ErrorCode::MethodNotAllowed, ErrorCode::EncodingNotAcceptable];
-
-/// What was answered so far.
-#[derive(Default)]
-struct Contract {
-    trace_ids: BTreeSet<String>,
-    codes: BTreeSet<ErrorCode>,
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    NoToken,
+    WrongToken,
+    ForbiddenOrigin,
+    ForbiddenTier,
+    TooMany,
+    WrongMethod,
+    Malformed,
+    Incomplete,
+    Unreadable,
+    TooLarge,
+    Missing,
+    BackendAway,
+    NotReady,
+    Maintenance,
 }
 
-impl Contract {
-    /// Asserts that an answer is an error of this code in its one form, which the table of the endpoint names.
-    #[track_caller]
-    fn holds(&mut self, endpoint: &Endpoint, answer: &Answer, expected: ErrorCode) {
-        assert!(self.trace_ids.insert(answer.trace_id().to_owned()), "{} has a trace id twice", endpoint.path);
-        let (code, _) = answer.error();
-        assert_eq!(code, expected, "{}", endpoint.path);
-        assert!(endpoint.may_fail_with(code) || OF_SERVER.contains(&code), "{}: {code:?}", endpoint.path);
-        assert_eq!(answer.header("access-control-allow-origin"), "*", "{}", endpoint.path);
-        self.codes.insert(code);
-    }
+/// Those of a server that is well.
+const WHOEVER_ASKS: [Reason; 5] =
+    [Reason::NoToken, Reason::WrongToken, Reason::ForbiddenOrigin, Reason::ForbiddenTier, Reason::TooMany];
+const WHATEVER_IS_ASKED: [Reason; 6] =
+    [Reason::WrongMethod, Reason::Malformed, Reason::Incomplete, Reason::Unreadable, Reason::TooLarge, Reason::Missing];
+
+/// Where nothing is an answer, too: an empty list, or a page that waits.
+const EMPTY: [&str; 8] = [
+    "/v0/state/table/row/history",
+    "/v0/state/tables/accounts",
+    "/v0/state/tables/scopes",
+    "/v0/tokens",
+    "/v0/accounts/{account}/balances",
+    "/tx/{id}",
+    "/table/row",
+    "/tokens",
+];
+
+/// A server, and who asks it.
+struct Asker {
+    guarded: Guarded,
+    /// Of those who may everything.
+    free: String,
+    /// Of a page that is elsewhere.
+    of_page: String,
+    /// Of those who may only push.
+    of_tier: String,
 }
 
-/// The path with values in the place of its parameters.
-fn path(endpoint: &Endpoint) -> String {
-    let of_path = endpoint.parameters.iter().filter(|parameter| parameter.place == Place::Path);
-    of_path.fold(endpoint.path.to_owned(), |path, parameter| {
-        let value = match parameter.kind {
-            Kind::Id => "0000000200000000000000000000000000000000000000000000000000000000",
-            Kind::SymbolCode => "EOS",
-            _ => "eosio",
+impl Asker {
+    /// Of a server where everybody needs a token, with a chain of so many blocks, and whose node is away.
+    async fn new(blocks: usize) -> Self {
+        let tiers = vec![
+            TierOptions { name: "slow".into(), rate: "1/h".parse().ok(), ..TierOptions::default() },
+            TierOptions { name: "push".into(), routes: vec![RouteClass::Push], ..TierOptions::default() },
+            TierOptions { name: "eosq-v1".into(), ..TierOptions::default() },
+        ];
+        // A wrong token for each endpoint, or a good one, is many of one address.
+        let many: Rate = "1000000/s".parse().unwrap();
+        let access = dfuse_access::Options {
+            mode: Mode::Required,
+            tiers,
+            guess_rate: many,
+            issue_rate: many,
+            ..dfuse_access::Options::default()
         };
-        path.replace(&format!("{{{}}}", parameter.name), value)
-    })
-}
-
-fn methods(endpoint: &Endpoint) -> Vec<Method> {
-    let names = endpoint.methods.names().iter().filter(|name| **name != "HEAD");
-    names.map(|name| name.parse().unwrap()).collect()
-}
-
-/// Endpoints for those who are admitted, with each of their methods.
-fn admitted(chain: &TestChain) -> Vec<(Endpoint, Method, String)> {
-    let endpoints = chain.server.endpoints().iter().filter(|endpoint| endpoint.charge.route.is_some());
-    let each = endpoints.flat_map(|it| methods(it).into_iter().map(move |method| (it.clone(), method, path(it))));
-    each.collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_ask_is_told_so() {
-    let slow = TierOptions { name: "slow".into(), routes: vec![RouteClass::Chain], ..TierOptions::default() };
-    let eosq = TierOptions { name: "eosq-v1".into(), ..TierOptions::default() };
-    let guarded = Guarded::new(dfuse_access::Options {
-        mode: Mode::Required,
-        tiers: vec![slow, eosq],
-        // A wrong token for each endpoint is many of one address.
-        guess_rate: "1000000/s".parse().unwrap(),
-        ..dfuse_access::Options::default()
-    })
-    .await;
-    let mut contract = Contract::default();
-    let origins = vec!["https://app.example.com".parse().unwrap()];
-    let of_page = NewKey { origins, ..NewKey::new(KeyKind::Web, "page") };
-    let page_key = json!({"api_key": guarded.key(of_page).0}).to_string();
-    let issued = guarded.issue(&[("origin", "https://app.example.com")], &page_key).await.json();
-    let of_page = format!("Bearer {}", issued["token"].as_str().unwrap());
-    let without_routes = format!("Bearer {}", guarded.slow_token());
-    let all = admitted(&guarded.chain);
-    assert!(all.len() > 40, "{}", all.len());
-    for (endpoint, method, path) in &all {
-        let ask = async |headers: &[(&'static str, &str)]| guarded.ask(method.clone(), path, headers, "").await;
-        contract.holds(endpoint, &ask(&[]).await, ErrorCode::TokenMissing);
-        contract.holds(endpoint, &ask(&[("authorization", "Bearer a.b.c")]).await, ErrorCode::TokenInvalid);
-        let elsewhere = [("authorization", &*of_page), ("origin", "https://evil.org")];
-        contract.holds(endpoint, &ask(&elsewhere).await, ErrorCode::OriginNotAllowed);
-        contract.holds(endpoint, &ask(&[("authorization", &without_routes)]).await, ErrorCode::TierNotAllowed);
+        let chain_api = ChainApiOptions {
+            upstreams: vec![nobody().await],
+            authenticate: true,
+            retries: 0,
+            ..ChainApiOptions::default()
+        };
+        let guarded = Guarded::grown(access, Options { chain_api, ..Options::default() }, blocks).await;
+        let origins = vec!["https://app.example.com".parse().unwrap()];
+        let page_key = guarded.key(NewKey { origins, ..NewKey::new(KeyKind::Web, "page") }).0;
+        let page_key = json!({"api_key": page_key}).to_string();
+        let issued = guarded.issue(&[("origin", "https://app.example.com")], &page_key).await.json();
+        let of_page = issued["token"].as_str().unwrap().to_owned();
+        let of_tier = guarded.token_of(NewKey { tier: Some("push".into()), ..NewKey::new(KeyKind::Server, "push") });
+        Self { free: guarded.token(), of_page, of_tier, guarded }
     }
-    assert_eq!(contract.codes.len(), 4);
-    guarded.gate.set_maintenance(true).unwrap();
-    for (endpoint, method, path) in &all {
-        let answer = guarded.ask(method.clone(), path, &[], "").await;
-        contract.holds(endpoint, &answer, ErrorCode::Maintenance);
-        assert_eq!(answer.header("retry-after"), "60", "{path}");
+
+    async fn ask(&self, case: &Case<'_>, method: Method, asked: &Asked, token: &str) -> Answer {
+        let authorization = format!("Bearer {token}");
+        let mut headers: Vec<_> = asked.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        headers.push(("accept", case.form.accept()));
+        if !token.is_empty() {
+            headers.push(("authorization", &authorization));
+        }
+        self.guarded.ask(method, &asked.uri, &headers, &asked.body).await
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_asks_too_much_is_told_so() {
-    let mut contract = Contract::default();
-    let slow = TierOptions { rate: Some("1/h".parse().unwrap()), ..TierOptions::default() };
-    let guarded = Guarded::required(slow).await;
-    for (endpoint, method, path) in admitted(&guarded.chain) {
-        let token = format!("Bearer {}", guarded.slow_token());
-        let ask = async || guarded.ask(method.clone(), &path, &[("authorization", &token)], "").await;
-        assert_ne!(ask().await.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
-        let answer = ask().await;
-        contract.holds(&endpoint, &answer, ErrorCode::RateLimited);
-        for header in ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"] {
-            assert!(answer.header(header).parse::<u32>().is_ok(), "{path}: {header}");
+/// Whether a token says who asks.
+fn takes_token(endpoint: &Endpoint) -> bool {
+    endpoint.charge.route.is_some() || endpoint.is_for_operators || is_passed_on(endpoint)
+}
+
+/// Whether a node answers. What is no call of a node is at no path.
+fn is_passed_on(endpoint: &Endpoint) -> bool {
+    endpoint.form == AnswerForm::PassedOn && endpoint.path.contains('{')
+}
+
+/// Whether an error says that something is not there.
+fn is_missing(code: ErrorCode) -> bool {
+    let row = code.row();
+    row.status == StatusCode::NOT_FOUND && row.code.contains("not_found")
+}
+
+impl Reason {
+    /// Requests for that reason, each with the error that comes of it.
+    fn requests(self, case: &Case<'_>) -> Vec<(Asked, ErrorCode)> {
+        let Case { endpoint, method, form } = case;
+        let good = case.asked(Values::Good);
+        let is_read = *form != Form::Node && takes_token(endpoint) && !endpoint.is_for_operators;
+        let is_stream = endpoint.path == "/v1/stream";
+        let of_asker = |code| if takes_token(endpoint) { vec![(good.clone(), code)] } else { vec![] };
+        let in_query = case.in_query();
+        match self {
+            Self::NoToken => of_asker(ErrorCode::TokenMissing),
+            Self::WrongToken => of_asker(ErrorCode::TokenInvalid),
+            Self::ForbiddenOrigin => of_asker(ErrorCode::OriginNotAllowed)
+                .into_iter()
+                .map(|(it, code)| (it.with("origin", "https://evil.org"), code))
+                .collect(),
+            Self::ForbiddenTier => of_asker(ErrorCode::TierNotAllowed),
+            Self::TooMany if !endpoint.is_for_operators => of_asker(ErrorCode::RateLimited),
+            Self::WrongMethod if endpoint.methods != Methods::Any && *form == Form::Json => {
+                vec![(good, ErrorCode::MethodNotAllowed)]
+            }
+            Self::Malformed => {
+                let malformed: Vec<_> = in_query.iter().map(|it| format!("{}=%zz", it.name)).collect();
+                let uri = format!("{}?{}", path(endpoint, Values::Good), malformed.join("&"));
+                let of_query = (!in_query.is_empty()).then_some(Asked { uri, ..Asked::default() });
+                let uri = case
+                    .asked(Values::Good)
+                    .uri
+                    .replace(&path(endpoint, Values::Good), &path(endpoint, Values::Malformed));
+                let of_path = (case.in_path() && takes_token(endpoint)).then_some(Asked { uri, ..good });
+                of_query.into_iter().chain(of_path).map(|it| (it, ErrorCode::RequestValidation)).collect()
+            }
+            Self::Incomplete if in_query.iter().any(|it| it.required) => {
+                let asked = Asked { uri: path(endpoint, Values::Good), ..Asked::default() };
+                vec![(asked, ErrorCode::RequestValidation)]
+            }
+            Self::Unreadable if endpoint.body == BodyForm::Json => {
+                let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+                let bodies =
+                    [("", ErrorCode::MissingBody), ("{", ErrorCode::InvalidJson), (&*deep, ErrorCode::InvalidJson)];
+                bodies.map(|(body, code)| (Asked { body: body.to_owned(), ..good.clone() }, code)).into()
+            }
+            Self::TooLarge
+                if *method == Method::POST && (endpoint.body != BodyForm::None || is_passed_on(endpoint)) =>
+            {
+                let asked = Asked { body: "x".to_owned(), ..good }.with("content-length", "99999999");
+                vec![(asked, ErrorCode::RequestBodyTooLarge)]
+            }
+            Self::Missing if *form == Form::Node => {
+                vec![(Asked { uri: "/v1/chain/a/../b".to_owned(), ..good }, ErrorCode::RouteNotFound)]
+            }
+            Self::Missing if !EMPTY.contains(&endpoint.path) => {
+                let missing = endpoint.errors.iter().copied().filter(|code| is_missing(*code));
+                // Any of them, as the caller sees.
+                missing.take(1).map(|code| (case.asked(Values::Absent), code)).collect()
+            }
+            Self::BackendAway | Self::NotReady if is_stream => vec![(good, ErrorCode::WsUpgradeFailed)],
+            // The files of blocks are there, and have no such block.
+            Self::BackendAway if endpoint.path == "/v0/blocks/{id}" => vec![(good, ErrorCode::BlockNotFound)],
+            Self::BackendAway if is_read || is_passed_on(endpoint) => vec![(good, ErrorCode::ServiceUnavailable)],
+            // This page waits for the first block.
+            Self::NotReady if endpoint.path == "/home" => vec![],
+            Self::NotReady if is_read => vec![(good, ErrorCode::NotReady)],
+            Self::BackendAway | Self::NotReady if endpoint.path == "/healthz" && self == Self::NotReady => {
+                vec![(good, ErrorCode::ServiceUnavailable)]
+            }
+            // It is said before anybody looks at what is asked for.
+            Self::Maintenance if *form == Form::Graphql => vec![],
+            Self::Maintenance
+                if !["/", "/healthz", "/metrics"].contains(&endpoint.path) && !endpoint.under_maintenance =>
+            {
+                vec![(good, ErrorCode::Maintenance)]
+            }
+            _ => vec![],
         }
     }
+
+    fn method(self, case: &Case<'_>) -> Method {
+        if self == Self::WrongMethod { Method::DELETE } else { case.method.clone() }
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_request_is_said() {
-    let guarded = Guarded::required(TierOptions::default()).await;
-    let mut contract = Contract::default();
-    let token = format!("Bearer {}", guarded.token());
-    let with_token = ("authorization", &*token);
-    for endpoint in guarded.chain.server.endpoints().iter().filter(|it| it.methods != Methods::Any) {
-        let path = path(endpoint);
-        let same_path = guarded.chain.server.endpoints().iter().filter(|it| it.path == endpoint.path);
-        let allowed: Vec<_> = same_path.flat_map(|it| it.methods.names()).copied().chain(["OPTIONS"]).collect();
-        let answer = guarded.ask(Method::DELETE, &path, &[with_token], "").await;
-        contract.holds(endpoint, &answer, ErrorCode::MethodNotAllowed);
-        assert_eq!(answer.header("allow"), allowed.join(", "), "{path}");
-        for method in methods(endpoint) {
-            let in_query: Vec<_> = endpoint.parameters.iter().filter(|it| it.place == Place::Query).collect();
-            if !in_query.is_empty() {
-                let malformed: Vec<_> = in_query.iter().map(|it| format!("{}=%zz", it.name)).collect();
-                let uri = format!("{path}?{}", malformed.join("&"));
-                let answer = guarded.ask(method.clone(), &uri, &[with_token], "").await;
-                contract.holds(endpoint, &answer, ErrorCode::RequestValidation);
+/// What was refused so far.
+#[derive(Default)]
+struct Walk {
+    trace_ids: BTreeSet<String>,
+    refused: BTreeMap<Reason, usize>,
+    /// The reasons for which each endpoint refused, by path.
+    of_path: BTreeMap<&'static str, BTreeSet<Reason>>,
+    missing: BTreeSet<&'static str>,
+}
+
+impl Walk {
+    /// Asks everything, and asserts that each answer is the error that is expected, in its form.
+    async fn of(&mut self, reason: Reason, asker: &Asker) {
+        // Each chain names its requests in the same order.
+        self.trace_ids.clear();
+        for case in Case::all(asker.guarded.chain.server.endpoints()) {
+            for (asked, expected) in reason.requests(&case) {
+                let token = match reason {
+                    Reason::NoToken => String::new(),
+                    Reason::WrongToken => "a.b.c".to_owned(),
+                    Reason::ForbiddenOrigin => asker.of_page.clone(),
+                    Reason::ForbiddenTier => asker.of_tier.clone(),
+                    Reason::TooMany => asker.guarded.slow_token(),
+                    _ => asker.free.clone(),
+                };
+                let ask = async || asker.ask(&case, reason.method(&case), &asked, &token).await;
+                if reason == Reason::TooMany {
+                    let first = ask().await;
+                    assert_ne!(first.status, StatusCode::TOO_MANY_REQUESTS, "{asked:?}");
+                    self.is_new(&first);
+                }
+                self.holds(reason, &case, &asked, &ask().await, expected);
             }
-            if in_query.iter().any(|it| it.required) {
-                let answer = guarded.ask(method.clone(), &path, &[with_token], "").await;
-                contract.holds(endpoint, &answer, ErrorCode::RequestValidation);
+        }
+        println!("{reason:?}: {} refused", self.refused.get(&reason).copied().unwrap_or_default());
+    }
+
+    fn is_new(&mut self, answer: &Answer) {
+        assert!(self.trace_ids.insert(answer.trace_id().to_owned()), "a trace id that was there before: {answer:?}");
+    }
+
+    fn holds(&mut self, reason: Reason, case: &Case<'_>, asked: &Asked, answer: &Answer, expected: ErrorCode) {
+        let Case { endpoint, form, .. } = case;
+        println!("{reason:?} {} {form:?}: {} {asked:?}", reason.method(case), answer.status);
+        self.is_new(answer);
+        let expected = match reason {
+            Reason::Missing if *form == Form::Json && !answer.body.is_empty() => {
+                let (code, _) = answer.error();
+                assert!(is_missing(code) && endpoint.may_fail_with(code), "{code:?}");
+                self.missing.insert(endpoint.path);
+                code
             }
-            if method == Method::POST && endpoint.body != BodyForm::None {
-                let large = [with_token, ("content-length", "99999999")];
-                let answer = guarded.ask(method.clone(), &path, &large, "x").await;
-                contract.holds(endpoint, &answer, ErrorCode::RequestBodyTooLarge);
+            Reason::Missing if *form == Form::Page => {
+                let text = std::str::from_utf8(&answer.body).unwrap();
+                let of_table = endpoint.errors.iter().filter(|code| is_missing(**code));
+                *of_table.clone().find(|code| text.contains(code.row().code)).unwrap_or(&expected)
             }
-            if endpoint.body == BodyForm::Json {
-                let deep = "[".repeat(100_000);
-                let deep = format!("{{\"a\":{deep}");
-                for (body, expected) in
-                    [("", ErrorCode::MissingBody), ("{", ErrorCode::InvalidJson), (&*deep, ErrorCode::InvalidJson)]
-                {
-                    let answer = guarded.ask(method.clone(), &path, &[with_token], body).await;
-                    contract.holds(endpoint, &answer, expected);
+            _ => expected,
+        };
+        form.holds(&reason.method(case), answer, expected);
+        match reason {
+            Reason::WrongMethod => {
+                let allowed = answer.header("allow");
+                assert!(
+                    allowed.ends_with(", OPTIONS") && endpoint.methods.names().iter().all(|it| allowed.contains(it))
+                );
+            }
+            Reason::TooMany => {
+                for header in ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"] {
+                    assert!(answer.header(header).parse::<u32>().is_ok(), "{header}");
                 }
             }
+            Reason::Maintenance => assert_eq!(answer.header("retry-after"), "60"),
+            Reason::BackendAway | Reason::NotReady if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                assert!(answer.header("retry-after").parse::<u32>().is_ok(), "{answer:?}");
+            }
+            _ => {}
         }
+        *self.refused.entry(reason).or_default() += 1;
+        self.of_path.entry(endpoint.path).or_default().insert(reason);
     }
-}
-
-/// The parameter without which nobody is asked for.
-const KEY: &str = "public_key";
-
-/// A good request: path with query, and body.
-fn good(endpoint: &Endpoint, method: &Method) -> (String, String) {
-    let value = |parameter: &Parameter| match parameter.kind {
-        _ if parameter.name == KEY => "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV".to_owned(),
-        Kind::Time => "2019-01-01T00:00:00Z".to_owned(),
-        Kind::Integer(least, _) => least.to_string(),
-        Kind::BlockNumber => "1".to_owned(),
-        Kind::Choice(values) => values[0].to_owned(),
-        Kind::SearchQuery => "receiver:eosio".to_owned(),
-        _ => "eosio".to_owned(),
-    };
-    let of = |place| {
-        let is_needed = |it: &&Parameter| it.required || it.name == KEY;
-        endpoint.parameters.iter().filter(move |it| it.place == place).filter(is_needed)
-    };
-    let path = path(endpoint);
-    if endpoint.body == BodyForm::Json {
-        let field = |it: &Parameter| {
-            let value = if it.kind == Kind::Texts { json!(["00"]) } else { json!(value(it)) };
-            (it.name.to_owned(), value)
-        };
-        return (path, serde_json::Value::Object(of(Place::Json).map(field).collect()).to_string());
-    }
-    let pairs: Vec<_> = of(Place::Query).map(|it| format!("{}={}", it.name, value(it))).collect();
-    let pairs = pairs.join("&");
-    if *method == Method::POST { (path, pairs) } else { (format!("{path}?{pairs}"), String::new()) }
-}
-
-/// Asks everything that needs access for something that there may be.
-async fn ask_all(chain: &TestChain, mut each: impl FnMut(&Endpoint, Answer)) {
-    for (endpoint, method, _) in admitted(chain) {
-        let (uri, body) = good(&endpoint, &method);
-        let media_type = match endpoint.body {
-            BodyForm::Json => "application/json",
-            _ => "application/x-www-form-urlencoded",
-        };
-        let request = Request::builder().method(method).uri(uri).header("content-type", media_type);
-        each(&endpoint, chain.request(request.body(Body::from(body)).unwrap()).await);
-    }
-}
-
-/// Only a request for a connection is none, whatever there is.
-fn is_connection(endpoint: &Endpoint, answer: &Answer) -> bool {
-    endpoint.path == "/v1/stream" && answer.error().0 == ErrorCode::WsUpgradeFailed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn before_the_first_block_every_endpoint_says_so() {
-    let chain = TestChain::made(Options::default()).await;
-    let (mut contract, mut asked) = (Contract::default(), 0);
-    ask_all(&chain, |endpoint, answer| {
-        if is_connection(endpoint, &answer) {
-            return;
-        }
-        contract.holds(endpoint, &answer, ErrorCode::NotReady);
-        assert_eq!(answer.header("retry-after"), "5", "{}", endpoint.path);
-        asked += 1;
-    })
-    .await;
-    assert!(asked > 40, "{asked}");
-    // What needs no block is there.
-    for uri in ["/", "/metrics", "/.well-known/jwks.json"] {
-        assert_eq!(chain.get(uri).await.status, StatusCode::OK, "{uri}");
+async fn every_endpoint_refuses_in_its_one_form() {
+    let mut walk = Walk::default();
+    let asker = Asker::new(30).await;
+    for reason in WHOEVER_ASKS.into_iter().chain(WHATEVER_IS_ASKED) {
+        walk.of(reason, &asker).await;
     }
-    assert_eq!(chain.get("/healthz").await.error().0, ErrorCode::ServiceUnavailable);
+    asker.guarded.chain.store.set_away(true);
+    walk.of(Reason::BackendAway, &asker).await;
+    asker.guarded.chain.store.set_away(false);
+    walk.of(Reason::NotReady, &Asker::new(0).await).await;
+    asker.guarded.gate.set_maintenance(true).unwrap();
+    walk.of(Reason::Maintenance, &asker).await;
+
+    // Every endpoint of the table refuses somebody, and says that something is missing where its table names such an error.
+    let endpoints = asker.guarded.chain.server.endpoints();
+    let all: BTreeSet<_> = endpoints.iter().map(|it| it.path).collect();
+    assert!(all.len() > 60, "{}", all.len());
+    assert_eq!(walk.of_path.keys().copied().collect::<BTreeSet<_>>(), all);
+    let may_miss = endpoints.iter().filter(|it| it.errors.iter().any(|code| is_missing(*code))).map(|it| it.path);
+    let may_miss = may_miss.filter(|path| !EMPTY.contains(path));
+    assert_eq!(walk.missing, may_miss.collect());
+    assert_eq!(walk.refused.len(), 14, "{:?}", walk.refused);
 }
 
-/// Nothing that could not be looked up counts as absent.
+/// What needs neither a token nor a block is there without them.
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_store_is_away_every_endpoint_says_so() {
-    let options = Options::default();
-    let is_away = options.store_is_away.clone();
-    let guarded = Guarded::with(dfuse_access::Options::default(), options).await;
-    is_away.store(true, Ordering::Relaxed);
-    let (mut contract, mut others) = (Contract::default(), BTreeSet::new());
-    ask_all(&guarded.chain, |endpoint, answer| {
-        if is_connection(endpoint, &answer) {
-            return;
+async fn what_is_open_to_all_stays_open() {
+    let asker = Asker::new(0).await;
+    for case in Case::all(asker.guarded.chain.server.endpoints()) {
+        let Case { endpoint, method, .. } = &case;
+        if takes_token(endpoint)
+            || endpoint.form == AnswerForm::PassedOn
+            || *method == Method::POST
+            || ["/healthz", "/guide/{document}"].contains(&endpoint.path)
+        {
+            continue;
         }
-        // It finds nothing in the files of blocks, which are there.
-        if answer.status != StatusCode::SERVICE_UNAVAILABLE {
-            others.insert(endpoint.path);
-            assert_eq!(answer.error().0, ErrorCode::BlockNotFound, "{}", endpoint.path);
-            return;
-        }
-        contract.holds(endpoint, &answer, ErrorCode::ServiceUnavailable);
-        assert_eq!(answer.header("retry-after"), "5", "{}", endpoint.path);
-    })
-    .await;
-    assert_eq!(others, BTreeSet::from(["/v0/blocks/{id}"]));
-    is_away.store(false, Ordering::Relaxed);
-    assert_eq!(guarded.chain.get("/v0/blocks?limit=1").await.status, StatusCode::OK);
+        let answer = asker.ask(&case, method.clone(), &case.asked(Values::Good), "").await;
+        assert!(answer.status.is_success() || answer.status.is_redirection(), "{}: {answer:?}", endpoint.path);
+    }
 }

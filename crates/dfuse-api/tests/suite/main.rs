@@ -15,6 +15,7 @@ mod frame;
 mod search;
 mod state;
 mod support;
+mod surfaces;
 mod tls;
 mod transactions;
 mod use_cases;

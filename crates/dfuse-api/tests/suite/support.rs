@@ -1,4 +1,4 @@
-//! A chain in one process, from the log of a recorded or a synthetic one, and a server on it.
+//! A chain in one process, from the log of a recorded or a synthetic one, and a server of every surface on it.
 
 use std::{
     collections::BTreeMap,
@@ -26,9 +26,10 @@ use dfuse_blocks::{
     feed::{Feed, FeedOptions, Keeper},
 };
 use dfuse_deep_mind::{Event, Reader};
+use dfuse_graphql::{Executor, Limits, SocketOptions};
 use dfuse_http::{Api, Server};
 use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, follow_feed, keyspaces};
-use dfuse_kv::{MemoryStore, Store};
+use dfuse_kv::{FaultPlan, FaultyStore, MemoryStore};
 use dfuse_query::{Access, Chain, ErrorCode, OpenAccess, Service};
 use dfuse_search::SearchIndex;
 use dfuse_testkit::{recorded, synthetic::SyntheticChain};
@@ -41,8 +42,6 @@ use tokio::{
     sync::oneshot,
     task::{JoinHandle, yield_now},
 };
-
-use crate::contract::{Away, IsAway};
 
 /// A time that tests set; both its times are the same, unless there is a stride.
 #[derive(Debug, Default)]
@@ -101,8 +100,6 @@ pub(crate) struct Options {
     pub(crate) http: dfuse_http::Options,
     pub(crate) websocket: WebSocketOptions,
     pub(crate) chain_api: ChainApiOptions,
-    /// Whether the store of the indexes is away.
-    pub(crate) store_is_away: IsAway,
 }
 
 /// A chain that grows when the test says so, and its server.
@@ -110,6 +107,8 @@ pub(crate) struct TestChain {
     pub(crate) server: Server,
     endpoints: Endpoints,
     pub(crate) clock: Arc<SetClock>,
+    /// Of the indexes.
+    pub(crate) store: Arc<FaultyStore>,
     /// The blocks so far, in the order in which the node had them, forks included.
     pub(crate) blocks: Vec<Arc<Block>>,
     /// ABIs that the node told so far.
@@ -206,9 +205,8 @@ impl TestChain {
         let mut indexes: Vec<Arc<dyn Index>> =
             vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
         indexes.extend(dfuse_state::indexes());
-        let inner: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
-        let store = Arc::new(Away { is_away: options.store_is_away.clone(), inner });
-        let pipeline = Pipeline::open(store, None, indexes, dfuse_index::Options::default()).unwrap();
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(&keyspaces(&indexes))), FaultPlan::new(0)));
+        let pipeline = Pipeline::open(store.clone(), None, indexes, dfuse_index::Options::default()).unwrap();
         let clock = Arc::new(SetClock::default());
         let forked = Arc::new(ForkedTransactions::new());
         let chain = Chain {
@@ -225,15 +223,20 @@ impl TestChain {
         let follower = tokio::spawn(async move {
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
-        let Options { query, http, websocket, chain_api, .. } = options;
-        let api = Api::new(Service::new(chain, access, query), http);
+        let Options { query, http, websocket, chain_api } = options;
+        let service = Service::new(chain, access, query);
+        let executor = Arc::new(Executor::new(service.clone(), Limits::default()));
+        let api = Api::new(service, http);
         let endpoints = Endpoints::new(&api, dfuse_api::Options { websocket, chain_api });
-        let server = Server::new(api, [endpoints.routes()]);
+        let graphql = dfuse_graphql::Endpoints::new(&api, executor, SocketOptions::default());
+        let pages = dfuse_web::Endpoints::new(&api, dfuse_web::Options::default());
+        let server = Server::new(api, [endpoints.routes(), graphql.routes(), pages.routes()]);
         let reader = Reader::new(log);
         Self {
             server,
             endpoints,
             clock,
+            store,
             blocks: Vec::new(),
             abi_dumps: Vec::new(),
             stretch: 0,

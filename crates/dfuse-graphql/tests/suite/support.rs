@@ -17,7 +17,7 @@ use dfuse_blocks::{
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_graphql::{Executor, Limits};
 use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, follow_feed, keyspaces};
-use dfuse_kv::MemoryStore;
+use dfuse_kv::{FaultPlan, FaultyStore, MemoryStore};
 use dfuse_query::{
     Caller, Chain, Client, GraphqlExecutor, GraphqlRequest, GraphqlResponse, OpenAccess, Options, Service, TraceIds,
 };
@@ -63,6 +63,8 @@ impl Entropy for NoEntropy {
 pub(crate) struct TestChain {
     pub(crate) executor: Executor,
     pub(crate) service: Service,
+    /// Of the indexes.
+    pub(crate) store: Arc<FaultyStore>,
     clock: Arc<SetClock>,
     reader: Reader<Box<dyn BufRead + Send>>,
     feed: Feed,
@@ -99,8 +101,8 @@ impl TestChain {
         let mut indexes: Vec<Arc<dyn Index>> =
             vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
         indexes.extend(dfuse_state::indexes());
-        let store = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
-        let pipeline = Pipeline::open(store, None, indexes, dfuse_index::Options::default()).unwrap();
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(&keyspaces(&indexes))), FaultPlan::new(0)));
+        let pipeline = Pipeline::open(store.clone(), None, indexes, dfuse_index::Options::default()).unwrap();
         let clock = Arc::new(SetClock::default());
         let forked = Arc::new(ForkedTransactions::new());
         let chain = Chain {
@@ -119,7 +121,7 @@ impl TestChain {
         });
         let service = Service::new(chain, Arc::new(OpenAccess), options);
         let executor = Executor::new(service.clone(), Limits::default());
-        Self { executor, service, clock, reader: Reader::new(log), feed, dumps, follower, _keeper: keeper }
+        Self { executor, service, store, clock, reader: Reader::new(log), feed, dumps, follower, _keeper: keeper }
     }
 
     /// Takes so many more blocks of the log, and waits after each until it is served. Returns how many there were.

@@ -4,6 +4,7 @@
 mod access;
 mod ahead;
 mod attacks;
+mod contract;
 mod firehose;
 mod graphql;
 mod health;

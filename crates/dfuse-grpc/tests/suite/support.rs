@@ -18,7 +18,7 @@ use dfuse_blocks::{
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_grpc::{GrpcServer, Options};
 use dfuse_index::{Index, Pipeline, abi::Abis, accounts::Accounts, blocks::Blocks, follow_feed, keyspaces};
-use dfuse_kv::MemoryStore;
+use dfuse_kv::{FaultPlan, FaultyStore, MemoryStore};
 use dfuse_query::{
     Access, ApiResult, Caller, Chain, GraphqlError, GraphqlExecutor, GraphqlLocation, GraphqlOperation, GraphqlRequest,
     GraphqlResponse, OpenAccess, RouteClass, Service, TraceId,
@@ -143,6 +143,8 @@ pub(crate) struct TestChain {
     pub(crate) blocks: Vec<Arc<Block>>,
     reader: Reader<Box<dyn BufRead + Send>>,
     pub(crate) feed: Feed,
+    /// Of the indexes.
+    pub(crate) store: Arc<FaultyStore>,
     dumps: mpsc::UnboundedSender<AbiDump>,
     follower: JoinHandle<()>,
     stop: Option<oneshot::Sender<()>>,
@@ -168,52 +170,53 @@ impl TestChain {
         Self::recorded_in(file, "memory://", options).await
     }
 
+    /// Of a recorded log, with no block yet, and documents executed as they are; none without the file.
+    pub(crate) async fn with_documents(file: &str) -> Option<Self> {
+        let execute = |service: &Service| -> Arc<dyn GraphqlExecutor> {
+            Arc::new(dfuse_graphql::Executor::new(service.clone(), dfuse_graphql::Limits::default()))
+        };
+        let (log, options) = (Box::new(recorded::open(file)?), Options::default());
+        let query = dfuse_query::Options::default();
+        Some(Self::executing(log, "memory://", Arc::new(OpenAccess), options, query, execute).await)
+    }
+
     /// The same with its block files in a folder.
     pub(crate) async fn recorded_in(file: &str, place: &str, options: Options) -> Option<Self> {
-        Some(
-            Self::new(
-                Box::new(recorded::open(file)?),
-                place,
-                Arc::new(OpenAccess),
-                options,
-                dfuse_query::Options::default(),
-            )
-            .await,
-        )
+        Some(Self::new(Box::new(recorded::open(file)?), place, Arc::new(OpenAccess), options).await)
     }
 
     /// A synthetic one of so many blocks, with none of them yet.
     pub(crate) async fn synthetic(blocks: u32, access: Arc<dyn Access>) -> Self {
         let mut log = Vec::new();
         SyntheticChain::builder().seed(1).blocks(blocks).build().write_log(&mut log).unwrap();
-        Self::new(Box::new(Cursor::new(log)), "memory://", access, raw(), dfuse_query::Options::default()).await
+        Self::new(Box::new(Cursor::new(log)), "memory://", access, raw()).await
     }
 
     /// The same, of one of several machines.
     pub(crate) async fn machine(blocks: u32, query: dfuse_query::Options) -> Self {
         let mut log = Vec::new();
         SyntheticChain::builder().seed(1).blocks(blocks).build().write_log(&mut log).unwrap();
-        Self::new(Box::new(Cursor::new(log)), "memory://", Arc::new(OpenAccess), raw(), query).await
+        let (access, echo) = (Arc::new(OpenAccess), |_: &Service| -> Arc<dyn GraphqlExecutor> { Arc::new(Echo) });
+        Self::executing(Box::new(Cursor::new(log)), "memory://", access, raw(), query, echo).await
     }
 
     /// Without blocks, with a server of those options.
     pub(crate) async fn with(options: Options) -> Self {
-        Self::new(
-            Box::new(std::io::empty()),
-            "memory://",
-            Arc::new(OpenAccess),
-            options,
-            dfuse_query::Options::default(),
-        )
-        .await
+        Self::new(Box::new(std::io::empty()), "memory://", Arc::new(OpenAccess), options).await
     }
 
-    async fn new(
+    async fn new(log: Box<dyn BufRead + Send>, place: &str, access: Arc<dyn Access>, options: Options) -> Self {
+        let query = dfuse_query::Options::default();
+        Self::executing(log, place, access, options, query, |_| Arc::new(Echo)).await
+    }
+
+    async fn executing(
         log: Box<dyn BufRead + Send>,
         place: &str,
         access: Arc<dyn Access>,
         options: Options,
         query: dfuse_query::Options,
+        executor: impl FnOnce(&Service) -> Arc<dyn GraphqlExecutor>,
     ) -> Self {
         let files = BlockStore::open(place, StoreOptions::default()).unwrap();
         // What is in bundles is read from there.
@@ -223,8 +226,8 @@ impl TestChain {
         let search = Arc::new(SearchIndex::default());
         let indexes: Vec<Arc<dyn Index>> =
             vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
-        let store = Arc::new(MemoryStore::new(&keyspaces(&indexes)));
-        let pipeline = Pipeline::open(store, None, indexes, dfuse_index::Options::default()).unwrap();
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(&keyspaces(&indexes))), FaultPlan::new(0)));
+        let pipeline = Pipeline::open(store.clone(), None, indexes, dfuse_index::Options::default()).unwrap();
         let forked = Arc::new(ForkedTransactions::new());
         let chain = Chain {
             serving: pipeline.serving().clone(),
@@ -241,7 +244,7 @@ impl TestChain {
             follow_feed(pipeline, &handle, coming, &*forked, std::future::pending()).await.unwrap();
         });
         let service = Service::new(chain, access, query);
-        let server = GrpcServer::new(service.clone(), Some(Arc::new(Echo)), options);
+        let server = GrpcServer::new(service.clone(), Some(executor(&service)), options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -249,7 +252,7 @@ impl TestChain {
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         let stop = Some(stop);
         let (blocks, reader) = (Vec::new(), Reader::new(log));
-        Self { service, channel, address, blocks, reader, feed, dumps, follower, stop, server, keeper }
+        Self { service, channel, address, blocks, reader, feed, store, dumps, follower, stop, server, keeper }
     }
 
     /// Tells the server to stop, and waits until it has.

@@ -181,12 +181,10 @@ async fn before_the_first_block_every_message_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_store_is_away_every_message_says_so() {
-    let options = Options::default();
-    let is_away = options.store_is_away.clone();
-    let guarded = Guarded::with(dfuse_access::Options::default(), options).await;
+    let guarded = Guarded::new(dfuse_access::Options::default()).await;
     let listening = guarded.chain.listen().await;
     let mut client = Client::connect(&listening).await;
-    is_away.store(true, std::sync::atomic::Ordering::Relaxed);
+    guarded.chain.store.set_away(true);
     for request in fetches() {
         match request["type"].as_str().unwrap() {
             // It is in memory.
