@@ -5,10 +5,12 @@
 mod support;
 
 use std::{
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use dfuse_testkit::recorded;
 use serde_json::Value;
 use support::{
     Server,
@@ -21,6 +23,26 @@ use tempfile::TempDir;
 fn a_browser_walks_all_pages() {
     let Some(mut walk) = browser_script("pages.mjs", "axe-core") else { return };
     let mut server = server();
+    succeeds(&mut walk, &mut server);
+    server.stop();
+}
+
+/// The first blocks of the recorded chain with many transactions; none without the recording.
+fn busy(folder: &Path) -> Option<PathBuf> {
+    let lines = recorded::lines("busy/busy.dmlog.zst")?.take_while(|line| line != b"DMLOG START_BLOCK 140");
+    let log: Vec<u8> = lines.flat_map(|line| [line, b"\n".to_vec()].concat()).collect();
+    let path = folder.join("busy.dmlog");
+    fs::write(&path, log).unwrap();
+    Some(path)
+}
+
+#[test]
+fn a_browser_walks_pages_of_a_busy_chain() {
+    let Some(mut walk) = browser_script("busy.mjs", "axe-core") else { return };
+    let folder = TempDir::new().unwrap();
+    let Some(log) = busy(folder.path()) else { return };
+    let mut server = Server::start(&["--source", &format!("deep-mind:{}", text(&log))]);
+    server.wait_for("ready");
     succeeds(&mut walk, &mut server);
     server.stop();
 }

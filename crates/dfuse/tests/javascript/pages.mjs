@@ -1,56 +1,14 @@
-// The pages in a real browser, as a new user walks them: DFUSE_SERVER is the host and port of a server of the demo, DFUSE_CHROMIUM the
-// browser. With DFUSE_SCREENSHOTS, pictures of the main pages are put into that folder.
+// The pages in a real browser, as a new user walks them, over a server of the demo.
 import assert from "node:assert/strict"
-import { createRequire } from "node:module"
-import { join } from "node:path"
 
-import { launch } from "./browser.mjs"
-import { PATIENCE } from "./client.mjs"
-
-const server = process.env.DFUSE_SERVER
-const folder = process.env.DFUSE_SCREENSHOTS
-const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js")
-
-const json = async (path) => {
-  const answer = await fetch(`http://${server}${path}`)
-  assert.equal(answer.status, 200, path)
-  return answer.json()
-}
-
-const browser = await launch()
-
-// A page of that browser context, whose faults are collected.
-async function open(options) {
-  const page = await (await browser.newContext(options)).newPage()
-  page.setDefaultTimeout(PATIENCE)
-  const faults = []
-  const look = (url) => new URL(url).host === server || faults.push(`asks for ${url}`)
-  page.on("request", (request) => look(request.url()))
-  page.on("websocket", (socket) => look(socket.url()))
-  page.on("pageerror", (error) => faults.push(error.message))
-  page.on("console", (message) => {
-    // A block that is not there, on purpose.
-    const isExpected = message.location().url.endsWith("/block/99999999")
-    if (message.type() === "error" && !isExpected) faults.push(`${page.url()}: ${message.text()}`)
-  })
-  return { page, faults, go: (path) => page.goto(`http://${server}${path}`) }
-}
-
-// Nothing that keeps people out. The policy of the pages keeps scripts out: the audit comes in by the debugger.
-async function audit(page) {
-  await page.evaluate(await import("node:fs").then(({ readFileSync }) => readFileSync(axe, "utf8")))
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }))
-  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
-  const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).slice(0, 3).join(" ")}`)
-  assert.deepEqual(found, [], page.url())
-}
+import { browser, json, open, walk } from "./walk.mjs"
 
 try {
   const [found] = (await json("/v0/search/transactions?q=account:eosio.token+action:transfer+data.to:alice&limit=1&sort=desc"))
     .transactions
   const transaction = found.lifecycle.id
   const scope = "account=eosio.token&table=accounts&scope=alice"
-  const walk = {
+  const pages = {
     home: "/",
     block: "/block/300",
     transaction: `/tx/${transaction}`,
@@ -133,23 +91,7 @@ try {
   assert.deepEqual(faults, [])
   await page.context().close()
 
-  // Every page, light and dark, wide and narrow.
-  for (const options of [
-    { viewport: { width: 1280, height: 900 }, colorScheme: "light" },
-    { viewport: { width: 390, height: 800 }, colorScheme: "dark" },
-  ]) {
-    const { page, faults, go } = await open(options)
-    for (const [name, path] of Object.entries(walk)) {
-      await go(path)
-      assert.ok(await page.locator("h1").textContent(), path)
-      await audit(page)
-      const isTooWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)
-      assert.ok(!isTooWide, `${path} is wider than the screen`)
-      if (folder) await page.screenshot({ path: join(folder, `${name}-${options.colorScheme}.png`) })
-    }
-    assert.deepEqual(faults, [])
-    await page.context().close()
-  }
+  await walk(pages, ["docs"])
 
   // Forms work without scripts.
   const plain = await open({ javaScriptEnabled: false })
