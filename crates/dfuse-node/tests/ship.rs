@@ -23,7 +23,10 @@ async fn next(source: &mut Source) -> Result<Arc<Block>, Error> {
     loop {
         match source.next().await?.unwrap() {
             SourceEvent::Block { block, .. } => return Ok(block.unwrap()),
-            SourceEvent::AbiDump(_) | SourceEvent::HasUpTo(_) | SourceEvent::Interrupted(_) => {}
+            SourceEvent::AbiDump(_)
+            | SourceEvent::ServedBy(_)
+            | SourceEvent::HasUpTo(_)
+            | SourceEvent::Interrupted(_) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -233,7 +233,7 @@ fn odd() -> Vec<(&'static str, Vec<u8>, Option<Value>)> {
         // What comes after a value is passed over, as by nodes.
         ("uint64", 1_u64.to_le_bytes().into_iter().chain([9]).collect(), Some(json!(1))),
         ("uint64", u64::MAX.to_le_bytes().to_vec(), Some(json!("18446744073709551615"))),
-        ("node", vec![1, 1, 2, 0], Some(json!({"v": 1, "next": {"v": 2, "next": null}}))),
+        ("node", vec![1, 1, 2, 0], Some(json!({"v": 1, "next": {"v": 2}}))),
         ("string[]", vec![0xff, 0xff, 0xff, 0xff, 0x0f], None),
     ]
 }
