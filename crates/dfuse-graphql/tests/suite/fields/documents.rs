@@ -9,28 +9,13 @@ const TRANSACTION: &str = "fragment X on Transaction{expiration refBlockNum refB
     fragment C on Action{account name authorization{actor permission} json data hexData}";
 const DEFERRED: &str = "fragment D on DTrxOp{operation sender senderID payer publishedAt delayUntil expirationAt trxID \
     transaction{...X}}";
-const CHANGE: &str = "fragment O on DBOp{operation oldPayer newPayer key{code table scope key} oldData newData \
-    oldJSON{object error} newJSON{object error}}";
 const ACTION: &str = "fragment A on ActionTrace{seq executionIndex receipt{...R} receiver account name \
     authorization{actor permission} data json hexData ramOps{operation family action payer delta usage} dtrxOps{...D} \
-    tableOps{operation table{code table scope}} dbOps{...O} console contextFree elapsed exceptJSON isNotify isMatchingQuery \
+    tableOps{operation table{code table scope}} dbOps{operation oldPayer newPayer key{code table scope key} oldData newData \
+    oldJSON{object error} newJSON{object error}} console contextFree elapsed exceptJSON isNotify isMatchingQuery \
     createdActions{executionIndex} creatorAction{executionIndex} closestUnnotifiedAncestorAction{executionIndex}}";
 const TRACE: &str = "fragment T on TransactionTrace{id block{...H} status receipt{status cpuUsageMicroSeconds netUsageWords} \
     elapsed netUsage scheduled executedActions{...A} matchingActions{seq} topLevelActions{executionIndex} exceptJSON}";
-
-/// What a whole trace needs.
-const OF_TRACE: &[&str] = &[HEADER, RECEIPT, TRANSACTION, DEFERRED, CHANGE, ACTION, TRACE];
-const ROW: &str = "fragment W on TableRow{key payer blockNum data json{object error}}";
-const PAGE: &str = "fragment P on PageInfo{startCursor endCursor hasNextPage hasPreviousPage}";
-const BALANCES: &str = "fragment B on AccountBalanceConnection{blockRef{number id} edges{cursor node{contract account symbol \
-    precision balance}} pageInfo{...P}}";
-const STATE: &str = "blockRef{number id} isIrreversible irreversibleBlockNum stateFromBlockNum isComplete";
-
-pub(super) const COUNT: &str =
-    "query($query: String!){searchCount(query: $query){transactions actions lowBlockNum highBlockNum isComplete}}";
-pub(super) const BY_TIME: &str = "query($time: Time!){blockIDByTime(time: $time, comparator: EQ){time num id}}";
-pub(super) const AT_CREATION: &str =
-    "query($account: String!){blockIDAtAccountCreation(account: $account){time num id}}";
 
 fn with(document: &str, fragments: &[&str]) -> String {
     [&[document], fragments].concat().join(" ")
@@ -42,17 +27,17 @@ pub(super) fn lifecycle() -> String {
         "query($id: String!){transactionLifecycle(id: $id){id status signatures publicKeys creationIrreversible \
          executionIrreversible cancelationIrreversible transaction{...X} trace{...T} createdBy{...E} canceledBy{...E}}} \
          fragment E on ExternalDTrxOp{srcTrxID block{id num timestamp} op{...D}}",
-        OF_TRACE,
+        &[HEADER, RECEIPT, TRANSACTION, DEFERRED, ACTION, TRACE],
     )
 }
 
-/// All of a block.
+/// All of a block but what its transactions did.
 pub(super) fn block() -> String {
     with(
         "query($id: String!){block(id: $id){id num dposLIBNum irreversible header{...H} merkleRoot{nodeCount activeNodes} \
-         executedTransactionCount transactionTraces{edges{cursor node{...T}} pageInfo{startCursor endCursor hasNextPage \
+         executedTransactionCount transactionTraces{edges{cursor node{id}} pageInfo{startCursor endCursor hasNextPage \
          hasPreviousPage}}}}",
-        OF_TRACE,
+        &[HEADER],
     )
 }
 
@@ -64,80 +49,4 @@ pub(super) fn history() -> String {
          console contextFree isNotify}} pageInfo{startCursor endCursor hasNextPage hasPreviousPage}}}",
         &[RECEIPT],
     )
-}
-
-/// A search, as a query or a subscription.
-pub(super) fn search(root: &str, direction: &str) -> String {
-    let undo = if direction == "Forward" { "undo" } else { "" };
-    let result = format!("{undo} cursor isIrreversible irreversibleBlockNum block{{...H}} trace{{...T}}");
-    let answer = if root == "query" { format!("cursor results{{{result}}}") } else { result };
-    let document = format!(
-        "{root}($query: String!, $cursor: String, $low: Int64, $high: Int64){{searchTransactions{direction}(query: $query, \
-         cursor: $cursor, lowBlockNum: $low, highBlockNum: $high){{{answer}}}}}"
-    );
-    with(&document, OF_TRACE)
-}
-
-/// The head of the chain.
-pub(super) fn head() -> String {
-    with("subscription{head{block{...H} irreversibleBlockNum irreversibleBlockID}}", &[HEADER])
-}
-
-/// What becomes of a table, from the first block on.
-pub(super) fn deltas() -> String {
-    with(
-        "subscription($code: String!, $table: String!, $scope: String!, $high: Uint32){tableDeltas(code: $code, \
-         table: $table, scope: $scope, lowBlockNum: 2, highBlockNum: $high){undo cursor isIrreversible irreversibleBlockNum \
-         block{...H} deltas{trace{...T} dbOp{...O}}}}",
-        OF_TRACE,
-    )
-}
-
-/// The rows of a table.
-pub(super) fn rows() -> String {
-    let document = format!(
-        "query($code: String!, $table: String!, $scope: String!, $at: Uint32){{tableRows(code: $code, table: $table, \
-         scope: $scope, blockNum: $at, limit: 1000){{{STATE} cursor rows{{...W}}}}}}"
-    );
-    with(&document, &[ROW])
-}
-
-/// A row of a table.
-pub(super) fn row() -> String {
-    let document = format!(
-        "query($code: String!, $table: String!, $scope: String!, $key: String!){{tableRow(code: $code, table: $table, \
-         scope: $scope, key: $key, keyEncoding: NAME){{{STATE} row{{...W}}}}}}"
-    );
-    with(&document, &[ROW])
-}
-
-/// What a table gained and lost since a block.
-pub(super) fn difference() -> String {
-    let document = format!(
-        "query($code: String!, $table: String!, $scope: String!, $from: Uint32!){{tableDiff(code: $code, table: $table, \
-         scope: $scope, fromBlockNum: $from){{{STATE} fromBlockNum toBlockNum rows{{key old{{...W}} new{{...W}}}}}}}}"
-    );
-    with(&document, &[ROW])
-}
-
-/// All tokens.
-pub(super) fn tokens() -> String {
-    with(
-        "{tokens(limit: 100){blockRef{number id} edges{cursor node{contract symbol issuer precision holders maximumSupply \
-         totalSupply}} pageInfo{...P}}}",
-        &[PAGE],
-    )
-}
-
-/// Who has how much of a token.
-pub(super) fn token_balances() -> String {
-    with(
-        "query($contract: String!, $symbol: String!){tokenBalances(contract: $contract, symbol: $symbol, limit: 100){...B}}",
-        &[BALANCES, PAGE],
-    )
-}
-
-/// What an account has.
-pub(super) fn account_balances() -> String {
-    with("query($account: String!){accountBalances(account: $account, limit: 100){...B}}", &[BALANCES, PAGE])
 }

@@ -62,7 +62,7 @@ fn upper(value: &Value) -> Value {
     json!(value.as_str().unwrap_or_default().to_ascii_uppercase())
 }
 
-pub(super) fn items(value: &Value) -> &[Value] {
+fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -379,7 +379,7 @@ fn receipt(rest: &Value) -> Value {
 }
 
 /// An object without some of its members.
-pub(super) fn without(value: &Value, keys: &[&str]) -> Value {
+fn without(value: &Value, keys: &[&str]) -> Value {
     let members = value.as_object().unwrap().iter().filter(|(key, _)| !keys.contains(&key.as_str()));
     Value::Object(members.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>())
 }

@@ -13,9 +13,6 @@ pub(crate) struct Walk {
     /// The values of each enum.
     enums: BTreeMap<String, BTreeSet<String>>,
     seen: BTreeMap<String, BTreeSet<String>>,
-    /// Fields of answers, and those that had a value once.
-    asked: BTreeSet<(String, String)>,
-    valued: BTreeSet<(String, String)>,
 }
 
 impl Walk {
@@ -39,9 +36,7 @@ impl Walk {
                 enums.insert(name(&kind), items(&kind["enumValues"]).iter().map(name).collect());
             }
         }
-        fields.retain(|(kind, _): &(String, String), _| !kind.starts_with("__"));
-        let (asked, valued) = Default::default();
-        Self { fields, enums, seen: BTreeMap::new(), asked, valued }
+        Self { fields, enums, seen: BTreeMap::new() }
     }
 
     /// Looks through a value of a type. Keys of objects must be names of fields.
@@ -50,12 +45,8 @@ impl Walk {
             Value::Array(items) => items.iter().for_each(|item| self.see(kind, item)),
             Value::Object(members) if kind != "JSON" => {
                 for (name, value) in members {
-                    let of_kind = (kind.to_owned(), name.clone());
-                    let field = self.fields.get(&of_kind).unwrap_or_else(|| panic!("{kind} has no {name}")).clone();
-                    if !value.is_null() {
-                        self.valued.insert(of_kind.clone());
-                    }
-                    self.asked.insert(of_kind);
+                    let field = self.fields.get(&(kind.to_owned(), name.clone()));
+                    let field = field.unwrap_or_else(|| panic!("{kind} has no {name}")).clone();
                     self.see(&field, value);
                 }
             }
@@ -68,15 +59,6 @@ impl Walk {
     pub(crate) fn mark(&mut self, kind: &str, value: &str) {
         assert!(self.enums[kind].contains(value), "{kind} has no {value}");
         self.seen.entry(kind.to_owned()).or_default().insert(value.to_owned());
-    }
-
-    /// The fields that no answer had, and those that never had a value.
-    pub(crate) fn unvisited(&self) -> [Vec<String>; 2] {
-        let names = |seen: &BTreeSet<(String, String)>| {
-            let left = self.fields.keys().filter(|field| !seen.contains(field));
-            left.map(|(kind, name)| format!("{kind}.{name}")).collect()
-        };
-        [names(&self.asked), names(&self.valued)]
     }
 
     /// The values that never occurred.
