@@ -447,6 +447,25 @@ impl BlockStore {
         self.put_bundle(&bundle, true).await.map(drop)
     }
 
+    /// The same unless the bundle is there, as another machine that takes blocks may have written it first; tells whether it was
+    /// written now. Bundles of two machines differ in what their nodes measured, never in ids.
+    ///
+    /// # Errors
+    /// [`Error::OtherChain`] if the bundle that is there is of another chain, and those of the store.
+    pub async fn create_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<bool> {
+        self.create_begun_bundle(&self.extend_bundle(None, blocks).await?).await
+    }
+
+    pub(crate) async fn create_begun_bundle(&self, bundle: &BundleEncoder) -> Result<bool> {
+        if self.put_bundle(bundle, false).await? {
+            return Ok(true);
+        }
+        if let Some(last) = bundle.last() {
+            self.must_end_with(last).await?;
+        }
+        Ok(false)
+    }
+
     /// Adds blocks to a bundle, which may have none yet, off the async threads.
     ///
     /// # Errors
@@ -462,21 +481,6 @@ impl BlockStore {
             Ok(bundle)
         });
         extended.await
-    }
-
-    /// Writes a bundle unless it is there, as another machine that takes blocks may have written it first; tells whether it was
-    /// written now. Bundles of two machines differ in what their nodes measured, never in ids.
-    ///
-    /// # Errors
-    /// [`Error::OtherChain`] if the bundle that is there is of another chain, and those of the store.
-    pub(crate) async fn create_bundle(&self, bundle: &BundleEncoder) -> Result<bool> {
-        if self.put_bundle(bundle, false).await? {
-            return Ok(true);
-        }
-        if let Some(last) = bundle.last() {
-            self.must_end_with(last).await?;
-        }
-        Ok(false)
     }
 
     /// Whether the bundle that ends with this block is there.

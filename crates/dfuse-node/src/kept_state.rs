@@ -39,14 +39,14 @@ impl KeptState {
         let open = self.lock();
         if let Some(store) = open.clone() {
             drop(open);
-            return dfuse_kv::copy(&*store, folder, &[], EngineOptions::default()).map_err(failed);
+            return dfuse_kv::copy(&*store, folder, EngineOptions::default()).map_err(failed);
         }
         if !self.0.folder.exists() {
             return Ok(0);
         }
         // No source opens it as long as it is held.
         let store = open_rows(&self.0.folder)?;
-        let copied = dfuse_kv::copy(&*store, folder, &[], EngineOptions::default());
+        let copied = dfuse_kv::copy(&*store, folder, EngineOptions::default());
         store.close().map_err(failed)?;
         copied.map_err(failed)
     }

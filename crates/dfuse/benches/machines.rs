@@ -77,7 +77,7 @@ fn own_folder(folder: &Path) -> std::path::PathBuf {
 fn new_machines(folder: &Path, [a, b]: [&Machine; 2]) -> [Machine; 3] {
     let place = folder.join("copies");
     println!("| a new machine, {BEFORE} blocks | ready after |\n|---|---|");
-    let mut start = |name: &str, what: &str| {
+    let start = |name: &str, what: &str| {
         let mut machine = Machine::new(folder, name, "api", &[a, b]).with("DFUSE_INDEX__COPY", text(&place));
         let started = Instant::now();
         machine.start(&[]);
@@ -159,11 +159,12 @@ fn more_machines(machines: &mut [Machine; 3], ids: &[String]) {
     for count in 1..=addresses.len() {
         let mut times: Vec<Duration> = thread::scope(|scope| {
             let paths = &paths;
-            let of = |(at, address)| {
-                (0..CONNECTIONS)
-                    .map(move |client| scope.spawn(move || ask(address, paths, at * 31 + client * 97, ASKING)))
-            };
-            let clients: Vec<_> = addresses[..count].iter().enumerate().flat_map(of).collect();
+            let mut clients = Vec::new();
+            for (at, address) in addresses[..count].iter().enumerate() {
+                for client in 0..CONNECTIONS {
+                    clients.push(scope.spawn(move || ask(address, paths, at * 31 + client * 97, ASKING)));
+                }
+            }
             clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
         });
         times.sort_unstable();

@@ -155,7 +155,7 @@ impl BranchAbis {
     }
 
     /// The one that was in force after the base.
-    fn from_before(&self, account: Name) -> dfuse_index::Result<Option<AbiRecord>> {
+    fn known_before(&self, account: Name) -> dfuse_index::Result<Option<AbiRecord>> {
         if let Some(record) = self.settled.get(&account) {
             return Ok(Some(record.clone()));
         }
@@ -215,7 +215,7 @@ impl AtBlock<'_> {
         let of_account = |set: &&[(Name, AbiRecord)]| set.iter().rev().find(|(of, _)| *of == account).cloned();
         let record = match self.branch.iter().find_map(of_account) {
             Some((_, record)) => Some(record),
-            None => self.abis.from_before(account)?,
+            None => self.abis.known_before(account)?,
         };
         let found = record.as_ref().and_then(compiled);
         self.known.insert(account, record);

@@ -4,11 +4,7 @@
 
 mod support;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use dfuse_deep_mind::{Event, Reader};
 use dfuse_testkit::synthetic::SyntheticChain;
@@ -71,18 +67,16 @@ fn a_bundle_that_is_gone_or_damaged_is_told_until_it_is_mended() {
     chain.start(&[]).stop();
     let bundle = chain.data().join("blocks/merged-blocks/0000000100.dbin.zst");
     let sound = fs::read(&bundle).unwrap();
-    let blows: [(&str, fn(&Path, &[u8])); 2] = [
-        ("is missing", |bundle, _| fs::remove_file(bundle).unwrap()),
-        ("is damaged", |bundle, sound| {
-            let mut damaged = sound.to_vec();
-            damaged[sound.len() / 2 - 300..sound.len() / 2 + 300].iter_mut().for_each(|byte| *byte ^= 0x24);
-            fs::write(bundle, damaged).unwrap();
-        }),
-    ];
-    for (why, blow) in blows {
+    for why in ["is missing", "is damaged"] {
         // Nothing of it is in memory.
         let mut server = chain.start(&[]);
-        blow(&bundle, &sound);
+        if why == "is missing" {
+            fs::remove_file(&bundle).unwrap();
+        } else {
+            let mut damaged = sound.clone();
+            damaged[sound.len() / 2 - 300..sound.len() / 2 + 300].iter_mut().for_each(|byte| *byte ^= 0x24);
+            fs::write(&bundle, damaged).unwrap();
+        }
         let paths: Vec<_> = chain.ids[100..200].iter().map(|id| format!("/v0/blocks/{id}")).collect();
         let statuses: Vec<_> = paths.iter().map(|path| server.get(path).status).collect();
         assert!(statuses.iter().any(|status| *status >= 500), "{why}: {statuses:?}");

@@ -201,7 +201,7 @@ impl Context {
         let api = self.api().reading(Class::LookUp);
         let read = api.read(move |snapshot, _| {
             let Some(head) = snapshot.head() else { return Ok(None) };
-            Untold::of(snapshot.view(), fields, &(first.min(head.number)..=head.number))
+            Untold::of(snapshot.view(), fields.clone(), &(first.min(head.number)..=head.number))
         });
         read.await
     }

@@ -374,12 +374,11 @@ impl History {
     /// The payload of a block's entry.
     fn entry(&mut self, id: Checksum256) -> Result<Option<Vec<u8>>> {
         let number = id.block_num();
-        if !self.open.as_ref().is_some_and(|open| open.part.has(number)) {
-            if self.open_part(number).is_err() {
-                // A node puts an old part elsewhere at any time.
-                self.look_again()?;
-                self.open_part(number)?;
-            }
+        let is_open = self.open.as_ref().is_some_and(|open| open.part.has(number));
+        // A node puts an old part elsewhere at any time.
+        if !is_open && self.open_part(number).is_err() {
+            self.look_again()?;
+            self.open_part(number)?;
         }
         let Some(open) = &mut self.open else { return Ok(None) };
         let wrong = |error| wrong(&open.part.place(), error);

@@ -69,11 +69,11 @@ async fn difference(api: Api, mut params: Params) -> ApiResult<Page> {
     let (account, table, scope, from_block, to_block, key_type) =
         params.finish((account, table, scope, from, to, key_type))?;
     let asked = Asked { account, table, scope, key_type: key_type.unwrap_or_default() };
-    api.query(move |read| page(read, asked, key_type.is_none(), [from_block, to_block])).await
+    api.query(move |read| page(read, &asked, key_type.is_none(), [from_block, to_block])).await
 }
 
 /// `guesses` what keys are by what they look like.
-fn page(read: &ReadContext<'_>, mut asked: Asked, guesses: bool, [from_block, to_block]: [u128; 2]) -> ApiResult<Page> {
+fn page(read: &ReadContext<'_>, asked: &Asked, guesses: bool, [from_block, to_block]: [u128; 2]) -> ApiResult<Page> {
     let question =
         DifferenceQuestion { table: asked.key(), from_block, to_block, irreversible_only: false, json: true };
     let mut reader = difference_of(read, &question)?;
@@ -91,10 +91,11 @@ fn page(read: &ReadContext<'_>, mut asked: Asked, guesses: bool, [from_block, to
             Step::End => break,
         }
     }
-    if guesses {
-        asked.key_type = key_type_of(&found.iter().map(|(key, _)| *key).collect::<Vec<_>>());
-    }
-    let (asked, [old, new]) = (&asked, reader.forms());
+    let key_type = match guesses {
+        true => key_type_of(&found.iter().map(|(key, _)| *key).collect::<Vec<_>>()),
+        false => asked.key_type,
+    };
+    let (asked, [old, new]) = (&Asked { key_type, scope: asked.scope.clone(), ..*asked }, reader.forms());
     let format = RowFormat { key_type: asked.key_type, with_block_num: true };
     let changes = found.iter().map(|(key, rows)| {
         let (old, new) = (row(format, old, rows.old.as_ref())?, row(format, new, rows.new.as_ref())?);
