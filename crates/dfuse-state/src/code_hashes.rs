@@ -1,15 +1,12 @@
 //! Which code an account has, by its hash.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use dfuse_antelope::{Checksum, Checksum256, Name, raw};
 use dfuse_index::{
-    Aging, BlockContext, Delta, DeltaBuilder, ExecutedAction, Family, Index, Kept, LoadedEntries, Part, Result,
-    StateRow, View, codec::ValueReader,
+    Aging, BlockContext, Delta, ExecutedAction, Family, Index, Kept, LoadedEntries, Part, Result, StateRow, View,
+    codec::ValueReader,
 };
 
-use crate::versions::{newest, versioned};
+use crate::versions::{newest, set_by_actions};
 
 /// Account and inverted block number to the SHA-256 of its code; empty where the code was removed.
 pub const CODE_HASHES: Family = Family::new("code-hash");
@@ -30,8 +27,8 @@ pub struct CodeHash {
     pub block_number: u32,
 }
 
-/// The account whose code an action sets, and the hash of that code; none if there is none.
-fn read(executed: &ExecutedAction<'_>) -> Option<(Name, Option<Checksum256>)> {
+/// The key of the account whose code an action sets, and the hash of that code; none if there is none.
+fn read(executed: &ExecutedAction<'_>) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
     let action = &executed.action.action;
     if (executed.action.receiver, action.account, action.name) != (Name::EOSIO, Name::EOSIO, SETCODE) {
         return None;
@@ -42,7 +39,8 @@ fn read(executed: &ExecutedAction<'_>) -> Option<(Name, Option<Checksum256>)> {
     // Type and version of the virtual machine.
     data.take(2, "virtual machine").ok()?;
     let code = data.blob("code").ok()?;
-    Some((account, (!code.is_empty()).then(|| Checksum256::sha256(code))))
+    let hash = (!code.is_empty()).then(|| Checksum256::sha256(code).0.to_vec());
+    Some((account.0.to_be_bytes().to_vec(), hash))
 }
 
 impl Index for CodeHashes {
@@ -63,23 +61,7 @@ impl Index for CodeHashes {
     }
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
-        let number = context.block().number;
-        let mut set: Vec<_> = context
-            .executed_actions()
-            .filter_map(|executed| Some((executed.global_sequence, read(&executed)?)))
-            .collect();
-        set.sort_by_key(|(global_sequence, _)| *global_sequence);
-        let last: BTreeMap<_, _> = set.into_iter().map(|(_, change)| change).collect();
-        let mut delta = DeltaBuilder::new();
-        for (account, hash) in last {
-            let key = account.0.to_be_bytes();
-            let before = newest(view, CODE_HASHES, &key, number)?.map_or_else(Bytes::new, |(_, value)| value);
-            let after = hash.map_or_else(Bytes::new, |hash| Bytes::copy_from_slice(&hash.0));
-            if before != after {
-                delta.put(CODE_HASHES, versioned(&key, number), after);
-            }
-        }
-        Ok(delta.build())
+        set_by_actions(CODE_HASHES, context, view, read)
     }
 
     fn holds_state(&self) -> bool {

@@ -1,15 +1,12 @@
 //! Which permission of an account suffices for which actions.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use dfuse_antelope::{Name, raw};
 use dfuse_index::{
-    Aging, BlockContext, Delta, DeltaBuilder, ExecutedAction, Family, Index, Kept, LoadedEntries, Part, Result,
-    StateRow, View, codec::ValueReader,
+    Aging, BlockContext, Delta, ExecutedAction, Family, Index, Kept, LoadedEntries, Part, Result, StateRow, View,
+    codec::ValueReader,
 };
 
-use crate::versions::{newest, present, versioned};
+use crate::versions::{present, set_by_actions};
 
 /// Account, contract, action and inverted block number to permission; empty where the link was removed.
 pub const PERMISSION_LINKS: Family = Family::new("permission-link");
@@ -35,8 +32,8 @@ pub struct PermissionLink {
     pub block_number: u32,
 }
 
-/// Account, contract and action of the link that an action sets or removes, and the permission that it sets.
-fn read(executed: &ExecutedAction<'_>) -> Option<([Name; 3], Option<Name>)> {
+/// The key of the link that an action sets or removes, and the permission that it sets.
+fn read(executed: &ExecutedAction<'_>) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
     let action = &executed.action.action;
     if (executed.action.receiver, action.account) != (Name::EOSIO, Name::EOSIO)
         || ![LINKAUTH, UNLINKAUTH].contains(&action.name)
@@ -47,7 +44,8 @@ fn read(executed: &ExecutedAction<'_>) -> Option<([Name; 3], Option<Name>)> {
     let mut data = raw::Reader::new(&action.raw_data);
     let link = [data.name().ok()?, data.name().ok()?, data.name().ok()?];
     let permission = if action.name == LINKAUTH { Some(data.name().ok()?) } else { None };
-    Some((link, permission))
+    let bytes = |name: Name| name.0.to_be_bytes();
+    Some((link.map(bytes).concat(), permission.map(|name| bytes(name).to_vec())))
 }
 
 impl Index for PermissionLinks {
@@ -68,23 +66,7 @@ impl Index for PermissionLinks {
     }
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
-        let number = context.block().number;
-        let mut set: Vec<_> = context
-            .executed_actions()
-            .filter_map(|executed| Some((executed.global_sequence, read(&executed)?)))
-            .collect();
-        set.sort_by_key(|(global_sequence, _)| *global_sequence);
-        let last: BTreeMap<_, _> = set.into_iter().map(|(_, change)| change).collect();
-        let mut delta = DeltaBuilder::new();
-        for (link, permission) in last {
-            let key = link.map(|name| name.0.to_be_bytes()).concat();
-            let after = permission.map_or_else(Bytes::new, |name| Bytes::copy_from_slice(&name.0.to_be_bytes()));
-            let before = newest(view, PERMISSION_LINKS, &key, number)?.map_or_else(Bytes::new, |(_, value)| value);
-            if before != after {
-                delta.put(PERMISSION_LINKS, versioned(&key, number), after);
-            }
-        }
-        Ok(delta.build())
+        set_by_actions(PERMISSION_LINKS, context, view, read)
     }
 
     fn holds_state(&self) -> bool {

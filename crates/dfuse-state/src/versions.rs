@@ -1,8 +1,12 @@
 //! Families whose keys end in an inverted block number, so that the newest version of a key comes first. An empty value
 //! says that from this block on nothing is there.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use dfuse_index::{Family, Result, View, ViewScan, codec::ValueReader};
+use dfuse_index::{
+    BlockContext, Delta, DeltaBuilder, ExecutedAction, Family, Result, View, ViewScan, codec::ValueReader,
+};
 use dfuse_kv::{Direction, Entry, Hint, KeyRange};
 
 /// Bytes of a version in a key.
@@ -29,6 +33,29 @@ pub(crate) fn newest(view: &View, family: Family, key: &[u8], number: u32) -> Re
     let range = KeyRange::new(versioned(key, number)..=versioned(key, 0));
     let Some((key, value)) = view.first(family, &range, Direction::Forward)? else { return Ok(None) };
     Ok(Some((split(family, &key)?.1, value)))
+}
+
+/// Versions of a block whose keys are set by actions, as `read` tells: the last action counts, and no value removes.
+pub(crate) fn set_by_actions(
+    family: Family,
+    context: &BlockContext<'_>,
+    view: &View,
+    read: impl Fn(&ExecutedAction<'_>) -> Option<(Vec<u8>, Option<Vec<u8>>)>,
+) -> Result<Delta> {
+    let number = context.block().number;
+    let mut set: Vec<_> =
+        context.executed_actions().filter_map(|executed| Some((executed.global_sequence, read(&executed)?))).collect();
+    set.sort_by_key(|(global_sequence, _)| *global_sequence);
+    let last: BTreeMap<_, _> = set.into_iter().map(|(_, change)| change).collect();
+    let mut delta = DeltaBuilder::new();
+    for (key, value) in last {
+        let before = newest(view, family, &key, number)?.map_or_else(Bytes::new, |(_, value)| value);
+        let after = value.map_or_else(Bytes::new, Bytes::from);
+        if before != after {
+            delta.put(family, versioned(&key, number), after);
+        }
+    }
+    Ok(delta.build())
 }
 
 /// The keys of a range with the newest version of each at or below a height.

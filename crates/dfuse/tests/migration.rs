@@ -127,8 +127,15 @@ impl State {
         state
     }
 
-    /// Of a node as it is now.
+    /// Of a node, with all that was pushed so far.
     async fn of(node: &RealNode) -> Self {
+        let head = async || -> u64 {
+            let info: Value = node.client.call("/v1/chain/get_info", &json!({})).await.unwrap();
+            info["head_block_num"].as_u64().unwrap()
+        };
+        // What was pushed last is in the block that is being made.
+        let before = head().await;
+        until("the next block", async || (head().await > before).then_some(())).await;
         let snapshot = node.client.create_snapshot(Duration::from_secs(60)).await.unwrap();
         Self::read(BufReader::new(File::open(snapshot.snapshot_name).unwrap()))
     }

@@ -317,7 +317,8 @@ impl Blocks {
                 // It was split after it was listed.
                 return Ok(());
             }
-            let log = log.seek(end).map_err(|error| wrong(&part.place(), error))?;
+            // Where no block was read yet, it begins behind the preamble.
+            let log = if end == 0 { log } else { log.seek(end).map_err(|error| wrong(&part.place(), error))? };
             self.open = Some((part, log, end));
         }
         Ok(())
@@ -474,5 +475,29 @@ impl Offsets {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
             Err(source) => Err(Wrong::Io { offset: place, source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Cursor};
+
+    use dfuse_testkit::recorded;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_had_no_block_yet_is_read_on_behind_its_preamble() {
+        let Some(log) = recorded::tar_member("small/ship-and-blocks.tar.zst", "blocks/blocks.log") else { return };
+        let first = BlockLog::open(Cursor::new(&log)).unwrap().next_block().unwrap().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blocks.log");
+        fs::write(&path, &log[..first.offset as usize]).unwrap();
+        let parts = parts(folder.path(), "blocks").unwrap().into();
+        let mut blocks = Blocks { folder: folder.path().to_owned(), parts, open: None, next: 0, unfinished: None };
+        assert_eq!(blocks.next().unwrap(), None);
+        fs::write(&path, &log).unwrap();
+        blocks.look_again().unwrap();
+        assert_eq!(blocks.next().unwrap(), Some((first.id, first.block)));
     }
 }

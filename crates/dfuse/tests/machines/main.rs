@@ -115,16 +115,7 @@ fn keys_are_common_to_all_machines() {
     };
     let (_, made): (_, serde_json::Value) = dfuse(&c, &["keys", "create", "--kind", "server", "--name", "x"]);
     let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
-    let token = |machine: &mut Machine| support::issue(machine.server(), key);
-    let until = support::deadline();
-    let token = loop {
-        let (status, body) = token(&mut d);
-        if status == 200 {
-            break body["token"].as_str().unwrap().to_owned();
-        }
-        assert!(std::time::Instant::now() < until, "{body}");
-        thread::sleep(Duration::from_millis(50));
-    };
+    let token = support::issued(d.server(), key);
     let path = format!("/v0/block_id/by_time?time=2100-01-01T00:00:00Z&comparator=lt&token={token}");
     assert_eq!(c.server().get(&path).status, 200, "a token of one machine counts at the other");
     assert_eq!(dfuse(&d, &["keys", "revoke", id]).0, Some(0));

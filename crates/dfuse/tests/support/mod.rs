@@ -281,6 +281,19 @@ pub(crate) fn issue(server: &mut Server, key: &str) -> (u16, Value) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
+/// A token for a key, once the server knows the key.
+pub(crate) fn issued(server: &mut Server, key: &str) -> String {
+    let until = deadline();
+    loop {
+        let (status, body) = issue(server, key);
+        if status == 200 {
+            return body["token"].as_str().unwrap().to_owned();
+        }
+        assert!(Instant::now() < until, "{body}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// What the server at an address answers.
 pub(crate) fn get(address: &str, path: &str) -> Answer {
     try_get(address, path).unwrap_or_else(|| panic!("no answer of {address} to {path}"))
