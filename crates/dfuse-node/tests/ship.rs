@@ -225,6 +225,15 @@ async fn a_source_says_how_far_nodes_are_and_that_they_give_nothing() {
     assert_eq!(others, ["has 345", "2", "3", "goes on", "4", "5"]);
 }
 
+#[tokio::test]
+async fn a_node_that_has_just_been_started_is_waited_for() {
+    let Some(chain) = chain("small") else { return };
+    let (address, _requests) = Script::new(chain[..1].to_vec()).serve();
+    let mut source = Source::open(&address.parse().unwrap(), options()).unwrap();
+    let SourceEvent::Interrupted(Some(why)) = source.next().await.unwrap().unwrap() else { panic!("no reason") };
+    assert!(why.contains("has no traces"), "{why}");
+}
+
 /// Takes something of a block away.
 type Loss = fn(&mut Sent);
 

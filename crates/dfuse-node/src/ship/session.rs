@@ -113,9 +113,9 @@ impl Session<'_> {
                 }
                 _ => continue,
             };
-            // Another node may have more, and what is there can be served.
+            // Another node may have more, and what is there can be served. One without blocks has nothing yet, whatever its options are.
             let has_begun = self.followed.assembler.is_some() || !self.options.is_empty;
-            return Err(match has_begun {
+            return Err(match has_begun || status.head.block_num <= 1 {
                 true => Ended::Lost(why),
                 false => Ended::Refused(Error::HistoryMissing(why)),
             });

@@ -302,8 +302,12 @@ impl Script {
             writer.u32(head.block_num());
             writer.checksum256(&head);
         }
-        let end = head.block_num() + 1;
-        [self.begin, end, self.begin - 1, end].into_iter().for_each(|number| writer.u32(number));
+        // A node that has just been started has no block in its logs.
+        let kept = match head.block_num() {
+            1 => [0; 4],
+            head => [self.begin, head + 1, self.begin - 1, head + 1],
+        };
+        kept.into_iter().for_each(|number| writer.u32(number));
         if !self.version.is_eosio() {
             writer.checksum256(&self.chain_id);
         }
