@@ -77,11 +77,6 @@ impl Opened {
         let search = Arc::new(SearchIndex::new(given.terms.clone()));
         let indexes = indexes(search.clone());
         let files = given.files()?;
-        // Machines that only build indexes write nothing there.
-        let shares = given.roles.are_of_several(settings) && (given.roles.ingest || given.roles.api);
-        if shares && files.is_remote() {
-            files.must_tell_writers_apart(&SystemEntropy).await?;
-        }
         let has_indexes = given.roles.index;
         if settings.rebuild_damaged && has_indexes {
             repair::rebuild_damaged(&folder, &files).await?;

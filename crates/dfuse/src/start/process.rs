@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use dfuse_antelope::Checksum256;
-use dfuse_blocks::SystemClock;
+use dfuse_blocks::{SystemClock, SystemEntropy};
 use dfuse_node::{KeptState, Source, nodeos::Nodeos};
 use dfuse_query::Service;
 use dfuse_search::Filter;
@@ -173,11 +173,16 @@ async fn run_parts(
     result.and(closed)
 }
 
-/// The name of one of several machines, which it must have alone.
+/// The name of one of several machines, which it must have alone, in a store that tells them apart.
 async fn name_of(given: &Given<'_>) -> anyhow::Result<Option<Arc<MachineName>>> {
+    let (files, roles) = (given.files()?, given.roles);
+    // Machines that only build indexes write nothing else there.
+    if roles.are_of_several(given.settings) && (roles.ingest || roles.api) && files.is_remote() {
+        files.must_tell_writers_apart(&SystemEntropy).await?;
+    }
     match &given.settings.machines.name {
         Some(name) => {
-            let objects = given.files()?.access_objects();
+            let objects = files.access_objects();
             Ok(Some(Arc::new(MachineName::take(name, given.data_dir.path(), objects).await?)))
         }
         None => Ok(None),
