@@ -21,9 +21,6 @@ use dfuse_testkit::{
 };
 use dfuse_trx::Transactions;
 
-/// Memory for the writes of reversible blocks of the second follower: most are in the scratch space.
-const LITTLE: usize = 256 << 10;
-
 fn indexes() -> Vec<Arc<dyn Index>> {
     let mut indexes: Vec<Arc<dyn Index>> =
         vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions)];
@@ -141,8 +138,9 @@ fn compare_snapshots(found: &ServingSnapshot, expected: &ServingSnapshot, random
     compared
 }
 
-/// Returns how many entries were compared, and how many snapshots each follower took.
-fn run(steps: &[Step], seed: u64) -> (usize, [usize; 2]) {
+/// The second follower has so `little` memory for the writes of reversible blocks that most are in the scratch space. Returns how many
+/// entries were compared, and how many snapshots each follower took.
+fn run(steps: &[Step], seed: u64, little: usize) -> (usize, [usize; 2]) {
     let mut random = Random::new(seed);
     let folder = tempfile::tempdir().unwrap();
     let (store, _) =
@@ -151,8 +149,8 @@ fn run(steps: &[Step], seed: u64) -> (usize, [usize; 2]) {
     let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(&keyspaces(&indexes())));
     let mut whole = Pipeline::open(memory, None, indexes(), Options::default()).unwrap();
     let little = Options {
-        overlay_bytes: LITTLE,
-        batch_bytes: LITTLE / 2,
+        overlay_bytes: little,
+        batch_bytes: little / 2,
         scratch: ScratchSpace::in_directory(folder.path().join("scratch")),
         ..Options::default()
     };
@@ -215,7 +213,7 @@ fn every_family_of_a_synthetic_chain() {
             SyntheticChain::builder().seed(seed).blocks(120).fork(Fork::new(20, 2, 3)).fork(Fork::new(90, 4, 5));
         let mut log = Vec::new();
         chain.build().write_log(&mut log).unwrap();
-        let (compared, taken) = run(&steps(&log[..]), seed);
+        let (compared, taken) = run(&steps(&log[..]), seed, 32 << 10);
         assert!(compared > 10_000 && taken.iter().all(|taken| *taken > 2), "{compared} {taken:?}");
     }
 }
@@ -223,6 +221,6 @@ fn every_family_of_a_synthetic_chain() {
 #[test]
 fn every_family_of_a_recorded_chain_with_forks() {
     let Some(log) = recorded::open("fork/fork.dmlog.zst") else { return };
-    let (compared, taken) = run(&steps(log), 7);
+    let (compared, taken) = run(&steps(log), 7, 256 << 10);
     assert!(compared > 10_000 && taken.iter().all(|taken| *taken > 10), "{compared} {taken:?}");
 }

@@ -160,6 +160,7 @@ async fn readiness_is_a_list_of_conditions() {
         "index_account-state",
         "index_accounts",
         "index_blocks",
+        "index_code-hashes",
         "index_key-accounts",
         "index_permission-links",
         "index_rows",
