@@ -175,7 +175,7 @@ fn run(steps: &[Step], seed: u64, little: usize) -> (usize, [usize; 2]) {
             }
             follow(follower, step);
             let before = (follower.committed(), follower.serving().snapshot());
-            let adopted = match random.position(6) {
+            let adopted = match random.position(3) {
                 0 => follower.adopt_newest().unwrap(),
                 1 if !kept.is_empty() => Some(follower.adopt(kept[random.position(kept.len())].clone()).unwrap()),
                 _ => None,
@@ -210,7 +210,7 @@ fn run(steps: &[Step], seed: u64, little: usize) -> (usize, [usize; 2]) {
 fn every_family_of_a_synthetic_chain() {
     for seed in 0..2 {
         let chain =
-            SyntheticChain::builder().seed(seed).blocks(120).fork(Fork::new(20, 2, 3)).fork(Fork::new(90, 4, 5));
+            SyntheticChain::builder().seed(seed).blocks(160).fork(Fork::new(20, 2, 3)).fork(Fork::new(90, 4, 5));
         let mut log = Vec::new();
         chain.build().write_log(&mut log).unwrap();
         let (compared, taken) = run(&steps(&log[..]), seed, 32 << 10);

@@ -151,7 +151,7 @@ async fn a_complete_index_is_built_again_to_the_same_bytes() {
         }
     };
     let rebuild = Rebuild::open(store.clone(), &all(), "blocks", Options::default(), progress).unwrap();
-    assert_eq!(dropped, ["block", "block-transactions", "sequence", "state-history-block", "time"]);
+    assert_eq!(dropped, ["block", "block-transactions", "sequence", "state-history-block", "time", "block-filter"]);
     reindex(&files, rebuild, |_| {}).await.unwrap();
     assert_eq!(contents(&*store, &[]), before);
     let missing = Rebuild::open(store, &all(), "rows", Options::default(), |_| {});
