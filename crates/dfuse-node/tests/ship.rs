@@ -204,7 +204,7 @@ async fn told(source: &mut Source, mut blocks: usize) -> Vec<String> {
             SourceEvent::HasUpTo(number) => told.push(format!("has {number}")),
             SourceEvent::Interrupted(None) => told.push("goes on".to_owned()),
             SourceEvent::Interrupted(Some(why)) => told.push(why),
-            SourceEvent::AbiDump(_) => {}
+            SourceEvent::AbiDump(_) | SourceEvent::ServedBy(_) => {}
             other => panic!("{other:?}"),
         }
     }

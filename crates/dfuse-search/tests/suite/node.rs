@@ -8,7 +8,7 @@ use dfuse_index::{BlockRef, View};
 use dfuse_index::{Index, Options, Pipeline, ServingSnapshot, abi::Abis, blocks::Blocks, keyspaces};
 use dfuse_kv::{Direction, MemoryDisk, MemoryStore};
 use dfuse_search::{
-    Budget, Evaluations, LiveRow, LostBlocks, Match, PageEnd, Position, Query, Request, Result, SearchIndex,
+    Budget, Error, Evaluations, LiveRow, LostBlocks, Match, PageEnd, Position, Query, Request, Result, SearchIndex,
     TermOptions, count, resume, search,
 };
 use dfuse_testkit::{
@@ -222,10 +222,18 @@ impl Node {
         snapshot.view_at(block.header.previous).unwrap().unwrap_or_else(|| snapshot.view().clone())
     }
 
-    /// Goes on from a position, with what was sent up to there; gives what is sent after all.
-    pub(crate) fn resume(&self, query: &Query, position: Position, sent: &mut Vec<Found>) {
+    /// Goes on from a position, with what was sent up to there; gives what is sent after all. False while the best chain has not come
+    /// to the position's height again: then whoever asks has to wait.
+    pub(crate) fn resume(&self, query: &Query, position: Position, sent: &mut Vec<Found>) -> bool {
         let snapshot = self.snapshot();
-        let resumed = resume(&snapshot, &self.index, query, position, self).unwrap();
+        let resumed = match resume(&snapshot, &self.index, query, position, self) {
+            Err(Error::CursorAhead { cursor, head }) => {
+                assert_eq!((cursor, Some(head)), (position.block, self.head().map(|head| head.number)));
+                assert!(position.block.number > head);
+                return false;
+            }
+            resumed => resumed.unwrap(),
+        };
         for row in &resumed.undone {
             let LiveRow::Match { found, undo: true, .. } = row else { panic!("{row:?}") };
             assert_eq!(sent.pop().as_ref(), Some(&plain(found)), "{query}");
@@ -236,5 +244,6 @@ impl Node {
         let page = search(snapshot.view(), &request, &mut Budget::unlimited()).unwrap();
         assert_eq!(page.end, PageEnd::Complete);
         sent.extend(page.matches.iter().map(plain));
+        true
     }
 }
