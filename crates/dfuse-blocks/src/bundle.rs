@@ -176,15 +176,15 @@ impl BundleEncoder {
     }
 
     /// The file, with its tables.
-    pub fn finish(&self) -> Vec<u8> {
-        let (mut file, mut seek_table) = (self.file.clone(), self.seek_table.clone());
+    pub fn finish(self) -> Vec<u8> {
+        let Self { mut file, mut seek_table, blocks, .. } = self;
         let mut numbers = vec![];
-        self.blocks.iter().for_each(|block| numbers.put_u32_le(block.number));
+        blocks.iter().for_each(|block| numbers.put_u32_le(block.number));
         numbers.put_u32_le(checksum(&numbers));
         put_skippable(&mut file, OWN_MAGIC, &numbers);
         put_entry(&mut seek_table, SKIPPABLE_HEADER_BYTES + numbers.len(), &[]);
 
-        seek_table.put_u32_le((self.blocks.len() + FRAMES_BESIDE_BLOCKS) as u32);
+        seek_table.put_u32_le((blocks.len() + FRAMES_BESIDE_BLOCKS) as u32);
         seek_table.put_u8(WITH_CHECKSUMS);
         seek_table.put_u32_le(SEEKABLE_MAGIC);
         put_skippable(&mut file, SEEK_TABLE_MAGIC, &seek_table);

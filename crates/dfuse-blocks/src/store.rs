@@ -444,7 +444,7 @@ impl BlockStore {
     /// Writes the bundle of `blocks`, which are of one chain, ascending, and all belong into it; replaces one that is there.
     pub async fn write_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<()> {
         let bundle = self.extend_bundle(None, blocks).await?;
-        self.put_bundle(&bundle, true).await.map(drop)
+        self.put_bundle(bundle, true).await.map(drop)
     }
 
     /// The same unless the bundle is there, as another machine that takes blocks may have written it first; tells whether it was
@@ -453,14 +453,15 @@ impl BlockStore {
     /// # Errors
     /// [`Error::OtherChain`] if the bundle that is there is of another chain, and those of the store.
     pub async fn create_bundle(&self, blocks: Vec<EncodedBlock>) -> Result<bool> {
-        self.create_begun_bundle(&self.extend_bundle(None, blocks).await?).await
+        self.create_begun_bundle(self.extend_bundle(None, blocks).await?).await
     }
 
-    pub(crate) async fn create_begun_bundle(&self, bundle: &BundleEncoder) -> Result<bool> {
+    pub(crate) async fn create_begun_bundle(&self, bundle: BundleEncoder) -> Result<bool> {
+        let last = bundle.last();
         if self.put_bundle(bundle, false).await? {
             return Ok(true);
         }
-        if let Some(last) = bundle.last() {
+        if let Some(last) = last {
             self.must_end_with(last).await?;
         }
         Ok(false)
@@ -505,7 +506,7 @@ impl BlockStore {
     }
 
     /// Tells whether it was written; it is not if it is there and not to be replaced.
-    async fn put_bundle(&self, bundle: &BundleEncoder, replaces: bool) -> Result<bool> {
+    async fn put_bundle(&self, bundle: BundleEncoder, replaces: bool) -> Result<bool> {
         let (Some(first), Some(last)) = (bundle.first(), bundle.last()) else {
             return Err(Error::Usage("a bundle without blocks is of no use".to_owned()));
         };

@@ -151,7 +151,7 @@ impl Keeper {
             self.begun = Some(bundle);
             return Ok(false);
         };
-        let is_new = self.shared.store.create_begun_bundle(&bundle).await?;
+        let is_new = self.shared.store.create_begun_bundle(bundle).await?;
         debug!(last, is_new, "bundle written");
         self.superfluous = self.bundle_is_there(last);
         self.prune |= (last / BUNDLE_BLOCKS).is_multiple_of(PRUNE_EVERY);
