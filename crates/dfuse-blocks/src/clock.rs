@@ -50,6 +50,16 @@ impl Clock for SystemClock {
 pub trait Entropy: fmt::Debug + Send + Sync {
     /// Fills all of `bytes`.
     fn fill(&self, bytes: &mut [u8]) -> Result<()>;
+
+    /// A name that nobody else has: 16 bytes in hexadecimal.
+    ///
+    /// # Errors
+    /// Those of [`Entropy::fill`].
+    fn unique_name(&self) -> Result<String> {
+        let mut bytes = [0; 16];
+        self.fill(&mut bytes)?;
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
 }
 
 /// The randomness of the operating system.

@@ -46,7 +46,7 @@ pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use cursor::{Cursor, CursorKind, Step};
 pub use cursor_key::CursorKey;
 pub use dumps::{AbiDumpState, CheckedAbiDump};
-pub use error::{Error, MEND, Result};
+pub use error::{Error, MEND, Result, with_causes};
 pub use forks::{Added, Finalized, ForkDb};
 pub use link::{BlockRef, Linked};
 pub use mend::{Mended, mend};

@@ -33,6 +33,8 @@ use object_store::{
 use rustls::crypto::ring;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use crate::with_causes;
+
 /// Object stores close idle connections after some 20 seconds: one that is older is not used again.
 const IDLE: Duration = Duration::from_secs(15);
 /// Connections that are kept for the next request.
@@ -209,24 +211,6 @@ fn timed_out() -> HttpError {
 }
 
 /// A connection was lost. Every request may be made again: one that creates an object finds what it has created.
-fn failed(error: impl StdError + Send + Sync + 'static) -> HttpError {
-    HttpError::new(HttpErrorKind::Request, Told(error))
+fn failed(error: impl StdError) -> HttpError {
+    HttpError::new(HttpErrorKind::Request, io::Error::other(with_causes(&error)))
 }
-
-/// An error that says why: those of hyper leave that to their sources.
-#[derive(Debug)]
-struct Told<E>(E);
-
-impl<E: StdError> std::fmt::Display for Told<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
-}
-
-impl<E: StdError> StdError for Told<E> {}

@@ -20,9 +20,7 @@ impl BlockStore {
     /// # Errors
     /// [`Error::Usage`] if the store lets several create it, or cannot tell; those of the store.
     pub async fn must_tell_writers_apart(&self, entropy: &dyn Entropy) -> Result<()> {
-        let mut name = [0; 16];
-        entropy.fill(&mut name)?;
-        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = entropy.unique_name()?;
         let probes = self.probe_objects();
         let created =
             try_join_all((0..WRITERS).map(|writer| probes.create(&name, format!("{name} {writer}").into_bytes())));

@@ -1,6 +1,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use dfuse_antelope::{AbiDump, Name};
+use dfuse_blocks::with_causes;
 use dfuse_proto::{
     dfuse::blocks::v1::{
         AbiDumpPart, LostBlock, ReadAbiDumpsRequest, ReadLostBlocksRequest,
@@ -61,7 +62,7 @@ impl FirehoseClient {
     /// # Errors
     /// [`Failure::Lasting`] for certificates and credentials that are none, [`Failure::Passing`] if it cannot be reached.
     pub async fn connect(endpoint: &Endpoint, options: &FirehoseOptions) -> Result<Self, Failure> {
-        let lasting = |error: tonic::transport::Error| Failure::Lasting(chained(&error));
+        let lasting = |error: tonic::transport::Error| Failure::Lasting(with_causes(&error));
         let mut connecting = Channel::from_shared(endpoint.url())
             .map_err(|error| Failure::Lasting(error.to_string()))?
             .connect_timeout(options.timeout)
@@ -80,7 +81,7 @@ impl FirehoseClient {
         }
         let credential = options.credential.as_ref().map(header).transpose()?;
         let channel = within(options, connecting.connect()).await?;
-        let channel = channel.map_err(|error| Failure::Passing(chained(&error)))?;
+        let channel = channel.map_err(|error| Failure::Passing(with_causes(&error)))?;
         Ok(Self { channel, credential, options: options.clone() })
     }
 
@@ -267,18 +268,4 @@ fn header(credential: &Credential) -> Result<(&'static str, MetadataValue<Ascii>
     let mut value: MetadataValue<Ascii> = text.parse().map_err(unusable)?;
     value.set_sensitive(true);
     Ok((name, value))
-}
-
-/// An error and its causes.
-fn chained(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

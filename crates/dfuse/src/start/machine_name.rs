@@ -57,7 +57,7 @@ impl MachineName {
     /// # Errors
     /// Another machine has it; those of the store.
     pub(super) async fn take(name: &str, data_dir: &Path, objects: Objects) -> anyhow::Result<Self> {
-        let own = Record { data_dir: data_dir_id(data_dir)?, process: random_id()?, renewed: 0 };
+        let own = Record { data_dir: data_dir_id(data_dir)?, process: SystemEntropy.unique_name()?, renewed: 0 };
         let machine = Self { name: name.to_owned(), objects, own, is_ours: Arc::new(AtomicBool::new(true)) };
         while !machine.try_take().await? {}
         Ok(machine)
@@ -172,19 +172,13 @@ impl Other {
     }
 }
 
-fn random_id() -> anyhow::Result<String> {
-    let mut bytes = [0; 16];
-    SystemEntropy.fill(&mut bytes).context("no randomness")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 /// What the data directory is known by; it is given that the first time.
 fn data_dir_id(data_dir: &Path) -> anyhow::Result<String> {
     let file = data_dir.join(FILE);
     if let Ok(id) = std::fs::read_to_string(&file) {
         return Ok(id.trim().to_owned());
     }
-    let id = random_id()?;
+    let id = SystemEntropy.unique_name()?;
     std::fs::write(&file, format!("{id}\n")).with_context(|| format!("{} cannot be written", file.display()))?;
     Ok(id)
 }
