@@ -68,13 +68,18 @@ impl Service {
     where
         F: Future<Output = ApiResult<T>>,
     {
-        let answer = ask().await;
-        let awaited = answer.as_ref().err().and_then(ApiError::awaits);
-        let has_come = match awaited {
+        match ask().await {
+            Err(error) if self.comes_for(&error).await => ask().await,
+            answer => answer,
+        }
+    }
+
+    /// Waits for the block that an error awaits, if it awaits one. Tells whether it has come.
+    async fn comes_for(&self, error: &ApiError) -> bool {
+        match error.awaits() {
             Some(block) => self.comes_to(block).await,
             None => false,
-        };
-        if has_come { ask().await } else { answer }
+        }
     }
 
     /// Reads from the newest snapshot on a CPU thread. Within loops, `work` asks [`Reading::go_on`] now and then. If it awaits a
@@ -94,10 +99,6 @@ impl Service {
             Ok(answer) => return Ok(answer),
             Err(awaiting) => awaiting,
         };
-        let has_come = match error.awaits() {
-            Some(block) => self.comes_to(block).await,
-            None => false,
-        };
-        if has_come { self.read_once(work).await } else { Err(error) }
+        if self.comes_for(&error).await { self.read_once(work).await } else { Err(error) }
     }
 }

@@ -28,9 +28,12 @@ use self::{
     operations::run_step,
     progress::Progress,
     sequence::{Operation, Sequence},
-    state::{State, write},
+    state::State,
 };
-use crate::failure::{explained, usage};
+use crate::{
+    failure::{explained, usage},
+    small_file,
+};
 
 const DEFAULT: &str = "bootseq.yaml";
 
@@ -108,7 +111,7 @@ impl Boot {
             block_id: head.last_irreversible_block_id,
             booted_at: SystemClock::new().now().as_secs(),
         };
-        write(&state_file, &state)
+        small_file::write_json(&state_file, &state)
             .with_context(|| format!("the chain is booted, but {} cannot be written", state_file.display()))?;
         progress.forget()?;
         info!(state = %state_file.display(), "the chain is booted");

@@ -22,6 +22,8 @@ use dfuse_antelope::{Name, abi::Abi};
 use dfuse_ship::SecondaryKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned};
 
+use crate::small_file;
+
 pub(crate) const CODE: &str = "code.wasm";
 pub(crate) const ABI: &str = "abi.bin";
 pub(crate) const ABI_JSON: &str = "abi.json";
@@ -194,8 +196,8 @@ impl Contract {
 
     /// The code, and the packed ABI, each empty if there is none.
     pub(crate) fn code_and_abi(&self) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-        let code = bytes(&self.folder.join(CODE))?.unwrap_or_default();
-        let abi = match bytes(&self.folder.join(ABI))? {
+        let code = small_file::read(&self.folder.join(CODE))?.unwrap_or_default();
+        let abi = match small_file::read(&self.folder.join(ABI))? {
             Some(packed) => packed,
             None => json::<Abi>(&self.folder.join(ABI_JSON))?.map(|abi| abi.to_bytes()).unwrap_or_default(),
         };
@@ -222,18 +224,8 @@ impl Contract {
     }
 }
 
-/// The content of a file, if there is one.
-fn bytes(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    match fs::read(file) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
-    }
-}
-
 fn json<T: DeserializeOwned>(file: &Path) -> anyhow::Result<Option<T>> {
-    let parsed = bytes(file)?.map(|bytes| serde_json::from_slice(&bytes)).transpose();
-    parsed.with_context(|| file.display().to_string())
+    small_file::read_json(file, || file.display().to_string())
 }
 
 fn tables(folder: &Path) -> anyhow::Result<Vec<Name>> {

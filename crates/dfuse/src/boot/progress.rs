@@ -11,7 +11,8 @@ use dfuse_antelope::Checksum256;
 use dfuse_node::rpc::Info;
 use serde::{Deserialize, Serialize};
 
-use super::{chain::Chain, state::write};
+use super::chain::Chain;
+use crate::small_file;
 
 /// How often it is written, in transactions.
 const EVERY: u32 = 20;
@@ -83,7 +84,7 @@ impl Progress {
 
     fn write(&mut self) -> anyhow::Result<()> {
         self.unwritten = 0;
-        write(&self.file, &self.place).with_context(|| format!("cannot write {}", self.file.display()))
+        small_file::write_json(&self.file, &self.place)
     }
 
     /// All is done, or a step comes that cannot be run again.
@@ -101,9 +102,5 @@ impl Progress {
 fn place(file: &Path) -> anyhow::Result<Option<Place>> {
     let what =
         || format!("{} does not say how far a boot sequence is; remove it, and take a fresh chain", file.display());
-    match fs::read(file) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(what),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
-    }
+    small_file::read_json(file, what)
 }

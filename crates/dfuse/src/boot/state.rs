@@ -1,10 +1,11 @@
 //! What was run, in a file beside the sequence.
 
-use std::{fs, io, path::Path};
+use std::path::Path;
 
-use anyhow::Context;
 use dfuse_antelope::Checksum256;
 use serde::{Deserialize, Serialize};
+
+use crate::small_file;
 
 /// What was run.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -24,19 +25,6 @@ impl State {
         let what = || {
             format!("{} is not the state of a boot sequence; remove it, or name another with --state", file.display())
         };
-        match fs::read(file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(what),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
-        }
+        small_file::read_json(file, what)
     }
-}
-
-/// Writes JSON into a file, all of it or nothing.
-pub(super) fn write(file: &Path, content: &impl Serialize) -> io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut new, content)?;
-    new.persist(file)?;
-    Ok(())
 }

@@ -1,17 +1,12 @@
 //! With which snapshot a data directory begins.
 
-use std::{
-    fs,
-    io::{ErrorKind, Write},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use dfuse_blocks::BlockRef;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::DataDir;
+use crate::small_file;
 
 /// What a data directory begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,22 +42,12 @@ impl Begun {
     /// What a data directory says; absent if it begins without a snapshot.
     pub(super) fn read(data_dir: &Path) -> anyhow::Result<Option<Self>> {
         let path = Self::place(data_dir);
-        let content = match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            content => content.with_context(|| path.display().to_string())?,
-        };
-        let begun = serde_json::from_slice(&content);
-        begun.map(Some).with_context(|| format!("{} is damaged: restore it from a backup", path.display()))
+        small_file::read_json(&path, || format!("{} is damaged: restore it from a backup", path.display()))
     }
 
     /// Writes it down before anything else.
     pub(super) fn write(self, data_dir: &Path) -> anyhow::Result<Self> {
-        let path = Self::place(data_dir);
-        let unwritable = || format!("cannot write {}", path.display());
-        let mut file = NamedTempFile::new_in(data_dir).with_context(unwritable)?;
-        serde_json::to_writer(&mut file, &self).with_context(unwritable)?;
-        file.flush().and_then(|()| file.as_file().sync_all()).with_context(unwritable)?;
-        file.persist(&path).with_context(unwritable)?;
+        small_file::write_json(&Self::place(data_dir), &self)?;
         Ok(self)
     }
 }

@@ -1,21 +1,14 @@
 //! Which filter the blocks of a data directory went through. Blocks that are stored stay as they are, so the filter can change for
 //! later ones only.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{ErrorKind, Write},
-    path::Path,
-};
+use std::{collections::BTreeSet, path::Path};
 
-use anyhow::Context;
 use dfuse_antelope::model::Block;
 use dfuse_blocks::feed::FeedHandle;
 use dfuse_search::Filter;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
-use crate::failure::usage;
+use crate::{failure::usage, small_file};
 
 /// The file that says so.
 const FILE: &str = "filter.json";
@@ -126,26 +119,17 @@ fn continued(known: &[From], wanted: &[From], head: u32, place: usize) -> Option
 
 fn read(data_dir: &Path) -> anyhow::Result<Option<Vec<From>>> {
     let path = data_dir.join(FILE);
-    let content = match fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        content => content.with_context(|| path.display().to_string())?,
-    };
-    let damaged = || format!("{} is damaged: restore it from a backup, or remove it", path.display());
-    serde_json::from_slice(&content).map(Some).with_context(damaged)
+    small_file::read_json(&path, || format!("{} is damaged: restore it from a backup, or remove it", path.display()))
 }
 
 fn write(data_dir: &Path, list: &[From]) -> anyhow::Result<()> {
-    let path = data_dir.join(FILE);
-    let unwritable = || format!("cannot write {}", path.display());
-    let mut file = NamedTempFile::new_in(data_dir).with_context(unwritable)?;
-    serde_json::to_writer(&mut file, list).with_context(unwritable)?;
-    file.flush().and_then(|()| file.as_file().sync_all()).with_context(unwritable)?;
-    file.persist(&path).with_context(unwritable)?;
-    Ok(())
+    small_file::write_json(&data_dir.join(FILE), &list)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn list(include: &str, exclude: &str) -> Vec<From> {

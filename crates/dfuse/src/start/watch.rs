@@ -22,6 +22,8 @@ use tracing::{info, warn};
 
 use super::conditions::Conditions;
 
+/// What the log names it.
+const DISK: &str = "the disk of the data directory";
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(10);
 /// The file that is written to see whether the disk works.
@@ -115,16 +117,7 @@ impl Watch {
                 Trouble::Condition(of, why) if *of == name => Some(why.clone()),
                 _ => None,
             });
-            let failed = self.conditions.is_failing(name);
-            match (&why, &failed) {
-                (Some(why), None) => warn!("the disk of the data directory: {why}"),
-                (None, Some(_)) => info!("the disk of the data directory can be written to again"),
-                _ => {}
-            }
-            // What never failed is not listed among what holds.
-            if why.is_some() || failed.is_some() {
-                self.conditions.set(name, why.map_or(Ok(()), Err));
-            }
+            self.tell(name, why, DISK, "the disk of the data directory can be written to again");
         }
         for name in [DISK_SLOW, DISK_SPACE] {
             let why = troubles.iter().find_map(|it| match it {
@@ -132,9 +125,23 @@ impl Watch {
                 _ => None,
             });
             if let Some(why) = why.as_ref().filter(|_| self.conditions.is_new_warning(name)) {
-                warn!("the disk of the data directory: {why}");
+                warn!("{DISK}: {why}");
             }
             self.conditions.set_warning(name, why);
+        }
+    }
+
+    /// Tells that a condition does not hold, or that it holds `again`, and logs either once, the former as what is wrong with `what`.
+    fn tell(&self, name: &'static str, why: Option<String>, what: &str, again: &str) {
+        let failed = self.conditions.is_failing(name);
+        match (&why, &failed) {
+            (Some(why), None) => warn!("{what}: {why}"),
+            (None, Some(_)) => info!("{again}"),
+            _ => {}
+        }
+        // What never failed is not listed among what holds.
+        if why.is_some() || failed.is_some() {
+            self.conditions.set(name, why.map_or(Ok(()), Err));
         }
     }
 

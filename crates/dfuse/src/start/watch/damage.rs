@@ -9,7 +9,7 @@ use dfuse_blocks::{
     feed::Fault,
 };
 use dfuse_index::block_filters::{self, AppliedFilter};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Watch;
 
@@ -22,33 +22,23 @@ const FILTER: &str = "filter";
 impl Watch {
     /// Tells which files requests could not read, and no longer those that can be read by now.
     pub(super) async fn tell_damage(&self) {
-        self.tell(BLOCKS, blocks_condition(&self.feed.faults().await));
+        let mended = |name| format!("{name}: what could not be read can be read again");
+        let why = blocks_condition(&self.feed.faults().await);
+        self.tell(BLOCKS, why, BLOCKS, &mended(BLOCKS));
         let met = self.conditions.0.operations().damage();
-        self.tell(INDEXES, met.map(|why| {
+        let why = met.map(|why| {
             format!(
                 "a request met damage in the indexes ({why}): nothing is lost, as they are built from the block files; start once with \
                  `dfuse start --rebuild-damaged`, or stop dfuse and run `dfuse tools reindex`"
             )
-        }));
+        });
+        self.tell(INDEXES, why, INDEXES, &mended(INDEXES));
         if let Ok(filters) = block_filters::all(self.serving.snapshot().view()) {
             let warning = filter_warning(&filters, &self.filter_changes);
             if let Some(why) = warning.as_ref().filter(|_| self.conditions.is_new_warning(FILTER)) {
                 warn!("{why}");
             }
             self.conditions.set_warning(FILTER, warning);
-        }
-    }
-
-    fn tell(&self, name: &'static str, why: Option<String>) {
-        let failed = self.conditions.is_failing(name);
-        match (&why, &failed) {
-            (Some(why), None) => warn!("{name}: {why}"),
-            (None, Some(_)) => info!("{name}: what could not be read can be read again"),
-            _ => {}
-        }
-        // What never failed is not listed among what holds.
-        if why.is_some() || failed.is_some() {
-            self.conditions.set(name, why.map_or(Ok(()), Err));
         }
     }
 }
