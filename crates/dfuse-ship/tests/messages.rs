@@ -5,6 +5,7 @@ use std::io::{Cursor, Read};
 
 use dfuse_antelope::{Checksum256, raw::Writer};
 use dfuse_ship::{BlocksRequest, Error, Position, Protocol, Request, Response, Results, Status};
+use dfuse_testkit::ship::Version;
 use serde_json::{Value, json};
 
 fn at(block_num: u32) -> Position {
@@ -97,86 +98,43 @@ fn parts_of_a_block_come_one_after_the_other() {
     assert!(results.content(size).read_to_end(&mut vec![]).is_err());
 }
 
-fn definition(name: &str, fields: &[(&str, &str)]) -> Value {
-    let fields: Vec<_> = fields.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect();
-    json!({"name": name, "fields": fields})
-}
-
-/// The ABI of a node, as far as a client looks.
-fn abi(spring: bool) -> Value {
-    let request = [
-        ("start_block_num", "uint32"),
-        ("end_block_num", "uint32"),
-        ("max_messages_in_flight", "uint32"),
-        ("have_positions", "block_position[]"),
-        ("irreversible_only", "bool"),
-        ("fetch_block", "bool"),
-        ("fetch_traces", "bool"),
-        ("fetch_deltas", "bool"),
-    ];
-    let result = [
-        ("head", "block_position"),
-        ("last_irreversible", "block_position"),
-        ("this_block", "block_position?"),
-        ("prev_block", "block_position?"),
-        ("block", "bytes?"),
-        ("traces", "bytes?"),
-        ("deltas", "bytes?"),
-    ];
-    let newer = |name: &'static str| if spring { vec![name] } else { vec![] };
-    let variant = |name: &str, types: Vec<&str>| json!({"name": name, "types": types});
-    json!({
-        "version": "eosio::abi/1.1",
-        "structs": [
-            definition("block_position", &[("block_num", "uint32"), ("block_id", "checksum256")]),
-            definition("get_status_request_v0", &[]),
-            definition("get_blocks_request_v0", &request),
-            definition("get_blocks_request_v1", &[&request[..], &[("fetch_finality_data", "bool")]].concat()),
-            definition("get_blocks_ack_request_v0", &[("num_messages", "uint32")]),
-            definition("get_status_result_v0", &[("head", "block_position"), ("chain_id", "checksum256")]),
-            definition("get_blocks_result_v0", &result),
-            definition("get_blocks_result_v1", &[&result[..], &[("finality_data", "bytes?")]].concat()),
-            definition("table_delta_v0", &[("name", "string"), ("rows", "row[]")]),
-        ],
-        "variants": [
-            variant("request", [vec!["get_status_request_v0", "get_blocks_request_v0", "get_blocks_ack_request_v0"], newer("get_blocks_request_v1")].concat()),
-            variant("result", [vec!["get_status_result_v0", "get_blocks_result_v0"], newer("get_blocks_result_v1")].concat()),
-            variant("transaction_trace", vec!["transaction_trace_v0"]),
-            variant("action_trace", vec!["action_trace_v0", "action_trace_v1"]),
-            variant("partial_transaction", vec!["partial_transaction_v0"]),
-            variant("table_delta", vec!["table_delta_v0"]),
-        ],
-    })
+/// The definition of that name in a list of an ABI.
+fn definition<'a>(abi: &'a mut Value, list: &str, name: &str) -> &'a mut Value {
+    let mut list = abi[list].as_array_mut().unwrap().iter_mut();
+    list.find(|definition| definition["name"] == name).unwrap()
 }
 
 #[test]
 fn a_node_says_which_protocol_it_speaks() {
     let read = |abi: &Value| Protocol::from_abi(abi.to_string().as_bytes());
-    for spring in [false, true] {
-        assert_eq!(read(&abi(spring)).unwrap(), Protocol { has_finality_data: spring, has_chain_id: true });
+    let (leap, spring) = (Version::Leap4.abi(), Version::Spring1.abi());
+    for (abi, has_finality_data) in [(&leap, false), (&spring, true)] {
+        assert_eq!(read(abi).unwrap(), Protocol { has_finality_data, has_chain_id: true });
     }
-    let mut other = abi(false);
-    other["structs"][6]["fields"][4]["name"] = "blocks".into();
+    let mut other = leap.clone();
+    definition(&mut other, "structs", "get_blocks_result_v0")["fields"][4]["name"] = "blocks".into();
     let message = read(&other).unwrap_err().to_string();
     assert!(message.contains("get_blocks_result_v0"), "{message}");
-    other = abi(false);
-    other["variants"][0]["types"][1] = "get_blocks_request_v7".into();
+    other = leap.clone();
+    definition(&mut other, "variants", "request")["types"][1] = "get_blocks_request_v7".into();
     assert!(read(&other).unwrap_err().to_string().contains("variant request"));
-    other = abi(false);
+    other = leap;
     other["variants"].as_array_mut().unwrap().pop();
     assert!(read(&other).unwrap_err().to_string().contains("table_delta"));
-    other = abi(true);
-    let field = json!({"name": "fetch_block_header", "type": "bool"});
-    other["structs"][3]["fields"].as_array_mut().unwrap().push(field);
+    let add = |abi: &mut Value, name: &str, field: Value| {
+        definition(abi, "structs", name)["fields"].as_array_mut().unwrap().push(field);
+    };
+    other = spring.clone();
+    add(&mut other, "get_blocks_request_v1", json!({"name": "fetch_block_header", "type": "bool"}));
     assert!(read(&other).unwrap_err().to_string().contains("EOSIO 2.1"));
-    other = abi(true);
-    other["variants"][5]["types"].as_array_mut().unwrap().push("table_delta_v1".into());
+    other = spring.clone();
+    let deltas = definition(&mut other, "variants", "table_delta");
+    deltas["types"].as_array_mut().unwrap().push("table_delta_v1".into());
     assert!(read(&other).unwrap_err().to_string().contains("EOSIO 2.1"));
     // What has other fields under these names is not asked for.
-    for (name, at) in [("get_blocks_request_v1", 3), ("get_blocks_result_v1", 7)] {
-        other = abi(true);
-        assert_eq!(other["structs"][at]["name"], name);
-        other["structs"][at]["fields"].as_array_mut().unwrap().push(json!({"name": "more", "type": "bool"}));
+    for name in ["get_blocks_request_v1", "get_blocks_result_v1"] {
+        other = spring.clone();
+        add(&mut other, name, json!({"name": "more", "type": "bool"}));
         assert!(!read(&other).unwrap().has_finality_data, "{name}");
     }
     for wrong in ["", "{}", "[]", "HTTP/1.1 200 OK", r#"{"structs":1}"#] {

@@ -1,4 +1,4 @@
-//! Test support: recorded data, a seeded synthetic chain, searches without an index, and damage to logs. Nothing outside tests and benchmarks depends on it.
+//! Test support: recorded data, a seeded synthetic chain, searches without an index, nodes' own descriptions, and damage to logs. Nothing outside tests and benchmarks depends on it.
 
 pub mod compare;
 pub mod damage;
@@ -6,6 +6,7 @@ mod pretty;
 mod random;
 pub mod recorded;
 pub mod search;
+pub mod ship;
 mod small_disk;
 pub mod synthetic;
 

@@ -27,32 +27,37 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{StoppedClock, TestChain, code};
 
-/// A server where everybody needs a token or a key, with a tier "few" that has one stream.
-struct Guarded {
-    chain: TestChain,
-    gate: Arc<Gate>,
+/// A server where not everybody may do everything.
+pub(crate) struct Guarded {
+    pub(crate) chain: TestChain,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Guarded {
+    /// Where everybody needs a token or a key, with a tier "few" that has one stream.
     async fn new() -> Self {
-        let store = KvAccessStore::over(Arc::new(MemoryStore::new(&KvAccessStore::KEYSPACES))).unwrap();
         let few = TierOptions { name: "few".into(), max_streams: Some(1), ..TierOptions::default() };
         let slow = TierOptions { name: "slow".into(), rate: "2/h".parse().ok(), ..TierOptions::default() };
-        let options = Options { mode: Mode::Required, tiers: vec![few, slow], ..Options::default() };
+        Self::with(1, Options { mode: Mode::Required, tiers: vec![few, slow], ..Options::default() }).await
+    }
+
+    /// On a chain of so many blocks, with none of them yet.
+    pub(crate) async fn with(blocks: u32, options: Options) -> Self {
+        let store = KvAccessStore::over(Arc::new(MemoryStore::new(&KvAccessStore::KEYSPACES))).unwrap();
         let entropy = Arc::new(SystemEntropy);
         let gate = Arc::new(Gate::open(Arc::new(store), Arc::new(StoppedClock), entropy, options).unwrap());
-        let chain = TestChain::synthetic(1, Arc::new(GateAccess(gate.clone()))).await;
+        let chain = TestChain::synthetic(blocks, Arc::new(GateAccess(gate.clone()))).await;
         Self { chain, gate }
     }
 
     /// The text of a new key, and its id.
-    fn key(&self, tier: Option<&str>) -> (String, String) {
+    pub(crate) fn key(&self, tier: Option<&str>) -> (String, String) {
         let new = NewKey { tier: tier.map(str::to_owned), ..NewKey::new(KeyKind::Server, "test") };
         let (text, key) = self.gate.create_key(new).unwrap();
         (text.reveal().to_owned(), key.id.to_string())
     }
 
-    fn token(&self, key: &str) -> String {
+    pub(crate) fn token(&self, key: &str) -> String {
         self.gate.issue(key, None, None).unwrap().unwrap().token
     }
 

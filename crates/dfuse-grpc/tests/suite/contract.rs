@@ -1,10 +1,8 @@
 //! The error contract: every method of every service, and every reason to refuse a call whatever is in it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use dfuse_access::{Gate, KeyKind, KvAccessStore, Mode, NewKey, Options, RouteClass, TierOptions};
-use dfuse_blocks::SystemEntropy;
-use dfuse_kv::MemoryStore;
+use dfuse_access::{Mode, Options, RouteClass, TierOptions};
 use dfuse_proto::{
     DESCRIPTORS,
     dfuse::graphql::v1::{Request, graph_ql_client::GraphQlClient},
@@ -14,14 +12,17 @@ use dfuse_proto::{
         single_block_request::{BlockNumber, Reference},
     },
 };
-use dfuse_query::{ErrorCode, GateAccess};
+use dfuse_query::ErrorCode;
 use prost::Message;
 use prost_types::{FileDescriptorSet, value::Kind};
 use tonic::{Code, Status, client::Grpc, codegen::http::uri::PathAndQuery, metadata::MetadataValue};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
 
-use crate::support::{FORKS, StoppedClock, TestChain, code};
+use crate::{
+    access::Guarded,
+    support::{FORKS, TestChain, code},
+};
 
 /// The paths of all methods that there are.
 fn methods() -> Vec<String> {
@@ -51,31 +52,16 @@ async fn call(chain: &TestChain, path: &str, token: Option<&str>) -> Option<Stat
     }
 }
 
-struct Guarded {
-    chain: TestChain,
-    gate: Arc<Gate>,
-}
-
-impl Guarded {
-    async fn new() -> Self {
-        let store = KvAccessStore::over(Arc::new(MemoryStore::new(&KvAccessStore::KEYSPACES))).unwrap();
-        let slow = TierOptions { name: "slow".into(), rate: "1/h".parse().ok(), ..TierOptions::default() };
-        let push = TierOptions { name: "push".into(), routes: vec![RouteClass::Push], ..TierOptions::default() };
-        let guess_rate = "1000000/s".parse().unwrap();
-        let options = Options { mode: Mode::Required, tiers: vec![slow, push], guess_rate, ..Options::default() };
-        let entropy = Arc::new(SystemEntropy);
-        let gate = Arc::new(Gate::open(Arc::new(store), Arc::new(StoppedClock), entropy, options).unwrap());
-        let mut chain = TestChain::synthetic(3, Arc::new(GateAccess(gate.clone()))).await;
-        chain.grow(3).await;
-        chain.served().await;
-        Self { chain, gate }
-    }
-
-    fn token(&self, tier: Option<&str>) -> String {
-        let new = NewKey { tier: tier.map(str::to_owned), ..NewKey::new(KeyKind::Server, "test") };
-        let (key, _) = self.gate.create_key(new).unwrap();
-        self.gate.issue(key.reveal(), None, None).unwrap().unwrap().token
-    }
+/// A server where everybody needs a token, with a tier "slow" that has one request, and one "push" for nothing that is here.
+async fn guarded() -> Guarded {
+    let slow = TierOptions { name: "slow".into(), rate: "1/h".parse().ok(), ..TierOptions::default() };
+    let push = TierOptions { name: "push".into(), routes: vec![RouteClass::Push], ..TierOptions::default() };
+    let guess_rate = "1000000/s".parse().unwrap();
+    let options = Options { mode: Mode::Required, tiers: vec![slow, push], guess_rate, ..Options::default() };
+    let mut guarded = Guarded::with(3, options).await;
+    guarded.chain.grow(3).await;
+    guarded.chain.served().await;
+    guarded
 }
 
 /// Asserts that a call ended with that error, under a trace id that was not there before.
@@ -91,10 +77,11 @@ fn refused(path: &str, status: Option<Status>, expected: ErrorCode, trace_ids: &
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_refuses_in_its_one_form() {
-    let guarded = Guarded::new().await;
+    let guarded = guarded().await;
+    let token = |tier| guarded.token(&guarded.key(tier).0);
     let (methods, mut trace_ids) = (methods(), BTreeSet::new());
     assert!(methods.len() > 10, "{methods:?}");
-    let of_tier = guarded.token(Some("push"));
+    let of_tier = token(Some("push"));
     for path in &methods {
         let ask = async |token| call(&guarded.chain, path, token).await;
         refused(path, ask(None).await, ErrorCode::TokenMissing, &mut trace_ids);
@@ -102,7 +89,7 @@ async fn every_method_refuses_in_its_one_form() {
         // The executor of these tests takes what it asks for only later, and an empty message is none of version 1.
         if !path.contains("GraphQL") && !path.starts_with("/sf.firehose.v1.") {
             refused(path, ask(Some(&of_tier)).await, ErrorCode::TierNotAllowed, &mut trace_ids);
-            let slow = guarded.token(Some("slow"));
+            let slow = token(Some("slow"));
             let first = ask(Some(&slow)).await;
             assert_ne!(first.map(|status| status.code()), Some(Code::ResourceExhausted), "{path}");
             let second = ask(Some(&slow)).await;
@@ -112,7 +99,7 @@ async fn every_method_refuses_in_its_one_form() {
             refused(path, second, ErrorCode::RateLimited, &mut trace_ids);
         }
     }
-    let free = guarded.token(None);
+    let free = token(None);
     for path in ["/sf.firehose.v2.Stream/Nothing", "/no.such.Service/Method"] {
         refused(path, call(&guarded.chain, path, Some(&free)).await, ErrorCode::RouteNotFound, &mut trace_ids);
     }

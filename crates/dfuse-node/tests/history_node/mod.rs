@@ -22,6 +22,7 @@ use dfuse_antelope::{
 use dfuse_deep_mind::Event;
 use dfuse_ship::{BlockLog, BlocksRequest, HistoryLog, Position, Request};
 use dfuse_testkit::recorded;
+pub(crate) use dfuse_testkit::ship::Version;
 use serde_json::Value;
 use tungstenite::{
     Message, WebSocket,
@@ -30,7 +31,6 @@ use tungstenite::{
         coding::{Data, OpCode},
     },
 };
-pub(crate) use versions::Version;
 
 /// A block as a node sends it.
 #[derive(Clone)]
@@ -227,7 +227,7 @@ impl Script {
 
     /// A node of other software that has the same blocks.
     pub(crate) fn of(version: Version, blocks: &[Sent]) -> Self {
-        let blocks = blocks.iter().map(|block| version.block(block)).collect();
+        let blocks = blocks.iter().map(|block| versions::block(version, block)).collect();
         Self { version, abi: version.abi(), ..Self::new(blocks) }
     }
 
