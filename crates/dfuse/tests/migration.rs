@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use support::{
     Server,
     nodes::{KEY, PUBLIC_KEY, RealChain, RealNode, abi, answers, transfer, until},
+    proxy::Proxy,
     text,
 };
 use tempfile::TempDir;
@@ -315,9 +316,13 @@ async fn a_run_that_was_killed_goes_on() {
     ]});
     let file = folder.path().join("large.yaml");
     fs::write(&file, sequence.to_string()).unwrap();
+    // Each answer of the node comes so late that the run lasts until it is killed.
+    let between = Proxy::new();
+    between.lead_to(node.client.url().trim_start_matches("http://"));
+    between.slow_down(Duration::from_millis(10));
+    let url = format!("http://{}", between.address());
     let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
-    let mut first =
-        dfuse.args(["boot", text(&file), "--node", node.client.url()]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = dfuse.args(["boot", text(&file), "--node", &url]).stderr(Stdio::piped()).spawn().unwrap();
     let progress = folder.path().join("large.state.progress.json");
     until("progress", async || (progress.exists() || first.try_wait().unwrap().is_some()).then_some(())).await;
     first.kill().unwrap();
