@@ -72,7 +72,7 @@ impl Session {
         let envelope = match parse.await {
             Ok(envelope) if envelope.kind == PONG => return,
             Ok(envelope) => envelope,
-            Err(error) => return self.new_context("", "").fail(error).await,
+            Err(error) => return self.refuse(error).await,
         };
         let at_work = self.at_work.clone().acquire_owned().await.expect("never closed");
         let turn = self.registry.turn(&envelope.req_id, at_work);
@@ -81,7 +81,27 @@ impl Session {
         self.tasks.spawn(task.run(context, turn));
     }
 
+    /// Tells that a message is refused of which not even the name is known.
+    async fn refuse(&self, error: ApiError) {
+        let error = self.charge().err().unwrap_or(error);
+        self.new_context("", "").fail(error).await;
+    }
+
+    /// Takes one request of the caller. Messages that are refused are requests, too: nobody gets errors without end.
+    fn charge(&self) -> ApiResult<()> {
+        self.context.caller.take(RouteClass::Stream).map(drop)
+    }
+
     fn prepare(&self, envelope: &Envelope) -> ApiResult<Task> {
+        if envelope.kind != UNLISTEN {
+            self.charge()?;
+            return self.prepare_charged(envelope);
+        }
+        // Nobody is kept from ending a stream.
+        self.prepare_charged(envelope).map_err(|error| self.charge().err().unwrap_or(error))
+    }
+
+    fn prepare_charged(&self, envelope: &Envelope) -> ApiResult<Task> {
         let api = &self.context.shared.api;
         let options = &self.context.shared.options;
         let kind = envelope.kind.as_str();
@@ -98,7 +118,6 @@ impl Session {
         api.metrics().record(|| count(kind));
         let message = Message::read(envelope)?;
         if request_type.is_some() {
-            self.context.caller.take(RouteClass::Stream)?;
             self.context.caller.record(Usage { requests: 1, ..Usage::default() });
         }
         let Some(request_type) = request_type else {
@@ -123,7 +142,7 @@ impl Conversation for Session {
     async fn take_binary(&mut self, _: &[u8]) -> Option<End> {
         let error =
             ApiError::new(ErrorCode::WsBinaryMessageUnsupported, "Binary messages are not supported: send text.");
-        self.new_context("", "").fail(error).await;
+        self.refuse(error).await;
         None
     }
 

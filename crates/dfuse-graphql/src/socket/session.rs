@@ -8,8 +8,8 @@ use dfuse_http::{
     websocket::{Conversation, End, close_code},
 };
 use dfuse_query::{
-    ApiError, ApiResult, Caller, Client, ErrorCode, GraphqlOperation, GraphqlRequest, Place, Retry, Surface, TraceId,
-    Usage,
+    ApiError, ApiResult, Caller, Client, ErrorCode, GraphqlOperation, GraphqlRequest, Place, Retry, RouteClass,
+    Surface, TraceId, Usage,
 };
 use serde_json::{Map, Value};
 use tokio::{
@@ -136,6 +136,10 @@ impl Session {
 
     /// Tells a client of `graphql-ws` why its message is not taken.
     async fn refuse(&self, id: Option<&str>, kind: &str, text: &str, error: ApiError) {
+        // That is a request, too: nobody gets errors without end.
+        let limited = self.caller().and_then(|caller| caller.take(RouteClass::Stream).err());
+        let own = limited.as_ref().map(|error| error.message().to_owned());
+        let (text, error) = (own.as_deref().unwrap_or(text), limited.unwrap_or(error));
         let error = self.context.error(error, self.trace_id());
         self.context.send(protocol::refused(id, kind, text, &error)).await;
     }
