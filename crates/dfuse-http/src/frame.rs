@@ -30,6 +30,7 @@ use crate::{
     answer::HttpError,
     documents::Documents,
     health,
+    limited::Billed,
     metrics::{request_begins, request_ends},
     refused::Refused,
     request_span::RequestSpan,
@@ -111,7 +112,7 @@ impl Frame {
         // Every line that is logged on the way says whose request it is.
         let span = tracing::error_span!("request", %trace_id, client = record.client());
         let refused = request.extensions_mut().remove::<Refused>();
-        let answer = match refused.map(refused_answer).or_else(|| cors::answer(&request)) {
+        let mut answer = match refused.map(refused_answer).or_else(|| cors::answer(&request)) {
             Some(answer) => answer,
             None => {
                 // Clients must not see when a handler fails by panic how far it came; state is behind locks that recover.
@@ -119,10 +120,14 @@ impl Frame {
                 work.instrument(span.clone()).await.unwrap_or_else(|panic| HttpError(panicked(&*panic)).into_response())
             }
         };
+        let billed = answer.extensions_mut().remove::<Billed>();
         let answer = if wants_page { self.page_of(answer, trace_id) } else { answer };
         let extensions = answer.extensions();
         let code = extensions.get::<ApiError>().map(ApiError::code).or_else(|| extensions.get::<ErrorCode>().copied());
         let mut response = span.in_scope(|| finish(answer, &method, shape, trace_id));
+        if let Some(billed) = billed {
+            billed.count(&response);
+        }
         record.end(response.status(), code.map(|code| code.row().code));
         response.extensions_mut().insert(RequestSpan(span));
         response

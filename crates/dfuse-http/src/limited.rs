@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dfuse_query::{ApiError, Caller, ErrorCode, Standing, Usage};
 use hyper::body::{Frame, SizeHint};
 
-use crate::Counts;
+use crate::{Counts, routes::Shaped};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -42,14 +42,36 @@ pub fn tell_refused(error: &ApiError, headers: &mut HeaderMap) {
     }
 }
 
+/// Whose answer it is, among the extensions of an error: its bytes are counted when the request frame has written them.
+#[derive(Debug, Clone)]
+pub(crate) struct Billed(Caller);
+
+impl Billed {
+    /// Of an error that the caller gets.
+    pub(crate) fn to(caller: &Caller) -> Self {
+        Self(caller.clone())
+    }
+
+    /// Counts the body of that response.
+    pub(crate) fn count(&self, response: &Response) {
+        let egress_bytes = response.body().size_hint().exact().unwrap_or_default();
+        self.0.record(Usage { egress_bytes, ..Usage::default() });
+    }
+}
+
 /// Counts the answer and its bytes for the caller.
-pub fn counted(response: Response, caller: &Caller, counts: Counts, ingress_bytes: u64) -> Response {
+pub fn counted(mut response: Response, caller: &Caller, counts: Counts, ingress_bytes: u64) -> Response {
     if caller.grant.is_none() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
     let documents = response.extensions().get::<Documents>().map_or(1, |documents| documents.0);
     let (requests, documents) = counts.of(response.status(), documents);
     caller.record(Usage { requests, documents, ingress_bytes, ..Usage::default() });
+    let is_error = response.extensions().get::<ApiError>().is_some() || response.extensions().get::<Shaped>().is_some();
+    if is_error {
+        response.extensions_mut().insert(Billed::to(caller));
+        return response;
+    }
     let caller = caller.clone();
     response.map(|body| Body::new(CountedBody { body, caller, bytes: 0 }))
 }

@@ -34,7 +34,9 @@ async fn check(State((api, tariff)): State<(Api, Tariff)>, request: Request, nex
         slot.set(&caller);
     }
     if let Some(Err(error)) = tariff.class.map(|class| caller.take(class)) {
-        return HttpError(error).into_response();
+        let mut response = HttpError(error).into_response();
+        response.extensions_mut().insert(limited::Billed::to(&caller));
+        return response;
     }
     parts.extensions.insert(caller.clone());
     let response = next.run(Request::from_parts(parts, body)).await;

@@ -429,23 +429,29 @@ async fn usage_is_counted() {
         .await;
     assert_eq!(posted.status, StatusCode::OK);
     assert_eq!(usage(&guarded.gate).ingress_bytes, body.len() as u64);
+    // An error has bytes, too.
+    let before = usage(&guarded.gate);
+    let refused = guarded.with_token("/v0/blocks?limit=x", &token).await;
+    let after = usage(&guarded.gate);
+    assert_eq!(after.egress_bytes - before.egress_bytes, refused.body.len() as u64);
+    assert!(refused.status == StatusCode::BAD_REQUEST && !refused.body.is_empty());
     // Completions are free, and so are connections.
     guarded.with_token("/v0/search/completion?prefix=rec", &token).await;
     let listening = guarded.chain.listen().await;
     let mut client = connect(&listening, &token).await.unwrap();
     let before = usage(&guarded.gate);
-    assert_eq!((before.requests, before.documents), (3, 3));
+    assert_eq!((before.requests, before.documents), (4, 4));
     let request = json!({"type": "get_head_info", "req_id": "a", "fetch": true}).to_string();
     client.text(request.clone()).await;
     client.of("head_info", "a").await;
     let after = usage(&guarded.gate);
-    assert_eq!((after.requests, after.documents), (4, 4));
+    assert_eq!((after.requests, after.documents), (5, 5));
     assert_eq!(after.ingress_bytes - before.ingress_bytes, request.len() as u64);
     assert!(after.egress_bytes > before.egress_bytes);
     // In the counts for operators, too, by the id of the key.
     let metrics = guarded.with_token("/metrics", &token).await;
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
-    for (name, count) in [("requests", 4), ("documents", 4), ("rate_limited", 0), ("egress_bytes", after.egress_bytes)]
+    for (name, count) in [("requests", 5), ("documents", 5), ("rate_limited", 0), ("egress_bytes", after.egress_bytes)]
     {
         let line = format!("dfuse_usage_{name}_total{{key=\"{id}\"}} {count}");
         assert!(metrics.lines().any(|it| it == line), "{line}: {metrics}");
