@@ -16,7 +16,7 @@ macro_rules! documents {
 }
 
 /// Their names and texts. What is about the inside of dfuse stays in its repository.
-const DOCUMENTS: [(&str, &str); 25] = documents![
+const DOCUMENTS: [(&str, &str); 30] = documents![
     "SUMMARY",
     "quick-start",
     "concepts",
@@ -24,6 +24,7 @@ const DOCUMENTS: [(&str, &str); 25] = documents![
     "websocket",
     "graphql",
     "grpc",
+    "firehose",
     "search",
     "explorer",
     "error-handling",
@@ -33,10 +34,14 @@ const DOCUMENTS: [(&str, &str); 25] = documents![
     "installing",
     "running-a-node",
     "following",
+    "public-network",
+    "many-machines",
     "sources",
     "snapshots",
+    "filters",
     "access",
     "hardening",
+    "operating",
     "configuration",
     "command-line",
     "boot",
@@ -58,7 +63,19 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 
 async fn contents(_: Api, params: Params) -> ApiResult<Page> {
     params.finish(())?;
-    Ok(page(DOCUMENTS[0].1))
+    Ok(page(&contents_of(DOCUMENTS[0].1)))
+}
+
+/// The summary without what is no page, and with the chapters before its lists in paragraphs of their own.
+fn contents_of(summary: &str) -> String {
+    let is_there = |line: &&str| link_of(line).is_none_or(|link| target(link).is_some());
+    let lines = summary.lines().filter(is_there);
+    lines.flat_map(|line| [line, if line.starts_with('[') { "\n\n" } else { "\n" }]).collect()
+}
+
+/// Where a line of the summary leads.
+fn link_of(line: &str) -> Option<&str> {
+    line.split_once("](")?.1.strip_suffix(')')
 }
 
 async fn document(_: Api, mut params: Params) -> ApiResult<Page> {
@@ -157,6 +174,17 @@ mod tests {
         assert_eq!(title, "A b");
         assert!(html.contains("<h2 id=\"the-c-d\">"), "{html}");
         assert!(html.contains("<a href=\"/guide/search#y\">x</a> z &lt;script&gt;"), "{html}");
+    }
+
+    #[test]
+    fn all_documents_but_those_of_the_inside_are_pages() {
+        let summary = DOCUMENTS[0].1;
+        let (for_people, _) = summary.split_once("# Internals").unwrap();
+        let absent = |text: &str| text.lines().filter_map(link_of).filter(|link| target(link).is_none()).count();
+        assert!(absent(for_people) == 0 && absent(summary) > 0, "{for_people}");
+        let (_, html) = rendered(&contents_of(summary));
+        assert_eq!(html.matches("<li>").count(), html.matches("<li><a ").count(), "{html}");
+        assert_eq!(html.matches("<p><a ").count(), 2, "{html}");
     }
 
     #[test]

@@ -96,19 +96,19 @@ fn list(tokens: &[&Token], next: Option<&str>) -> Markup {
                     table {
                         thead {
                             tr {
-                                th scope="col" { "Token" } th scope="col" { "Contract" } th scope="col" { "Issuer" }
-                                th scope="col" { "Supply" } th scope="col" { "At most" } th scope="col" { "Holders" }
+                                th scope="col" { "Token" } th.right scope="col" { "Supply" } th.right scope="col" { "At most" }
+                                th.right scope="col" { "Holders" } th scope="col" { "Contract" } th scope="col" { "Issuer" }
                             }
                         }
                         tbody {
                             @for token in tokens {
                                 tr {
                                     td { a href={ "/token/" (token.key.contract) "/" (token.key.symbol_code) } { (token.key.symbol_code) } }
+                                    td.right { (token.supply) }
+                                    td.right { (token.max_supply) }
+                                    td.right { (token.holders) }
                                     td { (links::account(token.key.contract)) }
                                     td { (links::account(token.issuer)) }
-                                    td { (token.supply) }
-                                    td { (token.max_supply) }
-                                    td { (token.holders) }
                                 }
                             }
                         }
@@ -158,18 +158,20 @@ fn holders(holders: &[Holder], next: Option<&str>) -> Markup {
         div #holders .extends {
             @if holders.is_empty() { p.quiet { "None." } }
             @else {
-                table {
-                    thead { tr { th scope="col" { "Account" } th scope="col" { "Balance" } th scope="col" { "Staked" } } }
-                    tbody {
-                        @for Holder { holder, staked } in holders {
-                            tr {
-                                td { (links::account(holder.account)) }
-                                td { (holder.balance) }
-                                td { @if let Some(staked) = staked { (staked) } }
+                (scrolling("Holders", &html! {
+                    table {
+                        thead { tr { th scope="col" { "Account" } th.right scope="col" { "Balance" } th.right scope="col" { "Staked" } } }
+                        tbody {
+                            @for Holder { holder, staked } in holders {
+                                tr {
+                                    td { (links::account(holder.account)) }
+                                    td.right { (holder.balance) }
+                                    td.right { @if let Some(staked) = staked { (staked) } }
+                                }
                             }
                         }
                     }
-                }
+                }))
             }
             @if let Some(next) = next { p { a.more href=(next) { "More" } } }
         }

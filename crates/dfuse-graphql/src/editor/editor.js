@@ -18,7 +18,7 @@ let stop = null
 
 const first = `# Write a query or a subscription and press Ctrl+Enter.
 # Names are completed while you type, or with Ctrl+Space.
-# The menu above has examples, the list on the right all that there is.
+# The menu above has examples, the list of fields all that there is.
 query {
   searchTransactionsBackward(query: "status:executed", limit: 3) {
     results {

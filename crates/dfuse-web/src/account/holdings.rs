@@ -102,9 +102,9 @@ fn list(name: Name, height: &str, held: Vec<Balance>) -> Markup {
                 table {
                     thead {
                         tr {
-                            th scope="col" { "Token" } th scope="col" { "Contract" } th.right scope="col" { "Balance" }
+                            th scope="col" { "Token" } th.right scope="col" { "Balance" }
                             @if height.is_empty() { th.right scope="col" { "Staked" } }
-                            th scope="col" { "Look closer" }
+                            th scope="col" { "Contract" } th scope="col" { "Look closer" }
                         }
                     }
                     tbody {
@@ -113,9 +113,9 @@ fn list(name: Name, height: &str, held: Vec<Balance>) -> Markup {
                             @let rows = [("account", contract.as_str()), ("table", "accounts"), ("scope", &scope), ("key_type", "symbol_code")];
                             tr {
                                 td { a href={ "/token/" (contract) "/" (code) } { (visible(&code)) } }
+                                td.right { (visible(&balance)) }
+                                @if height.is_empty() { td.right { @if let Some(staked) = staked { (visible(&staked)) } } }
                                 td { (links::named_account(&contract)) }
-                                td.right.amount { (visible(&balance)) }
-                                @if height.is_empty() { td.right.amount { @if let Some(staked) = staked { (visible(&staked)) } } }
                                 td.actions {
                                     a href=(links::address("/table", [rows[0], rows[1], rows[2], rows[3], ("block_num", height)])) { "rows" }
                                     a href=(links::address("/table/row", [rows[0], rows[1], rows[2], rows[3], ("primary_key", &code)])) { "history" }

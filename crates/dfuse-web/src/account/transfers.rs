@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 use dfuse_antelope::{Asset, Name, Symbol};
 use dfuse_http::{
     Api, Endpoint,
-    Kind::{Choice, Cursor, Name as NameKind},
+    Kind::{Choice, Cursor, Integer, Name as NameKind},
     Parameter, Params,
-    params::rules::{one_of, text},
+    params::rules::{between, one_of, text},
 };
 use dfuse_kv::Direction;
 use dfuse_query::{
@@ -25,8 +25,10 @@ use crate::{
     transactions::{lifecycle, next, position},
 };
 
-/// Most transactions that a page counts.
-const COUNTED: usize = 500;
+/// Transactions that are counted at first, and by which more are counted.
+const COUNTED: u32 = 500;
+/// Most times so many that a page counts together: its reader waits for all of them.
+const MOST_TIMES: u32 = 10;
 /// As many as REST answers at once.
 const API_LIMIT: &str = "100";
 /// Most others that are listed.
@@ -53,6 +55,8 @@ pub(super) fn endpoint() -> Endpoint {
     const PARAMETERS: &[Parameter] = &[
         Parameter::required("name", NameKind, "the account").in_path(),
         Parameter::optional("way", Choice(&["to", "from"]), "transfers to it or from it").or("to"),
+        Parameter::optional("times", Integer(1, MOST_TIMES as u64), "how many times 500 transactions are counted")
+            .or("1"),
         Parameter::optional("cursor", Cursor, "where the page begins").or(""),
     ];
     let answer = "A page: who sent most to an account, or to whom it sent most.";
@@ -64,9 +68,10 @@ pub(super) fn endpoint() -> Endpoint {
 async fn transfers(api: Api, mut params: Params) -> ApiResult<Page> {
     let name = params.required("name", existing);
     let way = params.optional_or("way", Way::To, one_of(&[("to", Way::To), ("from", Way::From)]));
+    let times = params.optional_or("times", 1, between(1..=MOST_TIMES));
     let cursor = params.optional_or("cursor", String::new(), text);
-    let (name, way, cursor) = params.finish((name, way, cursor))?;
-    api.query(move |read| page(read, name, way, &cursor)).await
+    let (name, way, times, cursor) = params.finish((name, way, times, cursor))?;
+    api.query(move |read| page(read, name, way, times, &cursor)).await
 }
 
 /// Transfers of a token with one other account. Contracts may make tokens of equal names.
@@ -78,14 +83,14 @@ struct Sum {
 
 type Sums = BTreeMap<(Name, Symbol, Name), Sum>;
 
-fn page(read: &ReadContext<'_>, name: Name, way: Way, cursor: &str) -> ApiResult<Page> {
+fn page(read: &ReadContext<'_>, name: Name, way: Way, times: u32, cursor: &str) -> ApiResult<Page> {
     let [own, other] = way.fields();
     let text = format!("action:transfer notif:false data.{own}:{name}");
     let query = search::parse(read.service(), &text);
     let query = query.map_err(|invalid| ApiError::unexpected(invalid.problems.join("; ")))?;
     let span = BlockSpan { start: 0, count: u32::MAX, direction: Direction::Reverse, with_reversible: true };
-    let question =
-        SearchQuestion { query, span: AskedBlocks::Span(span), limit: COUNTED, cursor: position(read, cursor)? };
+    let limit = (COUNTED * times) as usize;
+    let question = SearchQuestion { query, span: AskedBlocks::Span(span), limit, cursor: position(read, cursor)? };
     let found = search::page(read, question)?;
     let mut sums = Sums::new();
     let taken = found.each_lifecycle(read, |item, found, view| {
@@ -104,7 +109,7 @@ fn page(read: &ReadContext<'_>, name: Name, way: Way, cursor: &str) -> ApiResult
     let from_here = [("limit", API_LIMIT), ("cursor", cursor)];
     let api = links::address("/v0/search/transactions", [all[0], all[1], all[2], from_here[0], from_here[1]]);
     let own_address = format!("/account/{name}/transfers");
-    let older = next(read, &found, taken).map(|next| links::address(&own_address, [("way", own), ("cursor", &next)]));
+    let older = next(read, &found, taken).map(|next| older(&own_address, own, times, cursor, &next));
     let content = html! {
         p {
             a href={ "/account/" (name) } { "The account" } " · "
@@ -122,12 +127,22 @@ fn page(read: &ReadContext<'_>, name: Name, way: Way, cursor: &str) -> ApiResult
             @else { ", which are the oldest." }
         }
         (table(&sums, name, way))
-        @if let Some(older) = older { p { a.more href=(older) { "Count older transfers" } } }
+        @if let Some((label, address)) = older { p { a.more href=(address) { (label) } } }
         @if !cursor.is_empty() { p { a href=(links::address(&own_address, [("way", own)])) { "Back to the newest" } } }
     };
     let what = if way == Way::To { "Who sent to" } else { "Who got from" };
     Ok(Page::new(format!("{what} {name}, and how much"), api, content)
         .searching(&format!("action:transfer data.{own}:{name} data.{other}:")))
+}
+
+/// What leads to transfers that are not counted yet: together with those that are or, beyond what a page counts, by themselves.
+fn older(own_address: &str, way: &str, times: u32, cursor: &str, next: &str) -> (String, String) {
+    if times < MOST_TIMES {
+        let times = (times + 1).to_string();
+        let address = links::address(own_address, [("way", way), ("times", &times), ("cursor", cursor)]);
+        return (format!("Count {COUNTED} more"), address);
+    }
+    ("Count older transfers by themselves".to_owned(), links::address(own_address, [("way", way), ("cursor", next)]))
 }
 
 /// Adds what an action and those that it created transferred. What an account was only told of is not another transfer.

@@ -10,7 +10,9 @@ use maud::{Markup, html};
 
 use crate::{
     json::Json,
-    links, rows,
+    links,
+    page::scrolling,
+    rows,
     shown::{Shown, visible},
 };
 
@@ -88,14 +90,16 @@ fn ram(ops: &[Json]) -> Markup {
     html! {
         @if !by_payer.is_empty() {
             h2 { "RAM" }
-            table {
-                thead { tr { th scope="col" { "Payer" } th scope="col" { "Bytes" } } }
-                tbody {
-                    @for (payer, delta) in by_payer.into_iter().take(MOST) {
-                        tr { td { (links::named_account(payer)) } td { (format!("{delta:+}")) } }
+            (scrolling("RAM", &html! {
+                table {
+                    thead { tr { th scope="col" { "Payer" } th.right scope="col" { "Bytes" } } }
+                    tbody {
+                        @for (payer, delta) in by_payer.into_iter().take(MOST) {
+                            tr { td { (links::named_account(payer)) } td.right { (format!("{delta:+}")) } }
+                        }
                     }
                 }
-            }
+            }))
         }
     }
 }

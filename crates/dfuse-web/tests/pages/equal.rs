@@ -63,7 +63,7 @@ async fn transactions_are_equal(chain: &TestChain, step: usize, statuses_there: 
                 *ram.entry(text(op, "/payer")).or_default() += op["delta"].as_i64().unwrap();
             }
             for (payer, delta) in ram {
-                let row = format!(">{payer}</a></td><td>{delta:+}</td>");
+                let row = format!(">{payer}</a></td><td class=\"right\">{delta:+}</td>");
                 assert!(page.contains(&row), "{id} lacks {row}");
             }
         }
