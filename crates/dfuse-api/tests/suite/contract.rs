@@ -320,6 +320,9 @@ async fn every_endpoint_refuses_in_its_one_form() {
     let may_miss = may_miss.filter(|path| !EMPTY.contains(path));
     assert_eq!(walk.missing, may_miss.collect());
     assert_eq!(walk.refused.len(), 14, "{:?}", walk.refused);
+    // What messages over WebSocket say, no answer says.
+    let of_messages = endpoints.iter().flat_map(|it| it.errors).filter(|code| code.is_of_messages());
+    assert_eq!(of_messages.collect::<Vec<_>>(), Vec::<&ErrorCode>::new());
 }
 
 /// What needs neither a token nor a block is there without them.

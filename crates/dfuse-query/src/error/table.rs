@@ -111,6 +111,21 @@ const fn optional(detail: Detail) -> Detail {
     Detail { optional: true, ..detail }
 }
 
+impl ErrorCode {
+    /// Whether only messages over WebSocket have it. They have no HTTP status: that of the row is what it would be.
+    pub fn is_of_messages(self) -> bool {
+        let is_of_stream = matches!(
+            self,
+            Self::HeadInfoNotReady
+                | Self::TableRowsInFuture
+                | Self::TableSnapshotTooLarge
+                | Self::PriceNotReady
+                | Self::VoteTallyNotReady
+        );
+        is_of_stream || self != Self::WsUpgradeFailed && self.row().code.starts_with("ws_")
+    }
+}
+
 macro_rules! error_codes {
     ($($variant:ident: $code:literal, $status:ident, $grpc:ident, $retry:ident, [$($detail:expr),*], $when:literal;)+) => {
         /// A code of the table.

@@ -9,14 +9,19 @@ use super::*;
 /// `docs/errors.md`.
 fn page() -> String {
     let mut page = include_str!("page.md").to_owned();
-    for code in ErrorCode::ALL {
-        let Row { code, status, grpc, retry, when, details } = code.row();
+    for known in ErrorCode::ALL {
+        let Row { code, status, grpc, retry, when, details } = known.row();
         let retry = match retry {
             Retry::No => "no",
             Retry::Later => "later",
         };
         let _ = write!(page, "\n## `{code}`\n\n{when}\n\n");
-        let _ = writeln!(page, "HTTP {}, gRPC `{}`; try again: {retry}.", status.as_u16(), grpc.name());
+        let status = match known.is_of_messages() {
+            // No answer ever has the one of the row.
+            true => "Only in messages over WebSocket, which have no HTTP status".to_owned(),
+            false => format!("HTTP {}", status.as_u16()),
+        };
+        let _ = writeln!(page, "{status}; gRPC `{}`; try again: {retry}.", grpc.name());
         if !details.is_empty() {
             page.push_str("\n| detail | type | |\n|---|---|---|\n");
         }
