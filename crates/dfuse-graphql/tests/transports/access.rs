@@ -128,6 +128,28 @@ async fn streams_end_when_the_client_may_not_ask_any_more() {
     guarded.server.subscriptions(0).await;
 }
 
+/// Whatever is wrong with them: nobody gets errors without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_refused_are_limited() {
+    let guarded = Guarded::new(TierOptions { rate: "2/h".parse().ok(), ..TierOptions::default() }).await;
+    let listening = guarded.server.listen().await;
+    let mut client = Client::connect(&listening, "graphql-ws").await;
+    client.send(guarded.init()).await;
+    assert_eq!(client.next().await["type"], "connection_ack");
+    let mut codes = Vec::new();
+    for message in [json!({"type": "none"}), json!({"type": "start"}), json!({"type": "none"})] {
+        client.send(message).await;
+        let refused = loop {
+            let message = client.next().await;
+            if message["type"] != "ka" {
+                break message;
+            }
+        };
+        codes.push(refused["payload"]["extensions"]["code"].clone());
+    }
+    assert_eq!(codes, ["ws_unknown_message_error", "ws_message_data_validation_error", "rate_limit_exceeded_error"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_and_usage_is_counted() {
     let rate: Rate = "3/h".parse().unwrap();
