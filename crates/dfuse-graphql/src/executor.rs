@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Positioned, Variables,
+    Variables,
     parser::{
         parse_query,
-        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
+        types::{ExecutableDocument, OperationType},
     },
 };
 use dfuse_query::{
@@ -20,13 +20,13 @@ use futures::{
 };
 
 use crate::{
-    Limits, error, feed,
+    Limits,
+    document::{check_variables, defaults, operation_of, to_one_field},
+    error, feed,
+    nulls::Asked,
     read::Request,
     schema::{self, DfuseSchema},
 };
-
-/// Longest message about a variable.
-const MAX_MESSAGE: usize = 300;
 
 /// Executes documents with the schema of this server. Cloning is cheap.
 #[derive(Clone)]
@@ -86,8 +86,10 @@ impl Executor {
         let (schema, limits) = (self.schema.clone(), self.limits);
         let work = move |read: OwnedRead| {
             let reading = Arc::new(Request::new(read, limits.answer_bytes, is_first));
+            let asked = Asked::of(&request);
             let prepared = prepared(request, document).data(reading.clone());
-            let response = block_on(schema.execute(prepared));
+            let mut response = block_on(schema.execute(prepared));
+            asked.complete(&mut response);
             let awaited = error::awaited(&response);
             Ok((error::respond(&response, reading.documents(), trace_id, false), awaited))
         };
@@ -114,17 +116,22 @@ impl GraphqlExecutor for Executor {
     ) -> BoxStream<'static, GraphqlResponse> {
         let service = self.service.on_behalf_of(caller).reading(Class::Search);
         let executor = Self { service, ..self.clone() };
-        let parsed = self.parse(&request).and_then(|document| {
-            let operation = operation_of(&document, request.operation_name.as_deref())?;
+        let parsed = self.parse(&request).and_then(|mut document| {
+            let name = request.operation_name.as_deref();
+            let operation = operation_of(&document, name)?;
             self.limits.check(&document, operation)?;
             check_variables(operation, &request)?;
             let operation = operation.ty;
+            if operation == OperationType::Subscription {
+                to_one_field(&mut document, name)?;
+            }
             Ok((document, operation))
         });
         match parsed {
             Ok((document, OperationType::Subscription)) => {
                 let Self { service, schema, limits } = executor;
-                feed::subscribe(service, schema, limits, prepared(request, document), trace_id)
+                let asked = Asked::of(&request);
+                feed::subscribe(service, schema, limits, prepared(request, document), asked, trace_id)
             }
             Ok((_, OperationType::Mutation)) => stream::iter([error::refusal(no_mutations(), trace_id, false)]).boxed(),
             Ok((document, OperationType::Query)) => stream::once(executor.query(request, document, trace_id)).boxed(),
@@ -137,45 +144,15 @@ fn no_mutations() -> ApiError {
     ApiError::new(ErrorCode::GraphqlInvalid, "no mutations are offered by the schema")
 }
 
-/// The operation that is asked for, or the only one that there is.
-fn operation_of<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> ApiResult<&'a OperationDefinition> {
-    let found = match (&document.operations, name.filter(|name| !name.is_empty())) {
-        (DocumentOperations::Single(operation), None) => Some(operation),
-        (DocumentOperations::Single(_), Some(_)) => None,
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
-        (DocumentOperations::Multiple(operations), None) => {
-            let mut operations = operations.values();
-            operations.next().filter(|_| operations.next().is_none())
-        }
-    };
-    found.map(|operation| &operation.node).ok_or_else(|| {
-        let message = match name {
-            Some(name) => format!("The document has no operation \"{}\".", dfuse_query::shorten(name)),
-            None => "The document has several operations: name the one to execute.".to_owned(),
-        };
-        ApiError::new(ErrorCode::GraphqlInvalid, message)
-    })
-}
-
-/// Whether each variable has a value that must have one. The library finds that out only where one is used, in the middle of an answer.
-fn check_variables(operation: &OperationDefinition, request: &GraphqlRequest) -> ApiResult<()> {
-    for Positioned { node, .. } in &operation.variable_definitions {
-        let is_lacking = match request.variables.get(node.name.node.as_str()) {
-            Some(value) => value.is_null(),
-            None => node.default_value.is_none(),
-        };
-        if is_lacking && !node.var_type.node.nullable {
-            let message = format!("The variable ${} of type {} has no value.", node.name.node, node.var_type.node);
-            return Err(ApiError::new(ErrorCode::GraphqlInvalid, dfuse_query::shorten_to(&message, MAX_MESSAGE)));
-        }
-    }
-    Ok(())
-}
-
 fn prepared(request: GraphqlRequest, document: ExecutableDocument) -> async_graphql::Request {
-    let mut prepared = async_graphql::Request::new(request.query)
-        .variables(Variables::from_json(serde_json::Value::Object(request.variables)));
-    prepared.operation_name = request.operation_name.filter(|name| !name.is_empty());
+    let name = request.operation_name.filter(|name| !name.is_empty());
+    let mut variables = Variables::from_json(serde_json::Value::Object(request.variables));
+    // The library looks for them where arguments have variables, and not where directives do.
+    for (name, value) in defaults(&document, name.as_deref()) {
+        variables.entry(name).or_insert(value);
+    }
+    let mut prepared = async_graphql::Request::new(request.query).variables(variables);
+    prepared.operation_name = name;
     prepared.set_parsed_query(document);
     prepared
 }

@@ -21,6 +21,7 @@ use self::{
 use crate::{
     Limits,
     error::{self, respond},
+    nulls::Asked,
     read::Request,
     schema::DfuseSchema,
     slot::Slot,
@@ -31,6 +32,7 @@ struct Subscribed {
     service: Service,
     limits: Limits,
     trace_id: TraceId,
+    asked_for: Arc<Asked>,
     slot: Arc<Slot>,
     /// Absent while a turn has it.
     responses: Option<Responses>,
@@ -48,10 +50,11 @@ pub(crate) fn subscribe(
     schema: DfuseSchema,
     limits: Limits,
     prepared: async_graphql::Request,
+    asked: Asked,
     trace_id: TraceId,
 ) -> BoxStream<'static, GraphqlResponse> {
     let begin = async move {
-        match Subscribed::begin(service, schema, limits, prepared, trace_id).await {
+        match Subscribed::begin(service, schema, limits, prepared, asked, trace_id).await {
             Ok(Ok(subscribed)) => stream::unfold(subscribed, Subscribed::next).boxed(),
             Ok(Err(answer)) => stream::iter([answer]).boxed(),
             Err(error) => stream::iter([error::refusal(error, trace_id, true)]).boxed(),
@@ -67,6 +70,7 @@ impl Subscribed {
         schema: DfuseSchema,
         limits: Limits,
         prepared: async_graphql::Request,
+        asked_for: Asked,
         trace_id: TraceId,
     ) -> ApiResult<Result<Self, GraphqlResponse>> {
         service.caller().take(RouteClass::Stream)?;
@@ -79,12 +83,17 @@ impl Subscribed {
         };
         let (first, responses) = service.query_owned(work).await?;
         if let Poll::Ready(first) = first {
-            return Ok(Err(first.map_or_else(GraphqlResponse::default, |first| respond(&first, 0, trace_id, true))));
+            let answer = |mut first| {
+                asked_for.complete(&mut first);
+                respond(&first, 0, trace_id, true)
+            };
+            return Ok(Err(first.map_or_else(GraphqlResponse::default, answer)));
         }
         let asked = slot.taken().ok_or_else(|| ApiError::unexpected("a subscription asked for nothing"))?;
         let events = Events::begin(&service, asked).await?;
         let (responses, made) = (Some(responses), VecDeque::new());
-        Ok(Ok(Self { service, limits, trace_id, slot, responses, events, left: None, made, is_over: false }))
+        let asked_for = Arc::new(asked_for);
+        Ok(Ok(Self { service, limits, trace_id, asked_for, slot, responses, events, left: None, made, is_over: false }))
     }
 
     /// The next answer.
@@ -115,7 +124,8 @@ impl Subscribed {
             },
         };
         let responses = self.responses.take().ok_or_else(|| ApiError::unexpected("a turn kept a subscription"))?;
-        let turn = Turn { slot: self.slot.clone(), responses, limits: self.limits, trace_id: self.trace_id };
+        let (slot, asked_for) = (self.slot.clone(), self.asked_for.clone());
+        let turn = Turn { slot, responses, limits: self.limits, trace_id: self.trace_id, asked_for };
         let class = batch.class();
         let made =
             self.service.at_turn_owned(self.service.turns().turn(class).await, move |read| turn.render(&read, batch));

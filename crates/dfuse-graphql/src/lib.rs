@@ -6,18 +6,19 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `executor`, `limits` | executes documents within limits |
+//! | `executor`, `document`, `limits` | executes documents within limits |
 //! | `feed`, `slot` | subscriptions, event by event |
 //! | `schema` | the roots of the schema |
 //! | `types` | its objects, enums and scalars |
 //! | `source` | blocks, traces and ABIs, read when they are asked for |
 //! | `read` | what the resolvers of a request read from |
-//! | `error`, `answer` | errors in the form of GraphQL; answers as JSON |
+//! | `error`, `nulls`, `answer` | errors in the form of GraphQL, and what they take with them; answers as JSON |
 //! | `endpoints`, `http`, `socket` | the transports: HTTP, and both protocols over WebSocket |
 //! | `editor` | a page to write documents in |
 //! | `metrics` | what is counted |
 
 mod answer;
+mod document;
 mod editor;
 mod endpoints;
 mod error;
@@ -26,6 +27,7 @@ mod feed;
 mod http;
 mod limits;
 mod metrics;
+mod nulls;
 mod read;
 mod schema;
 mod slot;

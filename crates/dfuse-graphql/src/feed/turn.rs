@@ -19,6 +19,7 @@ use super::events::Batch;
 use crate::{
     Limits,
     error::respond,
+    nulls::Asked,
     read::Request,
     slot::Slot,
     source::{Blocks, Source},
@@ -48,6 +49,7 @@ pub(super) struct Turn {
     pub(super) responses: Responses,
     pub(super) limits: Limits,
     pub(super) trace_id: TraceId,
+    pub(super) asked_for: Arc<Asked>,
 }
 
 /// What a turn has made, and the events that are left for another one.
@@ -88,7 +90,10 @@ impl Turn {
     fn answer(&mut self, event: Event, documents: u64) -> ApiResult<GraphqlResponse> {
         self.slot.put(event);
         match answer_now(&mut self.responses) {
-            Poll::Ready(Some(response)) => Ok(respond(&response, documents, self.trace_id, true)),
+            Poll::Ready(Some(mut response)) => {
+                self.asked_for.complete(&mut response);
+                Ok(respond(&response, documents, self.trace_id, true))
+            }
             Poll::Ready(None) | Poll::Pending => Err(ApiError::unexpected("a subscription did not take an event")),
         }
     }

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod costs;
+mod documents;
 mod enums;
 mod fields;
 mod follow;
