@@ -21,10 +21,11 @@ const JSON: &str = "application/json";
 
 const PAGE: File = File { path: "/graphiql", media_type: HTML, text: include_str!("editor/index.html") };
 /// What the page loads.
-const FILES: [File; 8] = [
+const FILES: [File; 9] = [
     File { path: "/graphiql/editor.css", media_type: STYLE, text: include_str!("editor/editor.css") },
     File { path: "/graphiql/editor.js", media_type: SCRIPT, text: include_str!("editor/editor.js") },
     File { path: "/graphiql/transport.js", media_type: SCRIPT, text: include_str!("editor/transport.js") },
+    File { path: "/graphiql/operations.js", media_type: SCRIPT, text: include_str!("editor/operations.js") },
     File { path: "/graphiql/schema.js", media_type: SCRIPT, text: include_str!("editor/schema.js") },
     File { path: "/graphiql/completion.js", media_type: SCRIPT, text: include_str!("editor/completion.js") },
     File { path: "/graphiql/documentation.js", media_type: SCRIPT, text: include_str!("editor/documentation.js") },
@@ -110,14 +111,14 @@ mod tests {
 
     #[test]
     fn examples_have_the_shape_of_the_original() {
-        let examples: Vec<Value> = serde_json::from_str(FILES[6].text).unwrap();
+        let examples: Vec<Value> = serde_json::from_str(FILES[7].text).unwrap();
         assert!(examples.len() >= 10);
         for example in examples {
             assert!(example["label"].is_string() && example["query"].is_string(), "{example}");
             let variables = &example["variables"];
             assert!(variables.is_null() || variables["generic"].is_object(), "{example}");
         }
-        let config: Value = serde_json::from_str(FILES[7].text).unwrap();
+        let config: Value = serde_json::from_str(FILES[8].text).unwrap();
         assert_eq!(config["network"], "generic", "the examples have variables for it");
     }
 

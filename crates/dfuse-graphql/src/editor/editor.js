@@ -2,6 +2,7 @@
 
 import { complete } from "/graphiql/completion.js"
 import { documentation } from "/graphiql/documentation.js"
+import { chosen } from "/graphiql/operations.js"
 import { load } from "/graphiql/schema.js"
 import { query, subscribe } from "/graphiql/transport.js"
 
@@ -28,19 +29,6 @@ query {
   }
 }
 `
-
-/** Whether the document is a subscription, or has only one: of several operations the first counts. */
-function operation(text) {
-  const bare = text.replace(/#[^\n]*|"""[\s\S]*?"""|"(?:[^"\\\n]|\\.)*"/g, "")
-  let depth = 0
-  for (const [word] of bare.matchAll(/[{}]|\b[_A-Za-z]\w*/g)) {
-    if (word === "{" && depth === 0) return "query"
-    if (word === "{") depth += 1
-    else if (word === "}") depth -= 1
-    else if (depth === 0 && (word === "query" || word === "subscription")) return word
-  }
-  return "query"
-}
 
 /** The JSON object in a field; marks the field if there is none. */
 function object(field) {
@@ -79,17 +67,18 @@ function working(cancel) {
 async function run() {
   stop?.()
   results.replaceChildren()
+  const operation = chosen(fields.query.value, fields.query.selectionStart)
   let request
   let headers
   try {
-    request = { query: fields.query.value, variables: object(fields.variables) }
+    request = { query: fields.query.value, operationName: operation.name, variables: object(fields.variables) }
     headers = object(fields.headers)
   } catch (error) {
     say(error.message)
     return
   }
   const token = fields.token.value.trim()
-  if (operation(request.query) === "subscription") {
+  if (operation.kind === "subscription") {
     let count = 0
     const own = subscribe(request, {
       token,
@@ -230,18 +219,45 @@ async function readExamples() {
   const list = find("examples")
   const examples = await (await fetch("/graphiql/predefined_examples.json")).json()
   examples.forEach(({ label }, at) => list.append(new Option(label, String(at))))
-  list.addEventListener("change", () => {
+  list.addEventListener("change", async () => {
     const example = examples[list.value]
     if (!example) return
     fields.query.value = example.query
-    fields.variables.value = JSON.stringify(example.variables?.generic ?? {}, null, 2)
+    const variables = { ...example.variables?.generic }
+    const fill = () => {
+      fields.variables.value = JSON.stringify(variables, null, 2)
+    }
+    fill()
+    const lacking = Object.keys(ofThisChain).filter((name) => variables[name] === "")
+    if (lacking.length === 0) return
+    const given = fields.variables.value
+    const newest = await newestTransaction()
+    // Nobody has written there in the meantime.
+    if (!newest || fields.variables.value !== given) return
+    for (const name of lacking) variables[name] = ofThisChain[name](newest)
+    fill()
   })
 }
 
-/** Base64 of UTF-8, in either alphabet; what is not such is taken as it is. */
+/** Variables of examples that no text can give a value which holds on every chain. */
+const ofThisChain = { blockId: ({ block }) => block.id, id: ({ trace }) => trace.id }
+
+/** A transaction that there is, and its block; nothing if the server does not tell. */
+async function newestTransaction() {
+  const document = `{ searchTransactionsBackward(query: "receiver:eosio", limit: 1) { results { block { id } trace { id } } } }`
+  try {
+    const answer = await query({ query: document }, { token: fields.token.value.trim(), headers: object(fields.headers) })
+    return answer.data?.searchTransactionsBackward.results[0]
+  } catch {
+    return undefined
+  }
+}
+
+/** Base64 of UTF-8, in either alphabet, also where a plus sign became a space; what is not such is taken as it is. */
 function decoded(text) {
   try {
-    const bytes = Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (letter) => letter.charCodeAt(0))
+    const plain = text.replace(/[- ]/g, "+").replace(/_/g, "/")
+    const bytes = Uint8Array.from(atob(plain), (letter) => letter.charCodeAt(0))
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
   } catch {
     return text
@@ -251,11 +267,10 @@ function decoded(text) {
 /** What a link to this page says. */
 function readLink() {
   const link = new URLSearchParams(location.search)
-  const given = (name) => link.get(name)?.replace(/ /g, "+")
-  fields.query.value = link.has("query") ? decoded(given("query")) : first
+  fields.query.value = link.has("query") ? decoded(link.get("query")) : first
   if (link.has("variables")) {
     const text = link.get("variables").trim()
-    fields.variables.value = text.startsWith("{") ? text : decoded(given("variables"))
+    fields.variables.value = text.startsWith("{") ? text : decoded(text)
   }
 }
 

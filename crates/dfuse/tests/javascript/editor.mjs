@@ -38,6 +38,11 @@ try {
   await page.click("#run")
   await answered(({ data }) => assert.equal(data.__type.name, "Query"))
 
+  // A document that is not in base64 is taken as it is.
+  const plain = new URLSearchParams({ query: "{ __typename }" })
+  await page.goto(`http://${server}/graphiql/?${plain}`)
+  assert.equal(await page.inputValue("#query"), "{ __typename }")
+
   // What is wrong is shown.
   await page.fill("#query", "{ nothingOfThisName }")
   await page.press("#query", "Control+Enter")
@@ -47,6 +52,21 @@ try {
   await page.click("#run")
   await page.locator("#variables.wrong").waitFor()
   await page.fill("#variables", "{}")
+
+  // Of several operations that one runs in which the cursor is.
+  const several = `query A { __typename }\nsubscription B { head { block { num } } }\nquery C($x: String = "Query") { c: __type(name: $x) { name } }`
+  await page.fill("#query", several)
+  for (const [word, test] of [
+    ["C(", ({ data }) => assert.deepEqual(data, { c: { name: "Query" } })],
+    ["B {", ({ data }) => assert.ok(data.head.block.num > 1)],
+    ["A {", ({ data }) => assert.deepEqual(data, { __typename: "Query" })],
+  ]) {
+    const at = several.indexOf(word)
+    await page.locator("#query").evaluate((area, place) => area.setSelectionRange(place, place), at)
+    await page.locator("#query").focus()
+    await page.press("#query", "Control+Enter")
+    await answered(test)
+  }
 
   // The documentation leads from type to type and back.
   const documentation = page.locator("#documentation")
@@ -79,6 +99,13 @@ try {
   await page.click("#run")
   await page.waitForFunction(() => document.querySelector("#results pre")?.textContent.includes('"time"'))
   await answered(({ data }) => assert.match(data.blockIDByTime.id, /^[0-9a-f]{64}$/))
+  // One that needs an id has one of this chain.
+  for (const label of ["Get Block By Id", "Transaction Lifecycle"]) {
+    await page.selectOption("#examples", { label })
+    await page.waitForFunction(() => /"[0-9a-f]{64}"/.test(document.querySelector("#variables").value))
+    await page.click("#run")
+    await answered(({ data, errors }) => assert.ok(!errors && (data.block ?? data.transactionLifecycle).id))
+  }
   await page.selectOption("#examples", { label: "Stream live actions, with markers" })
   await page.click("#run")
   await page.waitForFunction(() => document.querySelectorAll("#results .result").length >= 3)
