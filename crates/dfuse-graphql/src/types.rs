@@ -4,6 +4,7 @@ mod action;
 mod block;
 mod blocks;
 mod call;
+mod coverage;
 mod deferred;
 mod enums;
 mod exception;
@@ -20,6 +21,7 @@ mod transaction;
 pub(crate) use action::ActionTrace;
 pub(crate) use block::Block;
 pub(crate) use blocks::{BlockHeader, BlockIdResponse, BlockRootMerkle, PageInfo};
+pub(crate) use coverage::{ResultCoverage, SearchCoverage, SearchDetail};
 pub(crate) use deferred::Transaction;
 pub(crate) use enums::{
     AccountBalanceOption, AccountBalancesSortField, ActionSortOrder, AssetFormat, Comparator, DbOperation,
@@ -31,7 +33,7 @@ pub(crate) use lifecycle::TransactionLifecycle;
 pub(crate) use operations::{DbOp, DecodedObject, DtrxOp, RamOp, TableOp};
 pub(crate) use scalars::{Int64, Json, Time, Uint32, Uint64};
 pub(crate) use search::{
-    SearchCountResponse, SearchDetail, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
+    SearchCountResponse, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
     SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse,
 };
 pub(crate) use state::{StateHeight, Table, TableDiffResponse, TableRowDiff, TableRowResponse, TableRowsResponse};

@@ -20,6 +20,12 @@ pub fn is_filtered(service: &Service) -> bool {
         || block_filters::at(chain.serving.snapshot().view(), u32::MAX).is_ok_and(|filter| filter.is_some())
 }
 
+/// Whether actions are left out of the block with that number on the view's branch, or of what is searched of it.
+pub fn is_filtered_at(service: &Service, view: &View, number: u32) -> bool {
+    !service.chain().search.options().filter.passes_all()
+        || block_filters::at(view, number).is_ok_and(|filter| filter.is_some_and(|filter| filter.is_applied))
+}
+
 /// The programs of a filter as `details` have them.
 pub fn programs(filter: &AppliedFilter) -> Value {
     let named = [("include", &filter.include), ("exclude", &filter.exclude), ("system", &filter.system)];

@@ -183,6 +183,21 @@ fn same_searches(part: &mut Server, blocks: &[Arc<Block>]) {
             })
             .collect();
         assert_eq!(found[..], wanted[..wanted.len().min(100)], "{receiver}");
+        let document = format!(
+            "{{searchTransactionsForward(query:%22receiver:{receiver}%22){{filtered%20results{{filtered%20trace{{id%20\
+             matchingActions{{executionIndex}}}}}}}}searchCount(query:%22receiver:{receiver}%22){{filtered%20transactions}}}}"
+        );
+        let answer = part.get(&format!("/graphql?query={document}")).json();
+        let (page, count) = (&answer["data"]["searchTransactionsForward"], &answer["data"]["searchCount"]);
+        assert_eq!((&page["filtered"], &count["filtered"]), (&true.into(), &true.into()), "{answer}");
+        assert_eq!(count["transactions"], wanted.len().to_string());
+        let results = page["results"].as_array().unwrap().iter().map(|it| {
+            assert_eq!(it["filtered"], true, "{it}");
+            let actions = it["trace"]["matchingActions"].as_array().unwrap().iter();
+            let actions = actions.map(|action| action["executionIndex"].as_u64().unwrap()).collect();
+            (it["trace"]["id"].as_str().unwrap().to_owned(), actions)
+        });
+        assert_eq!(results.collect::<Vec<_>>(), wanted[..wanted.len().min(100)], "{receiver}");
     }
     let none = part.get("/v0/search/count?q=receiver:alice&with_reversible=true").json();
     assert_eq!((&none["actions"], &none["filtered"]), (&0.into(), &true.into()), "{none}");

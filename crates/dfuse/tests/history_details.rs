@@ -10,7 +10,7 @@ use history_node::Script;
 use serde_json::{Value, json};
 use support::{Server, text};
 use tempfile::TempDir;
-use tungstenite::Message;
+use tungstenite::{Message, client::IntoClientRequest};
 
 /// What a stream answers first.
 fn first_message(server: &mut Server, request: &Value) -> Value {
@@ -24,6 +24,26 @@ fn graphql(server: &mut Server, field: &str, query: &str) -> Value {
     let document = format!("{{{field}(query:%22{query}%22){{details{{reason%20fields%20lowBlockNum%20message}}}}}}");
     let answer = server.get(&format!("/graphql?query={document}")).json();
     answer["data"][field]["details"].clone()
+}
+
+/// The first result of a stream of a search, and the number of its block.
+fn streamed(server: &mut Server, query: &str) -> (u64, Value) {
+    let mut request = format!("ws://{}/graphql", server.address()).into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "graphql-transport-ws".parse().unwrap());
+    let (mut socket, _) = tungstenite::connect(request).unwrap();
+    let document = "subscription($query: String!){searchTransactionsForward(query: $query, lowBlockNum: 2, limit: 1){\
+        block{num} details{fields lowBlockNum} trace{details{fields highBlockNum}}}}";
+    let payload = json!({"query": document, "variables": {"query": query}});
+    for message in [json!({"type": "connection_init"}), json!({"id": "1", "type": "subscribe", "payload": payload})] {
+        socket.send(Message::text(message.to_string())).unwrap();
+        let Message::Text(answer) = socket.read().unwrap() else { panic!("not text") };
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        if answer["type"] != "connection_ack" {
+            let result = answer["payload"]["data"]["searchTransactionsForward"].clone();
+            return (result["block"]["num"].as_u64().unwrap_or_else(|| panic!("{answer}")), result);
+        }
+    }
+    panic!("no result")
 }
 
 #[test]
@@ -67,6 +87,19 @@ fn what_state_history_cannot_tell_is_said() {
             );
             assert_eq!(graphql(&mut server, field, "action:onblock"), json!([]), "{field}");
         }
+        // A stream says so of the block of each result, and each transaction of what its actions did.
+        let (number, results) = streamed(&mut server, "db.table:accounts");
+        let own = told(json!([number]));
+        assert_eq!(
+            (&results["details"][0]["fields"], &results["details"][0]["lowBlockNum"]),
+            (&told(json!(["db.table"])), &own[0])
+        );
+        let operations = told(json!(["dbOps", "dtrxOps", "ramOps", "tableOps"]));
+        assert_eq!(
+            (&results["trace"]["details"][0]["fields"], &results["trace"]["details"][0]["highBlockNum"]),
+            (&operations, &own[0])
+        );
+        assert_eq!(streamed(&mut server, "action:onblock").1["details"], json!([]));
         let streams = [
             (json!({"type": "get_action_traces", "data": {"accounts": "eosio", "with_dbops": true}}), "with_dbops"),
             (

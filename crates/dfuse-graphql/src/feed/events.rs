@@ -1,11 +1,13 @@
 //! What use cases bring for a subscription, before it is rendered.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use dfuse_antelope::model::TransactionLifecycle;
 use dfuse_index::{BlockRef, View};
 use dfuse_kv::Direction;
 use dfuse_query::{
     ApiResult, ReadContext, Service,
-    streams::{HeadInfo, LifecycleStream, NewHeads, RowChanges, RowStream, SearchRows, SearchStream},
+    streams::{HeadInfo, LifecycleStream, NewHeads, RowChanges, RowStream, SearchFollow, SearchRows, SearchStream},
     turns::Class,
 };
 
@@ -14,9 +16,23 @@ use crate::slot::Asked;
 /// A transaction, and the indexes that tell of it.
 pub(super) type Lifecycle = (View, TransactionLifecycle);
 
+/// What the results of a search have to know of it.
+#[derive(Clone)]
+pub(super) struct AskedSearch {
+    pub(super) direction: Direction,
+    /// The fields of the query that are about what actions did.
+    pub(super) fields: Arc<BTreeSet<String>>,
+}
+
+impl AskedSearch {
+    fn of(follow: &SearchFollow) -> Self {
+        Self { direction: follow.direction, fields: Arc::new(follow.query.fields_of_operations()) }
+    }
+}
+
 /// What there is to stream.
 pub(super) enum Events {
-    Search { stream: Box<SearchStream>, direction: Direction },
+    Search { stream: Box<SearchStream>, asked: AskedSearch },
     Rows(Box<RowStream>),
     Lifecycle(Box<LifecycleStream<Box<Lifecycle>>>),
     Heads(Box<NewHeads>),
@@ -24,7 +40,7 @@ pub(super) enum Events {
 
 /// Some events that are rendered in one turn, or in several.
 pub(super) enum Batch {
-    Search { rows: SearchRows, direction: Direction },
+    Search { rows: SearchRows, asked: AskedSearch },
     Rows(RowChanges),
     Lifecycle(Box<Lifecycle>),
     Head { head: BlockRef, lib: BlockRef },
@@ -35,8 +51,8 @@ impl Events {
     pub(super) async fn begin(service: &Service, asked: Asked) -> ApiResult<Self> {
         Ok(match asked {
             Asked::Search(follow) => {
-                let direction = follow.direction;
-                Self::Search { stream: Box::new(SearchStream::begin(service, follow).await?), direction }
+                let asked = AskedSearch::of(&follow);
+                Self::Search { stream: Box::new(SearchStream::begin(service, follow).await?), asked }
             }
             Asked::Rows(follow) => Self::Rows(Box::new(RowStream::begin(service, follow).await?)),
             Asked::Lifecycle { id, confirmations } => {
@@ -49,8 +65,8 @@ impl Events {
     /// What comes next; nothing at the end.
     pub(super) async fn next(&mut self) -> ApiResult<Option<Batch>> {
         Ok(match self {
-            Self::Search { stream, direction } => {
-                stream.next().await?.map(|rows| Batch::Search { rows, direction: *direction })
+            Self::Search { stream, asked } => {
+                stream.next().await?.map(|rows| Batch::Search { rows, asked: asked.clone() })
             }
             Self::Rows(stream) => stream.next().await?.map(Batch::Rows),
             Self::Lifecycle(stream) => stream.next().await?.map(Batch::Lifecycle),

@@ -15,7 +15,7 @@ use dfuse_query::{
 };
 use futures::{StreamExt, stream::BoxStream};
 
-use super::events::Batch;
+use super::events::{AskedSearch, Batch};
 use crate::{
     Limits,
     error::respond,
@@ -24,7 +24,7 @@ use crate::{
     slot::Slot,
     source::{Blocks, Source},
     types::{
-        BlockHeader, HeadResponse, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
+        BlockHeader, HeadResponse, ResultCoverage, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
         TableDeltasResponse, TransactionLifecycle, TransactionTrace,
     },
 };
@@ -64,9 +64,9 @@ impl Turn {
     pub(super) fn render(mut self, read: &OwnedRead, batch: Batch) -> ApiResult<Made> {
         let request = Arc::new(Request::new(read.clone(), self.limits.answer_bytes, true));
         let (answers, left) = match batch {
-            Batch::Search { rows, direction } => {
-                let (answers, left) = self.render_rows(&request, rows, direction)?;
-                (answers, left.map(|rows| Batch::Search { rows, direction }))
+            Batch::Search { rows, asked } => {
+                let (answers, left) = self.render_rows(&request, rows, &asked)?;
+                (answers, left.map(|rows| Batch::Search { rows, asked }))
             }
             Batch::Rows(changes) => {
                 let documents = changes.places.len() as u64;
@@ -102,7 +102,7 @@ impl Turn {
         &mut self,
         request: &Arc<Request>,
         found: SearchRows,
-        direction: Direction,
+        asked: &AskedSearch,
     ) -> ApiResult<(Vec<GraphqlResponse>, Option<SearchRows>)> {
         let SearchRows { view, block, rows } = found;
         let context = request.read();
@@ -116,7 +116,7 @@ impl Turn {
         for row in rows.by_ref() {
             context.go_on()?;
             let documents = u64::from(!matches!(row.kind, SearchRowKind::Marker));
-            let answer = self.answer(found_row(&context, &source, &row, direction), documents)?;
+            let answer = self.answer(found_row(&context, &source, &row, asked), documents)?;
             bytes += answer.data.as_ref().map_or(0, String::len);
             let is_failed = !answer.errors.is_empty();
             made.push(answer);
@@ -146,7 +146,7 @@ fn deltas(request: &Arc<Request>, changes: RowChanges) -> ApiResult<Event> {
     }))
 }
 
-fn found_row(read: &ReadContext<'_>, source: &Arc<Source>, row: &SearchRow, direction: Direction) -> Event {
+fn found_row(read: &ReadContext<'_>, source: &Arc<Source>, row: &SearchRow, asked: &AskedSearch) -> Event {
     let cursor = row.position.seal(read.chain().feed.cursor_key());
     let block = BlockHeader::new(source, row.position.block);
     let (undo, found) = match &row.kind {
@@ -157,7 +157,8 @@ fn found_row(read: &ReadContext<'_>, source: &Arc<Source>, row: &SearchRow, dire
     let trace = found.map(|found| TransactionTrace::found(source, found));
     let is_irreversible = !undo && row.irreversible == row.position.block.number;
     let irreversible_block_num = row.irreversible.into();
-    match direction {
+    let coverage = ResultCoverage::new(source, row.position.block.number, &asked.fields);
+    match asked.direction {
         Direction::Forward => Box::new(SearchTransactionForwardResponse {
             undo,
             cursor,
@@ -165,6 +166,7 @@ fn found_row(read: &ReadContext<'_>, source: &Arc<Source>, row: &SearchRow, dire
             irreversible_block_num,
             block,
             trace,
+            coverage,
         }),
         Direction::Reverse => Box::new(SearchTransactionBackwardResponse {
             cursor,
@@ -172,6 +174,7 @@ fn found_row(read: &ReadContext<'_>, source: &Arc<Source>, row: &SearchRow, dire
             irreversible_block_num,
             block,
             trace,
+            coverage,
         }),
     }
 }

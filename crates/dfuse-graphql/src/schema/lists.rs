@@ -19,7 +19,7 @@ use crate::{
     source::{Blocks, Source},
     types::{
         AccountBalanceConnection, AccountHistoryActionsConnection, Block, BlockIdResponse, Int64, PageInfo,
-        SimpleActionTrace, SimpleActionTraceEdge, SortOrder, TokenConnection, TransactionTrace, Uint32,
+        SearchCoverage, SimpleActionTrace, SimpleActionTraceEdge, SortOrder, TokenConnection, TransactionTrace, Uint32,
     },
 };
 
@@ -128,7 +128,8 @@ pub(super) fn history(
             at: item.action,
         },
     });
-    Ok(AccountHistoryActionsConnection { edges: edges.collect(), page_info })
+    let coverage = SearchCoverage::of_page(&read, &found.page);
+    Ok(AccountHistoryActionsConnection { edges: edges.collect(), page_info, coverage })
 }
 
 fn opened(read: &ReadContext<'_>, kind: CursorKind, cursor: Option<&str>) -> ApiResult<Option<ListCursor>> {

@@ -1,6 +1,6 @@
 //! Pages of searches.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use dfuse_index::{BlockRef, View, blocks};
 use dfuse_kv::Direction;
@@ -16,7 +16,7 @@ use crate::{
     read::Request,
     source::{Blocks, Source},
     types::{
-        BlockHeader, Int64, SearchCountResponse, SearchDetail, SearchTransactionBackwardResponse,
+        BlockHeader, Int64, ResultCoverage, SearchCountResponse, SearchCoverage, SearchTransactionBackwardResponse,
         SearchTransactionForwardResponse, SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse,
         TransactionTrace,
     },
@@ -105,7 +105,7 @@ pub(super) fn count(
         low_block_num: counted.blocks.as_ref().map(|blocks| (*blocks.start()).into()),
         high_block_num: counted.blocks.as_ref().map(|blocks| (*blocks.end()).into()),
         is_complete: counted.is_complete,
-        details: SearchDetail::list(counted.untold.as_ref()),
+        coverage: SearchCoverage::of_count(&read, &counted),
     })
 }
 
@@ -121,6 +121,8 @@ struct Found<'a> {
     source: Arc<Source>,
     /// Of results that are taken back.
     lost: Option<Arc<Source>>,
+    /// The fields of the query that are about what actions did.
+    fields: Arc<BTreeSet<String>>,
 }
 
 impl<'a> Found<'a> {
@@ -140,7 +142,8 @@ impl<'a> Found<'a> {
         };
         let source = source(read.view().clone(), blocks(false).collect());
         request.count(page.items().len().max(1));
-        Ok(Self { read, page, source, lost })
+        let fields = Arc::new(page.question().query.fields_of_operations());
+        Ok(Self { read, page, source, lost, fields })
     }
 
     fn source(&self, item: &SearchItem) -> &Arc<Source> {
@@ -170,6 +173,10 @@ impl<'a> Found<'a> {
         position.seal(self.read.chain().feed.cursor_key())
     }
 
+    fn coverage(&self, item: &SearchItem) -> ResultCoverage {
+        ResultCoverage::new(self.source(item), item.found.block.number, &self.fields)
+    }
+
     /// About what the results take.
     fn take_room(&self) -> ApiResult<()> {
         self.source.request().take_room(self.page.items().len() * 256)
@@ -192,12 +199,13 @@ pub(super) fn forward(request: &Arc<Request>, arguments: &Arguments) -> ApiResul
             irreversible_block_num: number.into(),
             block: BlockHeader::new(source, item.found.block),
             trace: Some(TransactionTrace::found(source, &item.found)),
+            coverage: found.coverage(item),
         })
     };
     let results = found.page.items().iter().map(result).collect::<ApiResult<_>>()?;
     let cursor = found.page.cursor(&found.read, found.page.items().len());
-    let details = SearchDetail::list(found.page.untold());
-    Ok(SearchTransactionsForwardResponse { cursor, results: Some(results), details })
+    let coverage = SearchCoverage::of_page(&found.read, &found.page);
+    Ok(SearchTransactionsForwardResponse { cursor, results: Some(results), coverage })
 }
 
 /// A page of results, newest first.
@@ -215,11 +223,12 @@ pub(super) fn backward(request: &Arc<Request>, arguments: &Arguments) -> ApiResu
             irreversible_block_num: number.into(),
             block: BlockHeader::new(source, item.found.block),
             trace: Some(TransactionTrace::found(source, &item.found)),
+            coverage: found.coverage(item),
         })
     };
     let results = found.page.items().iter().map(result).collect::<ApiResult<_>>()?;
-    let details = SearchDetail::list(found.page.untold());
-    Ok(SearchTransactionsBackwardResponse { cursor: found.last_cursor(arguments)?, results: Some(results), details })
+    let coverage = SearchCoverage::of_page(&found.read, &found.page);
+    Ok(SearchTransactionsBackwardResponse { cursor: found.last_cursor(arguments)?, results: Some(results), coverage })
 }
 
 impl Found<'_> {

@@ -5,7 +5,7 @@ use dfuse_index::blocks::by_id;
 use dfuse_query::ApiResult;
 
 use super::{
-    ActionTrace, Json, PageInfo, Time, Uint32, Uint64,
+    ActionTrace, Json, PageInfo, SearchCoverage, Time, Uint32, Uint64,
     action::{ActionReceipt, is_notify},
     call::{PermissionLevel, authorization, hex_data},
 };
@@ -17,6 +17,9 @@ pub(crate) struct AccountHistoryActionsConnection {
     pub(crate) edges: Vec<SimpleActionTraceEdge>,
     /// Where they are among all.
     pub(crate) page_info: PageInfo,
+    /// What the actions may lack.
+    #[graphql(flatten)]
+    pub(crate) coverage: SearchCoverage,
 }
 
 /// An action of an account.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use async_graphql::SimpleObject;
-use dfuse_query::Untold;
 
-use super::{BlockHeader, TransactionTrace, Uint32, Uint64};
+use super::{BlockHeader, ResultCoverage, SearchCoverage, TransactionTrace, Uint32, Uint64};
 use crate::source::Source;
 
 /// A page of results, oldest first.
@@ -15,8 +14,9 @@ pub(crate) struct SearchTransactionsForwardResponse {
     pub(crate) cursor: Option<String>,
     /// The results.
     pub(crate) results: Option<Vec<SearchTransactionForwardResponse>>,
-    /// What the results may lack since the source of their blocks did not tell it.
-    pub(crate) details: Vec<SearchDetail>,
+    /// What the results may lack.
+    #[graphql(flatten)]
+    pub(crate) coverage: SearchCoverage,
 }
 
 /// A page of results, newest first.
@@ -26,8 +26,9 @@ pub(crate) struct SearchTransactionsBackwardResponse {
     pub(crate) cursor: String,
     /// The results.
     pub(crate) results: Option<Vec<SearchTransactionBackwardResponse>>,
-    /// What the results may lack since the source of their blocks did not tell it.
-    pub(crate) details: Vec<SearchDetail>,
+    /// What the results may lack.
+    #[graphql(flatten)]
+    pub(crate) coverage: SearchCoverage,
 }
 
 /// How much a query matches.
@@ -43,37 +44,9 @@ pub(crate) struct SearchCountResponse {
     pub(crate) high_block_num: Option<Uint32>,
     /// Whether all blocks were counted that were asked for. If not, ask again from the block after the last one.
     pub(crate) is_complete: bool,
-    /// What the numbers may lack since the source of the blocks did not tell it.
-    pub(crate) details: Vec<SearchDetail>,
-}
-
-/// What an answer may lack since the source of its blocks did not tell it.
-#[derive(SimpleObject)]
-pub(crate) struct SearchDetail {
-    /// Which kind of source it is: `state_history`.
-    pub(crate) reason: String,
-    /// The fields of the query that it is about.
-    pub(crate) fields: Vec<String>,
-    /// The first block that it is about.
-    pub(crate) low_block_num: Uint32,
-    /// The last block that it is about.
-    pub(crate) high_block_num: Uint32,
-    /// The same for people.
-    pub(crate) message: String,
-}
-
-impl SearchDetail {
-    /// As a list, which is empty if nothing is lacking.
-    pub(crate) fn list(untold: Option<&Untold>) -> Vec<Self> {
-        let detail = untold.map(|untold| Self {
-            reason: untold.reason().to_owned(),
-            fields: untold.fields.iter().cloned().collect(),
-            low_block_num: (*untold.blocks.start()).into(),
-            high_block_num: (*untold.blocks.end()).into(),
-            message: untold.message(),
-        });
-        detail.into_iter().collect()
-    }
+    /// What the numbers may lack.
+    #[graphql(flatten)]
+    pub(crate) coverage: SearchCoverage,
 }
 
 /// A result, oldest first; without a trace it only tells that the stream has come to the block.
@@ -91,6 +64,9 @@ pub(crate) struct SearchTransactionForwardResponse {
     pub(crate) block: BlockHeader,
     /// The transaction; absent if the result only tells how far the stream is.
     pub(crate) trace: Option<TransactionTrace>,
+    /// What the search may lack in its block.
+    #[graphql(flatten)]
+    pub(crate) coverage: ResultCoverage,
 }
 
 /// A result, newest first.
@@ -106,6 +82,9 @@ pub(crate) struct SearchTransactionBackwardResponse {
     pub(crate) block: BlockHeader,
     /// The transaction.
     pub(crate) trace: Option<TransactionTrace>,
+    /// What the search may lack in its block.
+    #[graphql(flatten)]
+    pub(crate) coverage: ResultCoverage,
 }
 
 impl TransactionTrace {

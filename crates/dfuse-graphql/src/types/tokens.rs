@@ -8,7 +8,7 @@ use dfuse_query::{
 };
 use dfuse_state::tokens::{Token as TokenRow, TokenHolder};
 
-use super::{AssetFormat, PageInfo, Uint32, Uint64};
+use super::{AssetFormat, PageInfo, StateHeight, Uint32, Uint64};
 
 /// A block by number and id.
 #[derive(Debug, Clone, SimpleObject)]
@@ -39,8 +39,9 @@ fn amount(asset: Asset, format: Option<AssetFormat>) -> String {
 /// Some tokens.
 #[derive(SimpleObject)]
 pub(crate) struct TokenConnection {
-    /// The block of which they are.
-    block_ref: Option<BlockRef>,
+    /// When they were so.
+    #[graphql(flatten)]
+    height: StateHeight,
     /// The tokens.
     edges: Vec<Option<TokenEdge>>,
     /// Where they are among all.
@@ -59,9 +60,9 @@ pub(crate) struct TokenEdge {
 impl TokenConnection {
     pub(crate) fn new(page: RankedPage<TokenRow>) -> ApiResult<Self> {
         let page_info = PageInfo::new(page.items.iter().map(|(_, cursor)| cursor), page.has_next, page.has_previous);
-        let block_ref = block_of(&page.height)?;
+        let height = StateHeight::new(&page.height, page.is_complete)?;
         let edge = |(token, cursor)| Some(TokenEdge { cursor, node: Token(token) });
-        Ok(Self { block_ref, edges: page.items.into_iter().map(edge).collect(), page_info: Some(page_info) })
+        Ok(Self { height, edges: page.items.into_iter().map(edge).collect(), page_info: Some(page_info) })
     }
 }
 
@@ -116,8 +117,9 @@ impl Token {
 /// Some balances.
 #[derive(SimpleObject)]
 pub(crate) struct AccountBalanceConnection {
-    /// The block of which they are.
-    block_ref: Option<BlockRef>,
+    /// When they were so.
+    #[graphql(flatten)]
+    height: StateHeight,
     /// The balances.
     edges: Vec<Option<AccountBalanceEdge>>,
     /// Where they are among all.
@@ -136,9 +138,9 @@ pub(crate) struct AccountBalanceEdge {
 impl AccountBalanceConnection {
     pub(crate) fn new(page: RankedPage<TokenHolder>) -> ApiResult<Self> {
         let page_info = PageInfo::new(page.items.iter().map(|(_, cursor)| cursor), page.has_next, page.has_previous);
-        let block_ref = block_of(&page.height)?;
+        let height = StateHeight::new(&page.height, page.is_complete)?;
         let edge = |(holder, cursor)| Some(AccountBalanceEdge { cursor, node: AccountBalance(holder) });
-        Ok(Self { block_ref, edges: page.items.into_iter().map(edge).collect(), page_info: Some(page_info) })
+        Ok(Self { height, edges: page.items.into_iter().map(edge).collect(), page_info: Some(page_info) })
     }
 }
 

@@ -8,8 +8,8 @@ use dfuse_index::BlockRef;
 use dfuse_query::{ApiError, ApiResult};
 
 use super::{
-    ActionTrace, BlockHeader, Int64, Json, TransactionStatus, Uint32, Uint64, action::top_level, call::actions,
-    exception::exception_json,
+    ActionTrace, BlockHeader, Int64, Json, SearchDetail, TransactionStatus, Uint32, Uint64, action::top_level,
+    call::actions, exception::exception_json,
 };
 use crate::source::{Source, Trace};
 
@@ -113,6 +113,11 @@ impl TransactionTrace {
     async fn top_level_actions(&self) -> ApiResult<Vec<Option<ActionTrace>>> {
         let trace = self.trace()?;
         actions(&self.source, top_level(&trace).into_iter().map(|at| Some(self.action(&trace, at))).collect())
+    }
+
+    /// What the source of its block did not tell of `dbOps`, `dtrxOps`, `ramOps` and `tableOps` of its actions.
+    async fn details(&self) -> ApiResult<Vec<SearchDetail>> {
+        SearchDetail::of_operations(&self.source, self.block.number)
     }
 
     /// Why it failed, if it did.

@@ -6,7 +6,7 @@ use dfuse_index::BlockRef;
 use dfuse_kv::Direction;
 use dfuse_search::{Bounds, Place, Position};
 
-use super::{BlockBounds, SearchQuestion, account_history, page};
+use super::{BlockBounds, SearchItem, SearchPage, SearchQuestion, account_history, page};
 use crate::{ApiResult, ListCursor, ReadContext, cursor};
 
 /// An action of an account's history.
@@ -31,6 +31,8 @@ pub struct AccountActions {
     pub items: Vec<AccountAction>,
     /// Whether something comes after them.
     pub has_next: bool,
+    /// The search that found them.
+    pub page: SearchPage,
 }
 
 /// Actions of irreversible blocks that an account authorised or executed, newest first; those of one contract alone, if one is
@@ -54,10 +56,9 @@ pub fn account_actions(
     let found = page(read, SearchQuestion { limit: limit.saturating_add(1), ..question })?;
     let mut items = Vec::new();
     let mut has_next = !found.searched(found.items().len()).is_complete;
-    'results: for item in found.items() {
-        let found = &item.found;
-        for action in found.actions.iter().rev().copied() {
-            let reached = Reached { block: found.block, transaction: found.transaction, action };
+    'results: for SearchItem { found: item, .. } in found.items() {
+        for action in item.actions.iter().rev().copied() {
+            let reached = Reached { block: item.block, transaction: item.transaction, action };
             if after.is_some_and(|after| reached.is_sent_at(after)) {
                 continue;
             }
@@ -66,16 +67,10 @@ pub fn account_actions(
                 break 'results;
             }
             let cursor = cursor::seal(read.service(), CursorKind::AccountActions, &subject, &reached.bytes());
-            items.push(AccountAction {
-                block: found.block,
-                transaction: found.transaction,
-                id: found.id,
-                action,
-                cursor,
-            });
+            items.push(AccountAction { block: item.block, transaction: item.transaction, id: item.id, action, cursor });
         }
     }
-    Ok(AccountActions { items, has_next })
+    Ok(AccountActions { items, has_next, page: found })
 }
 
 /// The last action that was sent.

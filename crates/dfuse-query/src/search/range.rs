@@ -104,7 +104,9 @@ impl BlockBounds {
         }
         let first_asked = asked.map_or(*blocks.start(), |asked| *asked.start());
         let blocks = (*blocks.start()).max(floor)..=*blocks.end();
-        Ok(Range { blocks, first_asked, open_end: None, missing: None })
+        let is_from_first = self.bounds.low.is_none_or(|low| (0..=i64::from(FIRST_STREAMABLE)).contains(&low));
+        let missing = missing_below(heads.lowest, FIRST_STREAMABLE).filter(|_| is_from_first);
+        Ok(Range { blocks, first_asked, open_end: None, missing })
     }
 }
 

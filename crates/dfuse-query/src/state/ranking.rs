@@ -12,7 +12,7 @@ use super::{
     Height,
     tokens::{Contracts, resolve, unknown, view},
 };
-use crate::{ApiError, ApiResult, ListCursor, ReadContext, cursor};
+use crate::{ApiResult, ListCursor, ReadContext, cursor};
 
 const SYSTEM_TOKEN: Name = Name::literal("eosio.token");
 
@@ -58,6 +58,8 @@ pub struct RankedPage<T> {
     pub has_next: bool,
     /// Which height it is of.
     pub height: Height,
+    /// Whether nothing can be lacking that was written before the first block.
+    pub is_complete: bool,
 }
 
 /// Where an item is in any order of any list. A cursor of one holds in the others, too.
@@ -136,17 +138,25 @@ impl<'a, T> Best<'a, T> {
         self.kept.truncate(most);
     }
 
-    fn page(mut self, read: &ReadContext<'_>, kind: CursorKind, height: Height) -> RankedPage<T> {
+    fn page(mut self, read: &ReadContext<'_>, kind: CursorKind, height: Height, is_complete: bool) -> RankedPage<T> {
         self.cut(self.ranking.limit + 1);
         let has_next = self.kept.len() > self.ranking.limit;
         self.kept.truncate(self.ranking.limit);
         let sealed = |rank: Rank| cursor::seal(read.service(), kind, &[], &rank.bytes());
         let items = self.kept.into_iter().map(|(rank, item)| (item, sealed(rank))).collect();
-        RankedPage { items, has_previous: self.has_previous, has_next, height }
+        RankedPage { items, has_previous: self.has_previous, has_next, height, is_complete }
     }
 }
 
 impl TokenFilter {
+    /// Whether nothing of what it lets through can be lacking that was written before the first block.
+    fn is_complete(&self, height: &Height) -> ApiResult<bool> {
+        if self.contracts.is_empty() {
+            return Ok(!height.lacks_older_state());
+        }
+        self.contracts.iter().try_fold(true, |all, contract| Ok(all && height.knows_account(*contract)?))
+    }
+
     fn lets_through(&self, key: TokenKey) -> bool {
         (self.symbols.is_empty() || self.symbols.contains(&key.symbol_code))
             && (self.contracts.is_empty() || self.contracts.contains(&key.contract))
@@ -182,7 +192,8 @@ pub fn ranked_tokens(read: &ReadContext<'_>, filter: &TokenFilter, ranking: &Ran
             }
         }
     }
-    Ok(best.page(read, CursorKind::Tokens, height))
+    let is_complete = filter.is_complete(&height)?;
+    Ok(best.page(read, CursorKind::Tokens, height, is_complete))
 }
 
 /// What an account has, by the letters of the tokens or by amounts.
@@ -212,7 +223,8 @@ pub fn ranked_balances(
             }
         }
     }
-    Ok(best.page(read, CursorKind::Balances, height))
+    let is_complete = filter.is_complete(&height)?;
+    Ok(best.page(read, CursorKind::Balances, height, is_complete))
 }
 
 /// Who holds a token, by account or by amount; of `accounts` alone, if there are any.
@@ -228,10 +240,11 @@ pub fn ranked_holders(
 ) -> ApiResult<RankedPage<TokenHolder>> {
     let height = resolve(read, true)?;
     let mut best = Best::new(ranking, Text::Account)?;
-    let absent = || -> ApiResult<ApiError> { Ok(height.absent(height.knows_account(key.contract)?, unknown(key))) };
-    let Some(view) = view(&height) else { return Err(absent()?) };
+    let is_complete = height.knows_account(key.contract)?;
+    let absent = || height.absent(is_complete, unknown(key));
+    let Some(view) = view(&height) else { return Err(absent()) };
     if index::get(view, key)?.is_none() || !Contracts::at(&height).are_tokens(view, key.contract)? {
-        return Err(absent()?);
+        return Err(absent());
     }
     let mut push = |holder: TokenHolder| -> ApiResult<()> {
         read.go_on()?;
@@ -248,7 +261,7 @@ pub fn ranked_holders(
             index::balance(view, key, *account)?.map_or(Ok(()), &mut push)?;
         }
     }
-    Ok(best.page(read, CursorKind::Balances, height))
+    Ok(best.page(read, CursorKind::Balances, height, is_complete))
 }
 
 /// With what is staked of the token that can be staked.

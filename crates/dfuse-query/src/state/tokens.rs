@@ -44,7 +44,7 @@ pub fn tokens(
 ) -> ApiResult<Page<Token>> {
     let subject = cursor::bytes([contract.map_or(0, |contract| contract.0)]);
     let height = resolve(read, irreversible_only)?;
-    let is_complete = contract.map(|it| height.knows_account(it)).transpose()?.unwrap_or(false);
+    let is_complete = contract.map_or(Ok(!height.lacks_older_state()), |it| height.knows_account(it))?;
     let mut after = page.map(|page| token_place(page, &subject)).transpose()?;
     let mut contracts = Contracts::at(&height);
     let mut items: Vec<Token> = Vec::new();

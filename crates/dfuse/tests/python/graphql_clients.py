@@ -19,12 +19,24 @@ BLOCK = GraphQLRequest(
     variable_values={"time": "2000-01-01T00:00:00Z"},
 )
 
+# The server leaves out what one account executes, and says so.
+FILTERED = GraphQLRequest(
+    """{
+      searchTransactionsForward(query: "receiver:eosio", limit: 1) { filtered results { filtered } }
+      searchTransactionsBackward(query: "receiver:eosio", limit: 1) { filtered results { filtered } }
+      searchCount(query: "receiver:eosio") { filtered }
+      getAccountHistoryActions(account: "eosio", limit: 1) { filtered }
+    }"""
+)
+
 
 def stream(cursor: str) -> GraphQLRequest:
     """One result for each block."""
     return GraphQLRequest(
         """subscription Heartbeat($query: String!, $cursor: String) {
-          searchTransactionsForward(query: $query, cursor: $cursor, lowBlockNum: -20) { undo cursor block { num id } }
+          searchTransactionsForward(query: $query, cursor: $cursor, lowBlockNum: -20) {
+            undo cursor filtered block { num id }
+          }
         }""",
         variable_values={"query": "receiver:eosio action:onblock", "cursor": cursor},
     )
@@ -43,13 +55,19 @@ async def refused(session) -> None:
 async def over_http():
     async with Client(transport=AIOHTTPTransport(url=f"http://{SERVER}/graphql")) as session:
         await refused(session)
-        return await session.execute(BLOCK)
+        filtered = await session.execute(FILTERED)
+        for field, answer in filtered.items():
+            results = answer.get("results", [])
+            assert answer["filtered"] and all(result["filtered"] for result in results), (field, answer)
+            assert len(results) == 1 or not field.startswith("searchTransactions"), (field, answer)
+        return await session.execute(BLOCK), filtered
 
 
-async def over_websocket(protocol: str, expected) -> None:
+async def over_websocket(protocol: str, expected, filtered) -> None:
     transport = WebsocketsTransport(url=f"ws://{SERVER}/graphql", subprotocols=[protocol], init_payload={})
     async with Client(transport=transport) as session:
         assert await session.execute(BLOCK) == expected
+        assert await session.execute(FILTERED) == filtered
         await refused(session)
         seen = []
         async for answer in session.subscribe(stream("")):
@@ -58,6 +76,7 @@ async def over_websocket(protocol: str, expected) -> None:
                 break
         numbers = [result["block"]["num"] for result in seen if not result["undo"]]
         assert numbers[:10] == list(range(numbers[0], numbers[0] + 10)), numbers
+        assert all(result["filtered"] for result in seen), seen
         # It goes on behind a cursor, beside another subscription on the same connection.
         async def first(cursor: str):
             async for answer in session.subscribe(stream(cursor)):
@@ -68,10 +87,10 @@ async def over_websocket(protocol: str, expected) -> None:
 
 
 async def main() -> None:
-    expected = await over_http()
+    expected, filtered = await over_http()
     assert expected["blockIDByTime"]["num"] >= 1, expected
     for protocol in [WebsocketsTransport.APOLLO_SUBPROTOCOL, WebsocketsTransport.GRAPHQLWS_SUBPROTOCOL]:
-        await asyncio.wait_for(over_websocket(protocol, expected), PATIENCE)
+        await asyncio.wait_for(over_websocket(protocol, expected, filtered), PATIENCE)
         print(f"ok {protocol}")
 
 

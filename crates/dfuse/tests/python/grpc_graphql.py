@@ -16,8 +16,11 @@ NAMES = ["dfuse.graphql.v1.GraphQL", "dfuse.eosio.v1.GraphQL", "sf.graphql.v1.Gr
 PATIENCE = 60
 
 BLOCK = "query Block($time: Time!) { blockIDByTime(time: $time, comparator: GTE) { num id time } }"
+FILTERED = '{ searchTransactionsForward(query: "receiver:eosio", limit: 1) { filtered } searchCount(query: "receiver:eosio") { filtered } }'
 STREAM = """subscription ($query: String!, $cursor: String, $low: Int64) {
-  searchTransactionsForward(query: $query, cursor: $cursor, lowBlockNum: $low) { undo cursor block { num id } trace { id } }
+  searchTransactionsForward(query: $query, cursor: $cursor, lowBlockNum: $low) {
+    undo cursor filtered block { num id } trace { id }
+  }
 }"""
 
 
@@ -69,10 +72,14 @@ def main() -> None:
     for name in NAMES:
         client = GraphQL(server, name)
         assert client.one(BLOCK, variables) == expected
+        # The server leaves out what one account executes, and says so.
+        filtered = client.one(FILTERED, {})
+        assert all(answer["filtered"] for answer in filtered.values()), filtered
         refused(client)
         seen = client.stream("", 25)
         numbers = [result["block"]["num"] for result in seen if not result["undo"]]
         assert numbers[:10] == list(range(numbers[0], numbers[0] + 10)), numbers
+        assert all(result["filtered"] for result in seen), seen
         assert client.stream(seen[3]["cursor"], 1) == [seen[4]]
         print(f"ok {name}")
     # What is not there has a status.
