@@ -3,6 +3,8 @@
 
 mod documents;
 mod expected;
+mod gaps;
+mod others;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,11 @@ use serde_json::{Value, json};
 
 use crate::support::{TestChain, request};
 use expected::{Expected, block_header};
+use others::Others;
 pub(crate) use walk::Walk;
+
+/// Of so many blocks one is compared with all that is in its transactions.
+const WHOLE: usize = 10;
 
 /// The blocks of the best chain, by number, of a chain that has all the log.
 fn canonical(chain: &TestChain, blocks: Vec<Block>) -> Vec<Block> {
@@ -60,9 +66,9 @@ fn rows(
     Ok(found)
 }
 
-/// Compares all of a chain, but of every so many transactions one. Returns how many were compared.
-async fn compare(chain: &TestChain, blocks: &[Block], every: usize, walk: &mut Walk) -> usize {
-    let mut compared = 0;
+/// Compares all of a chain, but of every so many transactions one. Returns the traces that were compared, by id.
+async fn compare(chain: &TestChain, blocks: &[Block], every: usize, walk: &mut Walk) -> BTreeMap<String, Value> {
+    let mut compared = BTreeMap::new();
     let all = blocks.iter().flat_map(|block| {
         let traces = block.transaction_traces().iter();
         traces.map(move |trace| (block, trace))
@@ -77,17 +83,19 @@ async fn compare(chain: &TestChain, blocks: &[Block], every: usize, walk: &mut W
             walk.see("Query", &answer["data"]);
             let own = &answer["data"]["transactionLifecycle"];
             Expected::new(rest).compare(own);
-            compared += 1;
+            compared.insert(id, own["trace"].clone());
         }
     }
     compared
 }
 
-/// Compares the blocks, each with all that ran in it.
-async fn compare_blocks(chain: &TestChain, blocks: &[Block], walk: &mut Walk) {
+/// Compares the blocks, each with the traces of all that ran in it, most of which are known.
+async fn compare_blocks(chain: &TestChain, blocks: &[Block], known: &BTreeMap<String, Value>, walk: &mut Walk) {
     let lib = chain.service.chain().serving.snapshot().lib().unwrap().number;
-    for block in blocks {
-        let answer = chain.answer(request(&documents::block(), json!({"id": block.id.to_string()}))).await;
+    for (at, block) in blocks.iter().enumerate() {
+        // Traces are read in one way only, so that some blocks will do for what is in them.
+        let document = documents::block(at % WHOLE == 0);
+        let answer = chain.answer(request(&document, json!({"id": block.id.to_string()}))).await;
         assert!(answer["errors"].is_null(), "{answer}");
         walk.see("Query", &answer["data"]);
         let own = &answer["data"]["block"];
@@ -109,6 +117,15 @@ async fn compare_blocks(chain: &TestChain, blocks: &[Block], walk: &mut Walk) {
         let edges = own["transactionTraces"]["edges"].as_array().unwrap();
         let ids: Vec<_> = block.transaction_traces().iter().take(100).map(|trace| trace.id.to_string()).collect();
         assert_eq!(edges.iter().map(|edge| edge["node"]["id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
+        for trace in edges.iter().map(|edge| &edge["node"]) {
+            let id = trace["id"].as_str().unwrap();
+            let known = known.get(id).filter(|known| known["block"] == own["header"]);
+            // The lifecycle of one that was delayed has what created it, too.
+            let Some(known) = known.filter(|_| trace["scheduled"] == false) else { continue };
+            for (field, value) in trace.as_object().unwrap() {
+                assert_eq!(*value, known[field], "{field} of {id} in its block");
+            }
+        }
         let page = &own["transactionTraces"]["pageInfo"];
         let cursor = |edge: Option<&Value>| edge.map_or(json!(""), |edge| edge["cursor"].clone());
         assert_eq!((&page["startCursor"], &page["endCursor"]), (&cursor(edges.first()), &cursor(edges.last())));
@@ -147,31 +164,75 @@ async fn grown(file: &str, count: usize) -> Option<(TestChain, Vec<Block>)> {
     Some((chain, blocks))
 }
 
+/// Fields whose values say nothing here.
+const SILENT: [&str; 12] = [
+    // The history of an account asks for no operations and no data.
+    "AccountHistoryActionsConnection.details",
+    "AccountHistoryActionsConnection.stateFromBlockNum",
+    // Nothing is undone here, as in `replay` and `history`.
+    "SearchTransactionForwardResponse.undo",
+    // No such action is in the history of the accounts.
+    "SimpleActionTrace.contextFree",
+    "TableDeltasResponse.undo",
+    // These are asked at the head, from before the first row, and all at once; `state` has others.
+    "TableDiffResponse.isIrreversible",
+    "TableRowDiff.old",
+    "TableRowResponse.isIrreversible",
+    "TableRowsResponse.cursor",
+    // Nobody set a limit.
+    "Transaction.maxCPUUsageMS",
+    "Transaction.maxNetUsageWords",
+    // They are recovered where the chain's id is known.
+    "TransactionLifecycle.publicKeys",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_chain_with_everything() {
     let Some((chain, blocks)) = grown("small/small.dmlog.zst", usize::MAX).await else { return };
     let mut walk = Walk::of(&chain).await;
-    let compared = compare(&chain, &blocks, 1, &mut walk).await;
-    assert!(compared > 855, "{compared}");
-    compare_blocks(&chain, &blocks, &mut walk).await;
+    gaps::of_filtered_blocks(&blocks[..60], &mut walk).await;
+    // Stores of blocks begin at the beginning, or at a bundle.
+    let middle = blocks.iter().position(|block| block.number == 200).unwrap();
+    gaps::of_the_middle(&blocks[middle..middle + 60], &mut walk).await;
+    gaps::of_state_history(&mut walk).await;
+    let known = compare(&chain, &blocks, 1, &mut walk).await;
+    assert!(known.len() > 855, "{}", known.len());
+    compare_blocks(&chain, &blocks, &known, &mut walk).await;
     compare_with_nodes(&blocks, "small/answers.json.gz");
-    histories(&chain, &mut walk).await;
+    histories(&chain, &blocks, &known, &mut walk).await;
+    let mut others = Others { chain: &chain, blocks: &blocks, walk: &mut walk, known };
+    others.searches(300).await;
+    others.names_of_blocks().await;
+    others.followed_transactions(50).await;
+    others.tables(12).await;
+    others.tokens().await;
+    others.rows_of_node("small/answers.json.gz").await;
+    // Whatever the schema has was looked at.
+    let [unasked, silent] = walk.unvisited();
+    assert_eq!(unasked, Vec::<String>::new());
+    assert_eq!(silent, SILENT);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_chain_with_forks() {
     let Some((chain, blocks)) = grown("fork/fork.dmlog.zst", usize::MAX).await else { return };
     let mut walk = Walk::of(&chain).await;
-    let compared = compare(&chain, &blocks, 1, &mut walk).await;
-    assert!(compared >= 1825, "{compared}");
-    compare_blocks(&chain, &blocks, &mut walk).await;
+    let known = compare(&chain, &blocks, 1, &mut walk).await;
+    assert!(known.len() >= 1825, "{}", known.len());
+    compare_blocks(&chain, &blocks, &known, &mut walk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_busy_chain_in_part() {
     let Some((chain, blocks)) = grown("busy/busy.dmlog.zst", 80).await else { return };
     let mut walk = Walk::of(&chain).await;
-    assert!(compare(&chain, &blocks, 10, &mut walk).await > 50);
+    let known = compare(&chain, &blocks, 10, &mut walk).await;
+    assert!(known.len() > 50, "{}", known.len());
+    compare_blocks(&chain, &blocks, &known, &mut walk).await;
+    let mut others = Others { chain: &chain, blocks: &blocks, walk: &mut walk, known };
+    others.searches(100).await;
+    others.names_of_blocks().await;
+    others.followed_transactions(100).await;
 }
 
 /// What a node answered of the same blocks: so the blocks that all is compared with are the node's.
@@ -201,37 +262,71 @@ fn compare_with_nodes(blocks: &[Block], file: &str) {
     assert!(compared > 300, "{compared}");
 }
 
-/// Actions in the history of accounts are those of their transactions.
-async fn histories(chain: &TestChain, walk: &mut Walk) {
-    let mut known: BTreeMap<String, Value> = BTreeMap::new();
+/// Actions in the history of accounts are those of their transactions in final blocks, newest first, whatever the pages.
+async fn histories(chain: &TestChain, blocks: &[Block], known: &BTreeMap<String, Value>, walk: &mut Walk) {
+    let lib = chain.service.chain().serving.snapshot().lib().unwrap().number;
     let mut compared = 0;
     for account in ["alice", "bob", "eosio", "carol"] {
-        let document = documents::history();
-        let answer = chain.answer(request(&document, json!({"account": account}))).await;
-        assert!(answer["errors"].is_null(), "{answer}");
-        walk.see("Query", &answer["data"]);
-        for edge in answer["data"]["getAccountHistoryActions"]["edges"].as_array().unwrap() {
-            let node = &edge["node"];
-            let id = node["trxID"].as_str().unwrap().to_owned();
-            if !known.contains_key(&id) {
-                let answer = chain.answer(request(&documents::lifecycle(), json!({"id": id}))).await;
-                known.insert(id.clone(), answer["data"]["transactionLifecycle"]["trace"].clone());
+        let expected = done_by(account, blocks.iter().rev().filter(|block| block.number <= lib));
+        let (mut found, mut cursor) = (Vec::new(), Value::Null);
+        loop {
+            let variables = json!({"account": account, "cursor": cursor});
+            let answer = chain.answer(request(&documents::history(), variables)).await;
+            assert!(answer["errors"].is_null(), "{answer}");
+            walk.see("Query", &answer["data"]);
+            let page = &answer["data"]["getAccountHistoryActions"];
+            others::lacks_nothing(page);
+            let edges = page["edges"].as_array().unwrap();
+            for edge in edges {
+                let node = &edge["node"];
+                let id = node["trxID"].as_str().unwrap().to_owned();
+                let at = node["executionIndex"].as_u64().unwrap() as usize;
+                same_action(node, &id, at, &known[&id]);
+                found.push((id, at));
             }
-            let trace = &known[&id];
-            let at = node["executionIndex"].as_u64().unwrap() as usize;
-            let action = &trace["executedActions"][at];
-            for (field, value) in node.as_object().unwrap() {
-                let other = match field.as_str() {
-                    "blockNum" => json!(trace["block"]["num"].to_string()),
-                    "blockID" => trace["block"]["id"].clone(),
-                    "blockTime" => trace["block"]["timestamp"].clone(),
-                    "trxID" => json!(id),
-                    field => action[field].clone(),
-                };
-                assert_eq!(*value, other, "{field} of {id} {at}");
+            let has_next = found.len() < expected.len();
+            let own = |edge: Option<&Value>| edge.map_or(json!(""), |edge| edge["cursor"].clone());
+            let info = json!({"startCursor": own(edges.first()), "endCursor": own(edges.last()), "hasNextPage": has_next,
+                "hasPreviousPage": !cursor.is_null()});
+            assert_eq!(page["pageInfo"], info, "{account}");
+            if !has_next {
+                break;
             }
-            compared += 1;
+            cursor = own(edges.last());
         }
+        assert_eq!(found, expected, "{account}");
+        compared += found.len();
     }
     assert!(compared > 200, "{compared}");
+}
+
+/// What an account authorised or executed in blocks that come newest first: transactions, and positions of actions there.
+fn done_by<'a>(account: &str, blocks: impl Iterator<Item = &'a Block>) -> Vec<(String, usize)> {
+    let mut all = Vec::new();
+    for trace in blocks.flat_map(|block| block.transaction_traces().iter().rev()).filter(|trace| !trace.is_reverted()) {
+        let is_own = |action: &&model::ActionTrace| {
+            let mut authorizers = action.action.authorization.iter().map(|level| level.actor);
+            action.receiver.to_string() == account || authorizers.any(|actor| actor.to_string() == account)
+        };
+        let own = trace.action_traces.iter().filter(is_own).map(|action| action.execution_index as usize);
+        let mut own: Vec<_> = own.collect();
+        own.sort_unstable_by_key(|at| std::cmp::Reverse(*at));
+        all.extend(own.into_iter().map(|at| (trace.id.to_string(), at)));
+    }
+    all
+}
+
+/// An action of a history is that of its trace.
+fn same_action(node: &Value, id: &str, at: usize, trace: &Value) {
+    let action = &trace["executedActions"][at];
+    for (field, value) in node.as_object().unwrap() {
+        let other = match field.as_str() {
+            "blockNum" => json!(trace["block"]["num"].to_string()),
+            "blockID" => trace["block"]["id"].clone(),
+            "blockTime" => trace["block"]["timestamp"].clone(),
+            "trxID" => json!(id),
+            field => action[field].clone(),
+        };
+        assert_eq!(*value, other, "{field} of {id} {at}");
+    }
 }

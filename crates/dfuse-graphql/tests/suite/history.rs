@@ -38,7 +38,7 @@ fn entries(chain: &str, name: &str) -> Option<HashMap<Checksum256, Bytes>> {
 }
 
 /// The blocks from the second on, made of the logs of a node.
-fn blocks(chain: &str) -> Option<Vec<Block>> {
+pub(crate) fn blocks(chain: &str) -> Option<Vec<Block>> {
     let (traces, deltas) = (entries(chain, "trace")?, entries(chain, "chain_state")?);
     let mut log = BlockLog::open(log(chain, "blocks/blocks.log")?).unwrap();
     let genesis = log.genesis().unwrap().clone();

@@ -94,9 +94,18 @@ impl TestChain {
 
     /// The same with other limits.
     pub(crate) async fn with(log: Box<dyn BufRead + Send>, options: Options) -> Self {
+        Self::begin(log, options, None).await
+    }
+
+    /// Of a chain of which nothing is known before a block.
+    pub(crate) async fn from_block(first: Block) -> Self {
+        Self::begin(Box::new(std::io::empty()), Options::default(), Some(first)).await
+    }
+
+    async fn begin(log: Box<dyn BufRead + Send>, options: Options, first: Option<Block>) -> Self {
         let files = BlockStore::open("memory://", StoreOptions::default()).unwrap();
         let opened = Feed::open(files, CursorKey::new([7; 32]), FeedOptions::default(), &SystemClock::new()).await;
-        let (feed, keeper) = opened.unwrap();
+        let (mut feed, keeper) = opened.unwrap();
         let search = Arc::new(SearchIndex::default());
         let mut indexes: Vec<Arc<dyn Index>> =
             vec![Arc::new(Blocks), Arc::new(Abis), Arc::new(Accounts), Arc::new(Transactions), search.clone()];
@@ -104,6 +113,12 @@ impl TestChain {
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new(&keyspaces(&indexes))), FaultPlan::new(0)));
         let pipeline = Pipeline::open(store.clone(), None, indexes, dfuse_index::Options::default()).unwrap();
         let clock = Arc::new(SetClock::default());
+        // It has to be there before it is followed.
+        if let Some(block) = first {
+            let encoded = EncodedBlock::encode(&block, &mut ReverseWriter::new()).unwrap();
+            clock.set(block.header.timestamp);
+            feed.push_decoded(encoded, Arc::new(block)).await.unwrap();
+        }
         let forked = Arc::new(ForkedTransactions::new());
         let chain = Chain {
             serving: pipeline.serving().clone(),

@@ -62,7 +62,7 @@ fn upper(value: &Value) -> Value {
     json!(value.as_str().unwrap_or_default().to_ascii_uppercase())
 }
 
-fn items(value: &Value) -> &[Value] {
+pub(super) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -260,6 +260,7 @@ impl<'a> Expected<'a> {
             "netUsage": text(&trace["net_usage"]),
             "scheduled": trace["scheduled"],
             "matchingActions": [],
+            "details": [],
         });
         let rest = ["block", "executedActions", "topLevelActions", "exceptJSON"];
         self.same("trace", &without(own, &rest), &members);
@@ -379,7 +380,7 @@ fn receipt(rest: &Value) -> Value {
 }
 
 /// An object without some of its members.
-fn without(value: &Value, keys: &[&str]) -> Value {
+pub(super) fn without(value: &Value, keys: &[&str]) -> Value {
     let members = value.as_object().unwrap().iter().filter(|(key, _)| !keys.contains(&key.as_str()));
     Value::Object(members.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>())
 }

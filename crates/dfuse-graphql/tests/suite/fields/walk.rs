@@ -13,6 +13,9 @@ pub(crate) struct Walk {
     /// The values of each enum.
     enums: BTreeMap<String, BTreeSet<String>>,
     seen: BTreeMap<String, BTreeSet<String>>,
+    /// Fields of answers, and those that once had a value that says something.
+    asked: BTreeSet<(String, String)>,
+    valued: BTreeSet<(String, String)>,
 }
 
 impl Walk {
@@ -36,7 +39,9 @@ impl Walk {
                 enums.insert(name(&kind), items(&kind["enumValues"]).iter().map(name).collect());
             }
         }
-        Self { fields, enums, seen: BTreeMap::new() }
+        fields.retain(|(kind, _): &(String, String), _| !kind.starts_with("__"));
+        let (asked, valued) = Default::default();
+        Self { fields, enums, seen: BTreeMap::new(), asked, valued }
     }
 
     /// Looks through a value of a type. Keys of objects must be names of fields.
@@ -45,8 +50,12 @@ impl Walk {
             Value::Array(items) => items.iter().for_each(|item| self.see(kind, item)),
             Value::Object(members) if kind != "JSON" => {
                 for (name, value) in members {
-                    let field = self.fields.get(&(kind.to_owned(), name.clone()));
-                    let field = field.unwrap_or_else(|| panic!("{kind} has no {name}")).clone();
+                    let of_kind = (kind.to_owned(), name.clone());
+                    let field = self.fields.get(&of_kind).unwrap_or_else(|| panic!("{kind} has no {name}")).clone();
+                    if !is_trivial(value) {
+                        self.valued.insert(of_kind.clone());
+                    }
+                    self.asked.insert(of_kind);
                     self.see(&field, value);
                 }
             }
@@ -61,6 +70,15 @@ impl Walk {
         self.seen.entry(kind.to_owned()).or_default().insert(value.to_owned());
     }
 
+    /// The fields that no answer had, and those that never had a value which says something.
+    pub(crate) fn unvisited(&self) -> [Vec<String>; 2] {
+        let names = |seen: &BTreeSet<(String, String)>| {
+            let left = self.fields.keys().filter(|field| !seen.contains(field));
+            left.map(|(kind, name)| format!("{kind}.{name}")).collect()
+        };
+        [names(&self.asked), names(&self.valued)]
+    }
+
     /// The values that never occurred.
     pub(crate) fn unseen(&self) -> Vec<String> {
         let of = |(kind, values): (&String, &BTreeSet<String>)| {
@@ -68,5 +86,17 @@ impl Walk {
             values.difference(&seen).map(|value| format!("{kind}.{value}")).collect::<Vec<_>>()
         };
         self.enums.iter().flat_map(of).collect()
+    }
+}
+
+/// Whether a value is what stands where there is nothing.
+fn is_trivial(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(is) => !is,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty() || text == "0",
+        Value::Array(items) => items.is_empty(),
+        Value::Object(_) => false,
     }
 }
