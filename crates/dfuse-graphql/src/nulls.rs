@@ -167,6 +167,7 @@ mod tests {
     use super::*;
 
     /// What becomes of an answer if there is an error at a path.
+    #[allow(clippy::needless_pass_by_value, reason = "paths are written where they are passed")]
     fn completed(query: &str, data: serde_json::Value, path: serde_json::Value) -> serde_json::Value {
         let path = path.as_array().unwrap().iter().map(|segment| match segment.as_str() {
             Some(key) => PathSegment::Field(key.to_owned()),

@@ -92,10 +92,9 @@ pub(super) async fn of_the_middle(blocks: &[Block], walk: &mut Walk) {
         all_say(&answers, &["getAccountHistoryActions"], "missing", &missing);
         all_say(&answers, &fields, "filtered", &json!(false));
     }
-    let ops = blocks.iter().flat_map(|block| block.transaction_traces()).flat_map(|trace| &trace.db_ops);
+    let mut ops = blocks.iter().flat_map(|block| block.transaction_traces()).flat_map(|trace| &trace.db_ops);
     // A row that is there at the head, in a table of a contract whose rows need not be decoded.
-    let op =
-        ops.filter(|op| op.code.to_string() == "eosio" && op.table_name.to_string() == "global").next_back().unwrap();
+    let op = ops.rfind(|op| op.code.to_string() == "eosio" && op.table_name.to_string() == "global").unwrap();
     let row = json!({"code": op.code.to_string(), "table": op.table_name.to_string(), "scope": op.scope.to_string(),
         "key": op.primary_key.to_string(), "from": first + 1});
     let answers = ask(&chain, walk, &documents::state(), row).await;
