@@ -2,7 +2,9 @@ use std::{ffi::OsString, fmt, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, local::LocalFileSystem, path::Path};
+use object_store::{
+    ObjectStore, ObjectStoreExt, PutMode, PutPayload, list::PaginatedListStore, local::LocalFileSystem, path::Path,
+};
 use quick_cache::sync::Cache;
 use tracing::warn;
 use url::Url;
@@ -13,6 +15,7 @@ use crate::{
     bundle::{self, BlockTable, BundleEncoder, COMPRESSION_LEVEL, StreamReader, TAIL_BYTES, base_of},
     error::DAMAGED,
     names::{self, FORKED_BLOCKS, MERGED_BLOCKS, ONE_BLOCKS},
+    store::remote::Remote,
 };
 
 /// Bundles whose tables are kept in memory, about 3 KiB each.
@@ -67,6 +70,8 @@ pub struct BlockStore {
     merged: Path,
     /// Whether files are listed in the order of their names: object stores do that, directories don't.
     lists_in_order: bool,
+    /// Where it can be said how long a list is to be.
+    pages: Option<Arc<dyn PaginatedListStore>>,
     /// How the bundles that were used last are to be read.
     layouts: Arc<Cache<u32, Layout>>,
     /// Others write it.
@@ -112,8 +117,9 @@ impl BlockStore {
                 url.to_file_path().map_err(|()| unusable(&"not a path of this machine"))?
             }
             Ok(url) if place.contains("://") => {
-                let (objects, root) = remote::open(&url, options.credentials).map_err(|e| unusable(&e))?;
-                return Ok(Self { lists_in_order: true, ..Self::new(objects, root) });
+                let opened = remote::open(&url, options.credentials).map_err(|e| unusable(&e))?;
+                let Remote { objects, pages, root } = opened;
+                return Ok(Self { lists_in_order: true, pages, ..Self::new(objects, root) });
             }
             _ => place.into(),
         };
@@ -126,7 +132,7 @@ impl BlockStore {
     pub fn new(objects: Arc<dyn ObjectStore>, root: Path) -> Self {
         let merged = root.clone().join(MERGED_BLOCKS);
         let layouts = Arc::new(Cache::new(CACHED_TABLES));
-        Self { objects, root, merged, lists_in_order: false, layouts, reads_only: false }
+        Self { objects, root, merged, lists_in_order: false, pages: None, layouts, reads_only: false }
     }
 
     /// The store for one who leaves all writing to others: whatever would change it fails, and damaged files stay where they are.

@@ -61,7 +61,7 @@ pub(crate) struct Start {
     /// Where blocks come from: demo, deep-mind:FILE, deep-mind:- (standard input), ship:HOST:PORT or ship:unix:PATH (nodes with
     /// the state-history plugin), ship-log:DIR (the data directory of such a node), blocks:DIR, firehose:HOST:PORT (another
     /// server; firehoses:HOST:PORT with TLS; several separated by commas) or nodeos (supervised nodes).
-    /// Blocks may be in an object store (blocks:s3://BUCKET/PREFIX; gs:// and az:// require a build with the feature gcp or azure)
+    /// Blocks may be in an object store (blocks:s3://BUCKET/PREFIX, gs://, az://)
     /// [default: demo]
     #[arg(long, value_name = "SPEC")]
     #[serde(skip_serializing_if = "Option::is_none")]

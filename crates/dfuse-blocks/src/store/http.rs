@@ -127,7 +127,7 @@ impl Client {
         };
         match timeout(self.patience, answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.is_connect() => Err(HttpError::new(HttpErrorKind::Connect, error)),
+            Ok(Err(error)) if error.is_connect() => Err(not_connected(&error)),
             Ok(Err(error)) => Err(failed(error)),
             Err(_) => Err(timed_out()),
         }
@@ -204,6 +204,33 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// A connection was not made. That is tried again, unless the store showed a certificate that will be no better the next time.
+fn not_connected(error: &(dyn StdError + 'static)) -> HttpError {
+    match wrong_certificate(error) {
+        Some(wrong) => {
+            let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+            let hint = if *wrong == unknown { "; SSL_CERT_FILE names the authorities that are trusted" } else { "" };
+            let why = format!("the certificate of the store is refused: {wrong}{hint}");
+            HttpError::new(HttpErrorKind::Unknown, io::Error::other(why))
+        }
+        None => HttpError::new(HttpErrorKind::Connect, io::Error::other(with_causes(error))),
+    }
+}
+
+/// What is wrong with the certificate that a server showed, if that is among the causes.
+fn wrong_certificate<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(wrong @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Some(wrong);
+        }
+        // What is in an error of I/O is not its source, but the source of that is.
+        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = within.map(|within| within as &(dyn StdError + 'static)).or_else(|| error.source());
+    }
+    None
 }
 
 fn timed_out() -> HttpError {

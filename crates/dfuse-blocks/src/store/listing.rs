@@ -5,8 +5,12 @@
 
 use std::ops::RangeInclusive;
 
-use futures::{Stream, StreamExt, TryStreamExt, future::ready, stream};
-use object_store::{ObjectMeta, path::Path};
+use futures::{Stream, StreamExt, TryStreamExt, future::ready, stream, stream::BoxStream};
+use object_store::{
+    ObjectMeta,
+    list::{PaginatedListOptions, PaginatedListStore},
+    path::Path,
+};
 
 use crate::{
     BlockStore, Error, OneBlockName, Result,
@@ -18,6 +22,9 @@ use crate::{
 const LISTED_AT_ONCE: usize = 1000;
 /// Bundles whose names fill one list.
 const BLOCKS_AT_ONCE: u32 = LISTED_AT_ONCE as u32 * BUNDLE_BLOCKS;
+/// Names that a list of few heights has room for, at each of them: blocks that lost are few, and each machine that takes blocks writes
+/// its own file.
+const NAMES_OF_HEIGHT: usize = 2;
 /// Lists that are asked for at the same time.
 const LISTS: usize = 16;
 
@@ -32,6 +39,27 @@ fn named<'a, T: 'a>(
         let direct = object.location.parts_count() == folder.parts_count() + 1;
         ready(Ok(object.location.filename().filter(|_| direct).and_then(&parse)))
     })
+}
+
+/// Objects with a prefix and after a name, in lists of some length; as many are asked for as are taken.
+fn paged(
+    pages: &dyn PaginatedListStore,
+    prefix: String,
+    after: String,
+    length: usize,
+) -> impl Stream<Item = object_store::Result<ObjectMeta>> {
+    let lists = stream::try_unfold(Some(None), move |next: Option<Option<String>>| {
+        let (prefix, after) = (prefix.clone(), after.clone());
+        async move {
+            let Some(page_token) = next else { return Ok::<_, object_store::Error>(None) };
+            let offset = Some(after);
+            let options = PaginatedListOptions { offset, page_token, max_keys: Some(length), ..Default::default() };
+            let list = pages.list_paginated(Some(&*prefix).filter(|prefix| !prefix.is_empty()), options).await?;
+            let objects = stream::iter(list.result.objects.into_iter().map(Ok));
+            Ok(Some((objects, list.page_token.map(Some))))
+        }
+    });
+    lists.try_flatten()
 }
 
 impl BlockStore {
@@ -55,8 +83,7 @@ impl BlockStore {
         parse: impl Fn(&str) -> Option<T>,
         number: impl Fn(&T) -> u32,
     ) -> Result<Vec<T>> {
-        let before = folder.clone().join(names::beginning(*numbers.start()));
-        let objects = self.objects.list_with_offset(Some(folder), &before).map_err(|e| Error::store(folder, e));
+        let objects = self.objects_of(folder, &numbers, most);
         let is_before_end = |name: &T| !self.lists_in_order || number(name) <= *numbers.end();
         let names = named(objects, folder, parse)
             .try_take_while(|name| ready(Ok(is_before_end(name))))
@@ -65,6 +92,29 @@ impl BlockStore {
         let mut names: Vec<T> = names.try_collect().await?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// The objects of a folder whose names begin with one of these numbers, or with a higher one.
+    fn objects_of<'a>(
+        &'a self,
+        folder: &'a Path,
+        numbers: &RangeInclusive<u32>,
+        most: Option<usize>,
+    ) -> BoxStream<'a, Result<ObjectMeta>> {
+        let (first, last) = (names::beginning(*numbers.start()), names::beginning(*numbers.end()));
+        let before = folder.clone().join(&*first);
+        let Some(pages) = &self.pages else {
+            return self.objects.list_with_offset(Some(folder), &before).map_err(|e| Error::store(folder, e)).boxed();
+        };
+        let common = first.bytes().zip(last.bytes()).take_while(|(first, last)| first == last).count();
+        let prefix = match folder.as_ref() {
+            "" => first[..common].to_owned(),
+            folder => format!("{folder}/{}", &first[..common]),
+        };
+        // Those that are not wanted make the answer long, too.
+        let heights = usize::try_from(numbers.end() - numbers.start()).map_or(usize::MAX, |more| more + 1);
+        let length = most.unwrap_or_else(|| heights.saturating_mul(NAMES_OF_HEIGHT)).min(LISTED_AT_ONCE);
+        paged(&**pages, prefix, before.into(), length).map_err(|e| Error::store(folder, e)).boxed()
     }
 
     /// Names of the files of single blocks in a folder.

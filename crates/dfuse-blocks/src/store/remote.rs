@@ -2,21 +2,30 @@
 
 use std::sync::Arc;
 
-use object_store::{ObjectStore, path::Path};
+use object_store::{ObjectStore, list::PaginatedListStore, path::Path};
 use url::Url;
 
-/// The objects at a URL, and the path among them that it names.
+/// The objects at a URL.
+pub(super) struct Remote {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    /// The same, where it can be said how many names a list is to have.
+    pub(super) pages: Option<Arc<dyn PaginatedListStore>>,
+    /// The path among them that the URL names.
+    pub(super) root: Path,
+}
+
+/// Opens what is at a URL.
 ///
 /// # Errors
 /// The URL or a setting is not valid, or the URL is of a kind that this build does without.
 #[cfg_attr(not(feature = "http"), expect(clippy::unnecessary_wraps))]
-pub(super) fn open(url: &Url, settings: Vec<(String, String)>) -> object_store::Result<(Arc<dyn ObjectStore>, Path)> {
+pub(super) fn open(url: &Url, settings: Vec<(String, String)>) -> object_store::Result<Remote> {
     #[cfg(feature = "http")]
     if let Some(opened) = with_client::open(url, &settings)? {
         return Ok(opened);
     }
     let (objects, root) = object_store::parse_url_opts(url, settings)?;
-    Ok((objects.into(), root))
+    Ok(Remote { objects: objects.into(), pages: None, root })
 }
 
 /// Those that take an HTTP client of ours.
@@ -26,7 +35,7 @@ mod with_client {
 
     use object_store::{BackoffConfig, ObjectStoreScheme, RetryConfig};
 
-    use super::{Arc, ObjectStore, Path, Url};
+    use super::{Arc, Remote, Url};
     use crate::store::http::Connector;
 
     /// A request that fails is made again for so long. Whoever asks for more says that the store does not answer, and tries again.
@@ -42,7 +51,7 @@ mod with_client {
 
     /// Builds a store. The builders have no trait in common.
     macro_rules! build {
-        ($builder:ty, $url:expr, $settings:expr) => {{
+        ($builder:ty, $url:expr, $settings:expr, $root:expr) => {{
             let builder =
                 <$builder>::new().with_url($url.as_str()).with_retry(retries()).with_http_connector(Connector);
             let configured = $settings.iter().fold(builder, |builder, (name, value)| {
@@ -52,26 +61,25 @@ mod with_client {
                     Err(_) => builder,
                 }
             });
-            Arc::new(configured.build()?)
+            let objects = Arc::new(configured.build()?);
+            Remote { objects: objects.clone(), pages: Some(objects), root: $root }
         }};
     }
 
-    pub(super) fn open(
-        url: &Url,
-        settings: &[(String, String)],
-    ) -> object_store::Result<Option<(Arc<dyn ObjectStore>, Path)>> {
+    pub(super) fn open(url: &Url, settings: &[(String, String)]) -> object_store::Result<Option<Remote>> {
         let (scheme, root) = ObjectStoreScheme::parse(url)?;
-        let objects: Arc<dyn ObjectStore> = match scheme {
+        Ok(Some(match scheme {
             #[cfg(feature = "aws")]
-            ObjectStoreScheme::AmazonS3 => build!(object_store::aws::AmazonS3Builder, url, settings),
+            ObjectStoreScheme::AmazonS3 => build!(object_store::aws::AmazonS3Builder, url, settings, root),
             #[cfg(feature = "gcp")]
             ObjectStoreScheme::GoogleCloudStorage => {
-                build!(object_store::gcp::GoogleCloudStorageBuilder, url, settings)
+                build!(object_store::gcp::GoogleCloudStorageBuilder, url, settings, root)
             }
             #[cfg(feature = "azure")]
-            ObjectStoreScheme::MicrosoftAzure => build!(object_store::azure::MicrosoftAzureBuilder, url, settings),
+            ObjectStoreScheme::MicrosoftAzure => {
+                build!(object_store::azure::MicrosoftAzureBuilder, url, settings, root)
+            }
             _ => return Ok(None),
-        };
-        Ok(Some((objects, root)))
+        }))
     }
 }

@@ -32,8 +32,8 @@ use crate::{
 /// run dfuse tools restore first
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
-    /// Place for the copy, where nothing may be yet: a directory, or the URL of an object store (s3://; gs:// and az:// require a
-    /// build with the feature gcp or azure) or of a directory (file://). A copy to a URL is made in the data directory first, and needs
+    /// Place for the copy, where nothing may be yet: a directory, or the URL of an object store (s3://, gs:// or az://)
+    /// or of a directory (file://). A copy to a URL is made in the data directory first, and needs
     /// space there
     #[arg(value_name = "DIR|URL")]
     place: String,

@@ -16,8 +16,7 @@ use crate::{
 /// any.
 #[derive(Debug, Args)]
 pub(crate) struct CheckBlocks {
-    /// Directory of the store or of its bundles, or the URL of an object store (s3://; gs:// and az:// require a build with
-    /// the feature gcp or azure)
+    /// Directory of the store or of its bundles, or the URL of an object store (s3://, gs:// or az://)
     #[arg(value_name = "STORE")]
     store: String,
     /// First block number. Bundles are always checked as a whole

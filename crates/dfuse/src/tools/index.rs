@@ -37,7 +37,7 @@ pub(super) struct Place {
     /// Snapshot that the indexes begin with, if they begin with one: a file or a URL
     #[arg(long, value_name = "FILE|URL")]
     snapshot: Option<String>,
-    /// Directory of the block files, or the URL of an object store (s3://; gs:// and az:// require a build with the feature gcp or azure)
+    /// Directory of the block files, or the URL of an object store (s3://, gs:// or az://)
     /// [default: blocks in the data directory]
     #[arg(long, value_name = "STORE", env = "DFUSE_BLOCKS__STORE", hide_env_values = true)]
     blocks: Option<String>,

@@ -33,7 +33,7 @@ pub(crate) enum IndexTool {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyPlace {
-    /// Place of the copies: a directory, or the URL of an object store (s3://; gs:// and az:// require a build with the feature gcp or azure)
+    /// Place of the copies: a directory, or the URL of an object store (s3://, gs:// or az://)
     #[arg(value_name = "PLACE")]
     place: String,
     /// Configuration file of dfuse start

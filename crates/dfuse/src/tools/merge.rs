@@ -22,8 +22,7 @@ pub(crate) struct Merge {
     /// A deep-mind log (plain, zstd or gzip), "-" for standard input, or "demo"
     #[arg(value_name = "LOG")]
     log: String,
-    /// Directory of the store, which is created if it does not exist, or the URL of an object store (s3://; gs:// and az://
-    /// require a build with the feature gcp or azure)
+    /// Directory of the store, which is created if it does not exist, or the URL of an object store (s3://, gs:// or az://)
     #[arg(value_name = "STORE")]
     store: String,
     /// Suffix of the names of one-block files. Give each of several writers its own, so that they do not overwrite each other's

@@ -95,16 +95,18 @@ async fn requests_that_fail_are_made_again() {
     // What is asked again is answered sooner or later.
     faults.plan(move |_| {
         count += 1;
-        match count % 14 {
+        match count % 31 {
             2 => Fate::Refused(503),
-            4 => Fate::Refused(429),
-            5 => Fate::Refused(500),
-            7 => Fate::CutAnswer { whole: false },
-            8 => Fate::CutAnswer { whole: true },
-            9 => Fate::CutRequest(Arc::new(|| ())),
-            11 => Fate::Closed,
-            12 if count % 56 == 12 => Fate::Silence,
-            13 => Fate::Late(Duration::from_millis(50)),
+            // One after the other.
+            6 => Fate::Refused(429),
+            7 => Fate::Refused(500),
+            11 => Fate::CutAnswer { whole: false },
+            15 => Fate::CutAnswer { whole: true },
+            19 => Fate::CutRequest(Arc::new(|| ())),
+            23 => Fate::Closed,
+            // It takes until the request is given up.
+            27 if count < 100 => Fate::Silence,
+            29 => Fate::Late(Duration::from_millis(50)),
             _ => Fate::Pass,
         }
     });

@@ -9,6 +9,7 @@ mod machines;
 mod servers;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod tools;
 
 use std::{

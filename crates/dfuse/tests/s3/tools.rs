@@ -16,16 +16,16 @@ use crate::{
     },
 };
 
-/// Fails some requests, of any kind.
+/// Fails some requests, of any kind. They are few: after each there is a pause, and what asks one after the other waits for all of them.
 fn troubled(faults: &Faults) {
     let mut count = 0;
     faults.plan(move |_| {
         count += 1;
-        match count % 9 {
+        match count % 43 {
             2 => Fate::Refused(503),
-            4 => Fate::CutAnswer { whole: false },
-            6 => Fate::CutRequest(Arc::new(|| ())),
-            8 => Fate::CutAnswer { whole: true },
+            12 => Fate::CutAnswer { whole: false },
+            22 => Fate::CutRequest(Arc::new(|| ())),
+            32 => Fate::CutAnswer { whole: true },
             _ => Fate::Pass,
         }
     });

@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::deadline;
+use super::{deadline, text};
 
 /// Names the program.
 const PROGRAM: &str = "DFUSE_TEST_S3";
@@ -35,6 +35,17 @@ pub(crate) struct S3 {
 impl S3 {
     /// Starts one with an empty bucket. None where there is no program, which is said.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(&[], 1)
+    }
+
+    /// The same over TLS, with a certificate and its key in files of PEM.
+    pub(crate) fn with_tls(certificate: &Path, key: &Path) -> Option<Self> {
+        // It hangs up on whoever does not greet it as TLS does.
+        Self::start_with(&["--cert", text(certificate), "--key", text(key)], 0)
+    }
+
+    /// One that is there when it has sent so many bytes to somebody who asks in plain text.
+    fn start_with(arguments: &[&str], sent: usize) -> Option<Self> {
         let Some(program) = env::var_os(PROGRAM).map(PathBuf::from).filter(|program| program.is_file()) else {
             println!("skipped: {PROGRAM} names no versitygw, a server of object storage");
             return None;
@@ -46,7 +57,9 @@ impl S3 {
             let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
             let address = listener.unwrap().to_string();
             let process = Command::new(&program)
-                .args(["--port", &address, "--region", REGION, "posix"])
+                .args(["--port", &address, "--region", REGION])
+                .args(arguments)
+                .arg("posix")
                 .arg(folder.path())
                 .envs([("ROOT_ACCESS_KEY", KEY), ("ROOT_SECRET_KEY", SECRET)])
                 .stdout(Stdio::null())
@@ -54,21 +67,21 @@ impl S3 {
                 .spawn()
                 .unwrap();
             let mut server = Self { folder, address, process };
-            if server.answers() {
+            if server.answers(sent) {
                 return Some(server);
             }
         }
     }
 
-    /// Waits until it does; false if it ends.
-    fn answers(&mut self) -> bool {
+    /// Waits until it does, with so many bytes at least; false if it ends.
+    fn answers(&mut self, sent: usize) -> bool {
         let ask = |address: &str| {
             let mut stream = TcpStream::connect(address)?;
             stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
             stream.read(&mut [0; 1])
         };
         let until = deadline();
-        while !ask(&self.address).is_ok_and(|bytes| bytes > 0) {
+        while !ask(&self.address).is_ok_and(|bytes| bytes >= sent) {
             if self.process.try_wait().unwrap().is_some() {
                 return false;
             }

@@ -12,8 +12,8 @@ section! {
     pub(crate) struct Blocks in "blocks."
     with feed = dfuse_blocks::feed::FeedOptions::default();
     {
-        /// Directory of the block files, or the URL of an object store (s3://; gs:// and az:// require a build with
-        /// the feature gcp or azure). Not set: blocks in the data directory
+        /// Directory of the block files, or the URL of an object store (s3://, gs:// or az://). Not set: blocks
+        /// in the data directory
         store: Option<String> = None,
         /// Number of the first block of the chain's history that a node can provide
         first_block: u32 = feed.first_streamable,
