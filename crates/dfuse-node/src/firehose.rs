@@ -5,6 +5,7 @@
 
 mod block;
 mod client;
+mod dumps;
 mod endpoint;
 mod failure;
 mod follow;

@@ -1,12 +1,10 @@
 use std::{ops::RangeInclusive, time::Duration};
 
-use dfuse_antelope::{AbiDump, Name};
+use dfuse_antelope::AbiDump;
 use dfuse_blocks::with_causes;
 use dfuse_proto::{
     dfuse::blocks::v1::{
-        AbiDumpPart, LostBlock, ReadAbiDumpsRequest, ReadLostBlocksRequest,
-        abi_dump_part::{Beginning, ContractAbi, Part},
-        abi_dumps_client::AbiDumpsClient,
+        LostBlock, ReadAbiDumpsRequest, ReadLostBlocksRequest, abi_dumps_client::AbiDumpsClient,
         lost_blocks_client::LostBlocksClient,
     },
     sf::bstream::v1::{Block as LiveBlock, BlockRequest, block_stream_client::BlockStreamClient},
@@ -24,7 +22,7 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig},
 };
 
-use super::{Credential, Endpoint, Failure, FirehoseOptions, Received, Sent, Wanted};
+use super::{Credential, Endpoint, Failure, FirehoseOptions, Received, Sent, Wanted, dumps::Dumps};
 
 /// Bytes that an endpoint may send ahead: a round trip over a long way takes less than these.
 const WINDOW: u32 = 8 << 20;
@@ -34,8 +32,6 @@ const SECOND_BLOCK: Duration = Duration::from_secs(1);
 const JSON: &str = "x-dfuse-json";
 /// Blocks of an endpoint that are decoded at the same time.
 const DECODED_AT_ONCE: usize = 4;
-/// Most bytes of the ABIs of a dump: many times what the largest chain has.
-const MAX_DUMP_BYTES: usize = 1 << 30;
 
 /// A client of a Firehose endpoint.
 #[derive(Debug, Clone)]
@@ -177,27 +173,11 @@ impl FirehoseClient {
         let mut client = service!(AbiDumpsClient, self);
         let mut parts =
             within(&self.options, client.read(self.call(ReadAbiDumpsRequest { known }))).await??.into_inner();
-        let (mut dumps, mut missing, mut bytes) = (Vec::<AbiDump>::new(), 0, 0);
+        let mut dumps = Dumps::default();
         while let Some(part) = within(&self.options, parts.message()).await?? {
-            match (part, dumps.last_mut()) {
-                (AbiDumpPart { part: Some(Part::Beginning(beginning)) }, _) if missing == 0 => {
-                    let Beginning { block_num, global_sequence, abi_count } = beginning;
-                    missing = abi_count;
-                    dumps.push(AbiDump { block_num, global_sequence, abis: Vec::new() });
-                }
-                (AbiDumpPart { part: Some(Part::Abi(ContractAbi { contract, abi })) }, Some(dump)) if missing > 0 => {
-                    let contract: Name = contract.parse().map_err(|_| not_dumps())?;
-                    bytes += abi.len();
-                    missing -= 1;
-                    dump.abis.push((contract, abi.into()));
-                }
-                _ => return Err(not_dumps()),
-            }
-            if bytes > MAX_DUMP_BYTES {
-                return Err(Failure::Lasting("its ABI dumps are too large".to_owned()));
-            }
+            dumps.add(part)?;
         }
-        if missing == 0 { Ok(dumps) } else { Err(Failure::Passing("its ABI dumps end too early".to_owned())) }
+        dumps.finish()
     }
 
     /// The blocks of these heights that the endpoint keeps and that lost, each after its parent; then, if that is wanted, those that
@@ -247,10 +227,6 @@ fn number(response: Response) -> Option<u32> {
         Some(metadata) => metadata.num.try_into().ok(),
         None => Received::read(response).ok().map(|received| received.encoded.number()),
     }
-}
-
-fn not_dumps() -> Failure {
-    Failure::Lasting("what it sends is not an ABI dump".to_owned())
 }
 
 async fn within<T>(options: &FirehoseOptions, work: impl Future<Output = T>) -> Result<T, Failure> {

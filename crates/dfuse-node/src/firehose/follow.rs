@@ -5,6 +5,10 @@ use std::{
     future::pending,
     ops::RangeInclusive,
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -141,6 +145,8 @@ struct Following<'a> {
     /// Why an endpoint is not asked any more.
     refused: Vec<Option<String>>,
     position: Position,
+    /// What [`Position::next`] says.
+    next: Arc<AtomicU32>,
     /// Blocks that were handed on.
     taken: u64,
     /// Blocks of the ABI dumps that were handed on or are there.
@@ -176,6 +182,7 @@ impl<'a> Following<'a> {
             options,
             sender,
             refused: vec![None; endpoints.len()],
+            next: Arc::new(AtomicU32::new(position.next())),
             position,
             taken: 0,
             dumps,
@@ -272,6 +279,11 @@ impl<'a> Following<'a> {
             }
         }
         match client.head().await {
+            // Whoever asks it for what it does not have yet hears nothing; another endpoint may have it.
+            Ok(head) if self.options.follow && head < self.position.next().saturating_sub(1) => {
+                let next = self.position.next();
+                Err(Failure::Passing(format!("its chain ends with block {head}, and block {next} is the next one")))
+            }
             Ok(head) => {
                 self.lost = Some(self.position.next().saturating_sub(LOST_BELOW)..=head);
                 if !self.options.follow && !self.position.has_stop() {
@@ -297,7 +309,7 @@ impl<'a> Following<'a> {
         let sender = self.sender;
         let before = self.endpoints[..at].iter().zip(&self.refused);
         let before = before.filter(|(_, refused)| refused.is_none()).map(|(endpoint, _)| endpoint);
-        let mut better = pin!(preferred(before.cloned().collect(), self.options.clone()));
+        let mut better = pin!(preferred(before.cloned().collect(), self.options.clone(), self.next.clone()));
         let stream = tokio::select! {
             () = sender.closed() => return Ok(Ended::Unwanted),
             stream = timeout(silence, client.blocks(request)) => stream.map_err(|_| silent(()))??,
@@ -328,8 +340,12 @@ impl<'a> Following<'a> {
                     Some(next) => {
                         let next = next?;
                         let number = next.encoded.number();
-                        if self.take(at, next).await?.is_err() {
-                            return Ok(Ended::Unwanted);
+                        match self.take(at, next).await? {
+                            // However long it took to hand that on.
+                            Ok(News::Block) => quiet.set(sleep(silence)),
+                            // Undoing and repeating what is known for ever is no better than silence.
+                            Ok(News::Nothing) => {}
+                            Err(Unwanted) => return Ok(Ended::Unwanted),
                         }
                         if let Some(numbers) = self.lost.take_if(|numbers| number >= *numbers.end()) {
                             lost = Some(self.lost_blocks(at, numbers).await?);
@@ -345,8 +361,6 @@ impl<'a> Following<'a> {
                     }
                     None => return Err(Failure::Passing("it ended its stream".to_owned())),
                 }
-                // However long it took to hand that on.
-                quiet.set(sleep(silence));
             }
             if self.hand_on_lost().await.is_err() {
                 return Ok(Ended::Unwanted);
@@ -354,12 +368,13 @@ impl<'a> Following<'a> {
         }
     }
 
-    /// Takes a message, and hands its block on.
-    async fn take(&mut self, at: usize, received: Received) -> Result<Result<(), Unwanted>, Failure> {
+    /// Takes a message, and hands its block on if it is new.
+    async fn take(&mut self, at: usize, received: Received) -> Result<Result<News, Unwanted>, Failure> {
         let news = self.position.news(&received).map_err(|mismatch| self.failure_of(mismatch))?;
-        self.mismatch = None;
         let Received { step, cursor, block, encoded } = received;
         if news == News::Block {
+            // What is repeated after a break proves nothing.
+            self.mismatch = None;
             self.taken += 1;
             let event = SourceEvent::Block { block: Some(block), encoded: encoded.clone() };
             if self.tell(event).await.is_err() {
@@ -367,7 +382,8 @@ impl<'a> Following<'a> {
             }
         }
         self.position.taken(at, step, &encoded, cursor);
-        Ok(Ok(()))
+        self.next.store(self.position.next(), Ordering::Relaxed);
+        Ok(Ok(news))
     }
 
     /// Blocks that lost before the endpoint was followed, and those that lose from now on. A source that is read to its end takes
@@ -422,23 +438,32 @@ impl<'a> Following<'a> {
     }
 }
 
-/// Waits until one of the endpoints that are preferred can be followed.
-async fn preferred(endpoints: Vec<Endpoint>, options: SourceOptions) {
+/// Waits until one of the endpoints that are preferred can be followed from block `next` on, which grows meanwhile.
+async fn preferred(endpoints: Vec<Endpoint>, options: SourceOptions, next: Arc<AtomicU32>) {
     if endpoints.is_empty() {
         return std::future::pending().await;
     }
     loop {
         sleep(options.firehose.prefer_again).await;
         for endpoint in &endpoints {
-            let Ok(client) = FirehoseClient::connect(endpoint, &options.firehose).await else { continue };
-            let serves = match client.info().await {
-                Ok(info) => identity::check(&info, options.chain_id).is_ok(),
-                Err(failure) => failure == Failure::Unimplemented,
-            };
-            if serves {
+            if serves(endpoint, &options, &next).await {
                 info!("the Firehose endpoint {endpoint}, which is preferred, is back");
                 return;
             }
         }
     }
+}
+
+async fn serves(endpoint: &Endpoint, options: &SourceOptions, next: &AtomicU32) -> bool {
+    let Ok(client) = FirehoseClient::connect(endpoint, &options.firehose).await else { return false };
+    let is_of_chain = match client.info().await {
+        Ok(info) => identity::check(&info, options.chain_id).is_ok(),
+        Err(failure) => failure == Failure::Unimplemented,
+    };
+    // One that has begun anew may be far behind for long.
+    is_of_chain
+        && match client.head().await {
+            Ok(head) => head >= next.load(Ordering::Relaxed).saturating_sub(1),
+            Err(failure) => matches!(failure, Failure::Position(_) | Failure::Unimplemented),
+        }
 }
