@@ -5,6 +5,7 @@ mod support;
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -85,6 +86,15 @@ fn an_endpoint_is_printed_saved_and_compared() {
     let found: Vec<Value> = client(&filter).iter().map(|it| serde_json::from_str(it).unwrap()).collect();
     assert!(!found.is_empty() && found.len() < 100 && found.iter().all(|it| it["block"]["filteringApplied"] == true));
 
+    // Whoever reads no further than the first block has no failure, and the endpoint is not to blame.
+    let mut piped = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    piped.args(["tools", "firehose-client", &address, "0:", "--format", "json"]);
+    let mut piped = piped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(piped.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let ended = piped.wait_with_output().unwrap();
+    assert!(first.starts_with('{') && ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+
     // Saved, and the same as what the log gives.
     let saved = folder.path().join("saved").display().to_string();
     let range = format!("0:{HEAD}");
@@ -98,6 +108,12 @@ fn an_endpoint_is_printed_saved_and_compared() {
         let compared = lines(&[&["tools", "compare-blocks"], &places[..]].concat());
         assert_eq!(compared, ["blocks that both have: 413, 2 to 414"], "{places:?}");
     }
+    // A key for a provider is not sent to one's own endpoint without TLS: this address is not known to be of this machine.
+    let mut keyed = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    keyed.args(["tools", "compare-blocks", &merged, &endpoint.replace("127.0.0.1", "0.0.0.0")]);
+    let keyed = keyed.env("FIREHOSE_API_KEY", "of a provider").output().unwrap();
+    let errors = String::from_utf8_lossy(&keyed.stderr);
+    assert!(keyed.status.success() && errors.contains("is asked without the token or API key"), "{errors}");
     // One that ends earlier is the same as far as it goes.
     let short = folder.path().join("short").display().to_string();
     client(&["0:300", "--save", &short]);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     io::{self, BufWriter, Write},
     path::PathBuf,
     pin::pin,
@@ -10,7 +11,7 @@ use std::{
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use dfuse_blocks::{BlockStore, Merger};
-use dfuse_node::firehose::{self, Endpoint, Endpoints, Failure, FirehoseOptions, Sent, Wanted};
+use dfuse_node::firehose::{self, Endpoints, Failure, Sent, Wanted};
 use futures::StreamExt;
 
 use crate::{
@@ -73,7 +74,9 @@ impl FirehoseClient {
         let (start, stop) = parse_range(&self.range).map_err(usage)?;
         let settings = Settings::load(self.config.as_ref(), &BTreeMap::<&str, &str>::new())?;
         let options = settings.firehose.options()?;
-        let endpoint = endpoint(&self.endpoint, &options)?;
+        let endpoints = endpoint(&self.endpoint)?;
+        firehose::check(&endpoints, &options).map_err(usage)?;
+        let endpoint = &endpoints.all()[0];
         let wanted = Wanted {
             start,
             stop,
@@ -82,23 +85,29 @@ impl FirehoseClient {
             query: self.filter.clone(),
             json: self.format == Format::Json,
         };
-        let failed = |failure: Failure| anyhow!("the Firehose endpoint {endpoint}: {failure}");
+        let failed = |failure: &dyn Display| anyhow!("the Firehose endpoint {endpoint}: {failure}");
         runtime()?.block_on(async {
-            let client = firehose::FirehoseClient::connect(&endpoint, &options).await.map_err(failed)?;
+            let client = firehose::FirehoseClient::connect(endpoint, &options).await;
+            let client = client.map_err(|failure| failed(&failure))?;
             match &self.save {
-                Some(store) => self.save(&client, &wanted, store).await,
-                None => self.print(&client, &wanted).await,
+                Some(store) => self.save(&client, &wanted, store, failed).await,
+                None => self.print(&client, &wanted, failed).await,
             }
-            .map_err(|error| error.context(format!("the Firehose endpoint {endpoint}")))
         })
     }
 
-    async fn print(&self, client: &firehose::FirehoseClient, wanted: &Wanted) -> anyhow::Result<()> {
+    /// `failed` makes the error of what the endpoint fails to do.
+    async fn print(
+        &self,
+        client: &firehose::FirehoseClient,
+        wanted: &Wanted,
+        failed: impl Fn(&dyn Display) -> anyhow::Error,
+    ) -> anyhow::Result<()> {
         let mut out = BufWriter::new(io::stdout().lock());
-        let mut sent = pin!(client.sent(wanted).await?);
+        let mut sent = pin!(client.sent(wanted).await.map_err(|failure| failed(&failure))?);
         let (mut messages, mut cursor) = (0_u64, None);
         while let Some(message) = sent.next().await {
-            let message = message.map_err(|failure| broken(failure, cursor.as_deref()))?;
+            let message = message.map_err(|failure| failed(&broken(failure, cursor.as_deref())))?;
             messages += 1;
             print(&mut out, self.format, &message).context(STDOUT)?;
             // What a pipe reads is there when the chain has it.
@@ -112,23 +121,29 @@ impl FirehoseClient {
     }
 
     /// Adds the blocks to a store. What was undone is put aside there once it has lost.
-    async fn save(&self, client: &firehose::FirehoseClient, wanted: &Wanted, store: &str) -> anyhow::Result<()> {
+    async fn save(
+        &self,
+        client: &firehose::FirehoseClient,
+        wanted: &Wanted,
+        store: &str,
+        failed: impl Fn(&dyn Display) -> anyhow::Error,
+    ) -> anyhow::Result<()> {
         let store = BlockStore::open(store, store_options(false)).map_err(|error| usage(error.to_string()))?;
         let dumps = match client.abi_dumps(store.abi_dumps().await?).await {
             Ok(dumps) => dumps,
             // That of another maker.
             Err(Failure::Unimplemented) => Vec::new(),
-            Err(failure) => return Err(failure.into()),
+            Err(failure) => return Err(failed(&failure)),
         };
         let mut merger = Merger::open(store.clone(), self.first_block, "dfuse").await?;
-        let mut received = pin!(client.received(wanted).await?);
+        let mut received = pin!(client.received(wanted).await.map_err(|failure| failed(&failure))?);
         let progress = Progress::new("blocks");
         let (mut dumps, mut cursor, mut failure) = (Some(dumps), None, None);
         while let Some(message) = received.next().await {
             let message = match message {
                 Ok(message) => message,
                 Err(error) => {
-                    failure = Some(broken(error, cursor.as_deref()));
+                    failure = Some(failed(&broken(error, cursor.as_deref())));
                     break;
                 }
             };
@@ -155,21 +170,22 @@ impl FirehoseClient {
     }
 }
 
-/// The endpoint of that name, if what it asks for may be sent there.
-pub(super) fn endpoint(text: &str, options: &FirehoseOptions) -> anyhow::Result<Endpoint> {
+/// The one endpoint of that name.
+pub(super) fn endpoint(text: &str) -> anyhow::Result<Endpoints> {
     let is_whole = text.starts_with("firehose:") || text.starts_with("firehoses:");
     let whole = if is_whole { text.to_owned() } else { format!("firehose:{text}") };
     let endpoints: Endpoints = whole.parse().map_err(usage)?;
-    let [endpoint] = endpoints.all() else { return Err(usage(format!("{text} is more than one Firehose endpoint"))) };
-    firehose::check(&endpoints, options).map_err(usage)?;
-    Ok(endpoint.clone())
+    match endpoints.all() {
+        [_] => Ok(endpoints),
+        _ => Err(usage(format!("{text} is more than one Firehose endpoint"))),
+    }
 }
 
 /// Why a stream ended, and where to go on.
-fn broken(failure: Failure, cursor: Option<&str>) -> anyhow::Error {
+fn broken(failure: Failure, cursor: Option<&str>) -> String {
     match cursor {
-        Some(cursor) => anyhow!("{failure}; go on with --cursor {cursor}"),
-        None => failure.into(),
+        Some(cursor) => format!("{failure}; go on with --cursor {cursor}"),
+        None => failure.to_string(),
     }
 }
 

@@ -4,8 +4,9 @@ use std::{collections::VecDeque, ops::RangeInclusive, pin::pin};
 
 use anyhow::anyhow;
 use dfuse_blocks::{BlockStore, EncodedBlock, OneBlockName, bundle::BUNDLE_BLOCKS};
-use dfuse_node::firehose::{Failure, FirehoseClient, FirehoseOptions, ForkStep, Received, Wanted};
+use dfuse_node::firehose::{self, Failure, FirehoseClient, FirehoseOptions, ForkStep, Received, Wanted};
 use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
+use tracing::warn;
 
 use crate::{
     failure::usage,
@@ -59,12 +60,19 @@ fn best_chain(names: Vec<OneBlockName>) -> VecDeque<OneBlockName> {
     chain
 }
 
-/// What an endpoint has, up to the block that is the head now.
+/// What an endpoint has, up to the block that is the head now. Of two endpoints one may be that of a provider, and the other one's own
+/// without TLS: the token or key is not for that.
 async fn of_endpoint(place: &str, range: RangeInclusive<u32>, options: &FirehoseOptions) -> anyhow::Result<Blocks> {
-    let endpoint = endpoint(place, options)?;
+    let endpoints = endpoint(place)?;
+    let endpoint = &endpoints.all()[0];
+    let mut options = options.clone();
+    if firehose::check(&endpoints, &options).is_err() {
+        warn!("{endpoint} is asked without the token or API key, which would be sent without encryption");
+        options.credential = None;
+    }
     let name = endpoint.to_string();
     let failed = move |failure: Failure| anyhow!("{name}: {failure}");
-    let client = FirehoseClient::connect(&endpoint, options).await.map_err(&failed)?;
+    let client = FirehoseClient::connect(endpoint, &options).await.map_err(&failed)?;
     let head = client.head().await.map_err(&failed)?;
     let (start, stop) = (*range.start(), head.min(*range.end()));
     if stop < start {
