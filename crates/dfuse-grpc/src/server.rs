@@ -122,12 +122,14 @@ impl GrpcServer {
     }
 }
 
-/// What clients need to find services and messages by themselves, in both versions of reflection.
+/// What clients need to find services and messages by themselves, those in the details of errors among them, in both versions of
+/// reflection.
 fn with_reflection(routes: Routes) -> Routes {
     let builder = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let valid = "the descriptors are made by a test that reads them";
     let (v1, v1alpha) = (builder().build_v1().expect(valid), builder().build_v1alpha().expect(valid));

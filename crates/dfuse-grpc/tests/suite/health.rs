@@ -85,14 +85,17 @@ async fn both_versions_of_reflection_name_all_services() {
         "sf.headinfo.v1.HeadInfo",
     ];
     assert_eq!(BTreeSet::from_iter(of_chain), BTreeSet::from(served));
-    let symbol = "sf.antelope.type.v1.Block".to_owned();
-    let message_request = Some(v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(symbol));
-    let asked = v1alpha::ServerReflectionRequest { host: String::new(), message_request };
-    let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(chain.channel.clone());
-    let mut answers = client.server_reflection_info(tokio_stream_of(asked)).await.unwrap().into_inner();
-    let answer = answers.message().await.unwrap().unwrap().message_response;
-    use v1alpha::server_reflection_response::MessageResponse as Old;
-    assert!(matches!(answer, Some(Old::FileDescriptorResponse(_))), "{answer:?}");
+    // Blocks, and what is in the details of errors.
+    for symbol in ["sf.antelope.type.v1.Block", "google.rpc.ErrorInfo", "google.rpc.RetryInfo"] {
+        let symbol = symbol.to_owned();
+        let message_request = Some(v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(symbol));
+        let asked = v1alpha::ServerReflectionRequest { host: String::new(), message_request };
+        let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(chain.channel.clone());
+        let mut answers = client.server_reflection_info(tokio_stream_of(asked)).await.unwrap().into_inner();
+        let answer = answers.message().await.unwrap().unwrap().message_response;
+        use v1alpha::server_reflection_response::MessageResponse as Old;
+        assert!(matches!(answer, Some(Old::FileDescriptorResponse(_))), "{answer:?}");
+    }
 }
 
 fn tokio_stream_of<T: Send + 'static>(message: T) -> futures::stream::Iter<std::array::IntoIter<T, 1>> {
