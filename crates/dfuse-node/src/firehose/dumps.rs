@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn abi(contract: &str) -> AbiDumpPart {
-        AbiDumpPart { part: Some(Part::Abi(ContractAbi { contract: contract.to_owned(), abi: vec![1].into() })) }
+        AbiDumpPart { part: Some(Part::Abi(ContractAbi { contract: contract.to_owned(), abi: vec![1] })) }
     }
 
     fn added(parts: impl IntoIterator<Item = AbiDumpPart>) -> Result<Vec<AbiDump>, Failure> {

@@ -107,7 +107,7 @@ impl FirehoseClient {
         let mut sent = pin!(client.sent(wanted).await.map_err(|failure| failed(&failure))?);
         let (mut messages, mut cursor) = (0_u64, None);
         while let Some(message) = sent.next().await {
-            let message = message.map_err(|failure| failed(&broken(failure, cursor.as_deref())))?;
+            let message = message.map_err(|failure| failed(&broken(&failure, cursor.as_deref())))?;
             messages += 1;
             print(&mut out, self.format, &message).context(STDOUT)?;
             // What a pipe reads is there when the chain has it.
@@ -143,7 +143,7 @@ impl FirehoseClient {
             let message = match message {
                 Ok(message) => message,
                 Err(error) => {
-                    failure = Some(failed(&broken(error, cursor.as_deref())));
+                    failure = Some(failed(&broken(&error, cursor.as_deref())));
                     break;
                 }
             };
@@ -182,7 +182,7 @@ pub(super) fn endpoint(text: &str) -> anyhow::Result<Endpoints> {
 }
 
 /// Why a stream ended, and where to go on.
-fn broken(failure: Failure, cursor: Option<&str>) -> String {
+fn broken(failure: &Failure, cursor: Option<&str>) -> String {
     match cursor {
         Some(cursor) => format!("{failure}; go on with --cursor {cursor}"),
         None => failure.to_string(),
