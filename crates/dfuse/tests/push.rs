@@ -19,10 +19,7 @@ use support::{
     pushes::{boot, boot_sequence, push},
     text,
 };
-use tokio::{sync::Mutex, task::JoinHandle};
-
-/// Nodes have to make their blocks in time: one chain is enough for two cores.
-static ALONE: Mutex<()> = Mutex::const_new(());
+use tokio::task::JoinHandle;
 
 /// The keys of a trace, and of the actions in it.
 fn form(trace: &Value) -> Value {
@@ -40,7 +37,6 @@ fn block_of(server: &mut Server, id: Checksum256) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guarantees_hold_through_a_real_fork() {
-    let _alone = ALONE.lock().await;
     let Some(chain) = RealChain::new() else { return };
     let here = chain.producer("here", &["eosio", "a"], &[]);
     answers(&here.client).await;
@@ -229,7 +225,6 @@ fn javascript(address: &str) -> Option<Child> {
 /// The system contract, with everything that it takes, on a chain of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_system_contract_boots() {
-    let _alone = ALONE.lock().await;
     let Some(chain) = RealChain::new() else { return };
     let node = chain.producer("node", &["eosio"], &[]);
     answers(&node.client).await;
@@ -295,7 +290,6 @@ async fn the_system_contract_boots() {
 /// Sequences of the original run as they are: code comes with its ABI, lists may be null.
 #[tokio::test(flavor = "multi_thread")]
 async fn sequences_of_the_original_boot() {
-    let _alone = ALONE.lock().await;
     let Some(chain) = RealChain::new() else { return };
     let Some(all) = recorded::find("cases/boot/all-operations.yaml") else { return };
     let node = chain.producer("node", &["eosio"], &[]);
