@@ -350,13 +350,16 @@ impl Gate {
         }
         let verified = self.verify(token, asking.address)?;
         let (claims, signer) = &*verified;
-        claims.check_time(shared.now())?;
         match signer {
             Signer::Us => {
+                claims.must_last(shared.now())?;
                 let held = claims.key().and_then(|id| shared.keyring.by_id(id));
                 self.with_key(asking, &held.ok_or(Refusal::TokenInvalid { reason: "its API key does not exist" })?)
             }
-            Signer::Issuer(position) => self.with_foreign(asking, claims, *position),
+            Signer::Issuer(position) => {
+                claims.check_time(shared.now())?;
+                self.with_foreign(asking, claims, *position)
+            }
         }
     }
 

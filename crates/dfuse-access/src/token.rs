@@ -73,15 +73,23 @@ impl Claims {
         self.aki.parse().ok()
     }
 
-    /// Whether it counts at this time.
-    pub(crate) fn check_time(&self, now: u64) -> Result<(), Refusal> {
-        let invalid = |reason| Err(Refusal::TokenInvalid { reason });
+    /// Whether it has not ended by this time. That is all that counts of the times in a token of ours: it counts from its beginning, but
+    /// another machine may have issued it, whose clock is ahead.
+    pub(crate) fn must_last(&self, now: u64) -> Result<(), Refusal> {
         if now > self.exp.saturating_add(LEEWAY_SECONDS) {
-            return invalid("it has expired; get another one with POST /v1/auth/issue");
+            let reason = "it has expired; get another one with POST /v1/auth/issue";
+            return Err(Refusal::TokenInvalid { reason });
         }
+        Ok(())
+    }
+
+    /// Whether it counts at this time. Other issuers may give tokens that begin later.
+    pub(crate) fn check_time(&self, now: u64) -> Result<(), Refusal> {
+        self.must_last(now)?;
         let begins = self.nbf.unwrap_or_default().max(self.iat);
         if begins > now.saturating_add(LEEWAY_SECONDS) {
-            return invalid("it is of the future: compare the clocks of the server and of who issued it");
+            let reason = "it is of the future: compare the clocks of the server and of who issued it";
+            return Err(Refusal::TokenInvalid { reason });
         }
         Ok(())
     }

@@ -19,6 +19,10 @@ impl TestClock {
         *self.0.lock().unwrap() += Duration::from_secs(seconds);
     }
 
+    pub(crate) fn go_back(&self, seconds: u64) {
+        *self.0.lock().unwrap() -= Duration::from_secs(seconds);
+    }
+
     pub(crate) fn seconds(&self) -> u64 {
         self.now().as_secs()
     }

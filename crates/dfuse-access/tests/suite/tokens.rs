@@ -57,6 +57,17 @@ fn a_token_lives_a_day_and_a_little_longer() {
     assert!(matches!(gate.with(&token), Err(Refusal::TokenInvalid { reason }) if reason.contains("expired")));
 }
 
+/// Another machine may have issued it.
+#[test]
+fn a_token_counts_where_the_clock_is_behind() {
+    let gate = TestGate::required();
+    let (key, _) = gate.key();
+    gate.clock.advance(3600);
+    let token = gate.token(&key);
+    gate.clock.go_back(3600);
+    gate.with(&token).unwrap();
+}
+
 #[test]
 fn a_token_ends_with_its_key() {
     let gate = TestGate::required();
