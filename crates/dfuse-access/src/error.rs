@@ -17,6 +17,18 @@ pub enum Error {
         /// What does not fit.
         why: String,
     },
+    /// An object of the store that machines share is damaged, or of a newer version. What it says of a key is not known here.
+    #[error(
+        "a record of the API keys that machines share, the object {object} in access, keys of the block store, cannot be read: {why}; put it \
+         back from a copy. Without one, copy any other object of that folder over it, and compare `dfuse keys list` with the keys that are to \
+         count: start a machine again that knew them all, or create and revoke what is missing"
+    )]
+    DamagedObject {
+        /// Its name in the folder of the keys.
+        object: String,
+        /// What does not fit.
+        why: String,
+    },
     /// An argument or a setting is wrong, as the text says with what is expected.
     #[error("{0}")]
     Invalid(String),

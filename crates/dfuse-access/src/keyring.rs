@@ -99,7 +99,7 @@ impl Keyring {
     /// Takes over what others who share the store have changed; revoked keys end with their streams.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store. After [`Error::DamagedObject`] all that could be read counts.
     pub fn refresh(&self) -> Result<()> {
         let _writing = self.writing();
         for key in self.store.news()? {
@@ -113,7 +113,7 @@ impl Keyring {
                 before.revoked.send_replace(true);
             }
         }
-        Ok(())
+        self.store.must_be_whole()
     }
 
     /// The key of this text, valid or not.

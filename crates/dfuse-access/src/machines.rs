@@ -7,6 +7,9 @@
 //!
 //! Keys are a journal that only grows: whoever makes or revokes one creates the next object, and if another machine was faster reads
 //! that one first. To know what is new, a machine asks for one object, which mostly is not there.
+//!
+//! Each machine keeps all that it has read in its own store, too. An object that is damaged is passed over and told, so that what comes
+//! after it counts; a machine that knows a key better than the objects that can be read says it again when it starts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +33,7 @@ const PARALLEL: usize = 16;
 /// Keys and usage of machines that share a block store. What is used is counted on this machine first, and then told to the others.
 #[derive(Debug)]
 pub struct MachinesAccessStore {
-    /// What this machine used, and whether it is under maintenance.
+    /// What this machine used, the keys that it knows, and whether it is under maintenance.
     own: KvAccessStore,
     objects: Objects,
     runtime: Handle,
@@ -50,10 +53,12 @@ struct Journal {
     keys: BTreeMap<KeyId, ApiKey>,
     /// Changed since it was last asked.
     news: BTreeSet<KeyId>,
+    /// Objects that cannot be read, with what is wrong.
+    damaged: BTreeMap<u64, String>,
 }
 
 impl MachinesAccessStore {
-    /// Reads the keys, and adds those that only this machine has: it was alone until now. `machine` is its name, and whether no other
+    /// Reads the keys, and adds those that only this machine has: it was alone until now, or the object of one was damaged. `machine` is its name, and whether no other
     /// machine has that, too: as long as one has, what was used here is not told, since it would take the place of what the other one
     /// tells. Tokens are signed with `signing`, of which the first that is not retired signs. Blocks; to be used on threads that may.
     ///
@@ -70,10 +75,12 @@ impl MachinesAccessStore {
         let store = Self { own, objects, runtime, machine, is_named, signing, journal, told };
         store.read_on(&mut store.journal())?;
         for key in store.own.keys()? {
-            if !store.journal().keys.contains_key(&key.id) {
+            let known = store.journal().keys.get(&key.id).map(|known| known.revoked.is_some());
+            if known.is_none_or(|is_revoked| key.revoked.is_some() && !is_revoked) {
                 store.put_key(&key)?;
             }
         }
+        store.keep_own(&store.journal())?;
         store.journal().news.clear();
         Ok(store)
     }
@@ -87,8 +94,14 @@ impl MachinesAccessStore {
         self.runtime.block_on(work).map_err(|error| Error::Shared(Box::new(error)))
     }
 
-    /// Reads what others have added.
+    /// Reads what others have added, and what was damaged.
     fn read_on(&self, journal: &mut Journal) -> Result<()> {
+        for number in journal.damaged.keys().copied().collect::<Vec<_>>() {
+            // Without the object nothing is known of it either.
+            if let Some(content) = self.wait(self.objects.get(&name(number)))? {
+                journal.take(number, &content);
+            }
+        }
         let mut at_once = 1;
         loop {
             let numbers = journal.next..journal.next + at_once;
@@ -96,12 +109,19 @@ impl MachinesAccessStore {
             let found: Vec<_> = self.wait(reads.buffered(PARALLEL).try_collect())?;
             for content in found {
                 let Some(content) = content else { return Ok(()) };
-                let key: ApiKey = decode(&name(journal.next), &content)?;
+                let number = journal.next;
+                journal.take(number, &content);
                 journal.next += 1;
-                journal.add(key);
             }
             at_once = PARALLEL as u64;
         }
+    }
+
+    /// Keeps here what is known of keys.
+    fn keep_own(&self, journal: &Journal) -> Result<()> {
+        let own: BTreeMap<_, _> = self.own.keys()?.into_iter().map(|key| (key.id, key)).collect();
+        let new = journal.keys.values().filter(|key| own.get(&key.id) != Some(key));
+        new.into_iter().try_for_each(|key| self.own.put_key(key))
     }
 
     /// What this machine used on these days.
@@ -119,6 +139,26 @@ impl MachinesAccessStore {
 }
 
 impl Journal {
+    /// What the object of that number says.
+    fn take(&mut self, number: u64, content: &[u8]) {
+        match serde_json::from_slice(content) {
+            Ok(key) => {
+                self.damaged.remove(&number);
+                self.add(key);
+            }
+            Err(error) => drop(self.damaged.insert(number, format!("at byte {}", error.column()))),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::DamagedObject`] for the first object that cannot be read.
+    fn must_be_whole(&self) -> Result<()> {
+        match self.damaged.iter().next() {
+            Some((number, why)) => Err(Error::DamagedObject { object: format!("{number:010}"), why: why.clone() }),
+            None => Ok(()),
+        }
+    }
+
     fn add(&mut self, key: ApiKey) {
         // Who revokes and who knows nothing of it may come in any order: what is revoked stays so.
         let is_revoked = self.keys.get(&key.id).is_some_and(|known| known.revoked.is_some());
@@ -153,7 +193,13 @@ impl AccessStore for MachinesAccessStore {
         let mut journal = self.journal();
         self.read_on(&mut journal)?;
         let news = std::mem::take(&mut journal.news);
-        Ok(news.iter().filter_map(|id| journal.keys.get(id).cloned()).collect())
+        let news: Vec<_> = news.iter().filter_map(|id| journal.keys.get(id).cloned()).collect();
+        news.iter().try_for_each(|key| self.own.put_key(key))?;
+        Ok(news)
+    }
+
+    fn must_be_whole(&self) -> Result<()> {
+        self.journal().must_be_whole()
     }
 
     fn signing_keys(&self) -> Result<Vec<SigningRecord>> {
@@ -245,6 +291,54 @@ mod tests {
     fn key(name: &str) -> ApiKey {
         let text = KeyText::generate(KeyKind::Server, &SystemEntropy).unwrap();
         NewKey::new(KeyKind::Server, name).make(&text, 7, &SystemEntropy).unwrap()
+    }
+
+    #[test]
+    fn a_damaged_object_holds_nothing_up_and_is_made_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = BlockStore::open(folder.path().to_str().unwrap(), StoreOptions::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let open = |machine: &str, own: KvAccessStore| {
+            let machine = (machine.to_owned(), Arc::new(AtomicBool::new(true)));
+            MachinesAccessStore::open(own, blocks.access_objects(), runtime.handle().clone(), machine, Vec::new())
+                .unwrap()
+        };
+        let known = |store: &MachinesAccessStore| {
+            let keys = store.keys().unwrap().into_iter().map(|key| (key.spec.name, key.revoked.is_some()));
+            keys.collect::<BTreeMap<_, _>>()
+        };
+        let (a, keys) = (open("a", memory_store()), ["x", "y", "z"].map(key));
+        keys.iter().for_each(|key| a.put_key(key).unwrap());
+        a.put_key(&ApiKey { revoked: Some(9), ..keys[0].clone() }).unwrap();
+        a.news().unwrap();
+        // The second key, and that the first one is revoked.
+        for number in [1, 3] {
+            std::fs::write(folder.path().join("access").join(name(number)), "{\"id\":").unwrap();
+        }
+        let b = open("b", memory_store());
+        let says = |key: &str, is_revoked| (key.to_owned(), is_revoked);
+        assert_eq!(known(&b), [says("x", false), says("z", false)].into());
+        assert!(b.news().unwrap().is_empty());
+        let told = b.must_be_whole().unwrap_err().to_string();
+        assert!(told.contains("the object 0000000001 in access, keys"), "{told}");
+        // What comes later counts on all.
+        b.put_key(&ApiKey { revoked: Some(10), ..keys[2].clone() }).unwrap();
+        assert_eq!(a.news().unwrap().len(), 1);
+        a.must_be_whole().unwrap();
+        // One that has known all says it again.
+        let a = open("a", a.own);
+        b.news().unwrap();
+        let all = [says("x", true), says("y", false), says("z", true)].into();
+        assert_eq!((known(&a), known(&b)), (all, known(&a)));
+        // Any object in their place will do.
+        for number in [1, 3] {
+            b.must_be_whole().unwrap_err();
+            let keys = folder.path().join("access");
+            std::fs::copy(keys.join(name(0)), keys.join(name(number))).unwrap();
+            b.news().unwrap();
+        }
+        b.must_be_whole().unwrap();
+        assert_eq!(known(&b), known(&a));
     }
 
     #[test]

@@ -70,6 +70,14 @@ pub trait AccessStore: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Whether all that others who share the store have said of keys could be read.
+    ///
+    /// # Errors
+    /// [`Error::DamagedObject`] if not; all else counts.
+    fn must_be_whole(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The keys that tokens are signed with.
     fn signing_keys(&self) -> Result<Vec<SigningRecord>>;
 

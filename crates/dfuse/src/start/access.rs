@@ -154,8 +154,8 @@ async fn share(gate: &Arc<Gate>, conditions: &Conditions) {
         let gate = gate.clone();
         let tells = round.is_multiple_of(TELL_EVERY);
         let mut work = spawn_blocking(move || {
-            gate.keyring().refresh()?;
-            if tells { gate.tell_usage() } else { Ok(()) }
+            let read = gate.keyring().refresh();
+            if tells { gate.tell_usage().and(read) } else { read }
         });
         let done = match timeout(SHARE_PATIENCE, &mut work).await {
             Ok(done) => done,
