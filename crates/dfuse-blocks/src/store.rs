@@ -246,8 +246,8 @@ impl BlockStore {
         self.put_aside(&self.path(FORKED_BLOCKS, &name.file_name()), why).await
     }
 
-    /// Forgets what was read of bundles: another process may have written them anew.
-    pub(crate) fn forget_tables(&self) {
+    /// Forgets how bundles are to be read: another process may have written them anew.
+    pub fn forget_tables(&self) {
         self.layouts.clear();
     }
 

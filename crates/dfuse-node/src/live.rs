@@ -3,7 +3,8 @@
 //! The store is read to its end first. From then on blocks come from the live streams of all machines, each after its parent. A
 //! block whose parent has not come shows a gap: the store has the parent, since a machine sends a block only when it is in the
 //! store, or another machine brings it there. When nothing new comes for a second, the store is looked at too: so blocks are right, a
-//! second late, without any machine.
+//! second late, without any machine. A file of the store that is damaged is told, and read again until it was mended: meanwhile
+//! everything else goes on, on this machine and on all others.
 
 mod machine;
 
@@ -17,12 +18,15 @@ use std::{
     time::Duration,
 };
 
-use dfuse_blocks::{BlockStore, EncodedBlock, OneBlockName};
+use dfuse_blocks::{
+    Backoff, BlockStore, EncodedBlock, MEND, OneBlockName,
+    bundle::{BUNDLE_BLOCKS, base_of},
+};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::machine::{Machine, Message};
 use crate::{
@@ -36,8 +40,12 @@ use crate::{
 const WAITING: usize = 64;
 /// Most blocks whose parents have not come.
 const ORPHANS: usize = 1000;
+/// The folder of one-block files.
+const ONE_BLOCKS: &str = "one-blocks/";
 /// How often the store is looked at though live streams bring blocks: for ABI dumps.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long to wait before a damaged file is read again, the first time and at most; doubled from time to time.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Reads the store to its end, and follows it and the machines then.
 pub(crate) async fn read(
@@ -57,9 +65,10 @@ pub(crate) async fn read(
             Looked::All if live.has_begun() => break,
             Looked::All | Looked::Later => {}
         }
+        let pause = live.pause(options.poll);
         tokio::select! {
             () = sender.closed() => return Ok(()),
-            () = sleep(options.poll) => {}
+            () = sleep(pause) => {}
         }
     }
     let (messages, arriving) = mpsc::channel(WAITING);
@@ -114,6 +123,7 @@ struct Live<'a> {
     /// Machines by name, and why each sends nothing.
     machines: Vec<(String, Option<String>)>,
     store_problem: Option<String>,
+    damage: Option<Damage>,
     /// What was said last of being interrupted and weakened.
     told: (Option<String>, Option<String>),
     /// Machines are asked for blocks from this number on.
@@ -129,6 +139,7 @@ impl<'a> Live<'a> {
             orphans: BTreeMap::new(),
             machines: machines.iter().map(|machine| (machine.to_string(), None)).collect(),
             store_problem: None,
+            damage: None,
             told: (None, None),
             from: Arc::default(),
         }
@@ -152,7 +163,8 @@ impl<'a> Live<'a> {
                         quiet.set(sleep(poll));
                         false
                     }
-                    Ok(Taken::Gap) => true,
+                    // What is damaged is not read again for each block.
+                    Ok(Taken::Gap) => self.damage.is_none(),
                     Ok(Taken::Nothing) => false,
                     Err(Unwanted) => return Ok(()),
                 },
@@ -171,14 +183,24 @@ impl<'a> Live<'a> {
                 if self.adopt_orphans().await.is_err() {
                     return Ok(());
                 }
-                quiet.set(sleep(poll));
+                quiet.set(sleep(self.pause(poll)));
             }
         }
     }
 
+    /// How long nothing new may come until the store is looked at.
+    fn pause(&mut self, poll: Duration) -> Duration {
+        self.damage.as_mut().map_or(poll, |damage| damage.backoff.next_pause())
+    }
+
     /// Looks what is in the store. One that cannot be read is no reason to do without the machines.
     async fn look(&mut self) -> Result<Looked> {
+        use dfuse_blocks::Error::{Damaged, MissingBundle};
         let looked = match look(&mut self.following, self.sender).await {
+            Err(Error::Blocks(failure @ (Damaged { .. } | MissingBundle { .. }))) if self.tries_again => {
+                self.note_damage(&failure);
+                Looked::Later
+            }
             Err(Error::Blocks(failure @ dfuse_blocks::Error::Store { .. })) if self.tries_again => {
                 if self.store_problem.is_none() {
                     warn!(error = %failure, "the block store cannot be read, and is tried again");
@@ -188,11 +210,37 @@ impl<'a> Live<'a> {
             }
             looked => {
                 self.store_problem = None;
+                self.forget_damage();
                 looked?
             }
         };
         self.advance();
         Ok(if self.tell().await.is_ok() { looked } else { Looked::Unwanted })
+    }
+
+    fn note_damage(&mut self, failure: &dfuse_blocks::Error) {
+        let what = match failure {
+            dfuse_blocks::Error::Damaged { file, .. } => file_of(file),
+            _ => bundle_of(self.following.next),
+        };
+        let why = format!("{what} cannot be read ({failure}): {MEND}");
+        // Whoever mends it writes another file.
+        self.following.forget_tables();
+        match &mut self.damage {
+            Some(damage) if damage.why == why => {}
+            damage => {
+                warn!("{why}; it is read again until then");
+                // A block that one of several machines wrote, or one that will lose, is missed by nobody.
+                let stops = !matches!(failure, dfuse_blocks::Error::Damaged { file, .. } if file.contains(ONE_BLOCKS));
+                *damage = Some(Damage { why, stops, backoff: Backoff::new(PAUSES.0, PAUSES.1) });
+            }
+        }
+    }
+
+    fn forget_damage(&mut self) {
+        if let Some(damage) = self.damage.take() {
+            info!("what could not be read can be read again: {}", damage.why);
+        }
     }
 
     async fn take(&mut self, message: Message) -> Result<Taken, Unwanted> {
@@ -277,6 +325,11 @@ impl<'a> Live<'a> {
                 (None, Some(lost).filter(|lost| !lost.is_empty()).into_iter().chain(store).reduce(|a, b| a + "; " + &b))
             }
         };
+        let now = match &self.damage {
+            Some(damage) if damage.stops => (Some(damage.and(now.0)), now.1),
+            Some(damage) => (now.0, Some(damage.and(now.1))),
+            None => now,
+        };
         if now.0 != self.told.0 {
             self.say(SourceEvent::Interrupted(now.0.clone())).await?;
         }
@@ -292,6 +345,39 @@ impl<'a> Live<'a> {
     }
 }
 
+/// What people call a file of the store: health names no paths.
+fn file_of(path: &str) -> String {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let digits = name.find(|letter: char| !letter.is_ascii_digit()).map_or(name, |end| &name[..end]);
+    match digits.parse() {
+        Ok(number) if path.contains(ONE_BLOCKS) => format!("the one-block file of block {number}"),
+        Ok(number) if folder.ends_with("merged-blocks") => bundle_of(number),
+        _ => format!("the file {name} of the block store"),
+    }
+}
+
+/// The bundle that has the block.
+fn bundle_of(number: u32) -> String {
+    let first = base_of(number);
+    format!("the bundle of blocks {first} to {}", first.saturating_add(BUNDLE_BLOCKS - 1))
+}
+
+/// A file of the store that is damaged or missing.
+struct Damage {
+    /// Which, and what to do.
+    why: String,
+    /// Whether no block can come after it.
+    stops: bool,
+    backoff: Backoff,
+}
+
+impl Damage {
+    /// What is said of it and of something else.
+    fn and(&self, more: Option<String>) -> String {
+        more.map_or_else(|| self.why.clone(), |more| format!("{}; {more}", self.why))
+    }
+}
+
 /// What became of a message.
 enum Taken {
     /// It was a block that no one had sent.
@@ -299,4 +385,22 @@ enum Taken {
     /// It was a block that does not follow what has come.
     Gap,
     Nothing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_names_that_say_which_they_are() {
+        for (path, name) in [
+            ("srv/blocks/merged-blocks/0000000200.dbin.zst", "the bundle of blocks 200 to 299"),
+            ("one-blocks/0000000007-aa-bb-6-a.dbin.zst", "the one-block file of block 7"),
+            ("abi-dumps/0000000001.json.zst", "the file 0000000001.json.zst of the block store"),
+            ("merged-blocks/x", "the file x of the block store"),
+        ] {
+            assert_eq!(file_of(path), name);
+        }
+        assert_eq!(bundle_of(99), "the bundle of blocks 0 to 99");
+    }
 }

@@ -132,6 +132,11 @@ impl Following {
         self.highest = self.highest.max((name.number, name.lib_number));
     }
 
+    /// Files may be others by now.
+    pub(crate) fn forget_tables(&self) {
+        self.store.forget_tables();
+    }
+
     /// Forgets what cannot have children any more.
     pub(crate) fn forget(&mut self) {
         let lowest = self.next.saturating_sub(REMEMBERED);
@@ -187,6 +192,12 @@ pub(crate) async fn look(following: &mut Following, sender: &Sender) -> Result<L
         return Err(store.missing_bundle(*next).into());
     }
     following.forget();
+    take_one_blocks(following, names, sender).await
+}
+
+/// Hands on blocks that follow what was handed on. One that several machines wrote is read from the first file that is whole.
+async fn take_one_blocks(following: &mut Following, names: Vec<OneBlockName>, sender: &Sender) -> Result<Looked> {
+    let mut damaged = Vec::new();
     for name in names {
         if following.has_seen(&name) || !following.follows(&name) {
             continue;
@@ -195,6 +206,10 @@ pub(crate) async fn look(following: &mut Following, sender: &Sender) -> Result<L
             Ok(block) => block,
             // It is in a bundle by now, or lost: the next look tells.
             Err(dfuse_blocks::Error::NotFound(_)) => return Ok(Looked::Later),
+            Err(error @ dfuse_blocks::Error::Damaged { .. }) => {
+                damaged.push((name, error));
+                continue;
+            }
             Err(error) => return Err(error.into()),
         };
         following.saw(&name);
@@ -202,7 +217,10 @@ pub(crate) async fn look(following: &mut Following, sender: &Sender) -> Result<L
             return Ok(Looked::Unwanted);
         }
     }
-    Ok(Looked::All)
+    match damaged.into_iter().find(|(name, _)| !following.has_seen(name)) {
+        Some((_, error)) => Err(error.into()),
+        None => Ok(Looked::All),
+    }
 }
 
 /// Hands on the ABI dumps that have come, and without any the ABI that every chain begins with.

@@ -12,8 +12,8 @@ use tracing::debug;
 
 use super::{hub::Hub, shared::Shared};
 use crate::{
-    BlockRef, OneBlockName, Result,
-    bundle::{BUNDLE_BLOCKS, BundleEncoder},
+    BlockRef, Error, OneBlockName, Result,
+    bundle::{BUNDLE_BLOCKS, BundleEncoder, base_of},
 };
 
 /// Blocks that are read or moved at the same time.
@@ -151,7 +151,14 @@ impl Keeper {
             self.begun = Some(bundle);
             return Ok(false);
         };
-        let is_new = self.shared.store.create_begun_bundle(bundle).await?;
+        let is_new = match self.shared.store.create_begun_bundle(bundle).await {
+            // That of another machine, which is damaged: its blocks are here.
+            Err(error @ Error::Damaged { .. }) => {
+                self.shared.store.put_bundle_aside(base_of(last), &error).await?;
+                return Ok(true);
+            }
+            is_new => is_new?,
+        };
         debug!(last, is_new, "bundle written");
         self.superfluous = self.bundle_is_there(last);
         self.prune |= (last / BUNDLE_BLOCKS).is_multiple_of(PRUNE_EVERY);
@@ -164,7 +171,15 @@ impl Keeper {
             hub.all_put_aside();
         }
         let Some(last) = self.is_due() else { return Ok(false) };
-        let found = self.shared.store.has_bundle_to(last).await?;
+        let found = match self.shared.store.has_bundle_to(last).await {
+            // Whoever writes the store writes it anew, or somebody mends it: until then its blocks are kept.
+            Err(error @ Error::Damaged { .. }) => {
+                self.shared.store.forget_tables();
+                self.shared.faults.note(last.number, &error, true);
+                false
+            }
+            found => found?,
+        };
         if found {
             self.bundle_is_there(last.number);
         }

@@ -11,7 +11,7 @@ use super::{
     options::FeedOptions,
 };
 use crate::{
-    BlockRef, BlockStore, BundleWriter, Error, Linked, OneBlockName, Result,
+    BlockRef, BlockStore, BundleWriter, Error, Linked, MEND, OneBlockName, Result,
     bundle::{BUNDLE_BLOCKS, base_of},
     merge::{may_begin_with, remove_merged_one_blocks},
 };
@@ -65,7 +65,7 @@ async fn lacks_its_beginning(store: &BlockStore, first: u32, first_streamable: u
 }
 
 /// The last block of the bundles, and the bases of them all. A last bundle that is damaged where that is read is put aside: a power cut
-/// may have torn it, and the source has its blocks.
+/// may have torn it, and the source has its blocks. Whoever only reads the store does without it.
 ///
 /// # Errors
 /// [`Error::MissingBundle`] for the first one that is missing although later ones are there, and those of the store.
@@ -75,9 +75,16 @@ async fn last_bundled(store: &BlockStore, options: &FeedOptions) -> Result<(Opti
     let last = loop {
         match BundleWriter::resume_after(store.clone(), options.first_streamable, &bases).await {
             Ok(writer) => break writer.last(),
-            Err(error @ Error::Damaged { .. }) if !options.reads_only => {
+            Err(error @ Error::Damaged { .. }) => {
                 let Some(at) = bases.iter().rposition(|base| *base == base_of(*base)) else { return Err(error) };
-                store.put_bundle_aside(bases.remove(at), &error).await?;
+                let base = bases.remove(at);
+                if options.reads_only {
+                    // Others write it anew. What is before it is served meanwhile.
+                    warn!("{error}; {MEND}; blocks from {base} on are waited for");
+                    store.forget_tables();
+                } else {
+                    store.put_bundle_aside(base, &error).await?;
+                }
             }
             Err(error) => return Err(error),
         }
