@@ -36,6 +36,8 @@ use super::{
 const IDLE: Duration = Duration::from_secs(1);
 /// A block that is not older than this is live.
 const LIVE_AGE: Duration = Duration::from_secs(60);
+/// Blocks of that time.
+const LIVE_BLOCKS: u32 = 120;
 /// Time between two blocks of the demo, as on a real chain.
 const DEMO_PACE: Duration = Duration::from_millis(500);
 /// How often a long catching up is told of.
@@ -321,7 +323,7 @@ impl Ingest {
         if is_all {
             info!(block = number, "old blocks come as fast as they were made: the source has no others");
         }
-        if is_all || self.is_live(block) {
+        if is_all || self.is_live(block, progress) {
             self.caught_up(&mut progress.catching_up).await?;
         } else if progress.catching_up {
             self.readiness.fails(SOURCE, format!("catching up, at block {number}{}", progress.left(number, now)));
@@ -450,9 +452,11 @@ impl Ingest {
         self.feed.handle().head().is_none_or(|head| head.number < self.committed)
     }
 
-    fn is_live(&self, block: &EncodedBlock) -> bool {
+    /// Whether a block is live by its age; by the clock of a machine that is behind, blocks that are old are not, so one far below what
+    /// the source has is not live in any case.
+    fn is_live(&self, block: &EncodedBlock, progress: &Progress) -> bool {
         let age = self.clock.now().as_millis() as i64 - block.time().to_unix_ms();
-        age < LIVE_AGE.as_millis() as i64
+        age < LIVE_AGE.as_millis() as i64 && progress.source_has.saturating_sub(block.number()) <= LIVE_BLOCKS
     }
 
     /// From now on blocks are durable before they are seen.

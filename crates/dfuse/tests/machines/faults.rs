@@ -3,46 +3,11 @@
 use std::{fs, time::Duration};
 
 use dfuse_testkit::Random;
-use serde_json::Value;
 
 use crate::{
-    fleet::{A, B, C, D, Fleet},
+    fleet::{A, B, BEFORE, C, D, Fleet, begun, begun_with},
     support::{forks::answer, machines::Machine},
 };
-
-/// Pieces of the log before something fails.
-const BEFORE: usize = 3;
-
-/// Machines that have come to a piece, and whose client follows.
-fn begun(seed: u64) -> Option<(Fleet, crate::client::Client)> {
-    begun_with(seed, |a| a)
-}
-
-fn begun_with(seed: u64, change: impl FnOnce(Machine) -> Machine) -> Option<(Fleet, crate::client::Client)> {
-    let mut fleet = Fleet::with(change)?;
-    let client = fleet.client(seed);
-    fleet.feed_both(BEFORE);
-    fleet.both_come_to(BEFORE);
-    for at in [C, D] {
-        fleet.server(at).wait_for("ready");
-    }
-    Some((fleet, client))
-}
-
-/// What both machines that answer say of the past.
-fn history(fleet: &mut Fleet, random: &mut Random) -> Vec<(String, (u16, Value))> {
-    let mut said = Vec::new();
-    while said.len() < 20 {
-        let path = fleet.chain.request(random);
-        let first = answer(fleet.server(C), &path);
-        // What is above the head is another matter.
-        if first.0 == 200 {
-            assert_eq!(answer(fleet.server(D), &path), first, "{path}");
-            said.push((path, first));
-        }
-    }
-    said
-}
 
 #[test]
 fn an_api_machine_dies() {
@@ -133,7 +98,7 @@ fn connections_are_cut_and_slow() {
 fn both_ingest_machines_die() {
     let Some((mut fleet, client)) = begun(7) else { return };
     let mut random = Random::new(7);
-    let before = history(&mut fleet, &mut random);
+    let before = fleet.history(&mut random);
     for at in [A, B] {
         fleet.machines[at].kill();
     }
@@ -179,7 +144,10 @@ fn a_block_is_written_and_its_machine_dies_before_it_sends_it() {
 #[test]
 fn a_machine_dies_between_a_block_that_it_has_sent_and_its_file() {
     // It names the other one by the address of a machine that is not asked.
-    let on_arrival = |a: Machine| {
+    let on_arrival = |at, a: Machine| {
+        if at != A {
+            return a;
+        }
         let ingests = format!("[\"{}\", \"127.0.0.1:1\"]", a.door.address());
         a.by_way().with("DFUSE_MACHINES__PUBLISH", "on-arrival").with("DFUSE_MACHINES__INGESTS", &ingests)
     };
@@ -204,7 +172,10 @@ fn a_machine_dies_between_a_block_that_it_has_sent_and_its_file() {
 
 #[test]
 fn machines_without_the_store() {
-    let Some((mut fleet, client)) = begun_with(10, Machine::by_way) else { return };
+    let Some((mut fleet, client)) = begun_with(10, |at, machine| if at == A { machine.by_way() } else { machine })
+    else {
+        return;
+    };
     let mut random = Random::new(10);
     // One that takes blocks sends none that it cannot write: the other one does.
     fleet.machines[A].lose_store();
@@ -223,7 +194,7 @@ fn machines_without_the_store() {
     fleet.machines[C].find_store();
     fleet.feed_both(6);
     fleet.both_come_to(6);
-    history(&mut fleet, &mut random);
+    fleet.history(&mut random);
     fleet.end(client, 7);
 }
 

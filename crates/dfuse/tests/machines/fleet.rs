@@ -1,10 +1,16 @@
 //! Two machines that take blocks, and two that answer, with the chain that they serve.
 
+use dfuse_testkit::Random;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     client::Client,
-    support::{Answer, Server, forks::Forks, machines::Machine},
+    support::{
+        Answer, Server,
+        forks::{Forks, answer},
+        machines::Machine,
+    },
 };
 
 /// Those that take blocks.
@@ -13,6 +19,28 @@ pub(crate) const B: usize = 1;
 /// Those that answer. The first one has a way of its own to the block store.
 pub(crate) const C: usize = 2;
 pub(crate) const D: usize = 3;
+
+/// Pieces of the log before something fails.
+pub(crate) const BEFORE: usize = 3;
+/// Requests that [`Fleet::history`] makes.
+const OF_HISTORY: usize = 20;
+
+/// Machines that have come to a piece, and whose client follows.
+pub(crate) fn begun(seed: u64) -> Option<(Fleet, Client)> {
+    begun_with(seed, |_, machine| machine)
+}
+
+/// The same with other machines.
+pub(crate) fn begun_with(seed: u64, change: impl Fn(usize, Machine) -> Machine) -> Option<(Fleet, Client)> {
+    let mut fleet = Fleet::with(change)?;
+    let client = fleet.client(seed);
+    fleet.feed_both(BEFORE);
+    fleet.both_come_to(BEFORE);
+    for at in [C, D] {
+        fleet.server(at).wait_for("ready");
+    }
+    Some((fleet, client))
+}
 
 pub(crate) struct Fleet {
     pub(crate) folder: TempDir,
@@ -25,18 +53,18 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// They run, and have no block yet. None without the recorded chain.
     pub(crate) fn new() -> Option<Self> {
-        Self::with(|a| a)
+        Self::with(|_, machine| machine)
     }
 
-    /// The same with another first machine.
-    pub(crate) fn with(change: impl FnOnce(Machine) -> Machine) -> Option<Self> {
+    /// The same with other machines: what `change` makes of each, which is told by its place.
+    pub(crate) fn with(change: impl Fn(usize, Machine) -> Machine) -> Option<Self> {
         let chain = Forks::read()?;
         let folder = TempDir::new().unwrap();
         let new = |name, roles, ingests: &[&Machine]| Machine::new(folder.path(), name, roles, ingests);
-        let a = change(new("a", "ingest", &[]));
-        let b = new("b", "ingest", &[]);
-        let c = new("c", "api", &[&a, &b]).by_way();
-        let d = new("d", "api", &[&a, &b]);
+        let a = change(A, new("a", "ingest", &[]));
+        let b = change(B, new("b", "ingest", &[]));
+        let c = change(C, new("c", "api", &[&a, &b]).by_way());
+        let d = change(D, new("d", "api", &[&a, &b]));
         let mut machines = [a, b, c, d];
         machines.iter_mut().for_each(|machine| machine.start(&[]));
         Some(Self { folder, chain, machines, fed: [0, 0] })
@@ -89,6 +117,21 @@ impl Fleet {
     pub(crate) fn both_come_to(&mut self, piece: usize) {
         self.comes_to(C, piece);
         self.comes_to(D, piece);
+    }
+
+    /// What both machines that answer say of the past.
+    pub(crate) fn history(&mut self, random: &mut Random) -> Vec<(String, (u16, Value))> {
+        let mut said = Vec::new();
+        while said.len() < OF_HISTORY {
+            let path = self.chain.request(random);
+            let first = answer(self.server(C), &path);
+            // What is above the head is another matter.
+            if first.0 == 200 {
+                assert_eq!(answer(self.server(D), &path), first, "{path}");
+                said.push((path, first));
+            }
+        }
+        said
     }
 
     /// Waits until the health of a machine says something.

@@ -1,9 +1,29 @@
 //! Several machines that serve one chain over one block store, and lose each other.
+//!
+//! Each line of the table "What fails" in docs/many-machines.md is a test, and `alike` has a course of several of them:
+//!
+//! | fault | test |
+//! |---|---|
+//! | an `api` machine dies | `faults::an_api_machine_dies`; for pushes `push` |
+//! | an `api` machine hangs | `faults::an_api_machine_hangs` |
+//! | one `ingest` machine or its node dies, hangs or cannot be reached | `faults::an_ingest_machine_dies`, `_hangs`, `_cannot_be_reached` |
+//! | one dies between writing a block and sending it, or the other way round | `faults::a_block_is_written_and_its_machine_dies_before_it_sends_it`, `faults::a_machine_dies_between_a_block_that_it_has_sent_and_its_file` |
+//! | machines without the store | `faults::machines_without_the_store` |
+//! | both `ingest` machines die, or none can be reached | `faults::both_ingest_machines_die`, `alike` |
+//! | the store is slow, throttles, loses connections | in the tests `s3`: `machines`, `servers` |
+//! | the store takes no notice of conditional writes | in the tests `s3`: `machines::a_store_that_does_not_keep_writers_apart_is_refused` |
+//! | connections between machines are slow or cut | `faults::connections_are_cut_and_slow` |
+//! | two machines have one name | `names` |
+//! | another cursor key | `faults::a_machine_with_another_cursor_key` |
+//! | a file in the store is damaged | `damage`; a record of a key `keys_are_common_to_all_machines` |
+//! | clocks differ | `clocks` |
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "tests that wait give up by the time of the machine")]
 
 mod alike;
 mod client;
+mod clocks;
+mod damage;
 mod faults;
 mod fleet;
 mod losses;
@@ -15,7 +35,7 @@ mod support;
 use std::{path::Path, process::Command, thread, time::Duration};
 
 use dfuse_testkit::Random;
-use serde_json::json;
+use serde_json::Value;
 use support::{
     Server,
     forks::{Forks, answer},
@@ -55,6 +75,13 @@ fn what_does_not_go_together_is_refused() {
     ] {
         Server::spawn(machine.command().stdin(std::process::Stdio::null())).fails(2, message);
     }
+}
+
+/// How a command to a machine ends, and what it prints.
+fn dfuse(machine: &Machine, arguments: &[&str]) -> (Option<i32>, Value) {
+    let mut dfuse = Command::new(env!("CARGO_BIN_EXE_dfuse"));
+    let output = dfuse.args(arguments).args(["--format", "json", "--data-dir", text(&machine.data)]).output().unwrap();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
 }
 
 /// One machine takes blocks, two answer.
@@ -107,13 +134,7 @@ fn keys_are_common_to_all_machines() {
     for machine in [&mut c, &mut d] {
         machine.server().wait_for("ready");
     }
-    let dfuse = |machine: &Machine, arguments: &[&str]| {
-        let mut dfuse = std::process::Command::new(env!("CARGO_BIN_EXE_dfuse"));
-        let data = text(&machine.data);
-        let output = dfuse.args(arguments).args(["--format", "json", "--data-dir", data]).output().unwrap();
-        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or(json!(null)))
-    };
-    let (_, made): (_, serde_json::Value) = dfuse(&c, &["keys", "create", "--kind", "server", "--name", "x"]);
+    let (_, made) = dfuse(&c, &["keys", "create", "--kind", "server", "--name", "x"]);
     let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
     let token = support::issued(d.server(), key);
     let path = format!("/v0/block_id/by_time?time=2100-01-01T00:00:00Z&comparator=lt&token={token}");
@@ -128,9 +149,18 @@ fn keys_are_common_to_all_machines() {
     for machine in [&mut d, &mut c, &mut a] {
         machine.stop();
     }
-    // What was used on both is told by each. Without a server, commands would miss what the others have.
+    // A damaged object is told until it is mended, and holds nothing up.
+    let keys = folder.path().join("store/access/keys");
+    std::fs::write(keys.join("0000000000"), "{").unwrap();
     c.start(&[]);
+    c.server().wait_until("/healthz", |answer| {
+        let told = answer.json()["details"]["conditions"]["keys"].to_string();
+        answer.status == 503 && told.contains("0000000000")
+    });
+    assert_eq!(c.server().get(&path).status, 401);
+    std::fs::copy(keys.join("0000000001"), keys.join("0000000000")).unwrap();
     c.server().wait_for("ready");
+    // What was used on both is told by each. Without a server, commands would miss what the others have.
     let (_, usage) = dfuse(&c, &["keys", "usage", id]);
     let requests: u64 = usage.as_array().unwrap().iter().map(|row| row["requests"].as_u64().unwrap()).sum();
     assert!(requests >= 1, "{usage}");

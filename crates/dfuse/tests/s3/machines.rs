@@ -59,13 +59,14 @@ fn machines_answer_alike_whichever_is_lost() {
             }
             cut @ 4..6 => machines[cut - 4].door.cut_after(random.below(20_000)),
             6 => {
-                // What each asks of the store fails now and then.
+                // What each asks of the store fails now and then, or is late.
                 for faults in &faults {
                     let mut count = random.below(5);
                     faults.plan(move |_| {
                         count += 1;
                         match count % 7 {
                             1 => Fate::Refused(503),
+                            2 => Fate::Late(Duration::from_millis(100)),
                             3 => Fate::CutAnswer { whole: count.is_multiple_of(2) },
                             5 => Fate::Closed,
                             _ => Fate::Pass,

@@ -5,6 +5,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod clients;
+pub(crate) mod clocks;
 pub(crate) mod faults;
 pub(crate) mod forks;
 pub(crate) mod load;
