@@ -63,6 +63,8 @@ enum Step {
     AdoptNewest(usize),
     /// A follower ends, and begins without a feed.
     Restart(usize),
+    /// The committer ends, and begins with what it has committed.
+    RestartCommitter,
     /// A request takes a snapshot from a follower.
     Hold(usize),
     Release,
@@ -82,6 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (follower(), any::<usize>()).prop_map(|(follower, kept)| Step::AdoptKept(follower, kept)),
         4 => follower().prop_map(Step::AdoptNewest),
         1 => follower().prop_map(Step::Restart),
+        1 => Just(Step::RestartCommitter),
         2 => follower().prop_map(Step::Hold),
         1 => Just(Step::Release),
     ]
@@ -180,6 +183,19 @@ impl Cluster {
         self.committed = end;
     }
 
+    /// Its feed gives it what is the best chain by then, and says what is final of it.
+    fn restart_committer(&mut self) {
+        self.committer = open(&self.store);
+        let (said, committed) = (&self.said[self.committed], self.committer.serving().status().committed);
+        let start = committed.map_or(self.model.root, |block| block.id);
+        for block in said.head.iter().flat_map(|head| self.model.path(start, head.id)) {
+            assert_eq!(self.committer.apply(&block).unwrap(), Applied::New);
+        }
+        if let Some(lib) = said.lib {
+            self.committer.finalize(lib).unwrap();
+        }
+    }
+
     fn follow(&mut self, at_machine: usize, steps: usize) {
         let machine = &mut self.machines[at_machine];
         if !machine.is_fed {
@@ -260,6 +276,7 @@ impl Cluster {
                 machine.follower = follower(&self.store, &self.options);
                 (machine.is_fed, machine.began_late) = (false, true);
             }
+            Step::RestartCommitter => self.restart_committer(),
             Step::Hold(machine) => self.held.push(self.machines[machine].follower.serving().snapshot()),
             Step::Release if self.held.is_empty() => {}
             Step::Release => drop(self.held.remove(0)),
