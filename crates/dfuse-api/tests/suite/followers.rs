@@ -29,6 +29,9 @@ fn indexes() -> Vec<Arc<dyn Index>> {
     indexes
 }
 
+/// The follower with little memory.
+const LITTLE: usize = 1;
+
 enum Step {
     New(Box<Block>),
     Undo(BlockRef),
@@ -125,17 +128,64 @@ fn compare(found: &View, expected: &View, random: &mut Random) -> usize {
     compared
 }
 
-/// The same blocks everywhere, those that lost among them.
-fn compare_snapshots(found: &ServingSnapshot, expected: &ServingSnapshot, random: &mut Random) -> usize {
+/// The same blocks everywhere, those that lost among them. A follower that began late does not know of all of those.
+fn compare_snapshots(found: &ServingSnapshot, expected: &ServingSnapshot, random: &mut Random, is_late: bool) -> usize {
     assert_eq!((found.head(), found.lib()), (expected.head(), expected.lib()));
-    assert!(found.forked_blocks().eq(expected.forked_blocks()));
+    let (known, all): (Vec<_>, Vec<_>) = (found.forked_blocks().collect(), expected.forked_blocks().collect());
+    assert!(known == all || is_late && known.iter().all(|block| all.contains(block)), "{known:?} {all:?}");
     let mut compared = compare(found.view(), expected.view(), random);
-    let lost = expected.forked_blocks().last();
+    let lost = found.forked_blocks().last();
     for block in lost.into_iter().chain(expected.lib()) {
         let [found, expected] = [found, expected].map(|snapshot| snapshot.view_at(block.id).unwrap());
         compared += compare(&found.unwrap(), &expected.unwrap(), random);
     }
     compared
+}
+
+/// The blocks of the best chain after some steps, and the last of them that is final.
+fn chain_after(steps: &[Step]) -> (Vec<&Block>, Option<BlockRef>) {
+    let (mut chain, mut last) = (Vec::new(), None);
+    for step in steps {
+        match step {
+            Step::New(block) => chain.push(&**block),
+            Step::Undo(_) => drop(chain.pop()),
+            Step::Final(block) => last = Some(*block),
+            Step::Dump(_) => {}
+        }
+    }
+    (chain, last)
+}
+
+fn number(block: Option<BlockRef>) -> u32 {
+    block.map_or(0, |block| block.number)
+}
+
+/// A committer that begins with what is committed, and has taken those steps.
+fn restarted_committer(store: &Arc<dyn Store>, steps: &[Step]) -> Pipeline {
+    let mut committer = Pipeline::open(store.clone(), None, indexes(), Options::default()).unwrap();
+    let (chain, last) = chain_after(steps);
+    let committed = number(committer.serving().status().committed);
+    for block in chain.into_iter().filter(|block| block.number > committed) {
+        committer.apply(block).unwrap();
+    }
+    if let Some(last) = last {
+        committer.finalize(last).unwrap();
+    }
+    committer
+}
+
+/// The same of a follower.
+fn restarted_follower(store: &Arc<dyn Store>, options: Options, steps: &[Step]) -> Follower {
+    let mut follower = Follower::open(store.clone(), indexes(), options).unwrap();
+    let (chain, last) = chain_after(steps);
+    let committed = number(follower.committed());
+    for block in chain.into_iter().filter(|block| block.number > committed) {
+        follower.apply(block).unwrap();
+    }
+    if let Some(last) = last {
+        follower.finalize(last).unwrap();
+    }
+    follower
 }
 
 /// The second follower has so `little` memory for the writes of reversible blocks that most are in the scratch space. Returns how many
@@ -154,8 +204,9 @@ fn run(steps: &[Step], seed: u64, little: usize) -> (usize, [usize; 2]) {
         scratch: ScratchSpace::in_directory(folder.path().join("scratch")),
         ..Options::default()
     };
-    let mut followers =
-        [Options::default(), little].map(|options| Follower::open(store.clone(), indexes(), options).unwrap());
+    let options = [Options::default(), little];
+    let mut followers = options.clone().map(|options| Follower::open(store.clone(), indexes(), options).unwrap());
+    let mut is_late = [false; 2];
     let (mut compared, mut taken, mut spilled, mut behind) = (0, [0; 2], 0, 0);
     let mut kept: Vec<Arc<dyn Snapshot>> = Vec::new();
     // Now and then the committer is behind the followers, now and then it is ahead of them.
@@ -168,7 +219,10 @@ fn run(steps: &[Step], seed: u64, little: usize) -> (usize, [usize; 2]) {
             steps[committed.min(end)..end].iter().for_each(|step| commit(&mut committer, step));
             committed = committed.max(end);
         }
-        for (follower, taken) in followers.iter_mut().zip(&mut taken) {
+        if random.one_in(40) {
+            committer = restarted_committer(&store, &steps[..committed]);
+        }
+        for (which, (follower, taken)) in followers.iter_mut().zip(&mut taken).enumerate() {
             if is_dump {
                 // The store has it by now.
                 follower.adopt_newest().unwrap();
@@ -180,14 +234,23 @@ fn run(steps: &[Step], seed: u64, little: usize) -> (usize, [usize; 2]) {
                 1 if !kept.is_empty() => Some(follower.adopt(kept[random.position(kept.len())].clone()).unwrap()),
                 _ => None,
             };
-            let number = |block: Option<BlockRef>| block.map_or(0, |block| block.number);
             assert!(number(follower.committed()) >= number(before.0));
             if adopted == Some(Adopted::Taken) {
                 *taken += 1;
                 if random.one_in(8) {
                     let serving = follower.serving().snapshot();
-                    compared += compare_snapshots(&serving, &before.1, &mut random);
+                    compared += compare_snapshots(&serving, &before.1, &mut random, false);
                 }
+            }
+            // What is committed may be above what it has taken: then its feed would begin there.
+            if committed <= at && random.one_in(40) {
+                let mut options = options[which].clone();
+                if which == LITTLE {
+                    // The one before it has its own until it is gone.
+                    options.scratch = ScratchSpace::in_directory(folder.path().join(format!("scratch of {at}")));
+                }
+                *follower = restarted_follower(&store, options, &steps[..=at]);
+                is_late[which] = true;
             }
             spilled += follower.serving().status().spilled_blocks;
             behind += usize::from(follower.committed() != follower.irreversible());
@@ -197,8 +260,8 @@ fn run(steps: &[Step], seed: u64, little: usize) -> (usize, [usize; 2]) {
         }
         if random.one_in(60) || at + 1 == steps.len() {
             let expected = whole.serving().snapshot();
-            for follower in &followers {
-                compared += compare_snapshots(&follower.serving().snapshot(), &expected, &mut random);
+            for (follower, is_late) in followers.iter().zip(is_late) {
+                compared += compare_snapshots(&follower.serving().snapshot(), &expected, &mut random, is_late);
             }
         }
     }
