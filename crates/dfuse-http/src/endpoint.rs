@@ -1,15 +1,16 @@
 //! The table of endpoints: what each takes, answers and may fail with, beside what answers it. Routes come from it, and
 //! documents may.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use axum::{
     Extension, Router,
     extract::FromRequest,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{self, MethodFilter, MethodRouter},
 };
 use dfuse_query::{ApiResult, ErrorCode, Surface};
+use futures::future::BoxFuture;
 
 use crate::{
     Api,
@@ -193,15 +194,11 @@ impl Endpoint {
         A: FromRequest<Api> + Send + 'static,
         R: IntoResponse + 'static,
     {
-        let answer = move |api: Api, asked: A| {
+        let answers = Arc::new(move |api: Api, asked: A| -> BoxFuture<'static, Result<Response, HttpError>> {
             let answer = handler.answer(api, asked);
-            async move { answer.await.map_err(HttpError) }
-        };
-        let route = match methods.filter() {
-            Some(filter) => routing::on(filter, answer),
-            None => routing::any(answer),
-        };
-        Self { body, ..Self::raw(path, methods, charge, route) }
+            Box::pin(async move { answer.await.map(R::into_response).map_err(HttpError) })
+        });
+        Self { body, ..Self::raw(path, methods, charge, route(methods, answers)) }
     }
 
     /// What it takes.
@@ -238,6 +235,18 @@ impl Endpoint {
     pub fn may_fail_with(&self, code: ErrorCode) -> bool {
         let of_json = JSON_ERRORS.contains(&code) && self.body == BodyForm::Json;
         of_json || COMMON_ERRORS.contains(&code) || self.errors.contains(&code)
+    }
+}
+
+/// A handler whose own type does not matter any more.
+type Answers<A> = Arc<dyn Fn(Api, A) -> BoxFuture<'static, Result<Response, HttpError>> + Send + Sync>;
+
+/// The route of a handler. Taking apart requests is compiled once for what handlers take of them, and not for every handler.
+fn route<A: FromRequest<Api> + Send + 'static>(methods: Methods, answers: Answers<A>) -> MethodRouter<Api> {
+    let answer = move |api: Api, asked: A| answers(api, asked);
+    match methods.filter() {
+        Some(filter) => routing::on(filter, answer),
+        None => routing::any(answer),
     }
 }
 

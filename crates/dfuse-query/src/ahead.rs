@@ -1,6 +1,7 @@
 //! Blocks that another machine may have had before: a question that names one is asked again once it is here.
 
 use dfuse_index::ServingSnapshot;
+use futures::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::{ApiError, ApiResult, Awaited, Chain, ReadContext, Reading, Service};
@@ -24,7 +25,11 @@ pub(crate) fn absent(snapshot: &ServingSnapshot, block_num: u32, error: ApiError
 impl Service {
     /// Waits until this machine has come to the block, as long as [`Options::ahead_wait`](crate::Options::ahead_wait) says, if another
     /// machine may have had it before. Tells whether it has.
-    pub async fn comes_to(&self, awaited: Awaited) -> bool {
+    pub fn comes_to(&self, awaited: Awaited) -> BoxFuture<'_, bool> {
+        Box::pin(self.waits_for(awaited))
+    }
+
+    async fn waits_for(&self, awaited: Awaited) -> bool {
         let Awaited { block_num, is_final } = awaited;
         let (patience, reached) = (self.options().ahead_wait, self.reached(is_final));
         if patience.is_zero() || block_num > reached.saturating_add(AHEAD_BLOCKS) {

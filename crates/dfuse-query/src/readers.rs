@@ -12,7 +12,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use std::{
 pub use class::Class;
 use dfuse_blocks::Clock;
 use dfuse_search::Pace;
+use futures::future::BoxFuture;
 use lane::{Lane, Limits, Place, Refused};
 use tokio::{
     runtime::Handle,
@@ -94,28 +95,56 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Work as a lane takes it: where its answer goes is its own affair.
+type Work = Box<dyn FnOnce(&Reading) + Send>;
+
 /// A read in its lane.
-struct Pushed<'a, T> {
+struct Pushed<'a> {
     waiting: Waiting<'a>,
-    answer: oneshot::Receiver<Answer<T>>,
+    end: oneshot::Receiver<End>,
 }
 
-/// What became of a read; its panic is an error.
-type Answer<T> = Result<ApiResult<T>, Box<dyn Any + Send>>;
+/// How a read ended; its panic is an error.
+type End = Result<(), Box<dyn Any + Send>>;
 
-impl<T> Pushed<'_, T> {
+impl Pushed<'_> {
     fn has_begun(&self) -> bool {
         self.waiting.reading.0.has_begun.load(Ordering::Relaxed)
     }
 }
 
 /// A panic of the work goes on here.
-fn answered<T>(answer: Result<Answer<T>, RecvError>) -> ApiResult<T> {
-    match answer {
-        Ok(Ok(answer)) => answer,
+fn ended(end: Result<End, RecvError>) -> ApiResult<()> {
+    match end {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(panic)) => resume_unwind(panic),
         Err(_) => Err(ApiError::unavailable(GOING_AWAY)),
     }
+}
+
+/// The answer of work, once it has ended.
+struct Answer<T>(Arc<Mutex<Option<ApiResult<T>>>>);
+
+impl<T: Send + 'static> Answer<T> {
+    /// The work without the type of its answer: all that is done around it is compiled once, and not for every question.
+    fn of(work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static) -> (Self, Work) {
+        let answer = Arc::new(Mutex::new(None));
+        let kept = answer.clone();
+        let work = move |reading: &Reading| {
+            let answer = work(reading);
+            *lock(&kept) = Some(answer);
+        };
+        (Self(answer), Box::new(work))
+    }
+
+    /// The answer of work that has ended without a panic.
+    fn take(self) -> ApiResult<T> {
+        lock(&self.0).take().unwrap_or_else(|| Err(ApiError::unavailable(GOING_AWAY)))
+    }
+}
+
+fn lock<T>(answer: &Mutex<T>) -> MutexGuard<'_, T> {
+    answer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Readers {
@@ -147,14 +176,9 @@ impl Readers {
         client: Client,
         work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        let mut pushed = self.push(class, client, None, work)?;
-        // Most reads are answered by then: that one has begun is not told, since to wake whoever waits takes longer than many reads.
-        let half = self.timeout / 2;
-        match timeout(half, &mut pushed.answer).await {
-            Ok(answer) => answered(answer),
-            Err(_) if !pushed.has_begun() => Err(ApiError::unavailable(BUSY).retry_after(1)),
-            Err(_) => within(half, TOO_LONG, async { answered((&mut pushed.answer).await) }).await,
-        }
+        let (answer, work) = Answer::of(work);
+        self.do_soon(class, client, work).await?;
+        answer.take()
     }
 
     /// The same, but waits for its turn however long that takes.
@@ -164,22 +188,44 @@ impl Readers {
         client: Client,
         work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
     ) -> ApiResult<T> {
-        let (begins, begun) = oneshot::channel();
-        let mut pushed = self.push(class, client.stream(), Some(begins), work)?;
-        // An error says that it does not begin, which the answer tells, too.
-        let _ = begun.await;
-        within(self.timeout, TOO_LONG, async { answered((&mut pushed.answer).await) }).await
+        let (answer, work) = Answer::of(work);
+        self.do_in_turn(class, client, work).await?;
+        answer.take()
+    }
+
+    fn do_soon(&self, class: Class, client: Client, work: Work) -> BoxFuture<'_, ApiResult<()>> {
+        Box::pin(async move {
+            let mut pushed = self.push(class, client, None, work)?;
+            // Most reads are answered by then: that one has begun is not told, since to wake whoever waits takes longer than many
+            // reads.
+            let half = self.timeout / 2;
+            match timeout(half, &mut pushed.end).await {
+                Ok(end) => ended(end),
+                Err(_) if !pushed.has_begun() => Err(ApiError::unavailable(BUSY).retry_after(1)),
+                Err(_) => within(half, TOO_LONG, async { ended((&mut pushed.end).await) }).await,
+            }
+        })
+    }
+
+    fn do_in_turn(&self, class: Class, client: Client, work: Work) -> BoxFuture<'_, ApiResult<()>> {
+        Box::pin(async move {
+            let (begins, begun) = oneshot::channel();
+            let mut pushed = self.push(class, client.stream(), Some(begins), work)?;
+            // An error says that it does not begin, which the end tells, too.
+            let _ = begun.await;
+            within(self.timeout, TOO_LONG, async { ended((&mut pushed.end).await) }).await
+        })
     }
 
     /// A read in turn waits however long it takes, and tells when it begins.
-    fn push<T: Send + 'static>(
+    fn push(
         &self,
         class: Class,
         client: Client,
         in_turn: Option<oneshot::Sender<()>>,
-        work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static,
-    ) -> ApiResult<Pushed<'_, T>> {
-        let (answers, answer) = oneshot::channel();
+        work: Work,
+    ) -> ApiResult<Pushed<'_>> {
+        let (ends, end) = oneshot::channel();
         let (span, runtime) = (Span::current(), Handle::current());
         let lane = &self.lanes[class as usize];
         let (place, is_in_turn) = (lane.place(client), in_turn.is_some());
@@ -193,11 +239,11 @@ impl Readers {
             // Nobody hears it if the request was given up.
             let _ = in_turn.map(|begins| begins.send(()));
             let _runtime = runtime.enter();
-            let answer = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&own))));
-            let _ = answers.send(answer);
+            let end = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| work(&own))));
+            let _ = ends.send(end);
         };
         lane.push(&place, is_in_turn, Box::new(work)).map_err(refusal)?;
-        Ok(Pushed { waiting: Waiting { lane, place, reading }, answer })
+        Ok(Pushed { waiting: Waiting { lane, place, reading }, end })
     }
 }
 
@@ -229,28 +275,36 @@ pub async fn within<T>(
 /// Runs `work` on a thread of the runtime that may block, in no lane: for what is bounded elsewhere, or must be answered however
 /// much is being read.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce(&Reading) -> ApiResult<T> + Send + 'static) -> ApiResult<T> {
-    let (reading, span) = (Reading::default(), Span::current());
-    let task = spawn_blocking({
-        let reading = reading.clone();
-        move || span.in_scope(|| work(&reading))
-    });
-    let mut waiting = OutsideOfLanes { reading, task };
-    match (&mut waiting.task).await {
-        Ok(answer) => answer,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            Err(_) => Err(ApiError::unavailable(GOING_AWAY)),
-        },
-    }
+    let (answer, work) = Answer::of(work);
+    outside_of_lanes(work).await?;
+    answer.take()
+}
+
+fn outside_of_lanes(work: Work) -> BoxFuture<'static, ApiResult<()>> {
+    Box::pin(async move {
+        let (reading, span) = (Reading::default(), Span::current());
+        let task = spawn_blocking({
+            let reading = reading.clone();
+            move || span.in_scope(|| work(&reading))
+        });
+        let mut waiting = OutsideOfLanes { reading, task };
+        match (&mut waiting.task).await {
+            Ok(()) => Ok(()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Err(ApiError::unavailable(GOING_AWAY)),
+            },
+        }
+    })
 }
 
 /// Stops work in no lane when nobody waits for it any more.
-struct OutsideOfLanes<T> {
+struct OutsideOfLanes {
     reading: Reading,
-    task: JoinHandle<T>,
+    task: JoinHandle<()>,
 }
 
-impl<T> Drop for OutsideOfLanes<T> {
+impl Drop for OutsideOfLanes {
     fn drop(&mut self) {
         self.reading.0.given_up.store(true, Ordering::Relaxed);
         // Has an effect on those that have not begun.
