@@ -21,7 +21,7 @@ use std::{
 };
 
 use dfuse_blocks::Objects;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::LocalBoxFuture, stream};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 
@@ -91,6 +91,8 @@ impl MachinesAccessStore {
     }
 
     fn wait<T>(&self, work: impl Future<Output = dfuse_blocks::Result<T>>) -> Result<T> {
+        // In a box, so that it is compiled once and not for every kind of scheduler.
+        let work: LocalBoxFuture<'_, _> = Box::pin(work);
         self.runtime.block_on(work).map_err(|error| Error::Shared(Box::new(error)))
     }
 

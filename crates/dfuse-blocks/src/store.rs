@@ -1,7 +1,7 @@
 use std::{ffi::OsString, fmt, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutPayload, list::PaginatedListStore, local::LocalFileSystem, path::Path,
 };
@@ -191,9 +191,11 @@ impl BlockStore {
         Ok(false)
     }
 
-    pub(crate) async fn get(&self, path: &Path) -> Result<Bytes> {
-        let object = self.objects.get(path).await.map_err(|e| Error::store(path, e))?;
-        object.bytes().await.map_err(|e| Error::store(path, e))
+    pub(crate) fn get<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<Bytes>> {
+        Box::pin(async move {
+            let object = self.objects.get(path).await.map_err(|e| Error::store(path, e))?;
+            object.bytes().await.map_err(|e| Error::store(path, e))
+        })
     }
 
     pub(crate) async fn get_range(&self, path: &Path, range: std::ops::Range<u64>) -> Result<Bytes> {
@@ -312,20 +314,22 @@ impl BlockStore {
     }
 
     /// Looks for a block among those that were kept aside.
-    pub(crate) async fn find_forked_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
-        let id = block.id.to_string();
-        for name in self.list_blocks(FORKED_BLOCKS, block.number..=block.number).await? {
-            if !id.ends_with(&name.id) {
-                continue;
+    pub(crate) fn find_forked_block(&self, block: BlockRef) -> BoxFuture<'_, Result<Option<EncodedBlock>>> {
+        Box::pin(async move {
+            let id = block.id.to_string();
+            for name in self.list_blocks(FORKED_BLOCKS, block.number..=block.number).await? {
+                if !id.ends_with(&name.id) {
+                    continue;
+                }
+                match self.read_forked_block(&name).await {
+                    Ok(found) if found.id() == block.id => return Ok(Some(found)),
+                    Ok(_) | Err(Error::NotFound(_)) => {}
+                    Err(error @ Error::Damaged { .. }) => self.put_forked_block_aside(&name, &error).await?,
+                    Err(error) => return Err(error),
+                }
             }
-            match self.read_forked_block(&name).await {
-                Ok(found) if found.id() == block.id => return Ok(Some(found)),
-                Ok(_) | Err(Error::NotFound(_)) => {}
-                Err(error @ Error::Damaged { .. }) => self.put_forked_block_aside(&name, &error).await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     /// Looks for a block among the one-block files, whoever wrote it; the first of its files that is sound.
