@@ -32,6 +32,7 @@ use self::{
 };
 use crate::{
     failure::{explained, usage},
+    runtime::Runtime,
     small_file,
 };
 
@@ -57,7 +58,7 @@ pub(crate) struct Boot {
 
 impl Boot {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = Runtime::of_one_thread()?;
         runtime.block_on(self.boot()).map_err(explained)
     }
 

@@ -19,6 +19,7 @@ mod manual;
 mod migration;
 mod progress;
 mod remedy;
+mod runtime;
 mod small_file;
 mod snapshot;
 mod start;

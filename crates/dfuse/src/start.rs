@@ -36,7 +36,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use crate::{failure::explained, remedy};
+use crate::{failure::explained, remedy, runtime::Runtime};
 
 pub(crate) use self::{
     data_dir::DataDir,
@@ -151,8 +151,7 @@ impl Start {
         let api = &settings.chain_api;
         let has_nodes = settings.source == "nodeos" || !api.upstreams.is_empty() || !api.push_upstreams.is_empty();
         let shares = Shares::new(descriptors::raise_limit(), settings.http.max_connections, has_nodes);
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.enable_all().max_blocking_threads(shares.blocking_threads).build()?;
+        let runtime = Runtime::of_all_cores(shares.blocking_threads)?;
         let result = runtime.block_on(process::run(&settings, &shares));
         // What blocks still, after a second signal, is left behind.
         runtime.shutdown_background();

@@ -25,6 +25,7 @@ use dfuse_deep_mind::{MAX_LINE, Reader};
 use crate::{
     failure::{self, usage},
     input::store_options,
+    runtime::Runtime,
     start::Settings,
 };
 
@@ -135,8 +136,8 @@ fn whole_store(place: &str) -> &str {
 }
 
 /// A runtime for a command that reads or writes block stores.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+fn runtime() -> anyhow::Result<Runtime> {
+    Ok(Runtime::of_two_threads()?)
 }
 
 /// What a log that was read to its end leaves to say. A log that ends inside a line was cut: everything before is used,

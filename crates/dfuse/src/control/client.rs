@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::protocol::{Command, MAX_LINE, Reply, SOCKET};
-use crate::{failure::usage, start::DataDir};
+use crate::{failure::usage, runtime::Runtime, start::DataDir};
 
 /// How long a running server may take for a reply.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(crate) fn ask(data_dir: Option<&Path>, command: &Command) -> anyhow::Result<
             path.display()
         )));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = Runtime::of_one_thread()?;
     let reply = runtime.block_on(async {
         match reach(path).await? {
             Reached::Server(mut stream) => say(&mut BufReader::new(&mut stream), command).await,

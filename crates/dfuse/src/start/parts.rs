@@ -6,6 +6,7 @@ use anyhow::Context;
 use dfuse_blocks::feed::{Feed, FeedHandle};
 use dfuse_index::Serving;
 use dfuse_node::nodeos::Nodeos;
+use futures::FutureExt;
 use tokio::{
     task::{Id, JoinSet},
     time::{sleep, timeout},
@@ -73,13 +74,15 @@ impl Parts {
         name: &'static str,
         part: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
-        let task = self.tasks.spawn(async move { End::Part(name, part.await) });
+        // In a box: tokio compiles what is spawned several times.
+        let part = part.boxed();
+        let task = self.tasks.spawn(async move { End::Part(name, part.await) }.boxed());
         self.names.insert(task.id(), name);
     }
 
     /// Runs the part that takes blocks.
     pub(super) fn spawn_ingest(&mut self, part: impl Future<Output = anyhow::Result<(Ended, Feed)>> + Send + 'static) {
-        let task = self.tasks.spawn(async move { End::Ingest(Box::new(part.await)) });
+        let task = self.tasks.spawn(async move { End::Ingest(Box::new(part.await)) }.boxed());
         self.names.insert(task.id(), INGEST);
     }
 

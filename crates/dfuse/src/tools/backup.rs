@@ -23,6 +23,7 @@ use crate::{
     failure,
     indexes::indexes,
     input::store_options,
+    runtime::Runtime,
     start::{DataDir, Settings},
     tools::{runtime, space::size},
 };
@@ -82,7 +83,7 @@ fn told(copied: &Copied) -> String {
 
 /// Has the server copy the data directory, or does it here.
 fn copy(settings: &Settings, data_dir: Option<&Path>, directory: PathBuf) -> anyhow::Result<Copied> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = Runtime::of_one_thread()?;
     match runtime.block_on(Reached::for_reading(data_dir))? {
         Reached::Server(stream) => match runtime.block_on(say_at_length(stream, &Command::Backup { directory }))? {
             Reply::BackedUp { copied } => Ok(copied),

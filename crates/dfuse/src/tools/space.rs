@@ -16,6 +16,7 @@ use crate::{
     disk_use::DiskUse,
     failure,
     indexes::indexes,
+    runtime::Runtime,
     start::Settings,
 };
 
@@ -58,7 +59,7 @@ impl Place {
         // Flags of dfuse start are none of a tool.
         let settings = Settings::load(self.config.as_ref(), &BTreeMap::<&str, &str>::new())?;
         let data_dir = self.data_dir.as_deref().or(settings.data_dir.as_deref());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = Runtime::of_one_thread()?;
         match runtime.block_on(Reached::for_reading(data_dir))? {
             Reached::Server(stream) => match runtime.block_on(say_at_length(stream, command))? {
                 Reply::DiskUse { disk_use } => Ok(disk_use),
