@@ -137,7 +137,8 @@ impl Assembler {
         self.go_back_to(parts.signed.header.previous, number)?;
         let mut consensus = self.consensus.next(&parts.signed.header, parts.id).map_err(wrong)?;
         let mut block = Block { id: parts.id, number, version: 1, ..Block::default() };
-        block.valid_block_signing_authority_v2 = self.consensus.signing_authority(parts.signed.header.producer);
+        block.valid_block_signing_authority_v2 =
+            consensus.signing_authority(&self.consensus, parts.signed.header.producer);
         consensus.fill(&mut block);
         fill(&mut block, parts.signed);
         block.state_history = Some(StateHistory::default());

@@ -53,7 +53,7 @@ pub use error::{Error, Result};
 pub use history::{Entry, HistoryLog, inflated};
 pub use messages::{BlocksRequest, Position, Request, Response, Results, Status};
 pub use protocol::Protocol;
-pub use snapshot::{Head, LegacyHead, SavannaHead, Section, Snapshot, SnapshotRow, is_snapshot};
+pub use snapshot::{Head, LegacyHead, ProposedSchedule, SavannaHead, Section, Snapshot, SnapshotRow, is_snapshot};
 pub use state::{
     Account, AccountMetadata, AccountSequences, Authority, Code, CodeReference, ContractRow, DeferredTimes,
     GeneratedTransaction, GlobalProperty, KeyValue, Permission, PermissionLink, ProtocolState, ResourceLimits,

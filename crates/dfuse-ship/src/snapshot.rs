@@ -10,7 +10,7 @@ use std::{collections::HashSet, io::Read};
 
 use contracts::{ContractTables, Left, SplitRows};
 use dfuse_antelope::{Checksum256, Result as Decoded, raw::Reader};
-pub use head::{Head, LegacyHead, SavannaHead};
+pub use head::{Head, LegacyHead, ProposedSchedule, SavannaHead};
 pub use row::{Section, SnapshotRow};
 use section::Kind;
 

@@ -1,6 +1,8 @@
 //! What consensus makes of a chain of headers: producers, LIB, features. Nodes keep it as the state of a header, and say nothing of
 //! it in state history.
 
+mod policies;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -14,27 +16,28 @@ use dfuse_antelope::{
     raw::{Reader, Writer},
 };
 
+use self::policies::{Difference, FINALITY, PRODUCER_REPETITIONS, Policies};
 use super::merkle::IncrementalMerkle;
-use crate::{Head, LegacyHead, SavannaHead, block_log::GenesisState};
+use crate::{Head, LegacyHead, ProposedSchedule, SavannaHead, block_log::GenesisState};
 
-/// Blocks that a producer makes in a row.
-const PRODUCER_REPETITIONS: u32 = 12;
 /// Most blocks whose confirmations are counted.
 const MAX_CONFIRMS: usize = 1024;
 /// Blocks whose claims are remembered: a certificate is for one of the last blocks.
 const MAX_CLAIMS: usize = 4096;
 /// A header extension with a new schedule.
 const PRODUCER_SCHEDULE_CHANGE: u32 = 1;
-/// A header extension of Savanna consensus.
-const FINALITY: u32 = 2;
 /// First byte of a packed state: the version of that form.
 const FORMAT: u8 = 1;
+/// The same where changes of producers under Savanna are on their way, which come before the rest.
+const FORMAT_WITH_POLICIES: u8 = 2;
 
 /// The state of a block's header, from which that of the next one follows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Consensus {
     number: u32,
     id: Checksum256,
+    /// The block's time; 0 where it does not matter.
+    slot: u32,
     proposed: u32,
     irreversible: u32,
     schedule: ProducerAuthoritySchedule,
@@ -43,6 +46,7 @@ pub struct Consensus {
     last_implied: BTreeMap<Name, u32>,
     confirms: Vec<u8>,
     pending: Pending,
+    policies: Policies,
     features: Vec<[u8; 32]>,
     /// Under Savanna: what the last blocks claim to be final, by number.
     claims: BTreeMap<u32, u32>,
@@ -80,6 +84,7 @@ impl Consensus {
         Self {
             number: 1,
             id,
+            slot: 0,
             proposed: 0,
             irreversible: 0,
             schedule,
@@ -88,6 +93,7 @@ impl Consensus {
             last_implied: BTreeMap::from([(eosio, 0)]),
             confirms: vec![],
             pending: Pending { hash, ..Pending::default() },
+            policies: Policies::default(),
             features: vec![],
             claims: BTreeMap::new(),
             has_schedule: true,
@@ -117,6 +123,8 @@ impl Consensus {
             schedule: schedule.unwrap_or_default(),
             features: head.activated_protocol_features.iter().map(|digest| digest.0).collect(),
             claims: head.claims.iter().copied().collect(),
+            slot: head.header.timestamp.0,
+            policies: Policies { proposed: head.proposed_schedule.clone(), pending: head.pending_schedule.clone() },
             ..Self::in_the_middle(head.id, &[], vec![])
         }
     }
@@ -129,6 +137,7 @@ impl Consensus {
         let mut consensus = Self {
             number,
             id,
+            slot: 0,
             proposed: number,
             irreversible: number,
             schedule: ProducerAuthoritySchedule::default(),
@@ -137,6 +146,7 @@ impl Consensus {
             last_implied: BTreeMap::new(),
             confirms: vec![],
             pending: Pending::default(),
+            policies: Policies::default(),
             features,
             claims: BTreeMap::new(),
             has_schedule: false,
@@ -162,6 +172,7 @@ impl Consensus {
         Self {
             number: head.block_num,
             id: head.id,
+            slot: head.header.timestamp.0,
             proposed: head.dpos_proposed_irreversible_block_num,
             irreversible: head.dpos_irreversible_block_num,
             schedule: head.active_schedule.clone(),
@@ -177,6 +188,7 @@ impl Consensus {
                 hash: head.pending_schedule_hash.0,
                 schedule: head.pending_schedule.clone(),
             },
+            policies: Policies::default(),
             features: head.activated_protocol_features.iter().map(|digest| digest.0).collect(),
             claims: BTreeMap::new(),
             has_schedule: true,
@@ -194,6 +206,11 @@ impl Consensus {
         self.irreversible
     }
 
+    /// The schedule in force as of the block, where it is known with its order and keys.
+    pub fn schedule(&self) -> Option<&ProducerAuthoritySchedule> {
+        Some(&self.schedule).filter(|_| self.has_schedule)
+    }
+
     /// After a block, which must be the next one.
     ///
     /// # Errors
@@ -207,7 +224,7 @@ impl Consensus {
             return invalid(format!("block {} has the id {id}", header.block_num()));
         }
         let mut next = self.clone();
-        (next.number, next.id) = (header.block_num(), id);
+        (next.number, next.id, next.slot) = (header.block_num(), id, header.timestamp.0);
         next.merkle.append(self.id.0);
         for digest in header.activated_features()? {
             if let Err(at) = next.features.binary_search(&digest) {
@@ -215,7 +232,10 @@ impl Consensus {
             }
         }
         match claim(header)? {
-            Some((block_num, is_strong)) => next.savanna(self, block_num, is_strong),
+            Some((block_num, is_strong)) => {
+                next.savanna(self, block_num, is_strong);
+                next.follow_policies(self, header)?;
+            }
             None => next.legacy(self, header)?,
         }
         Ok(next)
@@ -231,6 +251,20 @@ impl Consensus {
         while self.claims.len() > MAX_CLAIMS {
             self.claims.pop_first();
         }
+    }
+
+    /// The schedule as of the block, and what it proposes. Where the schedule is not known, a difference makes none.
+    fn follow_policies(&mut self, parent: &Self, header: &BlockHeader) -> Result<()> {
+        if let Some(schedule) = self.policies.promote(self.slot, parent.slot, parent.irreversible) {
+            self.schedule = schedule;
+            self.has_schedule = true;
+        }
+        let Some(difference) = Difference::of(header)? else { return Ok(()) };
+        if self.has_schedule || self.policies.last().is_some() {
+            let schedule = difference.apply(self.policies.last().unwrap_or(&self.schedule))?;
+            self.policies.proposed = Some(ProposedSchedule { block_num: self.number, slot: self.slot, schedule });
+        }
+        Ok(())
     }
 
     fn legacy(&mut self, parent: &Self, header: &BlockHeader) -> Result<()> {
@@ -350,7 +384,13 @@ impl Consensus {
         let mut fields = ReverseWriter::new();
         block.encode(&mut fields);
         let mut writer = Writer::new();
-        writer.u8(FORMAT);
+        if self.policies == Policies::default() {
+            writer.u8(FORMAT);
+        } else {
+            writer.u8(FORMAT_WITH_POLICIES);
+            writer.u32(self.slot);
+            self.policies.pack(&mut writer);
+        }
         writer.bool(self.has_schedule);
         writer.bool(self.has_past);
         writer.u64(self.merkle.count);
@@ -370,9 +410,15 @@ impl Consensus {
     pub fn unpack(packed: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(packed);
         let format = reader.u8()?;
-        if format != FORMAT {
-            return Err(Error::invalid("state of a header", format!("it has format {format} instead of {FORMAT}")));
-        }
+        let (slot, policies) = match format {
+            FORMAT => (0, Policies::default()),
+            FORMAT_WITH_POLICIES => (reader.u32()?, Policies::unpack(&mut reader)?),
+            _ => {
+                let why =
+                    format!("it has format {format}, this version of dfuse knows those up to {FORMAT_WITH_POLICIES}");
+                return Err(Error::invalid("state of a header", why));
+            }
+        };
         let (has_schedule, has_past, count) = (reader.bool()?, reader.bool()?, reader.u64()?);
         let claims = reader.list(8, "claims", |r| Ok((r.u32()?, r.u32()?)))?;
         let block = Block::decode(&Bytes::copy_from_slice(reader.remaining()))?;
@@ -382,6 +428,7 @@ impl Consensus {
         Ok(Self {
             number: block.number,
             id: block.id,
+            slot,
             proposed: block.dpos_proposed_irreversible_blocknum,
             irreversible: block.dpos_irreversible_blocknum,
             schedule: block.active_schedule_v2.unwrap_or_default(),
@@ -394,6 +441,7 @@ impl Consensus {
                 hash: pending.schedule_hash,
                 schedule: pending.schedule_v2.unwrap_or_default(),
             },
+            policies,
             features: block.activated_protocol_features.unwrap_or_default().protocol_features,
             claims: claims.into_iter().collect(),
             has_schedule,
@@ -401,9 +449,11 @@ impl Consensus {
         })
     }
 
-    /// What may sign for a producer of the next block.
-    pub(super) fn signing_authority(&self, producer: Name) -> Option<BlockSigningAuthority> {
-        let mut producers = self.schedule.producers.iter().filter(|_| self.has_schedule);
+    /// What may sign for the producer of the block, which follows one with the state `parent`: legacy consensus goes by the schedule as
+    /// of the parent.
+    pub(super) fn signing_authority(&self, parent: &Self, producer: Name) -> Option<BlockSigningAuthority> {
+        let scheduled = if self.claims.is_empty() { parent } else { self };
+        let mut producers = scheduled.schedule.producers.iter().filter(|_| scheduled.has_schedule);
         let authority = producers.find(|it| it.account_name == producer);
         authority.map(|it| it.block_signing_authority.clone())
     }

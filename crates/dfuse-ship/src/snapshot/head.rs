@@ -71,6 +71,21 @@ pub struct SavannaHead {
     pub claims: Vec<(u32, u32)>,
     /// The schedule in force, if there is one.
     pub active_schedule: Option<ProducerAuthoritySchedule>,
+    /// The schedule that was proposed last, if it is not pending yet.
+    pub proposed_schedule: Option<ProposedSchedule>,
+    /// The schedule that comes into force next.
+    pub pending_schedule: Option<ProposedSchedule>,
+}
+
+/// A schedule that is not in force yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProposedSchedule {
+    /// Number of the block that proposed it.
+    pub block_num: u32,
+    /// Time of that block, in slots.
+    pub slot: u32,
+    /// The schedule.
+    pub schedule: ProducerAuthoritySchedule,
 }
 
 impl Head {
@@ -165,12 +180,23 @@ impl SavannaHead {
         };
         let (irreversible_block_num, latest_claim) = (first.1, (last.1, last.2));
         let claims = links.iter().map(|(source, target, _)| (*source, *target)).collect();
-        reader.list(76, "block references", |r| r.take(76, "block reference").map(drop))?;
+        // Two generations of finalizers end them.
+        let references = reader.list(76, "block references", |r| {
+            let (id, slot) = (r.checksum256()?, r.u32()?);
+            r.take(32 + 4 + 4, "block reference").map(|_| (id.block_num(), slot))
+        })?;
         reader.u32()?; // the time of the chain's first block under Savanna
         reader.option(finalizer_policy)?;
-        let active_schedule = reader.option(proposer_policy)?;
-        reader.option(proposer_policy)?;
-        reader.option(proposer_policy)?;
+        let active_schedule = reader.option(proposer_policy)?.map(|(_, schedule)| schedule);
+        // They go by their times, of which those of final blocks are not all told.
+        let with_number = |(slot, schedule)| {
+            let own = (id.block_num(), header.timestamp.0);
+            let (block_num, _) =
+                references.iter().copied().chain([own]).find(|(_, at)| slot <= *at).unwrap_or((u32::MAX, 0));
+            ProposedSchedule { block_num, slot, schedule }
+        };
+        let proposed_schedule = reader.option(proposer_policy)?.map(with_number);
+        let pending_schedule = reader.option(proposer_policy)?.map(with_number);
         let numbered = |r: &mut Reader<'_>| r.u32().and_then(|_| r.option(finalizer_policy));
         reader.list(5, "proposed finalizer policies", numbered)?;
         reader.option(numbered)?;
@@ -189,6 +215,8 @@ impl SavannaHead {
             latest_claim,
             claims,
             active_schedule,
+            proposed_schedule,
+            pending_schedule,
         })
     }
 }
@@ -204,9 +232,9 @@ fn finalizer_policy(reader: &mut Reader<'_>) -> Result<()> {
     Ok(())
 }
 
-fn proposer_policy(reader: &mut Reader<'_>) -> Result<ProducerAuthoritySchedule> {
-    reader.u32()?;
-    ProducerAuthoritySchedule::unpack(reader, &mut key_text)
+/// The time of the block that proposed it, in slots, and the schedule.
+fn proposer_policy(reader: &mut Reader<'_>) -> Result<(u32, ProducerAuthoritySchedule)> {
+    Ok((reader.u32()?, ProducerAuthoritySchedule::unpack(reader, &mut key_text)?))
 }
 
 fn key_text(reader: &mut Reader<'_>) -> Result<String> {
