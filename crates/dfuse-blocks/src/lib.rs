@@ -25,6 +25,7 @@ mod cursor;
 mod cursor_key;
 pub mod dbin;
 mod dumps;
+mod earlier;
 mod error;
 pub mod feed;
 mod forks;

@@ -142,7 +142,7 @@ impl Merger {
             suffix: suffix.to_owned(),
             forks: writer.last().map(ForkDb::new),
             writer,
-            first: BlockStore::first_bundled(&bases, first_streamable).unwrap_or_default(),
+            first: store.first_bundled(&bases, first_streamable).await?.unwrap_or_default(),
             lost: LostBranches::new(store.clone()),
             aside: None,
             summary: MergeSummary::default(),
@@ -179,6 +179,11 @@ impl Merger {
             }
             Added::Head | Added::Side => Ok(()),
         }
+    }
+
+    /// The last block that is final; before the first final one its parent. Absent before there is any block.
+    pub fn irreversible(&self) -> Option<BlockRef> {
+        self.forks.as_ref().map(ForkDb::lib)
     }
 
     async fn add(&mut self, block: EncodedBlock) -> Result<Added> {

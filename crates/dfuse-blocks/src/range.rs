@@ -64,6 +64,29 @@ impl BundleReader {
 
     /// The next blocks; none at the end.
     pub(crate) async fn piece(&mut self) -> Result<Vec<EncodedBlock>> {
+        let next = match &self.state {
+            State::Frames(table, next) => table.frames().get(*next).map(|frame| (frame.number, table.clone())),
+            State::Stream(_) => None,
+        };
+        match (self.read_piece().await, next) {
+            (Err(Error::Damaged { .. }), Some((number, before))) if self.is_new(number, &before).await? => {
+                self.read_piece().await
+            }
+            (read, _) => read,
+        }
+    }
+
+    /// Whether the bundle was written anew since its tables were read; goes on in it with the block with that number.
+    async fn is_new(&mut self, number: u32, before: &BlockTable) -> Result<bool> {
+        self.store.forget_layout(base_of(number));
+        let Layout::Framed(table) = self.store.layout(base_of(number)).await? else { return Ok(false) };
+        let is_new = table.frames().len() != before.frames().len();
+        let next = table.frames().partition_point(|frame| frame.number < number);
+        self.state = State::Frames(table, next);
+        Ok(is_new)
+    }
+
+    async fn read_piece(&mut self) -> Result<Vec<EncodedBlock>> {
         let path = self.path.clone();
         match &mut self.state {
             State::Frames(table, next) => {

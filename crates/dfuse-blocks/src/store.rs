@@ -141,7 +141,13 @@ impl BlockStore {
         Self { reads_only: true, ..self }
     }
 
-    fn may_write(&self, path: &Path) -> Result<()> {
+    /// The store in a folder of this one.
+    pub(crate) fn within(&self, folder: &str) -> Self {
+        let inner = Self::new(self.objects.clone(), self.in_root(folder));
+        Self { lists_in_order: self.lists_in_order, reads_only: self.reads_only, ..inner }
+    }
+
+    pub(crate) fn may_write(&self, path: &Path) -> Result<()> {
         if self.reads_only {
             return Err(Error::Usage(format!("{path}: this process only reads the block store")));
         }
@@ -556,6 +562,18 @@ impl BlockStore {
     /// Reads one block from its bundle: one range read of its frame, after the first read from a bundle, which also
     /// fetches its tables. A bundle of others, without tables, is read from its start.
     pub async fn read_block(&self, number: u32) -> Result<EncodedBlock> {
+        let is_known = self.layouts.get(&base_of(number)).is_some();
+        match self.read_bundled_block(number).await {
+            // The bundle may have been written anew since its tables were read.
+            Err(Error::NotFound(_) | Error::Damaged { .. }) if is_known => {
+                self.forget_layout(base_of(number));
+                self.read_bundled_block(number).await
+            }
+            read => read,
+        }
+    }
+
+    async fn read_bundled_block(&self, number: u32) -> Result<EncodedBlock> {
         let missing = || Error::NotFound(format!("block {number}"));
         let base = base_of(number);
         let path = self.bundle_path(base);
@@ -587,6 +605,11 @@ impl BlockStore {
                 found.await?.ok_or_else(missing)
             }
         }
+    }
+
+    /// The tables of a bundle are read again when it is read next.
+    pub(crate) fn forget_layout(&self, base: u32) {
+        self.layouts.remove(&base);
     }
 
     /// How a bundle is to be read.

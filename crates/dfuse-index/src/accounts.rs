@@ -6,7 +6,8 @@ use dfuse_antelope::{Checksum256, Name, raw};
 use dfuse_kv::{Direction, KeyRange};
 
 use crate::{
-    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View,
+    BlockContext, Delta, DeltaBuilder, EarlierWay, Family, Index, JoinPass, LoadedEntries, PutEntry, Result, StateRow,
+    View,
     codec::{ValueReader, put_varint},
 };
 
@@ -80,6 +81,22 @@ impl Index for Accounts {
             }
         }
         Ok(delta.build())
+    }
+
+    fn earlier_way(&self) -> EarlierWay {
+        EarlierWay::Lists
+    }
+
+    fn join_earlier(&self, earlier: &View, _: &View, pass: JoinPass, put: &mut PutEntry<'_>) -> Result<()> {
+        if pass == JoinPass::Between {
+            return Ok(());
+        }
+        // An account that was there before was not created since. Blocks that were at hand may have said so after the first pass.
+        for entry in earlier.scan(ACCOUNTS, &KeyRange::all(), Direction::Forward)? {
+            let (key, value) = entry?;
+            put(ACCOUNTS, key, Some(value))?;
+        }
+        Ok(())
     }
 
     fn holds_state(&self) -> bool {

@@ -7,7 +7,7 @@ use dfuse_antelope::{BlockTimestamp, Checksum, Checksum256};
 use dfuse_kv::{Direction, KeyRange};
 
 use crate::{
-    Aging, BlockContext, Delta, DeltaBuilder, Family, Index, Kept, Part, Result, View,
+    Aging, BlockContext, Delta, DeltaBuilder, EarlierWay, Family, Index, Kept, Part, Result, View,
     block_filters::{self, AppliedFilter, FILTERS},
     codec::{ValueReader, put_varint},
     index::global_sequences,
@@ -101,6 +101,10 @@ impl Index for Blocks {
     fn kept(&self, family: Family) -> Option<Kept> {
         let parts = &[Part::Search, Part::Transactions];
         (family == BLOCK_TRANSACTIONS).then_some(Kept { parts, aging: Aging::Blocks { offset: 0 } })
+    }
+
+    fn earlier_way(&self) -> EarlierWay {
+        EarlierWay::Blocks
     }
 
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {

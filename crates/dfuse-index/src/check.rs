@@ -7,7 +7,7 @@ use dfuse_blocks::{BlockRef, BlockStore};
 use dfuse_kv::{Direction, Entry, Hint, KeyRange, Scan, Snapshot, Store};
 
 use crate::{
-    Checkpoint, CheckpointState, Error, Family, Index, Options, Pipeline, Progress, Result,
+    Checkpoint, CheckpointState, Earlier, EarlierWay, Error, Family, Index, Options, Pipeline, Progress, Result,
     checkpoint::CHECKPOINTS,
     load::{loaded_state, must_not_hold_loaded_state},
     reindex::{blocking, take_blocks},
@@ -50,6 +50,8 @@ pub struct IndexReport {
     pub different: u64,
     /// The first of those.
     pub differences: Vec<Difference>,
+    /// Indexes that earlier blocks have joined, which are not compared.
+    pub passed_over: Vec<&'static str>,
 }
 
 /// Builds indexes anew from the block files, in a store with the [`keyspaces`](crate::keyspaces) of `indexes`, and
@@ -108,7 +110,15 @@ pub async fn check_indexes(
         Ok(filters(indexes, floors, &view, keep_removed)?.into_iter().find(|filter| filter.family() == family))
     };
     let wanted = empty.snapshot()?;
-    for family in indexes.iter().flat_map(|index| index.families()).copied() {
+    // What joined of earlier blocks does not follow from the blocks since.
+    let has_joined = Earlier::of(store)?.is_some();
+    let compared = indexes.iter().filter(|index| !has_joined || index.earlier_way() == EarlierWay::Never);
+    report.passed_over = indexes
+        .iter()
+        .filter(|index| has_joined && index.earlier_way() != EarlierWay::Never)
+        .map(|it| it.name())
+        .collect();
+    for family in compared.flat_map(|index| index.families()).copied() {
         let scan = |store: &dyn Store, snapshot: &dyn Snapshot| -> Result<Scan> {
             Ok(snapshot.scan_hinted(
                 store.keyspace(family.name())?,

@@ -29,7 +29,7 @@ pub struct ChainIdentity {
 }
 
 /// Number of the block that a genesis makes. It executes nothing, so no node logs it: logs begin with the block after it.
-const GENESIS_BLOCK: u32 = 1;
+pub(crate) const GENESIS_BLOCK: u32 = 1;
 
 impl ChainIdentity {
     /// Number of the first block that is indexed, if the chain had begun before it, so that the indexes lack what was written

@@ -52,6 +52,10 @@ pub enum Error {
         /// What is committed.
         committed: Checksum256,
     },
+    /// Earlier blocks joined the lists of the store while a follower had reversible blocks, whose writes were made without them: open
+    /// the follower anew.
+    #[error("earlier blocks have joined the indexes, which must be opened anew to be followed")]
+    EarlierJoined,
     /// A step does not follow the ones before: its source left something out.
     #[error("block {} {} does not follow: {why}", block.number, block.id)]
     Unlinked {

@@ -54,7 +54,7 @@ pub(crate) async fn final_blocks(
 }
 
 /// Names of the one-block files from number `first` on that lead to `last`.
-async fn lead_to(files: &BlockStore, first: u32, last: BlockRef) -> Result<Vec<OneBlockName>> {
+pub(crate) async fn lead_to(files: &BlockStore, first: u32, last: BlockRef) -> Result<Vec<OneBlockName>> {
     let names = files.one_blocks().await?;
     let mut path: Vec<OneBlockName> = Vec::new();
     for number in (first..=last.number).rev() {

@@ -275,19 +275,7 @@ impl Follower {
         }
         if self.tree.get(reference.id).is_none() {
             self.make_room()?;
-            let view = self.view(root, parent);
-            let delta = |slot: &Slot| match slot.is_live() {
-                true => slot.index.delta(&context, &view),
-                false => Ok(Delta::default()),
-            };
-            let threads = if action_count(block) < MANY_ACTIONS { 1 } else { cores() };
-            let deltas = map_all(&self.slots, threads, delta)?;
-            let branch = self.tree.branch_of_child(root, parent);
-            let place = branch.place().expect("the branch of a reversible block");
-            for delta in &deltas {
-                self.overlay.insert(&self.families, place, delta)?;
-            }
-            self.tree.insert(reference, parent, branch, place, deltas);
+            self.enter(&context, root)?;
         } else {
             Arc::make_mut(&mut self.forks).remove(&reference.id);
         }
@@ -300,6 +288,25 @@ impl Follower {
             self.warn_of_mid_chain_start();
         }
         Ok(Applied::New)
+    }
+
+    /// Puts what the indexes write for a block into the overlay. Its parent is there, or is the root.
+    pub(crate) fn enter(&mut self, context: &BlockContext<'_>, root: BlockRef) -> Result<()> {
+        let parent = context.parent();
+        let view = self.view(root, parent);
+        let delta = |slot: &Slot| match slot.is_live() {
+            true => slot.index.delta(context, &view),
+            false => Ok(Delta::default()),
+        };
+        let threads = if action_count(context.block()) < MANY_ACTIONS { 1 } else { cores() };
+        let deltas = map_all(&self.slots, threads, delta)?;
+        let branch = self.tree.branch_of_child(root, parent);
+        let place = branch.place().expect("the branch of a reversible block");
+        for delta in &deltas {
+            self.overlay.insert(&self.families, place, delta)?;
+        }
+        self.tree.insert(context.reference(), parent, branch, place, deltas);
+        Ok(())
     }
 
     pub(crate) fn warn_of_mid_chain_start(&self) {

@@ -9,7 +9,10 @@ use dfuse_blocks::BlockRef;
 use bytes::Bytes;
 use dfuse_ship::StateRow;
 
-use crate::{Delta, Family, Kept, LoadedEntries, Result, View};
+use crate::{Delta, EarlierWay, Family, JoinPass, Kept, LoadedEntries, Result, View};
+
+/// Takes an entry of an index; without a value it is removed.
+pub type PutEntry<'a> = dyn FnMut(Family, Bytes, Option<Bytes>) -> Result<()> + 'a;
 
 /// An index: families of keys, and how a block changes them.
 ///
@@ -40,6 +43,30 @@ pub trait Index: Send + Sync {
     fn kept(&self, family: Family) -> Option<Kept> {
         let _ = family;
         None
+    }
+
+    /// How it takes in blocks of before its first one, which may join later.
+    fn earlier_way(&self) -> EarlierWay {
+        EarlierWay::Never
+    }
+
+    /// Of the way [`EarlierWay::Blocks`]: what it writes for a block of before its first one. `view` is what all indexes say now.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn earlier_block(&self, block: &BlockContext<'_>, view: &View) -> Result<Delta> {
+        self.delta(block, view)
+    }
+
+    /// Of the way [`EarlierWay::Lists`]: hands to `put` what makes of the entries in `own` those of an index that has the blocks of
+    /// `earlier`, too, which end where those of `own` begin. A value that is absent is a deletion. Outside of
+    /// [`JoinPass::Between`], this may be given up at any moment and begun again.
+    ///
+    /// # Errors
+    /// Those of reading, and of `put`.
+    fn join_earlier(&self, earlier: &View, own: &View, pass: JoinPass, put: &mut PutEntry<'_>) -> Result<()> {
+        let _ = (earlier, own, pass, put);
+        Ok(())
     }
 
     /// Whether all that is found by it is read from block files, so that it reaches back as far as these at most: it can be

@@ -18,6 +18,7 @@ mod check;
 mod checkpoint;
 pub mod codec;
 mod delta;
+mod earlier;
 mod engine;
 mod error;
 mod families;
@@ -27,6 +28,7 @@ mod filter;
 mod follow;
 mod follower;
 mod index;
+mod joined;
 mod kept;
 mod load;
 mod merge;
@@ -48,12 +50,17 @@ pub use checkpoint::{ChainIdentity, Checkpoint, CheckpointState};
 pub use delta::{Delta, DeltaBuilder, Write};
 pub use dfuse_blocks::BlockRef;
 pub use dfuse_ship::StateRow;
+pub use earlier::{
+    EarlierStep, abis_are_known, build as build_earlier, check_gathered, finish as finish_earlier, join_blocks,
+    join_lists, move_blocks, plan as plan_earlier,
+};
 pub use engine::{copy_store, open_store};
 pub use error::{Error, Result};
 pub use family::Family;
 pub use follow::{ChainObserver, ChainStep, follow, follow_feed};
 pub use follower::{Adopted, Applied, Follower, open::keyspaces};
-pub use index::{BlockContext, ExecutedAction, Index, global_sequences};
+pub use index::{BlockContext, ExecutedAction, Index, PutEntry, global_sequences};
+pub use joined::{Earlier, EarlierStage, EarlierWay, IndexedPart, JoinPass, UnderWay};
 pub use kept::{Aging, Floors, Kept, Part};
 pub use load::{
     LoadOptions, LoadProgress, LoadedEntries, LoadedState, Loader, give_up_loaded_state, loaded_state,

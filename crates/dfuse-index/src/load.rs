@@ -21,7 +21,7 @@ pub use self::{
 };
 use self::{families::Sorters, workers::Workers};
 use crate::{
-    ChainIdentity, Checkpoint, CheckpointState, Error, Index, Result,
+    ChainIdentity, Checkpoint, CheckpointState, Earlier, EarlierWay, Error, Index, Result,
     checkpoint::{CHECKPOINTS, read_checkpoint},
 };
 
@@ -76,6 +76,12 @@ pub fn must_not_hold_loaded_state(store: &dyn Store, index: &dyn Index) -> Resul
 /// Those of the store.
 pub fn give_up_loaded_state(store: &dyn Store, index: &dyn Index) -> Result<Option<BlockRef>> {
     let Some(found) = of_loaded(store, index)? else { return Ok(None) };
+    if index.earlier_way() != EarlierWay::Never && Earlier::of(store)?.is_some() {
+        return Err(Error::Usage(format!(
+            "index \"{}\" has blocks of before the snapshot, which joined it, and cannot be built with the snapshot alone",
+            index.name()
+        )));
+    }
     let checkpoints = store.keyspace(CHECKPOINTS.name())?;
     let mut batch = WriteBatch::new();
     let given_up = Checkpoint { state: CheckpointState::Dropping, ..found };

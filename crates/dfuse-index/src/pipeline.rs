@@ -1,6 +1,7 @@
 //! Steps of the chain in, committed indexes and serving snapshots out.
 
 mod commit;
+mod earlier;
 mod open;
 
 use std::{ops::Deref, sync::Arc};

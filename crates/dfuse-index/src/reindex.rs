@@ -8,7 +8,7 @@ use dfuse_kv::{Durability, KeyRange, Store, WriteBatch};
 use futures::TryStreamExt;
 
 use crate::{
-    Checkpoint, CheckpointState, Error, Family, Index, Options, Pipeline, Result,
+    Checkpoint, CheckpointState, Earlier, EarlierWay, Error, Family, Index, Options, Pipeline, Result,
     checkpoint::{CHECKPOINTS, read_checkpoint},
     files::{final_blocks, first_block, last_bundled},
     load::must_not_hold_loaded_state,
@@ -41,6 +41,8 @@ pub struct Rebuild {
     pipeline: Pipeline,
     store: Arc<dyn Store>,
     name: &'static str,
+    /// Whether it has terms, which were made with the ABIs that were known.
+    has_terms: bool,
     limit: Option<BlockRef>,
 }
 
@@ -56,6 +58,12 @@ impl Rebuild {
     ) -> Result<Self> {
         let index = indexes.iter().find(|index| index.name() == name).cloned();
         let index = index.ok_or_else(|| Error::Usage(format!("there is no index \"{name}\"")))?;
+        let earlier = Earlier::of(&*store)?.filter(|_| index.earlier_way() != EarlierWay::Never);
+        if earlier.is_some_and(|earlier| earlier.under_way.is_some()) {
+            return Err(Error::Usage(format!(
+                "index \"{name}\" takes in earlier blocks: let `dfuse tools extend` end first"
+            )));
+        }
         let mut others = Vec::new();
         for other in indexes.iter().filter(|other| other.name() != name) {
             others.extend(read_checkpoint(&*store, other.name())?);
@@ -80,9 +88,10 @@ impl Rebuild {
             }
         }
         let name = index.name();
+        let has_terms = index.earlier_way() == EarlierWay::Lists && index.is_read_with_block_files();
         let identity = continued.or(limit).or(own).map(|known| known.identity);
         let pipeline = Pipeline::open_one(store.clone(), index, indexes, continued, identity, options)?;
-        Ok(Self { pipeline, store, name, limit: limit.map(|limit| limit.block) })
+        Ok(Self { pipeline, store, name, has_terms, limit: limit.map(|limit| limit.block) })
     }
 
     /// The last block that it has; absent before the first one.
@@ -121,6 +130,14 @@ impl Rebuild {
         self.pipeline.check_stall()?;
         let Some(building) = read_checkpoint(&*self.store, self.name)? else { return Ok(None) };
         write_checkpoint(&*self.store, self.name, &Checkpoint { state: CheckpointState::Complete, ..building })?;
+        if self.has_terms
+            && let Some(mut earlier) = Earlier::of(&*self.store)?
+            && let Some(first) = earlier.parts.first().copied()
+        {
+            // Its blocks were indexed one after the other.
+            earlier.parts = vec![first];
+            earlier.write(&*self.store)?;
+        }
         Ok(Some(building.block))
     }
 }

@@ -39,9 +39,17 @@ impl ServingSnapshot {
         ViewAbis::keeping(&self.view, cache, self.kept_abis.get_or_init(KeptPeriods::default))
     }
 
-    /// Number of the first block that is indexed, if the chain had begun before it: see [`ChainIdentity::mid_chain_start`].
+    /// Number of the first block that all indexes have, if the chain had begun before it: see [`ChainIdentity::mid_chain_start`].
     pub fn mid_chain_start(&self) -> Option<u32> {
         self.identity.and_then(|identity| identity.mid_chain_start())
+    }
+
+    /// Number of the first block that is there, with its transactions and in searches, if the chain had begun before it. It is lower
+    /// than [`ServingSnapshot::mid_chain_start`] where earlier blocks joined.
+    pub fn history_start(&self) -> Option<u32> {
+        let identity = self.identity?;
+        let first_parent = self.view.earlier().map_or(identity.first_parent, |earlier| earlier.first_parent);
+        ChainIdentity { first_parent, ..identity }.mid_chain_start()
     }
 
     /// Number of the first block after which state is known, if the chain had begun before it: see

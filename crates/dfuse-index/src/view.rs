@@ -5,7 +5,7 @@ use dfuse_blocks::BlockRef;
 use dfuse_kv::{Direction, Entry, Hint, KeyRange, Keyspace, Scan, Snapshot};
 
 use crate::{
-    Family, Floors, Result,
+    Earlier, Family, Floors, Result,
     branch::Branch,
     families::Families,
     merge::Merge,
@@ -27,6 +27,8 @@ pub(crate) struct Committed {
     pub(crate) generation: u64,
     /// What is kept.
     pub(crate) floors: Floors,
+    /// What joined of earlier blocks.
+    pub(crate) earlier: Option<Arc<Earlier>>,
     /// Further writes of reversible blocks, if there are any.
     pub(crate) spilled: Option<Spilled>,
 }
@@ -156,9 +158,14 @@ impl View {
         self.committed.floors
     }
 
+    /// What joined of blocks of before the first one, if any did.
+    pub fn earlier(&self) -> Option<&Earlier> {
+        self.committed.earlier.as_deref()
+    }
+
     /// The same state, known to be kept from these floors on only.
     pub(crate) fn with_floors(&self, floors: Floors) -> Self {
-        let Committed { snapshot, families, overlay, block, irreversible, generation, spilled, floors: _ } =
+        let Committed { snapshot, families, overlay, block, irreversible, generation, earlier, spilled, floors: _ } =
             &*self.committed;
         let committed = Committed {
             snapshot: snapshot.clone(),
@@ -167,6 +174,7 @@ impl View {
             block: *block,
             irreversible: *irreversible,
             generation: *generation,
+            earlier: earlier.clone(),
             spilled: spilled.clone(),
             floors,
         };

@@ -68,7 +68,7 @@ pub struct Producer {
 /// `auth_invalid_history_error` if they may read none of them, `data_not_kept_error` if the files of all of them are kept no longer;
 /// `app_state_unavailable_error` if all of them are of before the first block that is indexed; those of reading.
 pub fn list(read: &ReadContext<'_>, highest: u32, limit: usize) -> ApiResult<Vec<BlockSummary>> {
-    if let Some(first) = read.snapshot().mid_chain_start().filter(|first| highest < *first) {
+    if let Some(first) = read.snapshot().history_start().filter(|first| highest < *first) {
         let message = format!("Blocks up to {highest} are unknown: the indexes begin with block {first}, {MID_CHAIN}");
         return Err(state_unavailable(first, message));
     }
@@ -154,7 +154,7 @@ pub(crate) fn parts(read: &ReadContext<'_>, id: Checksum256) -> ApiResult<Arc<Bl
 /// The first four bytes of an id are the number of its block.
 fn unknown(read: &ReadContext<'_>, id: Checksum256) -> ApiError {
     let number = id.block_num();
-    if let Some(first) = read.snapshot().mid_chain_start().filter(|first| number < *first) {
+    if let Some(first) = read.snapshot().history_start().filter(|first| number < *first) {
         let message = format!("Block {number} is unknown: the indexes begin with block {first}, {MID_CHAIN}");
         return state_unavailable(first, message);
     }

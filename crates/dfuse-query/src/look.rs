@@ -124,7 +124,7 @@ impl Look {
         // Before it stops, it may be set by whoever lets clients leave first.
         let stopping = is_stopping.then(|| "the server is going away".to_owned());
         conditions.entry("running".into()).or_insert(stopping.map_or(Ok(()), Err));
-        let mid_chain_start = snapshot.mid_chain_start();
+        let mid_chain_start = snapshot.history_start();
         let state_start = snapshot.state_start().map(|first| (first, !snapshot.lacks_older_state()));
         Ok(Self {
             head,

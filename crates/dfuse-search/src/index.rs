@@ -9,19 +9,20 @@
 
 use std::{
     collections::VecDeque,
-    ops::RangeInclusive,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use dfuse_antelope::{AbiDump, Checksum256};
 use dfuse_index::{
-    Aging, BlockContext, BlockRef, Delta, DeltaBuilder, Family, Index, Kept, Part, Result, View, codec::ValueReader,
+    Aging, BlockContext, BlockRef, Delta, DeltaBuilder, EarlierWay, Family, Index, JoinPass, Kept, Part, PutEntry,
+    Result, View,
 };
-use dfuse_kv::{Direction, Entry, KeyRange};
+use dfuse_kv::{Direction, KeyRange};
 
 use crate::{
+    earlier,
     families::{POSTINGS, SEGMENTS, SPLITS},
-    field::{DATA, END, EVENT, PRESENCE},
+    keys::{ordinal, ordinals_of, put_key, read_key, segments},
     posting::{self, CHUNK_BITS, chunk_of},
     segment::{Segment, SegmentBuilder, merge},
     terms::{BlockAbis, BlockTerms, KnownAbis, options::TermOptions},
@@ -131,6 +132,23 @@ impl Index for SearchIndex {
         true
     }
 
+    fn earlier_way(&self) -> EarlierWay {
+        EarlierWay::Lists
+    }
+
+    fn join_earlier(&self, earlier: &View, own: &View, pass: JoinPass, put: &mut PutEntry<'_>) -> Result<()> {
+        match pass {
+            JoinPass::Before => earlier::join_ended(earlier, put),
+            JoinPass::Between => {
+                // What was read of the chunk is not all of it any more.
+                self.splitting.lock().unwrap_or_else(PoisonError::into_inner).take();
+                self.abis.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                earlier::join_shared(earlier, own, put)
+            }
+            JoinPass::After => Ok(()),
+        }
+    }
+
     fn delta(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
         let mut delta = DeltaBuilder::new();
         let parts = self.terms(context, view)?.segments();
@@ -173,24 +191,6 @@ impl Index for SearchIndex {
         self.abis.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(Delta::default())
     }
-}
-
-fn ordinal(key: &[u8]) -> Result<u64> {
-    ValueReader::new(SEGMENTS, key).u64()
-}
-
-/// The segments that begin in the range, in ascending order.
-pub(crate) fn segments(view: &View, ordinals: RangeInclusive<u64>) -> Result<Vec<(u64, Segment)>> {
-    let range = KeyRange::new(ordinals.start().to_be_bytes()..=ordinals.end().to_be_bytes());
-    let entries = view.scan(SEGMENTS, &range, Direction::Forward)?;
-    let segment = |entry: Result<Entry>| entry.and_then(|(key, value)| Ok((ordinal(&key)?, Segment::open(value)?)));
-    entries.map(segment).collect()
-}
-
-/// Ordinals of a chunk.
-pub(crate) fn ordinals_of(chunk: u64) -> RangeInclusive<u64> {
-    let first = chunk << CHUNK_BITS;
-    first..=first | ((1 << CHUNK_BITS) - 1)
 }
 
 /// Writes the lists of the next terms of a chunk that has ended: a share of them that grows with the number of actions in the
@@ -246,66 +246,4 @@ fn merge_ended(view: &View, delta: &mut DeltaBuilder, last: u64, next: u64) -> R
         delta.put(SEGMENTS, first.to_be_bytes(), builder.finish());
     }
     Ok(())
-}
-
-/// Appends the key of a term's list of a chunk: the term, how many bytes the chunk takes, and those, big endian.
-pub(crate) fn put_key(key: &mut Vec<u8>, term: &[u8], chunk: u64) {
-    let unused = chunk.leading_zeros() as usize / 8;
-    key.extend_from_slice(term);
-    key.push(8 - unused as u8);
-    key.extend_from_slice(&chunk.to_be_bytes()[unused..]);
-}
-
-/// Term and chunk of any key.
-fn read_key(key: &[u8]) -> Result<(&[u8], u64)> {
-    let mut ends = key.iter().enumerate().filter(|(_, byte)| **byte == END).map(|(at, _)| at + 1);
-    // A term has one 0, and one more behind its path.
-    let field = if key.first() == Some(&PRESENCE) { key.get(1) } else { key.first() };
-    let has_path = matches!(field, Some(&DATA | &EVENT));
-    let split = ends.nth(usize::from(has_path)).and_then(|end| key.split_at_checked(end));
-    let split = split.and_then(|(term, chunk)| Some((term, read_chunk(chunk)?)));
-    split.ok_or_else(|| ValueReader::new(POSTINGS, key).damaged("a key without a chunk"))
-}
-
-/// The chunk at the end of a key, after the term.
-pub(crate) fn read_chunk(bytes: &[u8]) -> Option<u64> {
-    let (length, rest) = bytes.split_first()?;
-    let mut chunk = [0; 8];
-    chunk.get_mut(8usize.checked_sub(rest.len())?..)?.copy_from_slice(rest);
-    (rest.len() == usize::from(*length)).then(|| u64::from_be_bytes(chunk))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::field::{Field, INDEXED, TRANSACTION_START};
-
-    proptest! {
-        #[test]
-        fn keys_are_in_the_order_of_chunks(a: u64, b: u64, bits in (0..64u32, 0..64u32)) {
-            let (a, b) = (a >> bits.0, b >> bits.1);
-            let key = |chunk| {
-                let mut key = Vec::new();
-                put_key(&mut key, b"t\0", chunk);
-                key
-            };
-            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
-            prop_assert_eq!(read_chunk(&key(a)[2..]), Some(a));
-            prop_assert_eq!(read_chunk(&key(a)[1..]), None);
-        }
-
-        #[test]
-        fn keys_are_taken_apart(chunk: u64, value: Vec<u8>, path in "[a-z.\\x00\\x01]{1,4}") {
-            let fields = [Field::Receiver, Field::Status, Field::Data(path.clone()), Field::Event(path)];
-            let of_fields = fields.iter().flat_map(|field| [field.term(&value), field.presence()]);
-            for term in of_fields.chain([INDEXED.to_vec(), TRANSACTION_START.to_vec()]) {
-                let mut key = Vec::new();
-                put_key(&mut key, &term, chunk);
-                prop_assert_eq!(read_key(&key).unwrap(), (&term[..], chunk));
-                prop_assert!(read_key(&term).is_err());
-            }
-        }
-    }
 }

@@ -20,11 +20,13 @@
 mod action_data;
 mod budget;
 mod cursor;
+mod earlier;
 mod error;
 mod families;
 mod field;
 mod filter;
 mod index;
+mod keys;
 mod lists;
 mod live;
 mod parse_error;

@@ -14,7 +14,7 @@ use roaring::RoaringBitmap;
 use crate::{
     Budget, Result,
     families::POSTINGS,
-    index::{ordinals_of, put_key, read_chunk, segments},
+    keys::{ordinals_of, put_key, read_chunk, segments},
     posting::{self, BITMAP_BYTES, chunk_of},
     segment::Segment,
 };

@@ -7,8 +7,8 @@ use dfuse_antelope::{
     raw,
 };
 use dfuse_index::{
-    Aging, BlockContext, Delta, DeltaBuilder, Error, Family, Index, Kept, LoadedEntries, Part, Result, StateRow, View,
-    codec::ValueReader,
+    Aging, BlockContext, Delta, DeltaBuilder, EarlierWay, Error, Family, Index, Kept, LoadedEntries, Part, Result,
+    StateRow, View, codec::ValueReader,
 };
 use dfuse_kv::{Direction, KeyRange};
 
@@ -66,6 +66,27 @@ impl Index for Transactions {
             delta.put(TRANSACTIONS, key, &value);
         }
         Ok(delta.build())
+    }
+
+    fn earlier_way(&self) -> EarlierWay {
+        EarlierWay::Blocks
+    }
+
+    fn earlier_block(&self, context: &BlockContext<'_>, view: &View) -> Result<Delta> {
+        let delta = self.delta(context, view)?;
+        let mut with_waiting = DeltaBuilder::new();
+        for (family, writes) in delta.families() {
+            for (key, value) in writes {
+                let Some(value) = value else { continue };
+                with_waiting.put(family, key, value);
+                // What the loaded state has of it is in its block.
+                let id = key.get(..32).unwrap_or_default();
+                if view.get(WAITING, id)?.is_some() {
+                    with_waiting.delete(WAITING, id);
+                }
+            }
+        }
+        Ok(with_waiting.build())
     }
 
     fn holds_state(&self) -> bool {

@@ -5,6 +5,7 @@ mod begun;
 mod conditions;
 mod data_dir;
 mod descriptors;
+mod extend;
 mod filtered_before;
 mod filtering;
 mod given;
@@ -41,7 +42,8 @@ use crate::{failure::explained, remedy, runtime::Runtime};
 pub(crate) use self::{
     data_dir::DataDir,
     descriptors::raise_limit as raise_limit_of_open_files,
-    reading::{answer, get, with_server},
+    extend::Extender,
+    reading::{answer, extend, get, with_server},
     settings::Settings,
 };
 use self::{descriptors::Shares, origin::Origin, roles::Roles};

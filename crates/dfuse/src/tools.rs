@@ -5,6 +5,7 @@ mod check_all;
 mod check_blocks;
 mod compare_blocks;
 mod export;
+mod extend;
 mod firehose_client;
 mod index;
 mod index_copy;
@@ -55,6 +56,7 @@ pub(crate) enum Tool {
     Compact(space::Compact),
     /// Rebuild indexes from the block files
     Reindex(index::Reindex),
+    Extend(extend::Extend),
     #[command(subcommand, arg_required_else_help = true)]
     Index(index_copy::IndexTool),
     /// Inspect a portable snapshot of nodeos
@@ -93,6 +95,7 @@ impl Tool {
             Self::Compact(tool) => tool.run(),
             Self::Check(Check::All(tool)) => tool.run(),
             Self::Reindex(tool) => tool.run(),
+            Self::Extend(tool) => tool.run(),
             Self::Index(tool) => tool.run(),
             Self::Snapshot(tool) => tool.run(),
             Self::PrintConfig => io::stdout().write_all(Settings::reference().as_bytes()).context(failure::STDOUT),

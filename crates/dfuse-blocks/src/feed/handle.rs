@@ -1,19 +1,23 @@
-use std::{collections::BTreeSet, future::ready, ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeSet, future::ready, ops::RangeInclusive, pin::pin, sync::Arc};
 
 use dfuse_antelope::AbiDump;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{
+    Stream, StreamExt, TryStreamExt,
+    future::{Either, select},
+    stream,
+};
 
 use super::{
     arrivals::Arrivals,
     block::FeedBlock,
     faults::Fault,
-    hub,
+    hub::{self, PrecedingBlocks},
     keeper::Committer,
     losses::Losses,
     shared::Shared,
     subscription::{Request, Subscription},
 };
-use crate::{BlockRef, Cursor, CursorKey, Error, Linked, OneBlockName, Result};
+use crate::{BlockRef, Cursor, CursorKey, EncodedBlock, Error, Linked, OneBlockName, Result};
 
 /// A handle for those who follow the chain. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -88,6 +92,38 @@ impl FeedHandle {
     /// Number of the first block that can be read; none before there is one.
     pub fn first_block(&self) -> Option<u32> {
         self.shared.hub().as_ref().map(|hub| hub.first)
+    }
+
+    /// Earlier blocks joined those of the store: it has them from that number on.
+    pub fn begins_with(&self, number: u32) {
+        if let Some(hub) = self.shared.hub_mut().as_mut() {
+            hub.first = hub.first.min(number);
+        }
+    }
+
+    /// Takes note of one-block files of blocks that precede the first one, in its bundle. Tells whether they go into that bundle:
+    /// it may have been written without them.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the feed ends before its bundle is written.
+    pub(crate) async fn precede(&self, blocks: &[EncodedBlock], suffix: &str) -> Result<bool> {
+        let links: Vec<_> = blocks.iter().map(hub::Link::of).collect();
+        let (mut acknowledgements, mut changes) =
+            (self.shared.acknowledgements.subscribe(), self.shared.changes.clone());
+        loop {
+            acknowledgements.mark_unchanged();
+            changes.mark_unchanged();
+            let found = self.shared.hub_mut().as_mut().map(|hub| hub.precede(&links, &suffix.into()));
+            match found {
+                None | Some(PrecedingBlocks::Kept) => return Ok(true),
+                Some(PrecedingBlocks::BundleIsThere) => return Ok(false),
+                Some(PrecedingBlocks::BundleIsWritten) => {}
+            }
+            let (acknowledged, changed) = (pin!(acknowledgements.changed()), pin!(changes.changed()));
+            if let Either::Right((Err(_), _)) = select(acknowledged, changed).await {
+                return Err(Error::Closed);
+            }
+        }
     }
 
     /// Takes the blocks below that number out of what is kept, as far as whole bundles of them can be deleted: the last one

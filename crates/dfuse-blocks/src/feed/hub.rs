@@ -85,6 +85,17 @@ struct Lost {
     aside: bool,
 }
 
+/// What becomes of blocks that precede the first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PrecedingBlocks {
+    /// They are in files, and will be in the bundle of the first block.
+    Kept,
+    /// That bundle is being written without them.
+    BundleIsWritten,
+    /// That bundle is there without them.
+    BundleIsThere,
+}
+
 /// Where a stream is: see [`crate::Cursor`]. `tip.number` is never below `lib`; where they are equal the id of the tip is
 /// of no importance, as nothing that was delivered can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +160,8 @@ pub(super) struct Hub {
     lost: BTreeMap<Checksum256, Lost>,
     /// Up to here blocks are in bundles.
     bundled: u32,
+    /// Whether the next bundle is being written.
+    writes_bundle: bool,
     /// Blocks that were brought into memory, in that order. Some have left it since.
     resident: VecDeque<Checksum256>,
     resident_bytes: usize,
@@ -165,6 +178,7 @@ impl Hub {
             forks: ForkDb::new(floor),
             lost: BTreeMap::new(),
             bundled: floor.number,
+            writes_bundle: false,
             resident: VecDeque::new(),
             resident_bytes: 0,
         }
@@ -371,6 +385,7 @@ impl Hub {
         let from = (self.bundled - self.floor.number) as usize;
         let to = (last - self.floor.number) as usize;
         self.bundled = last;
+        self.writes_bundle = false;
         let of_entry = |entry: &mut Entry| {
             let known = entry.file_name();
             entry.file = None;
@@ -379,6 +394,30 @@ impl Hub {
             known.into_iter().chain(other)
         };
         self.tail.range_mut(from..to).flat_map(of_entry).collect()
+    }
+
+    /// The next bundle is being written, or could not be written: until it is there, nothing can go into it.
+    pub(super) fn writes_bundle(&mut self, now: bool) {
+        self.writes_bundle = now;
+    }
+
+    /// Blocks that end with the parent of the first block of all, and are of its bundle, are in one-block files with that suffix.
+    /// Those that are known are passed over.
+    pub(super) fn precede(&mut self, links: &[Link], suffix: &Arc<str>) -> PrecedingBlocks {
+        let Some(last) = links.last() else { return PrecedingBlocks::Kept };
+        if self.bundled > last.number() {
+            return PrecedingBlocks::BundleIsThere;
+        }
+        if self.writes_bundle {
+            return PrecedingBlocks::BundleIsWritten;
+        }
+        let floor = self.floor.id;
+        for link in links.iter().rev().skip_while(|link| link.id != floor) {
+            self.tail.push_front(Entry { link: *link, arrival: 0, file: Some(suffix.clone()), payload: None });
+            self.floor = link.parent();
+            self.bundled = self.floor.number;
+        }
+        PrecedingBlocks::Kept
     }
 
     /// Lost blocks that are not yet with the forked blocks.

@@ -10,7 +10,10 @@ use futures::{
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{hub::Hub, shared::Shared};
+use super::{
+    hub::{Entry, Hub},
+    shared::Shared,
+};
 use crate::{
     BlockRef, Error, OneBlockName, Result,
     bundle::{BUNDLE_BLOCKS, BundleEncoder, base_of},
@@ -131,16 +134,28 @@ impl Keeper {
     async fn write_bundle(&mut self) -> Result<bool> {
         // What was begun is forgotten after an error.
         let mut begun = self.begun.take();
-        let Some((last, more)) = self.shared.hub().as_ref().and_then(|hub| {
+        let Some((last, more)) = self.shared.hub_mut().as_mut().and_then(|hub| {
             let (to, end) = self.due(hub)?;
             let first = hub.bundled().saturating_add(1);
             begun = begun.take().filter(|begun| begun.first().is_some_and(|block| block.number == first));
             let from = begun.as_ref().and_then(BundleEncoder::last).map_or(first, |last| last.number.saturating_add(1));
             let more = if from > to { vec![] } else { hub.final_blocks(from..=to)? };
+            hub.writes_bundle(to == end);
             Some(((to == end).then_some(end), more))
         }) else {
             return Ok(false);
         };
+        let written = self.write_due(begun, more, last).await;
+        if last.is_some() && written.is_err() {
+            if let Some(hub) = &mut *self.shared.hub_mut() {
+                hub.writes_bundle(false);
+            }
+            self.shared.acknowledgements.send_replace(());
+        }
+        written
+    }
+
+    async fn write_due(&mut self, begun: Option<BundleEncoder>, more: Vec<Entry>, last: Option<u32>) -> Result<bool> {
         let more = stream::iter(more).map(|entry| self.shared.load(entry)).buffered(PARALLEL);
         let more: Vec<_> = more.map_ok(|block| block.encoded().clone()).try_collect().await?;
         let bundle = match begun {

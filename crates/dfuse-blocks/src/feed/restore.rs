@@ -47,7 +47,7 @@ async fn read(store: &BlockStore, options: &FeedOptions) -> Result<(Option<Hub>,
         warn!(first = floor.number + 1, "one-block files before this block are missing; they are waited for");
         return Ok((None, read));
     }
-    let first = BlockStore::first_bundled(&bases, options.first_streamable).unwrap_or(floor.number + 1);
+    let first = store.first_bundled(&bases, options.first_streamable).await?.unwrap_or(floor.number + 1);
     let mut hub = Hub::new(first, floor);
     for ((link, name), arrival) in found.into_iter().zip(0..) {
         hub.add(Entry { link, arrival, file: Some(name), payload: None });
@@ -57,7 +57,8 @@ async fn read(store: &BlockStore, options: &FeedOptions) -> Result<(Option<Hub>,
 
 /// Whether a history without bundles that begins with this block has lost what comes before.
 async fn lacks_its_beginning(store: &BlockStore, first: u32, first_streamable: u32) -> Result<bool> {
-    if first == first_streamable {
+    // What is below the first block of all joined later.
+    if first <= first_streamable {
         return Ok(false);
     }
     let lowest = store.lowest_put_aside().await?;

@@ -1,4 +1,5 @@
 mod damage;
+mod earlier;
 mod histories;
 mod machines;
 mod no_space;

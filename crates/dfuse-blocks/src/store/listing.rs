@@ -3,7 +3,7 @@
 //! Object stores list in the order of names, a thousand with a request: whoever wants some files begins there and stops after them, and
 //! all bundles of a long chain are listed from several places at once. Directories list in any order, and at once.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, pin::pin};
 
 use futures::{Stream, StreamExt, TryStreamExt, future::ready, stream, stream::BoxStream};
 use object_store::{
@@ -179,9 +179,22 @@ impl BlockStore {
 
     /// Number of the first block in bundles that have these bases, if there are any; `first_streamable` is that of the chain's
     /// history.
-    pub(crate) fn first_bundled(bases: &[u32], first_streamable: u32) -> Option<u32> {
-        let first = bases.iter().find(|base| **base == base_of(**base));
-        first.map(|base| (*base).max(first_streamable))
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn first_bundled(&self, bases: &[u32], first_streamable: u32) -> Result<Option<u32>> {
+        let Some(base) = bases.iter().copied().find(|base| *base == base_of(*base)) else { return Ok(None) };
+        if base >= first_streamable {
+            return Ok(Some(base));
+        }
+        // Earlier blocks may have joined.
+        let first = pin!(self.read_bundle_blocks(base, 0..=u32::MAX)).try_next().await;
+        match first {
+            Ok(block) => Ok(block.map(|block| block.number())),
+            // Whoever reads its blocks is told.
+            Err(Error::Damaged { .. }) => Ok(Some(first_streamable)),
+            Err(error) => Err(error),
+        }
     }
 }
 

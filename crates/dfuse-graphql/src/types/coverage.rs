@@ -28,7 +28,7 @@ pub(crate) struct SearchCoverage {
     /// The first block that is searched, if there may be too little or too much since ABIs that were set before it are unknown.
     pub(crate) state_from_block_num: Option<Uint32>,
     /// Blocks that were asked for and are not there, since the history of this server begins after them.
-    pub(crate) missing: Option<BlockRange>,
+    pub(crate) holes: Vec<BlockRange>,
     /// What may be lacking since the source of the blocks did not tell it.
     pub(crate) details: Vec<SearchDetail>,
 }
@@ -53,7 +53,7 @@ impl SearchCoverage {
         Self {
             filtered: is_filtered(read.service()),
             state_from_block_num: incomplete_from.map(Into::into),
-            missing: missing.map(Into::into),
+            holes: missing.into_iter().map(Into::into).collect(),
             details: SearchDetail::list(untold),
         }
     }
@@ -88,7 +88,7 @@ impl ResultCoverage {
     }
 }
 
-/// Some blocks.
+/// Blocks in a row.
 #[derive(SimpleObject)]
 pub(crate) struct BlockRange {
     /// The first one.

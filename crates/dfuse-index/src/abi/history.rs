@@ -11,7 +11,9 @@ use dfuse_antelope::{
 use dfuse_kv::{Direction, KeyRange, Store};
 
 use crate::{
-    BlockContext, Delta, DeltaBuilder, Family, Index, LoadedEntries, Result, StateRow, View,
+    BlockContext, Delta, DeltaBuilder, EarlierWay, Family, Index, JoinPass, LoadedEntries, PutEntry, Result, StateRow,
+    View,
+    blocks::SEQUENCES,
     codec::{ValueReader, put_varint},
 };
 
@@ -75,6 +77,33 @@ impl Index for Abis {
         Ok(delta.build())
     }
 
+    fn earlier_way(&self) -> EarlierWay {
+        EarlierWay::Lists
+    }
+
+    fn join_earlier(&self, earlier: &View, own: &View, pass: JoinPass, put: &mut PutEntry<'_>) -> Result<()> {
+        if pass != JoinPass::Before {
+            return Ok(());
+        }
+        let mut account = None;
+        for entry in earlier.scan(ABIS, &KeyRange::all(), Direction::Forward)? {
+            let (entry_key, value) = entry?;
+            let record = AbiRecord::decode(&entry_key, &value)?;
+            let name = ValueReader::new(ABIS, &entry_key).name()?;
+            // The newest comes first.
+            let is_newest = account.replace(name) != Some(name);
+            if is_newest && record.global_sequence == 0 {
+                keep_later(own, name, &record, put)?;
+            }
+            put(ABIS, entry_key, Some(value))?;
+            // What was told where `own` begins is known better now.
+            if is_newest && record.global_sequence > 0 && own.get(ABIS, &key(name, 0))?.is_some() {
+                put(ABIS, Bytes::copy_from_slice(&key(name, 0)), None)?;
+            }
+        }
+        Ok(())
+    }
+
     fn holds_state(&self) -> bool {
         true
     }
@@ -123,6 +152,21 @@ pub(crate) fn dumped_at(store: &dyn Store) -> Result<BTreeSet<u32>> {
         }
     }
     Ok(numbers)
+}
+
+/// An account's ABI was told where earlier blocks begin and another one where `own` does: the later one is in force from the first
+/// block of `own` on. Blocks between must have set it, but are not said to have.
+fn keep_later(own: &View, account: Name, earlier: &AbiRecord, put: &mut PutEntry<'_>) -> Result<()> {
+    let told = Bytes::copy_from_slice(&key(account, 0));
+    let Some(value) = own.get(ABIS, &told)? else { return Ok(()) };
+    let first = own.first(SEQUENCES, &KeyRange::all(), Direction::Forward)?;
+    if AbiRecord::decode(&told, &value)?.abi != earlier.abi
+        && let Some((sequence, _)) = first
+    {
+        let before = ValueReader::new(SEQUENCES, &sequence).u64()?.saturating_sub(1);
+        put(ABIS, Bytes::copy_from_slice(&key(account, before)), Some(value))?;
+    }
+    Ok(())
 }
 
 fn key(account: Name, global_sequence: u64) -> [u8; 16] {

@@ -9,8 +9,8 @@ use tracing::{info, warn};
 
 use super::{Adopted, Follower, Writer, open::identify};
 use crate::{
-    ChainIdentity, Checkpoint, CheckpointState, Error, Result, View, branch::Branch, checkpoint::checkpoint_in,
-    overlay::Garbage, retention::Record, view::Committed,
+    ChainIdentity, Checkpoint, CheckpointState, Earlier, Error, Result, View, branch::Branch,
+    checkpoint::checkpoint_in, overlay::Garbage, retention::Record, view::Committed,
 };
 
 /// Snapshots that may wait: the first, so that memory is freed while blocks come more slowly than snapshots, and the newest.
@@ -37,8 +37,8 @@ impl Follower {
     /// Before any block has come, the head goes to the snapshot's block.
     ///
     /// # Errors
-    /// [`Error::OtherChain`] if the store has another block at a height that is final here: stop. Those of reading leave everything
-    /// as it was.
+    /// [`Error::OtherChain`] if the store has another block at a height that is final here: stop. [`Error::EarlierJoined`] if the
+    /// follower must be opened anew. Those of reading leave everything as it was.
     pub fn adopt(&mut self, snapshot: Arc<dyn Snapshot>) -> Result<Adopted> {
         let checkpoint = self.checkpoint_of(&*snapshot)?;
         let adopted = self.try_adopt(snapshot, checkpoint)?;
@@ -54,6 +54,7 @@ impl Follower {
         };
         match self.standing(block)? {
             Adopted::Taken => {
+                self.must_have_lists_of(&*snapshot, block)?;
                 self.floors.follow(Record::read(&*snapshot, self.checkpoints)?);
                 self.identity = identity;
                 self.refused = None;
@@ -89,6 +90,20 @@ impl Follower {
         let Some((_, snapshot)) = self.waiting.drain(..=at).next_back() else { return Ok(()) };
         let checkpoint = self.checkpoint_of(&*snapshot)?;
         self.try_adopt(snapshot, checkpoint).map(drop)
+    }
+
+    /// The writes of reversible blocks were made with the lists of the store. If earlier blocks have joined these since, they would
+    /// hide what came with them.
+    fn must_have_lists_of(&self, snapshot: &dyn Snapshot, block: Option<BlockRef>) -> Result<()> {
+        let parts = |earlier: Option<&Earlier>| earlier.map_or(0, |earlier| earlier.parts.len());
+        let found = Earlier::read(snapshot, self.checkpoints)?;
+        let stays = |number: u32| block.is_none_or(|block| number > block.number);
+        match self.tree.nodes().any(|node| stays(node.block.number)) {
+            true if parts(found.as_ref()) > parts(self.committed.earlier.as_deref()).max(1) => {
+                Err(Error::EarlierJoined)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is to be done with a snapshot of a block.
@@ -180,6 +195,11 @@ impl Follower {
             Writer::Pipeline => block,
             Writer::Other => self.target.or(block),
         };
+        // What a store that is being opened again does not say is as it was.
+        let earlier = match Earlier::read(&*snapshot, self.checkpoints) {
+            Ok(found) => found.map(Arc::new),
+            Err(_) => self.committed.earlier.clone(),
+        };
         let committed = Committed {
             snapshot,
             families: self.families.clone(),
@@ -189,6 +209,7 @@ impl Follower {
             generation: self.committed.generation + 1,
             // Read after the snapshot was taken: what is gone from it is below them.
             floors: self.floors.get(),
+            earlier,
             spilled: self.spill.spilled().cloned(),
         };
         self.committed = Arc::new(committed.pinned());

@@ -6,8 +6,8 @@ use dfuse_kv::{ReadStore, Snapshot};
 
 use super::{Follower, Slot, Writer};
 use crate::{
-    ChainIdentity, Checkpoint, CheckpointState, Error, Index, IndexState, Options, Result, Serving, ServingSnapshot,
-    SharedFloors, Status, View,
+    ChainIdentity, Checkpoint, CheckpointState, Earlier, Error, Index, IndexState, Options, Result, Serving,
+    ServingSnapshot, SharedFloors, Status, View,
     branch::Branch,
     checkpoint::{CHECKPOINTS, checkpoint_in},
     families::Families,
@@ -88,6 +88,7 @@ impl Follower {
         let overlay = Arc::new(Overlay::new(store.keyspaces().len()));
         let checkpoints = store.keyspace(CHECKPOINTS.name())?;
         let floors = Arc::new(SharedFloors::new(Record::read(&*snapshot, checkpoints)?));
+        let earlier = Earlier::read(&*snapshot, checkpoints)?.map(Arc::new);
         let committed = Committed {
             snapshot,
             families: families.clone(),
@@ -96,6 +97,7 @@ impl Follower {
             irreversible: block,
             generation: 0,
             floors: floors.get(),
+            earlier,
             spilled: None,
         };
         let committed = Arc::new(committed.pinned());

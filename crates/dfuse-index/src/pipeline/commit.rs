@@ -151,7 +151,7 @@ impl Pipeline {
     }
 
     /// Whether the batch is written; if not, the pipeline stalls.
-    fn write(&mut self, batch: WriteBatch) -> Result<bool> {
+    pub(super) fn write(&mut self, batch: WriteBatch) -> Result<bool> {
         match self.store.commit(batch, self.follower.options.durability) {
             Ok(()) => Ok(true),
             Err(failure @ (dfuse_kv::Error::Invalid(_) | dfuse_kv::Error::Closed)) => Err(failure.into()),

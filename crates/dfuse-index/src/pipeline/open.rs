@@ -8,8 +8,8 @@ use dfuse_kv::{Reopen, Store};
 
 use super::Pipeline;
 use crate::{
-    BlockContext, ChainIdentity, Checkpoint, CheckpointState, Error, Follower, Index, IndexState, Options, Part,
-    Result, ScratchSpace,
+    BlockContext, ChainIdentity, Checkpoint, CheckpointState, EarlierWay, Error, Follower, Index, IndexState, Options,
+    Part, Result, ScratchSpace,
     checkpoint::read_checkpoint,
     follower::{Slot, Writer, open::identify},
     overlay::Garbage,
@@ -101,7 +101,10 @@ impl Pipeline {
         let begins_later = follower.slots[0].index.is_read_with_block_files()
             && identity.is_some_and(|it| follower.floors.get().get(Part::BlockFiles) > it.first_parent.number + 1);
         if checkpoint.is_none() && !begins_later {
-            follower.root = identity.map(|identity| identity.first_parent);
+            let takes_earlier = follower.slots[0].index.earlier_way() != EarlierWay::Never;
+            let earlier = follower.committed.earlier.as_ref().filter(|_| takes_earlier);
+            let joined = earlier.map(|earlier| earlier.first_parent);
+            follower.root = joined.or(identity.map(|identity| identity.first_parent));
             follower.head = follower.root;
         }
         let mut families = (*follower.families).clone();

@@ -8,7 +8,8 @@ use dfuse_antelope::{
     model::{Block, BlockHeader},
 };
 use dfuse_index::{
-    Adopted, Applied, BlockRef, Error, Follower, Index, Options, Pipeline, ServingSnapshot,
+    Adopted, Applied, BlockRef, Earlier, EarlierStage, Error, Follower, Index, IndexedPart, Options, Pipeline,
+    ServingSnapshot,
     abi::{self, Abis},
     blocks::Blocks,
     keyspaces,
@@ -466,6 +467,44 @@ fn a_store_that_does_not_answer() {
     assert_eq!(follower.serving().snapshot().head(), Some(reference(&blocks[9])));
     assert_eq!(follower.adopt_newest().unwrap(), Some(Adopted::Taken));
     assert_eq!(follower.committed(), Some(reference(&blocks[9])));
+}
+
+/// What reversible blocks write was made without lists that joined since, and would hide what came with them.
+#[test]
+fn lists_that_join_need_a_new_follower() {
+    let blocks = chain(10, 0, 0);
+    let store = committed(&blocks[..5]);
+    let mut idle = follower(&store, &Options::default());
+    let mut follower = follower(&store, &Options::default());
+    for block in &blocks[5..] {
+        follower.apply(block).unwrap();
+    }
+    let part = |first| IndexedPart { first, abis_known: true };
+    let first_parent = BlockRef { number: 1, id: blocks[0].header.previous };
+    let mut earlier = Earlier { first_parent, state_first: 2, parts: vec![part(2)], under_way: None };
+    let mut join = |parts: Vec<IndexedPart>| {
+        earlier.parts = parts;
+        earlier.reach(&*store, EarlierStage::Files).unwrap();
+    };
+    // Before lists have joined, nothing is different.
+    join(vec![part(2)]);
+    assert_eq!(follower.adopt_newest().unwrap(), Some(Adopted::Taken));
+    join(vec![part(1), part(2)]);
+    let refused = follower.adopt_newest();
+    assert!(matches!(refused, Err(Error::EarlierJoined)), "{refused:?}");
+    assert_eq!(follower.serving().snapshot().view().earlier().unwrap().parts.len(), 1);
+    // One without reversible blocks has no such writes.
+    assert_eq!(idle.adopt_newest().unwrap(), Some(Adopted::Taken));
+    assert_eq!(idle.serving().snapshot().view().earlier().unwrap().parts.len(), 2);
+    // Nor has one where all of them are committed by then.
+    let mut pipeline = open(&store);
+    for block in &blocks[5..] {
+        pipeline.append_final(block).unwrap();
+    }
+    pipeline.flush().unwrap();
+    follower.finalize(reference(&blocks[9])).unwrap();
+    assert_eq!(follower.adopt_newest().unwrap(), Some(Adopted::Taken));
+    assert_eq!(follower.serving().snapshot().view().earlier().unwrap().parts.len(), 2);
 }
 
 /// Deltas follow from the ABIs of a dump, too.

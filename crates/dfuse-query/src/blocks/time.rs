@@ -27,7 +27,7 @@ pub fn by_time(read: &ReadContext<'_>, moment: TimePoint, comparison: TimeCompar
 /// `app_state_unavailable_error` where the block may be one of before the first that is indexed.
 fn find(snapshot: &ServingSnapshot, slot: BlockTimestamp, which: TimeMatch) -> ApiResult<Option<IndexedBlock>> {
     let (view, found) = (snapshot.view(), blocks::by_time(snapshot.view(), slot, which)?);
-    let Some(first_block) = snapshot.mid_chain_start() else { return Ok(found) };
+    let Some(first_block) = snapshot.history_start() else { return Ok(found) };
     let first = blocks::range(view, first_block..=u32::MAX, Direction::Forward)?.next().transpose()?;
     let Some(first) = first else { return Ok(found) };
     let may_be_before = match which {

@@ -45,6 +45,7 @@ impl From<dfuse_index::Error> for ApiError {
             E::Damaged { .. } | E::StoreDamaged { .. } => Self::damaged(error),
             E::Block(_)
             | E::OtherChain(_)
+            | E::EarlierJoined
             | E::Conflict { .. }
             | E::Unlinked { .. }
             | E::NewerSchema { .. }

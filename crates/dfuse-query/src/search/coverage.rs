@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 
 use dfuse_antelope::Name;
 use dfuse_index::{
-    ServingSnapshot, View,
+    Earlier, ServingSnapshot, View,
     abi::{self, AbiRecord},
+    accounts,
 };
 use dfuse_search::{DecodedContracts, Query, TermOptions};
 
@@ -19,6 +20,9 @@ pub(super) fn incomplete_from(
     options: &TermOptions,
     blocks: &RangeInclusive<u32>,
 ) -> ApiResult<Option<u32>> {
+    if let Some(earlier) = snapshot.view().earlier() {
+        return incomplete_part(snapshot.view(), earlier, query.decoded_contracts(options), blocks);
+    }
     let lacks_older = snapshot.lacks_older_state();
     let Some(first) = snapshot.mid_chain_start().filter(|_| lacks_older) else { return Ok(None) };
     let known = Known { view: snapshot.view(), first, from: *blocks.start() };
@@ -30,6 +34,48 @@ pub(super) fn incomplete_from(
         }
     };
     Ok(Some(first).filter(|_| !is_complete))
+}
+
+/// The same where earlier blocks joined: what was indexed together had the ABIs of those blocks only, and those that were known
+/// before the first of them.
+fn incomplete_part(
+    view: &View,
+    earlier: &Earlier,
+    decoded: DecodedContracts,
+    blocks: &RangeInclusive<u32>,
+) -> ApiResult<Option<u32>> {
+    let ends = earlier.parts.iter().skip(1).map(|next| next.first - 1).chain([u32::MAX]);
+    for (part, last) in earlier.parts.iter().zip(ends) {
+        let (from, to) = (part.first.max(*blocks.start()), last.min(*blocks.end()));
+        if part.abis_known || from > to {
+            continue;
+        }
+        let is_complete = match &decoded {
+            DecodedContracts::Any => false,
+            DecodedContracts::Of(contracts) => contracts.iter().try_fold(true, |all, contract| {
+                Ok::<_, ApiError>(all && came_within(view, *contract, part.first, from)?)
+            })?,
+        };
+        if !is_complete {
+            return Ok(Some(part.first));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the contract was created from block `first` on, or had its ABI set between that block and `before`.
+fn came_within(view: &View, contract: Name, first: u32, before: u32) -> ApiResult<bool> {
+    let account = accounts::get(view, contract)?;
+    if account.is_some_and(|account| account.creation.is_some() && account.block_number >= first) {
+        return Ok(true);
+    }
+    for record in abi::history(view, contract)? {
+        let record = record?;
+        if record.global_sequence > 0 && (first..before).contains(&record.block_number) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What is known of ABIs at each action from a block on.

@@ -104,8 +104,9 @@ impl BlockBounds {
         }
         let first_asked = asked.map_or(*blocks.start(), |asked| *asked.start());
         let blocks = (*blocks.start()).max(floor)..=*blocks.end();
-        let is_from_first = self.bounds.low.is_none_or(|low| (0..=i64::from(FIRST_STREAMABLE)).contains(&low));
-        let missing = missing_below(heads.lowest, FIRST_STREAMABLE).filter(|_| is_from_first);
+        // Numbers below 0 count from the head.
+        let from = self.bounds.low.map_or(Some(0), |low| u32::try_from(low).ok());
+        let missing = from.and_then(|from| missing_below(heads.lowest, from));
         Ok(Range { blocks, first_asked, open_end: None, missing })
     }
 }

@@ -22,7 +22,11 @@ pub(super) fn absent_since(first_block: u32, error: &ApiError) -> ApiError {
 /// Those of reading.
 pub fn was_created(view: &View, account: Name) -> ApiResult<bool> {
     match accounts::get(view, account) {
-        Ok(account) => Ok(account.is_some_and(|account| account.creation.is_some())),
+        // Earlier blocks may have joined, without their state.
+        Ok(account) => Ok(account.is_some_and(|account| {
+            let begins = view.earlier().map_or(0, |earlier| earlier.state_first);
+            account.creation.is_some() && account.block_number >= begins
+        })),
         // While that index is built again, nothing is certain.
         Err(Error::NotBuilt { .. }) => Ok(false),
         Err(error) => Err(error.into()),

@@ -30,7 +30,7 @@ pub async fn steps_from(request: Request, service: &Service) -> ApiResult<Steps>
         must_be_kept(&service.chain().serving.snapshot(), Part::BlockFiles, number)?;
     }
     if let Start::Block(number) = request.start
-        && let Some(first) = service.chain().serving.snapshot().mid_chain_start().filter(|first| number < *first)
+        && let Some(first) = service.chain().serving.snapshot().history_start().filter(|first| number < *first)
     {
         return Err(too_low(first));
     }

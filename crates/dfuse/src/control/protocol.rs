@@ -39,6 +39,8 @@ pub(crate) enum Command {
     DiskUse,
     /// Rewrite the indexes without what was removed, and tell what they take then.
     Compact,
+    /// Have the blocks from this one on, which the source has, join those that are there.
+    Extend { source: String, first: u32 },
     /// Answer a `GET` of this path and query. After the reply comes the body, to the end of the connection.
     Read { target: String },
 }
@@ -76,6 +78,10 @@ pub(crate) enum Reply {
     /// What the data take on the disk.
     DiskUse {
         disk_use: DiskUse,
+    },
+    /// Earlier blocks have joined; this was the first one before.
+    Extended {
+        before: u32,
     },
     /// The status of an answer, whose body follows.
     Answer {
@@ -137,7 +143,12 @@ impl Command {
                 gate.set_maintenance(on)?;
                 Reply::Maintenance { on }
             }
-            Self::Read { .. } | Self::Backup { .. } | Self::CopyIndexes { .. } | Self::DiskUse | Self::Compact => {
+            Self::Extend { .. }
+            | Self::Read { .. }
+            | Self::Backup { .. }
+            | Self::CopyIndexes { .. }
+            | Self::DiskUse
+            | Self::Compact => {
                 Reply::Failed { message: "only what has the indexes can answer this".to_owned(), is_usage: false }
             }
         })

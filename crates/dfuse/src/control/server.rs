@@ -31,7 +31,7 @@ use crate::{
     disk_use::DiskUse,
     failure::{UsageError, one_line},
     indexes::IndexStore,
-    start::DataDir,
+    start::{DataDir, Extender},
 };
 
 /// Connections at a time. Who is connected and says nothing takes the place of no command.
@@ -53,6 +53,7 @@ pub(crate) struct Control {
 /// What commands act on.
 #[derive(Clone)]
 pub(crate) struct Commanded {
+    pub(crate) extender: Extender,
     pub(crate) gate: Arc<Gate>,
     pub(crate) server: Server,
     pub(crate) store: IndexStore,
@@ -125,6 +126,11 @@ async fn answer(mut stream: UnixStream, commanded: Commanded, at_work: &Semaphor
     let _at_work = at_work.acquire().await.map_err(io::Error::other)?;
     let reply = match serde_json::from_str::<Command>(&line) {
         Ok(Command::Read { target }) => return read(stream, &commanded.server, &target).await,
+        Ok(Command::Extend { source, first }) => {
+            info!(command = "extend", first, "a command");
+            let extended = commanded.extender.extend(&source, first).await;
+            extended.map_or_else(|error| failed(&error), |before| Reply::Extended { before })
+        }
         Ok(command) => {
             info!(command = name(&command), "a command");
             spawn_blocking(move || commanded.run(command)).await.map_err(io::Error::other)?
@@ -158,8 +164,7 @@ async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
 impl Commanded {
     /// Does a command. May block on a disk.
     fn run(&self, command: Command) -> Reply {
-        self.try_run(command)
-            .unwrap_or_else(|error| Reply::Failed { message: one_line(&error), is_usage: error.is::<UsageError>() })
+        self.try_run(command).unwrap_or_else(|error| failed(&error))
     }
 
     fn try_run(&self, command: Command) -> anyhow::Result<Reply> {
@@ -210,6 +215,10 @@ async fn read(mut stream: UnixStream, server: &Server, target: &str) -> io::Resu
     stream.shutdown().await
 }
 
+fn failed(error: &anyhow::Error) -> Reply {
+    Reply::Failed { message: one_line(error), is_usage: error.is::<UsageError>() }
+}
+
 /// For the log, which does not say more.
 fn name(command: &Command) -> &'static str {
     match command {
@@ -221,6 +230,7 @@ fn name(command: &Command) -> &'static str {
         Command::KeysUsage { .. } => "keys usage",
         Command::Maintenance { on: true } => "maintenance on",
         Command::Maintenance { on: false } => "maintenance off",
+        Command::Extend { .. } => "extend",
         Command::Read { .. } => "read",
         Command::Backup { .. } => "backup",
         Command::CopyIndexes { .. } => "index copy",

@@ -54,6 +54,7 @@ fn json_of(reply: &Reply) -> Value {
         Reply::BackedUp { copied } => json!(copied),
         Reply::IndexesCopied => json!({}),
         Reply::DiskUse { disk_use } => json!(disk_use),
+        Reply::Extended { before } => json!({"before": before}),
         Reply::Failed { message, .. } => json!({"error": message}),
     }
 }
@@ -85,7 +86,11 @@ fn text(reply: &Reply, now: u64) -> String {
             text
         }
         Reply::Maintenance { on } => format!("maintenance is {}\n", if *on { "on" } else { "off" }),
-        Reply::Answer { .. } | Reply::BackedUp { .. } | Reply::IndexesCopied | Reply::DiskUse { .. } => {
+        Reply::Answer { .. }
+        | Reply::BackedUp { .. }
+        | Reply::IndexesCopied
+        | Reply::DiskUse { .. }
+        | Reply::Extended { .. } => {
             format!("{}\n", json_of(reply))
         }
         Reply::Failed { message, .. } => format!("{message}\n"),

@@ -8,13 +8,23 @@ use dfuse_index::{Error, IndexState, Options, Pipeline, Progress, Rebuild, Resul
 use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::{BlockSource, FeedBlocks, ForkedTransactions};
 use futures::{FutureExt, Stream};
-use tokio::task::spawn_blocking;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
 use tracing::{info, warn};
 
 use crate::indexes::{IndexStore, indexes};
 
 /// Blocks between two reports of an index that is being built.
 const REPORT_BLOCKS: u32 = 50_000;
+
+/// Work on the pipeline between two steps of the chain, and who waits for it.
+pub(crate) struct PipelineWork {
+    /// Any error but [`Error::Usage`] ends the following of the feed.
+    pub(crate) work: Box<dyn FnOnce(&mut Pipeline) -> Result<()> + Send>,
+    pub(crate) done: oneshot::Sender<std::result::Result<(), String>>,
+}
 
 /// What the indexes live on.
 pub(crate) struct Indexing {
@@ -27,13 +37,31 @@ pub(crate) struct Indexing {
     pub(crate) search: TermOptions,
 }
 
+impl PipelineWork {
+    async fn run_on(self, mut pipeline: Pipeline) -> Result<Pipeline> {
+        let Self { work, done } = self;
+        let worked = spawn_blocking(move || {
+            let result = work(&mut pipeline);
+            (pipeline, result)
+        });
+        let (pipeline, result) = worked.await.map_err(|_| Error::Usage("the process stops".to_owned()))?;
+        // Whoever waited may be gone.
+        let _ = done.send(result.as_ref().map(|()| ()).map_err(ToString::to_string));
+        match result {
+            Ok(()) | Err(Error::Usage(_)) => Ok(pipeline),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Indexing {
     /// Follows the feed until it ends. An index that others are ahead of is built from the block files meanwhile, and then
-    /// takes part.
+    /// takes part. `works` are done between two steps.
     pub(crate) async fn run(
         self,
         mut pipeline: Pipeline,
         mut dumps: impl Stream<Item = AbiDump> + Send + Unpin,
+        mut works: mpsc::Receiver<PipelineWork>,
     ) -> Result<()> {
         let status = pipeline.serving().status();
         let behind = status.indexes.iter().filter(|index| matches!(index.state, IndexState::Behind(_)));
@@ -54,7 +82,18 @@ impl Indexing {
                 }
             };
         }
-        follow_feed(pipeline, &self.feed, dumps, &*self.forked, std::future::pending()).await.map(drop)
+        loop {
+            let mut next = None;
+            let come = async {
+                match works.recv().await {
+                    Some(work) => next = Some(work),
+                    None => std::future::pending().await,
+                }
+            };
+            pipeline = follow_feed(pipeline, &self.feed, &mut dumps, &*self.forked, come).await?;
+            let Some(work) = next else { return Ok(()) };
+            pipeline = work.run_on(pipeline).await?;
+        }
     }
 
     /// Builds an index up to where the others are.

@@ -11,14 +11,15 @@ use dfuse_kv::{Durability, EngineOptions};
 use dfuse_query::{Chain, GateAccess, Service};
 use dfuse_search::SearchIndex;
 use dfuse_trx::ForkedTransactions;
-use tokio::task::spawn_blocking;
+use tokio::{sync::mpsc, task::spawn_blocking};
 use tracing::{info, warn};
 
 use super::{
     access,
     conditions::Conditions,
+    extend::Extender,
     given::Given,
-    index::Indexing,
+    index::{Indexing, PipelineWork},
     repair,
     retention::{self, Retention},
     settings,
@@ -144,6 +145,12 @@ impl Opened {
             forked: self.forked.clone(),
             search: given.terms.clone(),
         }
+    }
+
+    /// What has earlier blocks join, and the work that it has for the pipeline.
+    pub(super) fn extender(&self, given: &Given<'_>) -> anyhow::Result<(Extender, mpsc::Receiver<PipelineWork>)> {
+        let stores = (self.files.clone(), self.store.clone());
+        Extender::new(given, &self.pipeline, self.handle(), stores, self.forked.clone())
     }
 
     /// What removes what is kept no longer.

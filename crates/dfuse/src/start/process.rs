@@ -26,6 +26,7 @@ use super::{
     filtered_before,
     filtering::Filtering,
     given::Given,
+    index::PipelineWork,
     ingest::{Ingest, LogState, keep},
     load::{self, Loaded},
     machine_name::MachineName,
@@ -239,7 +240,9 @@ async fn begin(
     let report = storage::report(opened.store.clone(), given.data_dir.path().to_owned(), conditions.clone());
     spawn_until(&mut parts, "counting what is stored", &stop, report);
     surfaces.warn_of_key(&conditions).await;
+    let (extender, works) = opened.extender(given)?;
     let commanded = Commanded {
+        extender,
         gate: opened.access.gate.clone(),
         server: surfaces.http().clone(),
         store: opened.store.clone(),
@@ -247,7 +250,7 @@ async fn begin(
         state,
         with_blocks: settings.blocks.store.is_none(),
     };
-    let taking = Taking { nodes, source, durable };
+    let taking = Taking { nodes, source, durable, works };
     work(given, opened, taking, commanded, &conditions, &stop, &mut parts).await?;
     surfaces.serve(&mut parts, listeners, &stop)?;
     Ok(parts)
@@ -269,13 +272,15 @@ struct Taking {
     source: Source,
     /// The last block that is there for good, which the source is told.
     durable: Arc<AtomicU32>,
+    /// What is to be done with the indexes between two blocks.
+    works: mpsc::Receiver<PipelineWork>,
 }
 
 /// Begins the parts that take blocks, index them, keep them in files, and take commands.
 async fn work(
     given: &Given<'_>,
     opened: Opened,
-    Taking { nodes, source, durable }: Taking,
+    Taking { nodes, source, durable, works }: Taking,
     commanded: Commanded,
     conditions: &Arc<Conditions>,
     stop: &CancellationToken,
@@ -329,7 +334,7 @@ async fn work(
     parts.spawn_ingest(ingest.run());
     if given.roles.index {
         parts.spawn("indexing", async move {
-            match indexing.run(pipeline, Box::pin(received(offered))).await {
+            match indexing.run(pipeline, Box::pin(received(offered)), works).await {
                 // Whoever took the feed says why.
                 Err(dfuse_index::Error::Blocks(dfuse_blocks::Error::Closed)) => Ok(()),
                 result => Ok(result?),

@@ -18,6 +18,7 @@ use super::{
     DataDir, Settings, access,
     begun::Begun,
     descriptors::{Shares, raise_limit},
+    extend::Extender,
     given::Given,
     opened::Opened,
     origin::Origin,
@@ -56,6 +57,19 @@ pub(crate) async fn with_server<T>(
     data_dir: DataDir,
     ask: impl AsyncFnOnce(Server) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    with_opened(settings, data_dir, async |server, _| ask(server).await).await
+}
+
+/// Has earlier blocks join those of the data directory: see [`Extender::extend`].
+pub(crate) async fn extend(settings: &Settings, data_dir: DataDir, source: &str, first: u32) -> anyhow::Result<u32> {
+    with_opened(settings, data_dir, async |_, extender| extender.extend(source, first).await).await
+}
+
+async fn with_opened<T>(
+    settings: &Settings,
+    data_dir: DataDir,
+    ask: impl AsyncFnOnce(Server, Extender) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let shares = Shares::new(raise_limit(), 1, false);
     let given = Given {
         settings,
@@ -75,15 +89,16 @@ pub(crate) async fn with_server<T>(
     let opened = Opened::open(&given).await?;
     let server = Surfaces::new(opened.service(&given), (settings, &shares, Roles::ALL), None)?.http().clone();
     let indexing = opened.indexing(&given);
+    let (extender, works) = opened.extender(&given)?;
     let Opened { feed, pipeline, store, access, .. } = opened;
     let (handle, serving, gate) = (feed.handle(), pipeline.serving().clone(), access.gate.clone());
-    let index = tokio::spawn(indexing.run(pipeline, stream::pending()));
+    let index = tokio::spawn(indexing.run(pipeline, stream::pending(), works));
     // A snapshot without blocks after it is answered from, too.
     while handle.head().is_some() && serving.snapshot().head() != handle.head() && !index.is_finished() {
         sleep(POLL).await;
     }
     // What the server holds of the indexes is dropped with it, before they close.
-    let asked = ask(server).await;
+    let asked = ask(server, extender).await;
     let closed = feed.close().await;
     ended(index).await?;
     access::close(gate).await;

@@ -257,6 +257,12 @@ impl CheckIndex {
                 report.equal + report.different
             );
         }
+        if !report.passed_over.is_empty() {
+            tracing::warn!(
+                indexes = report.passed_over.join(", "),
+                "earlier blocks have joined these indexes, which are not compared"
+            );
+        }
         tracing::info!(block = block.number, entries = report.equal, "the indexes are what the blocks say");
         Ok(())
     }

@@ -28,7 +28,7 @@ const PAGE: &str = "fragment P on PageInfo{startCursor endCursor hasNextPage has
 const STATE: &str = "blockRef{number id} isIrreversible irreversibleBlockNum stateFromBlockNum isComplete";
 const BALANCES: &str = "edges{cursor node{contract account symbol precision balance}} pageInfo{...P}";
 /// What an answer may lack.
-const COVERAGE: &str = "filtered stateFromBlockNum missing{lowBlockNum highBlockNum} details{...S}";
+const COVERAGE: &str = "filtered stateFromBlockNum holes{lowBlockNum highBlockNum} details{...S}";
 
 pub(super) const BY_TIME: &str = "query($time: Time!){blockIDByTime(time: $time, comparator: EQ){time num id}}";
 pub(super) const AT_CREATION: &str =

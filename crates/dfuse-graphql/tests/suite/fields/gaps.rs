@@ -82,14 +82,14 @@ pub(super) async fn of_the_middle(blocks: &[Block], walk: &mut Walk) {
         chain.push(block.clone()).await;
     }
     let first = blocks[0].number;
-    let missing = json!({"lowBlockNum": 2, "highBlockNum": first - 1});
+    let holes = json!([{"lowBlockNum": 2, "highBlockNum": first - 1}]);
     // ABIs of before decide about the first one, and nothing of before about the second one.
     for (query, from) in [("data.to:bob", json!(first)), (EXECUTED, Value::Null)] {
         let answers = coverage(&chain, walk, query).await;
         let fields = [PAGES[0], PAGES[1], "searchCount"];
         all_say(&answers, &fields, "stateFromBlockNum", &from);
-        all_say(&answers, &fields, "missing", &missing);
-        all_say(&answers, &["getAccountHistoryActions"], "missing", &missing);
+        all_say(&answers, &fields, "holes", &holes);
+        all_say(&answers, &["getAccountHistoryActions"], "holes", &holes);
         all_say(&answers, &fields, "filtered", &json!(false));
     }
     let mut ops = blocks.iter().flat_map(|block| block.transaction_traces()).flat_map(|trace| &trace.db_ops);

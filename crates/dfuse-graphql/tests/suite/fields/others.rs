@@ -380,7 +380,7 @@ impl Others<'_> {
 }
 
 /// What says what an answer lacks.
-const COVERAGE: [&str; 4] = ["filtered", "stateFromBlockNum", "missing", "details"];
+const COVERAGE: [&str; 4] = ["filtered", "stateFromBlockNum", "holes", "details"];
 
 /// Asserts that a search says that it was of all there is.
 #[track_caller]
