@@ -332,7 +332,8 @@ impl Subscription {
 /// Where a stream begins.
 fn begin(start: Start, confirmations: u32, hub: &Hub, shared: &Shared) -> Result<Position> {
     let number = match start {
-        Start::Block(number) => number.max(shared.options.first_streamable),
+        // Earlier blocks may have joined.
+        Start::Block(number) => number.max(shared.options.first_streamable.min(hub.first)),
         Start::Head(below) => hub.confirmed(confirmations).saturating_sub(below).max(hub.first),
         Start::Lib => hub.lib().number.max(hub.first),
         Start::Cursor(cursor) => return Ok(Position { tip: cursor.tip, lib: cursor.lib, settled: false }),
