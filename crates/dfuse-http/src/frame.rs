@@ -166,7 +166,8 @@ impl Frame {
     pub(crate) fn refuse(&self, error: ApiError, client: SocketAddr) -> Vec<u8> {
         let trace_id = self.trace_ids.next();
         let status = error.status();
-        tracing::info!(
+        self.api.recent().refuse(error.row().code);
+        tracing::debug!(
             target: record::TARGET, status = status.as_u16(), %trace_id, code = error.row().code, %client, "not a request"
         );
         request_begins(self.api.metrics());

@@ -10,6 +10,8 @@ use dfuse_query::TraceId;
 
 /// Most requests that are kept of each kind.
 const KEPT: usize = 20;
+/// How often refused requests are told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Who takes longer is slow.
 const SLOW: Duration = Duration::from_millis(500);
 
@@ -48,6 +50,8 @@ pub struct FailedSoFar {
 pub struct Recent {
     /// By code, of which there are as many as the table of errors has.
     codes: Mutex<BTreeMap<&'static str, FailedSoFar>>,
+    /// Requests that were refused since that was told last, by code.
+    refused: Mutex<BTreeMap<&'static str, u64>>,
     failed: Mutex<VecDeque<Answered>>,
     slow: Mutex<VecDeque<Answered>>,
 }
@@ -77,6 +81,36 @@ impl Recent {
         of_code.last = answered.clone();
     }
 
+    /// Counts a request that clients should not have sent so.
+    pub(crate) fn refuse(&self, code: &'static str) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
+    }
+
+    /// Logs once a minute how many requests were refused, and why, if any were: lines of their own would be as many as clients like.
+    /// Does not end.
+    pub async fn tell_refused(&self) {
+        loop {
+            tokio::time::sleep(TELL_EVERY).await;
+            if let Some((requests, codes)) = self.take_refused() {
+                tracing::info!(
+                    requests,
+                    codes,
+                    "requests were refused; the level debug of dfuse_api::request has a line for each"
+                );
+            }
+        }
+    }
+
+    /// How many there were since this was asked last, if any, and their codes with counts, the most frequent first.
+    fn take_refused(&self) -> Option<(u64, String)> {
+        let refused = std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner));
+        let requests = refused.values().sum();
+        let mut codes: Vec<_> = refused.into_iter().collect();
+        codes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let codes: Vec<_> = codes.into_iter().map(|(code, count)| format!("{code}: {count}")).collect();
+        (requests > 0).then(|| (requests, codes.join(", ")))
+    }
+
     /// Errors by code, that of the last one first.
     pub fn by_code(&self) -> Vec<FailedSoFar> {
         let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,4 +138,20 @@ fn keep(list: &Mutex<VecDeque<Answered>>, answered: Answered) {
 
 fn newest_first(list: &Mutex<VecDeque<Answered>>) -> Vec<Answered> {
     list.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_requests_are_counted_by_code() {
+        let recent = Recent::default();
+        assert_eq!(recent.take_refused(), None);
+        for code in ["a_error", "b_error", "b_error"] {
+            recent.refuse(code);
+        }
+        assert_eq!(recent.take_refused(), Some((3, "b_error: 2, a_error: 1".to_owned())));
+        assert_eq!(recent.take_refused(), None, "told once");
+    }
 }

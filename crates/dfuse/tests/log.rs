@@ -47,6 +47,9 @@ fn source(folder: &Path) -> String {
     format!("deep-mind:{}", text(&file))
 }
 
+/// What has a line in the log for each request.
+const ALL_REQUESTS: [&str; 2] = ["--log-level", "info,dfuse_api::request=debug"];
+
 /// Sends requests over one connection, each with a long line in the log, and reads the head of every answer.
 fn ask(stream: &mut TcpStream, requests: usize) {
     let target = format!("/nowhere?{}", "x".repeat(500));
@@ -88,7 +91,7 @@ fn requests_are_answered_and_what_was_lost_is_told() {
             "--log-format",
             format,
         ];
-        let mut server = Server::unread(&mut command(&arguments), writer, address.clone());
+        let mut server = Server::unread(command(&arguments).args(ALL_REQUESTS), writer, address.clone());
         let mut stream = server.connect();
         ask(&mut stream, REQUESTS);
         // Blocks were taken all the while.
@@ -141,7 +144,8 @@ fn the_process_ends_although_nobody_reads() {
             "--data-dir",
             text(&data),
         ];
-        let mut server = Server::unread(command(&arguments).stdin(Stdio::piped()), writer, address.clone());
+        let mut server =
+            Server::unread(command(&arguments).args(ALL_REQUESTS).stdin(Stdio::piped()), writer, address.clone());
         let mut client = server.connect();
         ask(&mut client, 200);
         if signals == 2 {
@@ -168,7 +172,8 @@ fn since_ready(server: Server) -> Vec<String> {
     log[begin + 1..end].to_vec()
 }
 
-/// Neither blocks nor requests nor streams have lines at the default level: one a minute would be too many for what takes seconds.
+/// Neither blocks nor requests nor streams have lines at the default level, and what clients should not have asked has none either: one a
+/// minute would be too many for what takes seconds.
 #[test]
 fn a_healthy_server_is_quiet() {
     let folder = TempDir::new().unwrap();
@@ -196,6 +201,18 @@ fn a_healthy_server_is_quiet() {
         for target in ["/v0/blocks?limit=3", "/v0/search/transactions?q=action:transfer&limit=3", "/metrics", "/"] {
             assert_eq!(server.get(target).status, 200, "{target}");
         }
+        // It is crawled for what is unknown, and for what is no request.
+        for (target, status) in [
+            ("/v0/transactions/00000000000000000000000000000000000000000000000000000000000000aa", 404),
+            ("/v0/blocks/00000000000000000000000000000000000000000000000000000000000000aa", 404),
+            ("/v0/search/transactions?q=%28", 400),
+            ("/wp-login.php", 404),
+        ] {
+            assert_eq!(server.get(target).status, status, "{target}");
+        }
+        let mut noise = server.connect();
+        noise.write_all(b"\x16\x03\x01\x02\x00\r\n\r\n").unwrap();
+        noise.read_to_end(&mut Vec::new()).unwrap();
         let health = server.get("/healthz");
         assert_eq!(health.status, 200, "{:?}", health.json());
         height = health.json()["head"]["num"].as_u64().unwrap();

@@ -26,6 +26,8 @@ pub(super) const TARGET: &str = "dfuse_api::request";
 pub(super) const NO_ROUTE: &str = "none";
 /// Label of methods that are not HTTP's.
 pub(super) const OTHER_METHOD: &str = "other";
+/// What refused requests without a code of ours are counted under.
+const NO_CODE: &str = "without a code";
 /// Values of these parameters are not logged, nor those of names that end in the same after `_`, `-` or `.`.
 const SECRETS: [&str; 14] = [
     "token",
@@ -139,6 +141,9 @@ impl Drop for Record {
             spans.offer(|| SpanRecord { answered: answered(), route, traceparent });
         }
         self.api.recent().note(answered, self.status, taken);
+        if (400..500).contains(&self.status) {
+            self.api.recent().refuse(self.code.unwrap_or(NO_CODE));
+        }
         macro_rules! log {
             ($level:expr) => {
                 tracing::event!(
@@ -158,9 +163,10 @@ impl Drop for Record {
                 )
             };
         }
-        // What succeeds is counted; a busy server would write nothing else.
+        // What succeeds is counted, and so is what clients should not have asked: a busy server, or one that is crawled, would write
+        // nothing else.
         match self.status {
-            0..400 => log!(Level::DEBUG),
+            0..500 => log!(Level::DEBUG),
             _ => log!(Level::INFO),
         }
     }

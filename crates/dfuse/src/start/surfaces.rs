@@ -127,6 +127,11 @@ impl Surfaces {
                 Ok(())
             });
         }
+        let (api, stopped) = (http.api().clone(), stop.clone());
+        parts.spawn("telling refused requests", async move {
+            stopped.run_until_cancelled(api.recent().tell_refused()).await;
+            Ok(())
+        });
         let address = listeners.http.local_addr()?;
         let s = if http.api().http_options().tls.is_some() { "s" } else { "" };
         let stopped = stop.clone().cancelled_owned();
