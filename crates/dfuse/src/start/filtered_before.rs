@@ -50,6 +50,11 @@ pub(super) async fn check(data_dir: &Path, filter: &Filter, feed: &FeedHandle) -
     Ok(())
 }
 
+/// What a filter says, in one form whatever its texts look like: for machines that must filter alike.
+pub(super) fn described(filter: &Filter) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(&listed(filter))?)
+}
+
 /// What a filter says, from each block on at which that changes; nothing if it passes everything.
 fn listed(filter: &Filter) -> Vec<From> {
     let all = filter

@@ -63,6 +63,43 @@ impl MachineName {
         Ok(machine)
     }
 
+    /// Tells the other machines that take blocks for the same store what this one filters by, which must be the same.
+    ///
+    /// # Errors
+    /// One of them is at work and filters by something else; those of the store.
+    pub(super) async fn must_filter_alike(&self, filter: &str) -> anyhow::Result<()> {
+        let of = |name: &str| format!("filters/{name}");
+        for name in self.objects.list("filters").await? {
+            let other = self.objects.get(&of(&name)).await?.unwrap_or_default();
+            if name == self.name || other == filter.as_bytes() || !self.is_at_work(&name).await? {
+                continue;
+            }
+            let (theirs, own) = (String::from_utf8_lossy(&other), filter);
+            return Err(usage(format!(
+                "the machine \"{name}\" takes blocks for the same store, and filters them by {theirs}, this one by {own}: blocks of one \
+                 store must be filtered alike; set the same filter.include, filter.exclude and filter.system on all machines with the role \
+                 ingest. To change them, stop all of these machines first"
+            )));
+        }
+        Ok(self.objects.replace(&of(&self.name), filter.as_bytes().to_vec()).await?)
+    }
+
+    /// Whether a machine renews its name.
+    async fn is_at_work(&self, name: &str) -> anyhow::Result<bool> {
+        let object = format!("machines/{name}");
+        let Some(known) = self.objects.get(&object).await? else { return Ok(false) };
+        info!(name, "this machine filters blocks by something else: it is seen whether it is at work");
+        for _ in 0..(RENEW_EVERY * FREE_AFTER).as_secs() / LOOK_EVERY.as_secs() {
+            sleep(LOOK_EVERY).await;
+            match self.objects.get(&object).await? {
+                None => return Ok(false),
+                Some(now) if now != known => return Ok(true),
+                Some(_) => {}
+            }
+        }
+        Ok(false)
+    }
+
     /// For those who do without the name while another process has it, too.
     pub(super) fn is_ours(&self) -> Arc<AtomicBool> {
         self.is_ours.clone()

@@ -184,7 +184,11 @@ async fn name_of(given: &Given<'_>) -> anyhow::Result<Option<Arc<MachineName>>> 
     match &given.settings.machines.name {
         Some(name) => {
             let objects = files.access_objects();
-            Ok(Some(Arc::new(MachineName::take(name, given.data_dir.path(), objects).await?)))
+            let name = MachineName::take(name, given.data_dir.path(), objects).await?;
+            if roles.ingest {
+                name.must_filter_alike(&filtered_before::described(&given.filter)?).await?;
+            }
+            Ok(Some(Arc::new(name)))
         }
         None => Ok(None),
     }

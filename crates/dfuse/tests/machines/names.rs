@@ -1,4 +1,4 @@
-//! Two machines of one name: one of them is refused, or both say so.
+//! Two machines of one name: one of them is refused, or both say so. One that would filter blocks otherwise than another is refused, too.
 
 use std::{fs, process::Stdio};
 
@@ -26,6 +26,9 @@ fn a_name_is_that_of_one_machine() {
     first.kill();
     first.start(log);
     // One that has ended has given it back.
+    let other = Machine::new(folder.path(), "b", "ingest", &[]).with("DFUSE_FILTER__EXCLUDE", "receiver == 'spam'");
+    let refused = Server::spawn(other.command().stdin(Stdio::piped()));
+    refused.fails(2, "the machine \"a\" takes blocks for the same store, and filters them by [], this one by ");
     first.stop();
     let mut second = second();
     second.start(log);
