@@ -8,6 +8,7 @@ mod coverage;
 mod deferred;
 mod enums;
 mod exception;
+mod height;
 mod history;
 mod lifecycle;
 mod operations;
@@ -28,6 +29,7 @@ pub(crate) use enums::{
     DtrxOperation, RamAction, RamFamily, RamOperation, SortOrder, TableOperation, TokenBalancesSortField,
     TokensSortField, TransactionLifecycleStatus, TransactionStatus, Uint64Encoding,
 };
+pub(crate) use height::{BlockRef, StateHeight};
 pub(crate) use history::{AccountHistoryActionsConnection, SimpleActionTrace, SimpleActionTraceEdge};
 pub(crate) use lifecycle::TransactionLifecycle;
 pub(crate) use operations::{DbOp, DecodedObject, DtrxOp, RamOp, TableOp};
@@ -36,7 +38,7 @@ pub(crate) use search::{
     SearchCountResponse, SearchTransactionBackwardResponse, SearchTransactionForwardResponse,
     SearchTransactionsBackwardResponse, SearchTransactionsForwardResponse,
 };
-pub(crate) use state::{StateHeight, Table, TableDiffResponse, TableRowDiff, TableRowResponse, TableRowsResponse};
+pub(crate) use state::{Table, TableDiffResponse, TableRowDiff, TableRowResponse, TableRowsResponse};
 pub(crate) use streams::{HeadResponse, TableDeltasResponse};
-pub(crate) use tokens::{AccountBalanceConnection, BlockRef, TokenConnection};
+pub(crate) use tokens::{AccountBalanceConnection, TokenConnection};
 pub(crate) use transaction::TransactionTrace;

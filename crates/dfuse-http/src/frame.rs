@@ -34,7 +34,8 @@ use crate::{
     metrics::{request_begins, request_ends},
     refused::Refused,
     request_span::RequestSpan,
-    routes::{ErrorPage, Routes, Shape, Shaped, Untouched},
+    routes::{ErrorPage, Routes, Untouched},
+    shaped::{Shape, Shaped},
 };
 
 /// The header with the trace id.

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `server`, `frame` | connections, and what is around every request: trace id, CORS, errors in their one form, log line, counts |
 //! | `routes`, `endpoint`, `parameter`, `charge`, `schema` | what a surface gives the server: the table of its endpoints |
-//! | `answer` | errors as responses |
+//! | `answer`, `shaped` | errors as responses; those in the form of a surface |
 //! | `peer`, `sender`, `params`, `bodies` | the other end of a connection and who asks there; the validator of parameters, which names all that is wrong at once; memory for bodies |
 //! | `limited` | limits and usage of callers |
 //! | `tls` | certificates, read again when they change |
@@ -47,6 +47,7 @@ mod routes;
 mod schema;
 pub mod sender;
 mod server;
+mod shaped;
 mod spans;
 mod stopping;
 pub mod streamed;
@@ -67,9 +68,10 @@ pub use parameter::{Kind, Parameter, Place};
 pub use params::Params;
 pub use places::ConnectionPlace;
 pub use recent::{Answered, FailedSoFar, Recent};
-pub use routes::{ErrorPage, Routes, Shape, Shaped, ShapedError, Untouched};
+pub use routes::{ErrorPage, Routes, Untouched};
 pub use schema::{AnswerForm, Field, Schema};
 pub use server::Server;
+pub use shaped::{Shape, Shaped, ShapedError};
 pub use spans::{SpanRecord, Spans};
 pub use stopping::Stopping;
 pub use tls::{Tls, TlsError};

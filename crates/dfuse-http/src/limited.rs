@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dfuse_query::{ApiError, Caller, ErrorCode, Standing, Usage};
 use hyper::body::{Frame, SizeHint};
 
-use crate::{Counts, routes::Shaped};
+use crate::{Counts, shaped::Shaped};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");

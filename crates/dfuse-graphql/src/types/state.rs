@@ -8,7 +8,7 @@ use dfuse_query::{ApiResult, state::Height};
 use dfuse_render::{RenderedRow, RowForm};
 use dfuse_state::TableRow as RowOfTable;
 
-use super::{BlockRef, DecodedObject, Json, Uint32, Uint64Encoding, operations::encoded, tokens::block_of};
+use super::{DecodedObject, Json, StateHeight, Uint32, Uint64Encoding, operations::encoded};
 use crate::{metrics::Costs, read::Request};
 
 /// The table of some rows at a height.
@@ -93,33 +93,6 @@ impl TableRow {
         Ok(match decoded {
             Ok(object) => DecodedObject { object: Some(Json(object)), error: None },
             Err(error) => DecodedObject { object: None, error: Some(error) },
-        })
-    }
-}
-
-/// The height of an answer.
-#[derive(SimpleObject)]
-pub(crate) struct StateHeight {
-    /// The block after which it was so; absent before the first one.
-    pub(crate) block_ref: Option<BlockRef>,
-    /// Whether that block can no longer be undone.
-    pub(crate) is_irreversible: bool,
-    /// The last block that can no longer be undone.
-    pub(crate) irreversible_block_num: Uint32,
-    /// The first block whose changes are known, if the chain had begun before it.
-    pub(crate) state_from_block_num: Option<Uint32>,
-    /// Whether nothing is lacking that was written before that block.
-    pub(crate) is_complete: bool,
-}
-
-impl StateHeight {
-    pub(crate) fn new(height: &Height, is_complete: bool) -> ApiResult<Self> {
-        Ok(Self {
-            block_ref: block_of(height)?,
-            is_irreversible: height.reversible_block().is_none(),
-            irreversible_block_num: height.last_irreversible_block().map_or(0, |lib| lib.number).into(),
-            state_from_block_num: height.state_start().map(Into::into),
-            is_complete,
         })
     }
 }

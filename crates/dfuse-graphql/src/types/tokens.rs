@@ -2,28 +2,10 @@
 
 use async_graphql::{Object, SimpleObject};
 use dfuse_antelope::Asset;
-use dfuse_query::{
-    ApiResult,
-    state::{Height, RankedPage},
-};
+use dfuse_query::{ApiResult, state::RankedPage};
 use dfuse_state::tokens::{Token as TokenRow, TokenHolder};
 
 use super::{AssetFormat, PageInfo, StateHeight, Uint32, Uint64};
-
-/// A block by number and id.
-#[derive(Debug, Clone, SimpleObject)]
-pub(crate) struct BlockRef {
-    /// Its height.
-    number: Uint64,
-    /// Its id.
-    id: String,
-}
-
-/// Which block a list is of.
-pub(super) fn block_of(height: &Height) -> ApiResult<Option<BlockRef>> {
-    let block = height.block()?;
-    Ok(block.map(|block| BlockRef { number: u64::from(block.number).into(), id: block.id.to_string() }))
-}
 
 fn amount(asset: Asset, format: Option<AssetFormat>) -> String {
     match format.unwrap_or(AssetFormat::Asset) {
