@@ -29,7 +29,7 @@ pub(crate) use enums::{
     DtrxOperation, RamAction, RamFamily, RamOperation, SortOrder, TableOperation, TokenBalancesSortField,
     TokensSortField, TransactionLifecycleStatus, TransactionStatus, Uint64Encoding,
 };
-pub(crate) use height::{BlockRef, StateHeight};
+pub(crate) use height::StateHeight;
 pub(crate) use history::{AccountHistoryActionsConnection, SimpleActionTrace, SimpleActionTraceEdge};
 pub(crate) use lifecycle::TransactionLifecycle;
 pub(crate) use operations::{DbOp, DecodedObject, DtrxOp, RamOp, TableOp};

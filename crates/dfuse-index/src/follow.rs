@@ -79,7 +79,11 @@ pub async fn follow_feed(
             }
             Start::Cursor(Cursor { step: Step::New, block, tip: block, lib: block.number })
         }
-        None => Start::Block(feed.first_block().unwrap_or(0)),
+        // Blocks of before the snapshot may have joined those of the feed.
+        None => {
+            let after = pipeline.loaded().map_or(0, |loaded| loaded.number.saturating_add(1));
+            Start::Block(feed.first_block().unwrap_or(0).max(after))
+        }
     };
     let subscription = feed.subscribe(start).await?;
     let dumps = dumps.map(|dump| Ok(ChainStep::AbiDump(dump)));

@@ -208,7 +208,8 @@ fn without_a_schedule_no_difference_makes_one() {
 
 #[test]
 fn a_difference_of_another_schedule_is_refused() {
-    let changes: [(&[u16], &[(u16, &str)]); 2] = [(&[2], &[]), (&[], &[(3, "b")])];
+    type Change<'a> = (&'a [u16], &'a [(u16, &'a str)]);
+    let changes: [Change<'_>; 2] = [(&[2], &[]), (&[], &[(3, "b")])];
     for (removed, inserted) in changes {
         let chain = Chain::of(&["a", "b"]);
         let header = chain.header(ROUND, true, Some((2, removed, inserted)));

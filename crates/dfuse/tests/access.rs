@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpStream,
     path::Path,
     process::{Command, Stdio},
@@ -27,8 +27,8 @@ fn maintenance(data: &Path, state: &str) {
     assert!(dfuse.args(["maintenance", state, "--data-dir", text(data)]).status().unwrap().success());
 }
 
-/// Version and status of the answer to a request for a WebSocket connection.
-fn upgrade(server: &mut Server, target: &str) -> String {
+/// Version and status of the answer to a request for a WebSocket connection, and the length of its body.
+fn upgrade(server: &mut Server, target: &str) -> (String, usize) {
     let mut stream = TcpStream::connect(server.address()).unwrap();
     write!(
         stream,
@@ -36,9 +36,13 @@ fn upgrade(server: &mut Server, target: &str) -> String {
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
     )
     .unwrap();
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).unwrap();
-    String::from_utf8(status.to_vec()).unwrap()
+    let mut head = String::new();
+    let mut reader = BufReader::new(stream);
+    while !head.ends_with("\r\n\r\n") {
+        assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    (head[..12].to_owned(), length.map_or(0, |length| length.parse().unwrap()))
 }
 
 #[test]
@@ -91,10 +95,13 @@ fn keys_come_and_go_while_it_runs() {
     let rows = format!("/v0/state/table_scopes?account=eosio.token&table=accounts&token={token}");
     let answer = server.get(&rows);
     assert!(answer.status == 200 && answer.headers.contains("x-ratelimit-limit: 1000"), "{}", answer.headers);
-    assert_eq!(server.get(&format!("/v0/blocks?limit=1&token={token}")).json()["code"], "auth_invalid_tier_error");
+    let refused = server.get(&format!("/v0/blocks?limit=1&token={token}"));
+    assert_eq!(refused.json()["code"], "auth_invalid_tier_error");
+    let mut egress_bytes = answer.body.len() + refused.body.len();
     // Connections of browsers have the token in their query: its tier has none.
     for path in ["/v1/stream", "/graphql"] {
-        let status = upgrade(&mut server, &format!("{path}?token={token}"));
+        let (status, length) = upgrade(&mut server, &format!("{path}?token={token}"));
+        egress_bytes += length;
         assert!(["HTTP/1.1 403", "HTTP/1.1 101"].contains(&&*status), "{path}: {status}");
     }
     // The log says whose key it was.
@@ -107,7 +114,7 @@ fn keys_come_and_go_while_it_runs() {
     assert!(!log.iter().any(|line| line.contains(&key["server_".len()..])), "the key is in the log");
     let used = dfuse(&data, &["keys", "usage", id]);
     assert_eq!((&used[0]["requests"], &used[0]["documents"], &used[0]["subject"]), (&json!(1), &json!(1), &json!(id)));
-    assert_eq!(used[0]["egress_bytes"], answer.body.len());
+    assert_eq!(used[0]["egress_bytes"], egress_bytes);
 
     // What it was told before outlives it, and so does the token.
     let mut server = start();

@@ -162,7 +162,7 @@ fn ask_graphql(server: &mut Server, query: &str, low: u32, high: u32) -> Value {
 
 /// Both answer all questions in the same way, but for those that `differs` takes.
 fn compare(chain: &Chain, late: &mut Server, whole: &mut Server, differs: impl Fn(&str) -> bool) {
-    compare_every(7, chain, late, whole, differs);
+    compare_every(31, chain, late, whole, differs);
 }
 
 fn compare_every(step: usize, chain: &Chain, late: &mut Server, whole: &mut Server, differs: impl Fn(&str) -> bool) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Object, SimpleObject};
 use dfuse_antelope::Name;
-use dfuse_query::{ApiResult, state::Height};
+use dfuse_query::ApiResult;
 use dfuse_render::{RenderedRow, RowForm};
 use dfuse_state::TableRow as RowOfTable;
 

@@ -21,7 +21,7 @@ pub(super) fn incomplete_from(
     blocks: &RangeInclusive<u32>,
 ) -> ApiResult<Option<u32>> {
     if let Some(earlier) = snapshot.view().earlier() {
-        return incomplete_part(snapshot.view(), earlier, query.decoded_contracts(options), blocks);
+        return incomplete_part(snapshot.view(), earlier, &query.decoded_contracts(options), blocks);
     }
     let lacks_older = snapshot.lacks_older_state();
     let Some(first) = snapshot.mid_chain_start().filter(|_| lacks_older) else { return Ok(None) };
@@ -41,7 +41,7 @@ pub(super) fn incomplete_from(
 fn incomplete_part(
     view: &View,
     earlier: &Earlier,
-    decoded: DecodedContracts,
+    decoded: &DecodedContracts,
     blocks: &RangeInclusive<u32>,
 ) -> ApiResult<Option<u32>> {
     let ends = earlier.parts.iter().skip(1).map(|next| next.first - 1).chain([u32::MAX]);
@@ -50,7 +50,7 @@ fn incomplete_part(
         if part.abis_known || from > to {
             continue;
         }
-        let is_complete = match &decoded {
+        let is_complete = match decoded {
             DecodedContracts::Any => false,
             DecodedContracts::Of(contracts) => contracts.iter().try_fold(true, |all, contract| {
                 Ok::<_, ApiError>(all && came_within(view, *contract, part.first, from)?)

@@ -19,10 +19,12 @@ use crate::indexes::{IndexStore, indexes};
 /// Blocks between two reports of an index that is being built.
 const REPORT_BLOCKS: u32 = 50_000;
 
+/// Any error but [`Error::Usage`] ends the following of the feed.
+type Work = Box<dyn FnOnce(&mut Pipeline) -> Result<()> + Send>;
+
 /// Work on the pipeline between two steps of the chain, and who waits for it.
 pub(crate) struct PipelineWork {
-    /// Any error but [`Error::Usage`] ends the following of the feed.
-    pub(crate) work: Box<dyn FnOnce(&mut Pipeline) -> Result<()> + Send>,
+    pub(crate) work: Work,
     pub(crate) done: oneshot::Sender<std::result::Result<(), String>>,
 }
 
@@ -46,7 +48,7 @@ impl PipelineWork {
         });
         let (pipeline, result) = worked.await.map_err(|_| Error::Usage("the process stops".to_owned()))?;
         // Whoever waited may be gone.
-        let _ = done.send(result.as_ref().map(|()| ()).map_err(ToString::to_string));
+        let _ = done.send(result.as_ref().copied().map_err(ToString::to_string));
         match result {
             Ok(()) | Err(Error::Usage(_)) => Ok(pipeline),
             Err(error) => Err(error),
