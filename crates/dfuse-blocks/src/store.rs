@@ -320,40 +320,36 @@ impl BlockStore {
     }
 
     /// Looks for a block among those that were kept aside.
-    pub(crate) fn find_forked_block(&self, block: BlockRef) -> BoxFuture<'_, Result<Option<EncodedBlock>>> {
+    pub(crate) async fn find_forked_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
+        self.find_in(FORKED_BLOCKS, block).await
+    }
+
+    /// Looks for a block among the one-block files, whoever wrote it; the first of its files that is sound.
+    pub(crate) async fn find_one_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
+        self.find_in(ONE_BLOCKS, block).await
+    }
+
+    /// In a box, so that it is compiled once and not in every crate that waits for it.
+    fn find_in<'a>(&'a self, folder: &'a str, block: BlockRef) -> BoxFuture<'a, Result<Option<EncodedBlock>>> {
         Box::pin(async move {
             let id = block.id.to_string();
-            for name in self.list_blocks(FORKED_BLOCKS, block.number..=block.number).await? {
+            for name in self.list_blocks(folder, block.number..=block.number).await? {
                 if !id.ends_with(&name.id) {
                     continue;
                 }
-                match self.read_forked_block(&name).await {
+                match self.read_named(folder, &name).await {
                     Ok(found) if found.id() == block.id => return Ok(Some(found)),
                     Ok(_) | Err(Error::NotFound(_)) => {}
-                    Err(error @ Error::Damaged { .. }) => self.put_forked_block_aside(&name, &error).await?,
+                    Err(error @ Error::Damaged { .. }) if folder == FORKED_BLOCKS => {
+                        self.put_forked_block_aside(&name, &error).await?;
+                    }
+                    // Another writer's file of the block may be whole.
+                    Err(error @ Error::Damaged { .. }) => warn!(%error, "passed over"),
                     Err(error) => return Err(error),
                 }
             }
             Ok(None)
         })
-    }
-
-    /// Looks for a block among the one-block files, whoever wrote it; the first of its files that is sound.
-    pub(crate) async fn find_one_block(&self, block: BlockRef) -> Result<Option<EncodedBlock>> {
-        let id = block.id.to_string();
-        for name in self.list_blocks(ONE_BLOCKS, block.number..=block.number).await? {
-            if !id.ends_with(&name.id) {
-                continue;
-            }
-            match self.read_one_block(&name).await {
-                Ok(found) if found.id() == block.id => return Ok(Some(found)),
-                Ok(_) | Err(Error::NotFound(_)) => {}
-                // Another writer's file of the block may be whole.
-                Err(error @ Error::Damaged { .. }) => warn!(%error, "passed over"),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
     }
 
     /// Reads one-block files, several at a time, in the order of their names. Damaged ones are put aside and left out.

@@ -15,15 +15,19 @@ const FILTERED_BLOCKS: &str = "filtered_blocks";
 
 /// Whether actions are left out, by filters of blocks or by those of what is indexed for searching.
 pub fn is_filtered(service: &Service) -> bool {
-    let chain = service.chain();
-    !chain.search.options().filter.passes_all()
-        || block_filters::at(chain.serving.snapshot().view(), u32::MAX).is_ok_and(|filter| filter.is_some())
+    searches_some(service)
+        || block_filters::at(service.chain().serving.snapshot().view(), u32::MAX).is_ok_and(|filter| filter.is_some())
 }
 
 /// Whether actions are left out of the block with that number on the view's branch, or of what is searched of it.
 pub fn is_filtered_at(service: &Service, view: &View, number: u32) -> bool {
-    !service.chain().search.options().filter.passes_all()
+    searches_some(service)
         || block_filters::at(view, number).is_ok_and(|filter| filter.is_some_and(|filter| filter.is_applied))
+}
+
+/// Whether not all actions are indexed for searching.
+fn searches_some(service: &Service) -> bool {
+    !service.chain().search.options().filter.passes_all()
 }
 
 /// The programs of a filter as `details` have them.

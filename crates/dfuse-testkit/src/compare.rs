@@ -32,6 +32,24 @@ pub fn assert_same_map<K: Ord + Debug, V: PartialEq + Debug>(
     }
 }
 
+/// A document without these keys, in all of its objects.
+#[must_use]
+pub fn without_keys(mut document: Value, keys: &[&str]) -> Value {
+    remove_keys(&mut document, keys);
+    document
+}
+
+fn remove_keys(value: &mut Value, keys: &[&str]) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, _| !keys.contains(&key.as_str()));
+            map.values_mut().for_each(|value| remove_keys(value, keys));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| remove_keys(item, keys)),
+        _ => {}
+    }
+}
+
 /// The path of the first difference and both values.
 fn difference(ours: &Value, theirs: &Value) -> Option<String> {
     match (ours, theirs) {

@@ -14,7 +14,7 @@ use std::{
     process::{ChildStdin, Command, Output},
 };
 
-use dfuse_testkit::synthetic::SyntheticChain;
+use dfuse_testkit::{compare::without_keys, synthetic::SyntheticChain};
 use serde_json::{Value, json};
 use support::{Server, assert_sound, issue, text};
 use tempfile::TempDir;
@@ -46,19 +46,8 @@ fn dfuse(arguments: &[&str]) -> Output {
 }
 
 /// The answer, without what is another each time.
-fn comparable(mut answer: Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(members) => {
-                members.retain(|name, _| !["cursor", "trace_id"].contains(&name.as_str()));
-                members.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    strip(&mut answer);
-    answer
+fn comparable(answer: Value) -> Value {
+    without_keys(answer, &["cursor", "trace_id"])
 }
 
 /// Makes an archive of a data directory as this version writes it, with its answers.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use dfuse_deep_mind::{Event, Reader};
-use dfuse_testkit::recorded;
+use dfuse_testkit::{compare::without_keys, recorded};
 use serde_json::{Value, json};
 use support::{Server, text};
 use tempfile::TempDir;
@@ -128,21 +128,8 @@ fn encoded(text: &str) -> String {
 }
 
 /// Without what is a server's own.
-fn comparable(mut answer: Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(map) => {
-                for key in ["cursor", "trace_id", "forked_head_warning"] {
-                    map.remove(key);
-                }
-                map.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    strip(&mut answer);
-    answer
+fn comparable(answer: Value) -> Value {
+    without_keys(answer, &["cursor", "trace_id", "forked_head_warning"])
 }
 
 /// What a server answers that has no such trouble as not to know yet.

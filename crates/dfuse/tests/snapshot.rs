@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use dfuse_testkit::recorded;
+use dfuse_testkit::{compare::without_keys, recorded};
 use serde_json::{Value, json};
 use support::{Server, text};
 use tempfile::TempDir;
@@ -19,21 +19,8 @@ const SNAPSHOT: &str = "snapshots/small-345.bin.zst";
 const LOG: &str = "small/small.dmlog.zst";
 
 /// Without what tells where state begins, and in which block a row was written that is older than that.
-fn comparable(mut answer: Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(map) => {
-                for key in ["state_from_block", "complete", "block", "trace_id"] {
-                    map.remove(key);
-                }
-                map.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    strip(&mut answer);
-    answer
+fn comparable(answer: Value) -> Value {
+    without_keys(answer, &["state_from_block", "complete", "block", "trace_id"])
 }
 
 /// Everything that is asked of state, at a height.

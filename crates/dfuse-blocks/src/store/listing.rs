@@ -188,13 +188,20 @@ impl BlockStore {
             return Ok(Some(base));
         }
         // Earlier blocks may have joined.
-        let first = pin!(self.read_bundle_blocks(base, 0..=u32::MAX)).try_next().await;
-        match first {
-            Ok(block) => Ok(block.map(|block| block.number())),
+        match self.first_in_bundle(base).await {
             // Whoever reads its blocks is told.
             Err(Error::Damaged { .. }) => Ok(Some(first_streamable)),
-            Err(error) => Err(error),
+            first => first,
         }
+    }
+
+    /// Number of the first block in a bundle; none in one that is empty.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn first_in_bundle(&self, base: u32) -> Result<Option<u32>> {
+        let block = pin!(self.read_bundle_blocks(base, 0..=u32::MAX)).try_next().await?;
+        Ok(block.map(|block| block.number()))
     }
 }
 

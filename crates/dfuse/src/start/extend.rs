@@ -1,6 +1,6 @@
 //! Earlier blocks that join the data directory, while it serves.
 
-use std::{fs, io, path::PathBuf, pin::pin, sync::Arc};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, bail};
 use dfuse_antelope::{Checksum256, model::Block};
@@ -13,7 +13,6 @@ use dfuse_kv::EngineOptions;
 use dfuse_node::{KeptState, Source, SourceEvent, SourceOptions, SourceSpec};
 use dfuse_search::{SearchIndex, TermOptions};
 use dfuse_trx::{BlockSource, FeedBlocks, ForkedTransactions};
-use futures::TryStreamExt;
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     task::spawn_blocking,
@@ -320,9 +319,7 @@ fn report() -> impl FnMut(EarlierStep) {
 async fn first_of(beside: &BlockStore) -> anyhow::Result<Option<u32>> {
     let single = beside.one_blocks().await?.iter().map(|name| name.number).min();
     let Some(base) = beside.bundles().await?.first().copied() else { return Ok(single) };
-    let mut blocks = pin!(beside.read_bundle_blocks(base, 0..=u32::MAX));
-    let bundled = blocks.try_next().await?.map(|block| block.number());
-    Ok(bundled.into_iter().chain(single).min())
+    Ok(beside.first_in_bundle(base).await?.into_iter().chain(single).min())
 }
 
 /// The blocks that were gathered must be those before the first one that is there.
